@@ -1,0 +1,137 @@
+"""Files: written under a temporary name and renamed, so that a reader never meets half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from neurobust import __version__
+from neurobust.errors import InputError
+
+PARQUET_KEY = b"neurobust"
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON with sorted keys and no spaces: equal settings give equal strings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in constant memory."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance(inputs: Mapping[str, str | Path], params: Any = None, seed: int | None = None) -> dict[str, Any]:
+    """How a file was made: code version, parameters, seed and SHA-256 of each input. No clock, no host: reproducible."""
+    record: dict[str, Any] = {"neurobust": __version__, "inputs": {}}
+    for name, path in inputs.items():
+        record["inputs"][name] = {"file": Path(path).name, "sha256": sha256_file(path)}
+    if params is not None:
+        record["params"] = params
+    if seed is not None:
+        record["seed"] = seed
+    return record
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically. NaN is refused: use None."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; a broken one is an InputError that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); delete it and let the pipeline write it again") from error
+
+
+def write_parquet(path: str | Path, frame, attrs: Mapping[str, Any] | None = None) -> None:
+    """Write a pandas `frame` without its index, atomically; `attrs` travel as JSON in the file's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), PARQUET_KEY: canonical_json(dict(attrs or {})).encode()}
+    with replacing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def read_parquet(path: str | Path):
+    """Read a parquet file as (frame, attrs)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a readable parquet file ({error}); delete it and run again") from error
+    attrs = json.loads((table.schema.metadata or {}).get(PARQUET_KEY, b"{}"))
+    return table.to_pandas(), attrs
+
+
+def memmap_dataset(path: str | Path, name: str):
+    """Map a contiguous, unfiltered HDF5 dataset read-only into memory as a numpy array (no copy, shared by processes)."""
+    import h5py
+    import numpy as np
+
+    with h5py.File(path, "r") as file:
+        if name not in file:
+            raise InputError(f"{path}: no dataset '{name}' (has {sorted(file)}); delete the file and run again")
+        dataset = file[name]
+        offset = dataset.id.get_offset()
+        if dataset.chunks is not None or offset is None:
+            raise InputError(f"{path}: dataset '{name}' is chunked or empty and cannot be memory-mapped")
+        shape, dtype = dataset.shape, dataset.dtype
+    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
+
+
+def save_weights(path: str | Path, tensors: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Write a state dict as safetensors, atomically; `config` (what rebuilds the module) travels in its metadata."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(state, temporary, metadata={"neurobust": canonical_json(dict(config))})
+
+
+def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read (state dict, config) from a file of `save_weights`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            config = json.loads((file.metadata() or {}).get("neurobust", "null"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}); delete it and run again") from error
+    if config is None:
+        raise InputError(f"{path}: carries no neurobust configuration; it was not written by this pipeline")
+    return state, config

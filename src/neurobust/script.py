@@ -1,0 +1,44 @@
+"""What every workflow script does around its one call: logging, threads, and errors as one line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from neurobust.errors import InputError
+
+logger = logging.getLogger("neurobust")
+
+
+def configure_logging(path: str | None) -> None:
+    """Send the records of the package to `path` (or stderr): time, level, message."""
+    handler = logging.FileHandler(path, mode="w") if path else logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logger.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+
+
+def run(snakemake: Any, function: Callable[..., Any], **arguments: Any) -> None:
+    """Call `function(**arguments)` for a rule.
+
+    Records go to the rule's log file. An `InputError` or an `OSError` (disk full, read-only folder) becomes
+    one line in the log and on stderr and exit status 1; anything else is a bug and keeps its traceback in the log.
+    """
+    configure_logging(snakemake.log[0] if snakemake.log else None)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(max(1, snakemake.threads))
+    try:
+        function(**arguments)
+    except (InputError, OSError) as error:
+        message = " ".join(str(error).split())
+        logger.error("%s", message)
+        print(f"neurobust: error: {message}", file=sys.stderr)
+        sys.exit(1)
+    except BaseException:
+        logger.exception("unexpected failure in %s", function.__name__)
+        raise

@@ -1,0 +1,105 @@
+"""The training loop that predictors and networks share: resumable epochs, seeded per epoch.
+
+Each epoch draws its random numbers from (seed, epoch) alone, so a run that is killed and resumed at an epoch
+boundary ends with the same weights, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurobust.io import replacing
+from neurobust.progress import Progress
+from neurobust.seeding import seed_everything
+
+logger = logging.getLogger("neurobust")
+
+
+def pick_device() -> torch.device:
+    """The first CUDA device where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint atomically; the one before it is kept as `<name>.previous`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+        if path.exists():
+            path.replace(path.with_name(path.name + ".previous"))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Read the newest readable checkpoint (this one, else the previous one), or None. Never unpickles objects."""
+    for candidate in (path, path.with_name(path.name + ".previous")):
+        if not candidate.exists():
+            continue
+        try:
+            return torch.load(candidate, map_location="cpu", weights_only=True)
+        except Exception as error:
+            logger.warning("%s: unreadable checkpoint (%s), falling back", candidate, error)
+    return None
+
+
+def train_epochs(
+    *,
+    parts: dict[str, Any],
+    run_epoch: Callable[[int], dict[str, float]],
+    epochs: int,
+    seed: int,
+    checkpoint: Path | None,
+    fingerprint: str,
+    label: str,
+    patience: int | None = None,
+    score: str | None = None,
+) -> list[dict[str, float]]:
+    """Run `run_epoch(epoch) -> metrics` for every epoch; return the history, one dict per epoch.
+
+    `parts` are objects with state_dict/load_state_dict (model, optimiser, schedule). With `checkpoint`, the state is
+    saved after each epoch and taken up again if its `fingerprint` (settings and inputs) is the same. With `score`,
+    the parts' best state (highest metric of that name) is restored at the end, and training stops after `patience`
+    epochs without a better one. Checkpoints must lie outside the declared outputs: Snakemake deletes those on retry.
+    """
+    history: list[dict[str, float]] = []
+    best: dict[str, Any] = {"epoch": -1, "value": float("-inf"), "state": None}
+    saved = load_checkpoint(checkpoint) if checkpoint else None
+    if saved is not None and saved["fingerprint"] == fingerprint:
+        for name, part in parts.items():
+            part.load_state_dict(saved["parts"][name])
+        history, best = saved["history"], saved["best"]
+        logger.info("%s: resumed after epoch %d from %s", label, len(history), checkpoint)
+    progress = Progress(epochs, label, done=len(history))
+    for epoch in range(len(history), epochs):
+        if patience is not None and epoch - best["epoch"] > patience and best["epoch"] >= 0:
+            logger.info("%s: no better %s for %d epochs, stopped after %d", label, score, patience, epoch)
+            break
+        seed_everything(seed, "epoch", epoch)
+        start = time.monotonic()
+        metrics = run_epoch(epoch)
+        history.append({"epoch": epoch, **metrics})
+        if score is not None and metrics[score] > best["value"]:
+            state = {key: value.clone() for key, value in parts["model"].state_dict().items()}
+            best = {"epoch": epoch, "value": metrics[score], "state": state}
+        if checkpoint:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            save_checkpoint(
+                checkpoint, {"fingerprint": fingerprint, "parts": states, "history": history, "best": best}
+            )
+        note = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
+        progress.step(note=f"{note}, {time.monotonic() - start:.1f} s/epoch")
+    if best["state"] is not None:
+        parts["model"].load_state_dict(best["state"])
+    return history
+
+
+def clear_checkpoint(path: Path | None) -> None:
+    """Remove a checkpoint and its predecessor once the outputs that it led to are in place."""
+    if path is not None:
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + ".previous").unlink(missing_ok=True)
