@@ -28,7 +28,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def provenance(inputs: Mapping[str, str | Path], params: Any = None, seed: int | None = None) -> dict[str, Any]:
-    """How a file was made: code version, parameters, seed and SHA-256 of each input. No clock, no host: reproducible."""
+    """How a file was made: code version, parameters, seed, SHA-256 of each input. No clock, no host: reproducible."""
     record: dict[str, Any] = {"neurobust": __version__, "inputs": {}}
     for name, path in inputs.items():
         record["inputs"][name] = {"file": Path(path).name, "sha256": sha256_file(path)}
@@ -49,7 +49,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -98,7 +98,7 @@ def read_parquet(path: str | Path):
 
 
 def memmap_dataset(path: str | Path, name: str):
-    """Map a contiguous, unfiltered HDF5 dataset read-only into memory as a numpy array (no copy, shared by processes)."""
+    """Map a contiguous, unfiltered HDF5 dataset read-only into memory: no copy, shared by processes."""
     import h5py
     import numpy as np
 

@@ -88,9 +88,7 @@ def train_epochs(
             best = {"epoch": epoch, "value": metrics[score], "state": state}
         if checkpoint:
             states = {name: part.state_dict() for name, part in parts.items()}
-            save_checkpoint(
-                checkpoint, {"fingerprint": fingerprint, "parts": states, "history": history, "best": best}
-            )
+            save_checkpoint(checkpoint, {"fingerprint": fingerprint, "parts": states, "history": history, "best": best})
         note = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
         progress.step(note=f"{note}, {time.monotonic() - start:.1f} s/epoch")
     if best["state"] is not None:

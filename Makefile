@@ -1,0 +1,44 @@
+# neurobust. `make run`: the demo, from nothing to its report. `make test`: every check. Needs Python 3.11 and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc)
+CONFIG ?= config/demo.yaml
+export GIT_PYTHON_REFRESH := quiet
+
+.PHONY: help run test lint format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: envs/requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "neurobust needs Python 3.11 or newer; give PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r envs/requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+run: $(VENV)/.installed  ## install, run the demo, print its main table and its report's path
+	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile $(CONFIG) -- all
+	$(BIN)/python -m neurobust.report $$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["results"])' $(CONFIG))
+
+test: $(VENV)/.installed lint  ## install and run every check, the demo included
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## ruff, snakefmt and snakemake's own lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/.installed  ## write the code as the linters want it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+clean:  ## remove what was computed (not what was downloaded)
+	rm -rf results logs .snakemake resources/phantom

@@ -1,0 +1,30 @@
+# neurobust: NSD -> predictors -> networks -> attacks -> explain -> report. Rules are in workflow/rules, one file a stage.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: "config/demo.yaml"
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/nsd.smk"
+include: "workflow/rules/predictors.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/attacks.smk"
+include: "workflow/rules/explain.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.input,
+    localrule: True
+
+
+rule demo:
+    input:
+        rules.report.input,
+    localrule: True

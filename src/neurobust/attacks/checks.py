@@ -1,0 +1,134 @@
+"""Checks that catch a defence that only hides its gradients. They mark a network; they never hide its results.
+
+Source of the list: Athalye et al., ICML 2018; Carlini et al., arXiv 1902.06705; the flags of AutoAttack (Croce and
+Hein, ICML 2020). Each check is {check, attack, passed, value, note}; `attack` is empty where it is of the network. A
+check that does not apply (no budget in common, no clean-correct image) is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.losses import loss_gradient
+from neurobust.attacks.registry import GRADIENT_METHODS, NOISE_METHODS, run_attack
+from neurobust.attacks.search import frozen
+
+# How much of the clean-correct images a check may lose before it speaks: room for a rounding accident, not for a trend.
+TOLERANCE = 0.01
+
+
+def check(name: str, passed: bool, value: float | None, note: str, attack: str = "") -> dict[str, Any]:
+    """One check's record, with plain Python values."""
+    value = None if value is None else float(value)
+    return {"check": name, "attack": attack, "passed": bool(passed), "value": value, "note": note}
+
+
+def label(entry: dict[str, Any]) -> str:
+    """`check` or `check/attack`."""
+    return "/".join(filter(None, (entry["check"], entry["attack"])))
+
+
+def flags(checks: list[dict[str, Any]]) -> list[str]:
+    """Labels of the checks that failed."""
+    return [label(entry) for entry in checks if not entry["passed"]]
+
+
+def model_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0) -> list[dict[str, Any]]:
+    """Checks of the network itself on a batch of images (N, 3, H, W) in [0,1] with its labels (N,)."""
+    with frozen(model):
+        with torch.no_grad():
+            logits, again = model(images), model(images)
+        gradients = {name: loss_gradient(model, images, labels, name)[2] for name in ("ce", "margin")}
+    correct = logits.argmax(1) == labels
+    scale = logits.abs().amax(1, keepdim=True).clamp_min(1e-12)
+    spread = ((logits - again) / scale).abs().max().item()
+    sums_to_one = bool(((logits.sum(1) - 1).abs() < 1e-4).all() and logits.min() > -1e-5 and logits.max() < 1 + 1e-5)
+    found = [
+        check("deterministic", spread <= 1e-4, spread, "largest relative difference of the logits of two passes"),
+        check("logits", not sums_to_one, sums_to_one, "1 where the output is a probability distribution"),
+    ]
+    for name, gradient in gradients.items() if correct.any() else ():
+        share = (gradient[correct].flatten(1).abs().amax(1) == 0).double().mean().item()
+        note = f"share of clean-correct images whose {name} gradient is exactly zero"
+        found.append(check(f"gradient_{name}", share <= TOLERANCE, share, note))
+    found.append(unbounded(model, images, labels, seed))
+    return found
+
+
+def unbounded(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> dict[str, Any]:
+    """With the whole box as its ball, a sound attack leaves nothing standing."""
+    settings = {"method": "pgd", "norm": "linf", "unit": "1", "budgets": [0, 1], "steps": 20, "loss": "margin"}
+    result = run_attack(model, images, labels, settings, seed=seed, ids=range(len(images)), name="unbounded")
+    standing = (~result.success[:, -1]).double().mean().item()
+    return check("unbounded", standing <= TOLERANCE, standing, "accuracy under PGD with an unbounded budget")
+
+
+def table_checks(tables: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Checks of the results of one network's attacks on the same images.
+
+    tables: per attack `settings` (resolved), `clean_correct` bool (N,), `success` bool (N, B), `verification` counts.
+    """
+    found = [monotone(name, table) for name, table in tables.items()]
+    checked = sum(table["verification"]["checked"] for table in tables.values())
+    demoted = sum(table["verification"]["demoted"] for table in tables.values())
+    share = demoted / max(checked, 1)
+    found.append(check("verification", share <= TOLERANCE, share, f"{demoted} of {checked} adversarials demoted"))
+    losses = {table["settings"]["loss"] for table in tables.values() if table["settings"]["method"] in GRADIENT_METHODS}
+    if losses:
+        note = f"losses of the iterative attacks: {', '.join(sorted(losses))}"
+        found.append(check("margin_loss", losses & {"margin", "dlr"}, None, note))
+    for strong, table in tables.items():
+        if table["settings"]["method"] not in GRADIENT_METHODS:
+            continue
+        for weak, other in tables.items():
+            method = other["settings"]["method"]
+            if method not in ("fgsm", *NOISE_METHODS) or other["settings"]["norm"] != table["settings"]["norm"]:
+                continue
+            pairs = common_budgets(table, other)
+            if not pairs or not table["clean_correct"].any():
+                continue
+            found.append(not_weaker(strong, table, weak, other, pairs))
+            if method in NOISE_METHODS:
+                found.append(far_weaker(strong, table, weak, other, pairs))
+    return found
+
+
+def monotone(name: str, table: dict[str, Any]) -> dict[str, Any]:
+    """No image may recover at a larger budget."""
+    recovered = int((table["success"][:, :-1] & ~table["success"][:, 1:]).any(1).sum())
+    return check("monotone", recovered == 0, recovered, "images that recover at a larger budget", name)
+
+
+def common_budgets(one: dict[str, Any], two: dict[str, Any]) -> list[tuple[int, int]]:
+    """Index pairs of the positive budgets that two attacks of the same unit share."""
+    if one["settings"]["unit"] != two["settings"]["unit"]:
+        return []
+    places = {budget: index for index, budget in enumerate(two["settings"]["budgets"])}
+    return [(i, places[b]) for i, b in enumerate(one["settings"]["budgets"]) if b > 0 and b in places]
+
+
+def not_weaker(
+    strong: str, table: dict[str, Any], weak: str, other: dict[str, Any], pairs: list[tuple[int, int]]
+) -> dict[str, Any]:
+    """What a weaker attack breaks, the stronger one breaks too, image by image."""
+    correct = table["clean_correct"]
+    missed = [(other["success"][correct, j] & ~table["success"][correct, i]).mean() for i, j in pairs]
+    share = max(missed)
+    note = f"largest share of images that {weak} breaks and {strong} does not"
+    return check("not_weaker", share <= TOLERANCE, share, note, f"{strong} vs {weak}")
+
+
+def far_weaker(
+    strong: str, table: dict[str, Any], weak: str, other: dict[str, Any], pairs: list[tuple[int, int]]
+) -> dict[str, Any]:
+    """Noise must break at most half as many images, at the first budget where the strong attack breaks half of them."""
+    correct = table["clean_correct"]
+    rates = [(table["success"][correct, i].mean(), other["success"][correct, j].mean()) for i, j in pairs]
+    white, noise = next((pair for pair in rates if pair[0] >= 0.5), rates[-1])
+    ratio = noise / white if white else None
+    passed = noise == 0 if ratio is None else ratio <= 0.5
+    note = f"{weak} breaks {noise:.3f} and {strong} {white:.3f} of the clean-correct images"
+    return check("noise_weaker", passed, ratio, note, f"{strong} vs {weak}")

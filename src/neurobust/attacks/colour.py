@@ -1,0 +1,121 @@
+"""Hue and saturation as attacks: a grid over the range gives the exact worst case on that grid for every budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.search import AttackResult, Search
+from neurobust.errors import InputError
+
+
+def hue(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "hue",
+    grid: int = 33,
+) -> AttackResult:
+    """Worst hue shift within ± budget, in turns of the colour circle (0.5: the opposite hue).
+
+    Saturation and value stay. `grid` points span ± the largest budget; each budget's own ends are added.
+    `seed` and `ids` are not used: the attack has no random part.
+    """
+    if budgets and max(budgets) > 0.5:
+        raise InputError(f"attack 'hue' budget {max(budgets)} is over 0.5; half a turn reaches every hue")
+    return worst_on_grid(model, images, labels, budgets, shift_hue, grid)
+
+
+def saturation(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "saturation",
+    grid: int = 33,
+) -> AttackResult:
+    """Worst HSV saturation factor within 1 ± budget (a factor below 0 is 0: grey). Hue and value stay.
+
+    `grid` points span ± the largest budget; each budget's own ends are added. `seed` and `ids` are not used.
+    """
+    return worst_on_grid(model, images, labels, budgets, scale_saturation, grid)
+
+
+def rgb_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """RGB (N, 3, H, W) in [0,1] -> hue in turns [0,1), saturation, value in [0,1], each (N, H, W); grey has hue 0."""
+    value, top = images.max(dim=1)
+    chroma = value - images.amin(dim=1)
+    red, green, blue = images.unbind(1)
+    safe = torch.where(chroma > 0, chroma, 1)
+    sixths = torch.stack(
+        [(green - blue) / safe % 6, (blue - red) / safe + 2, (red - green) / safe + 4], dim=0
+    ).gather(0, top[None])[0]  # fmt: skip
+    turns = torch.where(chroma > 0, sixths / 6 % 1, 0)
+    return turns, chroma / torch.where(value > 0, value, 1), value
+
+
+def hsv_to_rgb(turns: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """Inverse of `rgb_to_hsv`: (N, H, W) each -> (N, 3, H, W) in [0,1]; the hue is taken modulo one turn."""
+    offsets = torch.tensor([5.0, 3.0, 1.0], dtype=value.dtype, device=value.device).view(1, 3, 1, 1)
+    place = (offsets + 6 * turns[:, None]) % 6
+    drop = torch.minimum(place, 4 - place).clamp(0, 1)
+    return (value[:, None] * (1 - saturation[:, None] * drop)).clamp(0, 1)
+
+
+def shift_hue(images: Tensor, amount: float) -> Tensor:
+    """Images with their hue moved by `amount` turns."""
+    turns, saturation, value = rgb_to_hsv(images)
+    return hsv_to_rgb(turns + amount, saturation, value)
+
+
+def scale_saturation(images: Tensor, amount: float) -> Tensor:
+    """Images with their HSV saturation multiplied by max(0, 1 + amount), up to full saturation."""
+    value = images.amax(1, keepdim=True)
+    chroma = value - images.amin(1, keepdim=True)
+    limit = value / torch.where(chroma > 0, chroma, 1)
+    factor = torch.where(chroma > 0, limit.clamp_max(max(0.0, 1 + amount)), 1)
+    return (value - (value - images) * factor).clamp(0, 1)
+
+
+def grid_amounts(budgets: Sequence[float], grid: int) -> list[float]:
+    """Amounts other than 0, by size: `grid` evenly spaced ones over ± the largest budget, and each ± budget."""
+    if grid < 3:
+        raise InputError(f"attack grid {grid}: give at least 3 points")
+    largest = max(budgets)
+    points = {round(largest * (2 * i / (grid - 1) - 1), 12) for i in range(grid)}
+    points |= {round(side * budget, 12) for budget in budgets for side in (-1, 1)}
+    return sorted((point for point in points if point != 0), key=lambda point: (abs(point), point))
+
+
+def worst_on_grid(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    change: Callable[[Tensor, float], Tensor],
+    grid: int,
+) -> AttackResult:
+    """Walk the grid outwards from 0; an image leaves at its first broken point, which is its smallest.
+
+    One walk serves every budget: the worst case over a smaller range is a prefix of the walk.
+    """
+    search = Search(model, images, labels, budgets)
+    reached = torch.zeros(len(images), dtype=torch.float64, device=images.device)
+    for amount in grid_amounts(search.budgets, grid):
+        budget = next(i for i, limit in enumerate(search.budgets) if abs(amount) <= limit + 1e-9)
+        rows = search.standing(len(search.budgets) - 1)
+        if not len(rows):
+            break
+        points = change(images[rows], amount)
+        search.test(rows, points, budget)
+        reached[rows] = abs(amount)
+    return search.result(reached)

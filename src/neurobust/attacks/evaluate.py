@@ -1,0 +1,240 @@
+"""One network under every configured attack: a table per attack, example images and masking checks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.cells import CELL_IMAGES, cell_path, read_cell, source_hash, write_cell
+from neurobust.attacks.checks import label, model_checks, table_checks
+from neurobust.attacks.registry import UNITS, resolve, run_attack
+from neurobust.attacks.verify import verify
+from neurobust.errors import InputError
+from neurobust.io import memmap_dataset, provenance, replacing, sha256_file, write_json, write_parquet
+from neurobust.progress import Progress
+from neurobust.seeding import numpy_rng
+from neurobust.training import pick_device
+
+logger = logging.getLogger("neurobust")
+
+TEST_SPLIT = 2
+EXAMPLES = 6
+CHECK_IMAGES = 64
+CELL_ARRAYS = {"clean_correct", "first", "distance", "n_forward", "n_backward", "adversarial", "seconds", "counts"}
+COUNTS = ("checked", "demoted", "bounds", "distance", "label")
+
+
+def attack_network(
+    dataset: Path,
+    model: Path,
+    attacks: dict[str, dict[str, Any]],
+    outputs: dict[str, Path],
+    examples: Path,
+    checks: Path,
+    cells: Path,
+    seed: int,
+    n_images: int,
+    names: dict[str, Any],
+    attack_batch: int = 128,
+) -> None:
+    """Attack one network with every attack of `attacks` and write what docs/design.md says.
+
+    attacks: name -> settings (`registry.resolve`); outputs: name -> parquet; examples: npz; checks: JSON;
+    cells: folder of finished work; names: architecture and condition of the network, for the files' attributes. The
+    images are the first `n_images` of the task's test images in one fixed order, the same for all its networks.
+    `attack_batch` images are attacked at once: it costs memory and changes no result beyond float32 rounding. Raises
+    InputError on bad settings or files.
+    """
+    from neurobust.networks import load_network
+
+    resolved = {name: resolve(name, settings) for name, settings in attacks.items()}
+    if set(outputs) != set(resolved):
+        raise InputError(f"attacks {sorted(resolved)} and their outputs {sorted(outputs)} differ; name each once")
+    chosen, labels, task = choose_images(Path(dataset), n_images)
+    device = pick_device()
+    network = load_network(Path(model)).to(device)
+    pixels = memmap_dataset(dataset, "images")
+    origin = {
+        "model": sha256_file(model), "dataset": sha256_file(dataset), "sources": source_hash(),
+        "torch": torch.__version__, "seed": seed,
+    }  # fmt: skip
+    gallery: dict[str, np.ndarray] = {
+        "image": chosen[:EXAMPLES], "label": labels[:EXAMPLES], "clean": unit_pixels(pixels, chosen[:EXAMPLES]),
+    }  # fmt: skip
+    tables: dict[str, dict[str, Any]] = {}
+    progress = Progress(len(resolved) * math.ceil(n_images / CELL_IMAGES), "attacks")
+    with exact_kernels():
+        for name, settings in resolved.items():
+
+            def compute(rows: slice, name: str = name, settings: dict[str, Any] = settings) -> dict[str, np.ndarray]:
+                return compute_cell(
+                    network, pixels, chosen[rows], labels[rows], name, settings, seed, rows.start, attack_batch, device
+                )
+
+            cell = gather_cells(Path(cells), chosen, {"settings": settings, **origin}, compute, progress)
+            tables[name] = summarise(cell, settings)
+            add_examples(gallery, name, cell, settings)
+        batch = to_batch(pixels, chosen[:CHECK_IMAGES], device)
+        found = model_checks(network, batch, torch.from_numpy(labels[:CHECK_IMAGES]).to(device), seed)
+    found += table_checks(tables)
+    for entry in found:
+        if not entry["passed"]:
+            logger.warning(
+                "%s: check '%s' failed (%s); robust accuracy may be too high", model, label(entry), entry["note"]
+            )
+    record = provenance({"dataset": dataset, "model": model}, seed=seed)
+    names = {"task": task, "seed": seed, **names}
+    for name, table in tables.items():
+        write_parquet(outputs[name], to_frame(chosen, table), attributes(name, table, names, record))
+    with replacing(examples) as temporary, temporary.open("wb") as file:
+        np.savez(file, **gallery)
+    write_json(checks, found)
+
+
+def gather_cells(
+    folder: Path,
+    chosen: np.ndarray,
+    parts: dict[str, Any],
+    compute: Callable[[slice], dict[str, np.ndarray]],
+    progress: Progress,
+) -> dict[str, np.ndarray]:
+    """One attack's cells in order, read where they are finished and computed where not, joined along the images."""
+    done = []
+    for start in range(0, len(chosen), CELL_IMAGES):
+        rows = slice(start, min(start + CELL_IMAGES, len(chosen)))
+        path = cell_path(folder, ids=chosen[rows].tolist(), start=start, examples=EXAMPLES, **parts)
+        cell = read_cell(path, CELL_ARRAYS)
+        if cell is None:
+            cell = compute(rows)
+            write_cell(path, cell)
+        done.append(cell)
+        progress.step()
+    return {key: np.concatenate([cell[key] for cell in done]) for key in sorted(CELL_ARRAYS)}
+
+
+def choose_images(dataset: Path, n_images: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Rows (n_images,) of the test images to attack, their labels, and the task's name.
+
+    The order is drawn from the task's name alone: every network of a task meets the same images, and more images
+    continue the same list.
+    """
+    try:
+        with h5py.File(dataset, "r") as file:
+            split, labels, task = file["split"][:], file["labels"][:], str(file.attrs["task"])
+    except (OSError, KeyError) as error:
+        raise InputError(f"{dataset}: not a readable dataset file ({error}); delete it and run again") from error
+    rows = np.flatnonzero(split == TEST_SPLIT)
+    if not 0 < n_images <= len(rows):
+        raise InputError(f"{dataset}: {n_images} images to attack, but the test split has {len(rows)}; lower n_images")
+    chosen = numpy_rng("attacks", "images", task).permutation(rows)[:n_images].astype(np.int64)
+    return chosen, labels[chosen].astype(np.int64), task
+
+
+def unit_pixels(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The images `rows` as float32 (n, H, W, 3) in [0,1]."""
+    return np.stack([pixels[row] for row in rows]).astype(np.float32) / np.float32(255)
+
+
+def to_batch(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+    """The images `rows` as a float32 tensor (n, 3, H, W) in [0,1] on `device`."""
+    return torch.from_numpy(unit_pixels(pixels, rows)).permute(0, 3, 1, 2).contiguous().to(device)
+
+
+def exact_kernels():
+    """Convolutions in full float32 by a fixed algorithm: TF32 and tuned kernels would change adversarials."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def compute_cell(
+    network: nn.Module,
+    pixels: np.ndarray,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    name: str,
+    settings: dict[str, Any],
+    seed: int,
+    start: int,
+    attack_batch: int,
+    device: torch.device,
+) -> dict[str, np.ndarray]:
+    """Attack the images `ids` batch by batch and verify. `start`: how many images of the list lie before these.
+
+    Adversarials (n, 3, H, W) are kept for the first EXAMPLES images of the whole list alone.
+    """
+    began, parts, counts = time.monotonic(), [], np.zeros((1, len(COUNTS)), dtype=np.int64)
+    for place in range(0, len(ids), attack_batch):
+        rows = ids[place : place + attack_batch]
+        images = to_batch(pixels, rows, device)
+        targets = torch.from_numpy(labels[place : place + attack_batch]).to(device)
+        result = run_attack(network, images, targets, settings, seed=seed, ids=rows.tolist(), name=name)
+        result, verification = verify(network, images, targets, result, settings["norm"])
+        if verification["demoted"]:
+            logger.warning("%s: verification demoted %s", name, verification)
+        counts += np.array([verification[key] for key in COUNTS])
+        part = {key: getattr(result, key) for key in ("clean_correct", "first", "distance", "n_forward", "n_backward")}
+        parts.append(part | {"adversarial": result.adversarial[: max(0, EXAMPLES - start - place)]})
+    cell = {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]}
+    return cell | {"seconds": np.array([time.monotonic() - began]), "counts": counts}
+
+
+def summarise(cell: dict[str, np.ndarray], settings: dict[str, Any]) -> dict[str, Any]:
+    """One attack's results in the configuration's unit, as `table_checks` and `to_frame` read them."""
+    size = len(settings["budgets"])
+    return {
+        "settings": settings,
+        "clean_correct": cell["clean_correct"],
+        "success": cell["first"][:, None] <= np.arange(size),
+        "distance": cell["distance"] / UNITS[settings["unit"]],
+        "n_forward": cell["n_forward"],
+        "n_backward": cell["n_backward"],
+        "seconds": float(cell["seconds"].sum()),
+        "verification": dict(zip(COUNTS, cell["counts"].sum(0).tolist(), strict=True)),
+    }
+
+
+def attributes(name: str, table: dict[str, Any], names: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """What travels in an attack's parquet beside its rows."""
+    settings = table["settings"]
+    return {
+        **names, "attack": name, "settings": settings, "norm": settings["norm"], "unit": settings["unit"],
+        "seconds": table["seconds"], "verification": table["verification"],
+        "versions": {package: version(package) for package in ("torch", "numpy", "foolbox")},
+        "provenance": record | {"params": settings},
+    }  # fmt: skip
+
+
+def to_frame(chosen: np.ndarray, table: dict[str, Any]) -> pd.DataFrame:
+    """One row per (image, budget), images in the order of attack, budgets ascending."""
+    success, size = table["success"], len(table["settings"]["budgets"])
+    distance = np.where(success, table["distance"][:, None], np.nan)
+    return pd.DataFrame(
+        {
+            "image": np.repeat(chosen, size),
+            "budget": np.tile(np.array(table["settings"]["budgets"], dtype=np.float64), len(chosen)),
+            "clean_correct": np.repeat(table["clean_correct"], size),
+            "success": success.ravel(),
+            "distance": distance.ravel(),
+            "n_forward": table["n_forward"].ravel(),
+            "n_backward": table["n_backward"].ravel(),
+        }
+    )
+
+
+def add_examples(gallery: dict[str, np.ndarray], name: str, cell: dict[str, np.ndarray], settings: dict) -> None:
+    """Add an attack's example adversarials and the smallest budgets that broke them; both NaN where none did."""
+    shown = len(gallery["image"])
+    budgets = np.array([*settings["budgets"], np.nan], dtype=np.float64)[cell["first"][:shown]]
+    adversarial = cell["adversarial"][:shown].transpose(0, 2, 3, 1).astype(np.float32)
+    adversarial[np.isnan(budgets)] = np.nan
+    gallery[f"adversarial/{name}"], gallery[f"budget/{name}"] = adversarial, budgets

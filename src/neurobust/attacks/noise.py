@@ -1,0 +1,108 @@
+"""Noise of the same norm as the white-box budgets: the baseline that any gradient attack must beat by far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.gradient import positive
+from neurobust.attacks.norms import check_norm, project, stretch
+from neurobust.attacks.search import AttackResult, Search
+from neurobust.errors import InputError
+from neurobust.seeding import torch_generator
+
+
+def uniform(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "linf",
+    repeats: int = 10,
+) -> AttackResult:
+    """Best of `repeats` draws uniform in [-budget, budget] per pixel and channel, clipped to [0,1]."""
+    check_norm(norm, ("linf",))
+    return best_of_draws(model, images, labels, budgets, seed, ids, "uniform", repeats)
+
+
+def sign(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "linf",
+    repeats: int = 10,
+) -> AttackResult:
+    """Best of `repeats` random corners of the linf cube (each pixel moves by exactly the budget, either way)."""
+    check_norm(norm, ("linf",))
+    return best_of_draws(model, images, labels, budgets, seed, ids, "sign", repeats)
+
+
+def gaussian(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "l2",
+    repeats: int = 10,
+) -> AttackResult:
+    """Best of `repeats` Gaussian draws, stretched so that the l2 norm is the budget after clipping to [0,1]."""
+    check_norm(norm, ("l2",))
+    return best_of_draws(model, images, labels, budgets, seed, ids, "gaussian", repeats)
+
+
+def draw(kind: str, shape: Sequence[int], seed: int, identifier: int, repeat: int) -> Tensor:
+    """One image's direction from its own stream: it depends on neither batch, order nor budget."""
+    generator = torch_generator(seed, "noise", kind, identifier, repeat)
+    if kind == "gaussian":
+        return torch.randn(shape, generator=generator)
+    values = torch.rand(shape, generator=generator) * 2 - 1
+    return values.sign() if kind == "sign" else values
+
+
+def best_of_draws(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    seed: int,
+    ids: Sequence[int],
+    kind: str,
+    repeats: int,
+) -> AttackResult:
+    """Try each draw at every budget below the image's smallest broken one: exact best of all draws, nested."""
+    if repeats < 1:
+        raise InputError(f"attack repeats {repeats}: give at least 1")
+    norm = "l2" if kind == "gaussian" else "linf"
+    search = Search(model, images, labels, budgets)
+    for repeat in range(repeats):
+        steps = positive(search.budgets)
+        rows = search.standing(steps[0][0]) if steps else []
+        if not len(rows):
+            break
+        noise = torch.zeros_like(images)
+        noise[rows] = torch.stack([draw(kind, images.shape[1:], seed, ids[row], repeat) for row in rows.tolist()]).to(
+            images
+        )
+        for budget, radius in steps:
+            rows = search.standing(budget)
+            if len(rows):
+                points = noisy(images[rows], noise[rows], radius, norm)
+                search.test(rows, points, budget)
+    return search.result(norm)
+
+
+def noisy(images: Tensor, noise: Tensor, radius: float, norm: str) -> Tensor:
+    """The images with noise of this radius, inside [0,1]."""
+    return stretch(images, noise, radius) if norm == "l2" else project(images + radius * noise, images, radius, norm)

@@ -1,0 +1,123 @@
+"""What an attack knows while it runs, and what it returns: nested budgets, survivors only, every pass counted."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.norms import lengths
+from neurobust.errors import InputError
+
+
+@dataclass
+class AttackResult:
+    """What an attack found for N images and B ascending budgets. A broken image is broken at every larger budget.
+
+    budgets: B numbers in the attack's own unit (pixels in [0,1] for norms); clean_correct: bool (N,);
+    first: int64 (N,), index of the smallest budget at which the image is broken, B where it never is;
+    distance: float64 (N,), distance of `adversarial` (0 for clean errors, NaN where nothing was found);
+    adversarial: float (N, 3, H, W), the adversarial of the smallest broken budget; the clean image for clean errors
+    and where nothing was found; n_forward, n_backward: float64 (N, B), passes spent on the image
+    between the budget before and this one, so that a row's sum is the image's whole cost.
+    """
+
+    budgets: list[float]
+    clean_correct: Tensor
+    first: Tensor
+    distance: Tensor
+    adversarial: Tensor
+    n_forward: Tensor
+    n_backward: Tensor
+
+    @property
+    def success(self) -> Tensor:
+        """Broken, bool (N, B); clean errors count as broken at every budget."""
+        return self.first[:, None] <= torch.arange(len(self.budgets))
+
+    @property
+    def distances(self) -> Tensor:
+        """Distance float64 (N, B); NaN where the image is not broken."""
+        return torch.where(self.success, self.distance[:, None], math.nan)
+
+
+def check_budgets(budgets: Sequence[float]) -> list[float]:
+    """The budgets as floats; they must be finite, not negative and ascending."""
+    values = [float(budget) for budget in budgets]
+    ascending = all(a < b for a, b in itertools.pairwise(values))
+    if not values or not ascending or values[0] < 0 or not all(math.isfinite(value) for value in values):
+        raise InputError(f"attack budgets {list(budgets)}: give finite numbers >= 0, each larger than the one before")
+    return values
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Attack `model` in eval mode with frozen parameters; each module's and parameter's own state is restored."""
+    training = {module: module.training for module in model.modules()}
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        model.eval()
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        yield model
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        for module, mode in training.items():
+            module.training = mode
+
+
+class Search:
+    """Book-keeping of one batch under attack: which images stand, the best adversarials, the passes spent."""
+
+    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float]):
+        self.model, self.images, self.labels, self.budgets = model, images, labels, check_budgets(budgets)
+        count, size, device = len(images), len(self.budgets), images.device
+        self.first = torch.full((count,), size, device=device)
+        self.adversarial = images.clone()
+        self.n_forward = torch.zeros(count, size, dtype=torch.float64, device=device)
+        self.n_backward = torch.zeros(count, size, dtype=torch.float64, device=device)
+        logits = self.forward(torch.arange(count, device=device), images, 0)
+        if logits.ndim != 2 or logits.shape[1] < 2:
+            raise InputError(f"attacked model returns shape {tuple(logits.shape)}; give (N, classes) with 2 or more")
+        if not logits.isfinite().all():
+            raise InputError("attacked model returns logits that are not finite on clean images; train it again")
+        self.clean_correct = logits.argmax(1) == labels
+        self.first[~self.clean_correct] = 0
+
+    def standing(self, budget: int) -> Tensor:
+        """Rows (n,) of the images that are not broken at the budget of this index or a smaller one."""
+        return (self.first > budget).nonzero().squeeze(1)
+
+    def forward(self, rows: Tensor, points: Tensor, budget: int) -> Tensor:
+        """Logits of the candidates `points` of the images `rows`, counted at this budget."""
+        self.n_forward[rows, budget] += 1
+        with torch.no_grad():
+            return self.model(points)
+
+    def offer(self, rows: Tensor, points: Tensor, logits: Tensor, budget: int) -> Tensor:
+        """Record the candidates that are misclassified; returns which ones, bool (n,). Only standing rows."""
+        broken = (logits.argmax(1) != self.labels[rows]) & logits.isfinite().all(1)
+        hit = rows[broken]
+        self.first[hit] = budget
+        self.adversarial[hit] = points[broken]
+        return broken
+
+    def test(self, rows: Tensor, points: Tensor, budget: int) -> tuple[Tensor, Tensor]:
+        """Forward and record: (broken (n,), logits (n, K))."""
+        logits = self.forward(rows, points, budget)
+        return self.offer(rows, points, logits, budget), logits
+
+    def result(self, distance: Tensor | str) -> AttackResult:
+        """Close the search and move it to the CPU. `distance`: a norm to measure, or the distances themselves (N,)."""
+        if isinstance(distance, str):
+            distance = lengths(self.adversarial.double() - self.images.double(), distance)
+        distance[~self.clean_correct] = 0
+        distance[self.first == len(self.budgets)] = math.nan
+        fields = (self.clean_correct, self.first, distance, self.adversarial, self.n_forward, self.n_backward)
+        return AttackResult(self.budgets, *(field.detach().cpu() for field in fields))

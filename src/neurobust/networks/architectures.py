@@ -1,0 +1,155 @@
+"""Architectures: any torchvision classifier by name, as trunk + linear head with its normalisation inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import get_model_builder, get_model_weights, list_models
+
+from neurobust.errors import InputError
+from neurobust.io import load_weights
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+STEMS = ("imagenet", "cifar")
+NEURAL_HEAD = "neural_head."
+
+# name -> builder of a module whose last Linear is the last operation of its forward pass. Squeezenet ends in a
+# convolution and has no such layer. A new architecture is one more entry.
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    name: get_model_builder(name) for name in list_models(module=torchvision.models, exclude="squeezenet*")
+}
+
+
+class Classifier(nn.Module):
+    """Logits of [0, 1] RGB images: `head(features(images))`, the features being the penultimate layer.
+
+    `neural_head` (features -> target responses) is set during training only; it is no part of the classifier.
+    """
+
+    def __init__(
+        self, trunk: nn.Module, feature_dim: int, num_classes: int, mean: Sequence[float], std: Sequence[float]
+    ):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1))
+        self.trunk = trunk
+        self.head = nn.Linear(feature_dim, num_classes)
+        self.neural_head: nn.Linear | None = None
+        self.feature_dim = feature_dim
+        self.num_classes = num_classes
+
+    def features(self, images: Tensor) -> Tensor:
+        """Penultimate activations (N, feature_dim) of `images` (N, 3, H, W) in [0, 1]."""
+        return self.trunk((images - self.mean) / self.std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, num_classes) of `images` (N, 3, H, W) in [0, 1]."""
+        return self.head(self.features(images))
+
+
+def build_network(
+    architecture: str,
+    num_classes: int,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    stem: str = "imagenet",
+    pretrained: bool = False,
+    image_size: int = 224,
+) -> Classifier:
+    """A `Classifier` of a named architecture, initialised from torch's global random state.
+
+    `stem` "cifar" replaces the stride-4 stem by a 3x3 convolution of stride 1, for images of about 32 px.
+    `image_size` (px) only matters to architectures with a fixed grid (ViT, MaxViT). With `pretrained`, the trunk has
+    torchvision's first ImageNet weights (IMAGENET1K_V1 where they exist) and the head is new.
+    Raises InputError for an unknown name, an impossible combination or weights that cannot be had.
+    """
+    if architecture not in ARCHITECTURES:
+        raise InputError(
+            f"architecture '{architecture}' is not known; choose one of {', '.join(sorted(ARCHITECTURES))}"
+        )
+    if stem not in STEMS:
+        raise InputError(f"stem '{stem}' is not known; choose one of {', '.join(STEMS)}")
+    if pretrained and stem != "imagenet":
+        raise InputError(f"architecture '{architecture}': pretrained weights need stem 'imagenet', not '{stem}'")
+    model = _build_model(architecture, pretrained, image_size)
+    if stem == "cifar":
+        _use_cifar_stem(model, architecture)
+    feature_dim = _cut_last_linear(model, architecture)
+    return Classifier(model, feature_dim, num_classes, mean, std)
+
+
+def load_network(path: str | Path) -> Classifier:
+    """Read a trained network: eval mode, frozen, float32, on the CPU; its neural head is left out.
+
+    Raises InputError if the file is no network of this pipeline.
+    """
+    state, config = load_weights(path)
+    try:
+        arguments = {key: config[key] for key in ("architecture", "num_classes", "mean", "std", "stem", "image_size")}
+        with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's random state
+            network = build_network(**arguments)
+        network.load_state_dict({key: value for key, value in state.items() if not key.startswith(NEURAL_HEAD)})
+    except (KeyError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{path}: not the weights of a network ({text}); delete it and train again") from error
+    return network.eval().requires_grad_(False)
+
+
+def _build_model(architecture: str, pretrained: bool, image_size: int) -> nn.Module:
+    builder = ARCHITECTURES[architecture]
+    arguments: dict[str, object] = {}
+    if architecture.startswith("vit_"):
+        arguments["image_size"] = image_size
+    elif architecture.startswith("maxvit"):
+        arguments["input_size"] = (image_size, image_size)
+    elif architecture in ("googlenet", "inception_v3"):
+        arguments.update(aux_logits=False, init_weights=True)
+        if pretrained:  # torchvision then changes the input's scale inside the model: a second normalisation
+            raise InputError(f"architecture '{architecture}' is only offered from scratch: set pretrained to false")
+    try:
+        if not pretrained:
+            return builder(**arguments)
+        weights = get_model_weights(builder)
+        return builder(weights=getattr(weights, "IMAGENET1K_V1", weights.DEFAULT), **arguments)
+    except URLError as error:
+        raise InputError(
+            f"architecture '{architecture}': pretrained weights could not be downloaded ({error.reason}); "
+            "put the file into the hub/checkpoints folder of TORCH_HOME"
+        ) from error
+    except (ValueError, AssertionError) as error:
+        raise InputError(f"architecture '{architecture}' cannot take images of {image_size} px ({error})") from error
+
+
+def _use_cifar_stem(model: nn.Module, architecture: str) -> None:
+    if isinstance(getattr(model, "conv1", None), nn.Conv2d) and hasattr(
+        model, "maxpool"
+    ):  # ResNet, ResNeXt, Wide ResNet
+        parent, convolution, pool = model, "conv1", "maxpool"
+    elif architecture.startswith("densenet"):
+        parent, convolution, pool = model.features, "conv0", "pool0"
+    else:
+        raise InputError(
+            f"architecture '{architecture}' has no cifar stem; use stem 'imagenet' or a ResNet or DenseNet"
+        )
+    width = getattr(parent, convolution).out_channels
+    replacement = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(replacement.weight, mode="fan_out", nonlinearity="relu")
+    setattr(parent, convolution, replacement)
+    setattr(parent, pool, nn.Identity())
+
+
+def _cut_last_linear(model: nn.Module, architecture: str) -> int:
+    """Replace the last Linear by the identity, so that the model gives its penultimate layer; return its width."""
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise InputError(f"architecture '{architecture}' has no linear layer: its penultimate layer is not defined")
+    name, last = linear[-1]
+    parent, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(parent), attribute, nn.Identity())
+    return last.in_features

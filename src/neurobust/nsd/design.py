@@ -1,0 +1,140 @@
+"""The experiment's design: which image was shown in which trial, how often, and which images are held out.
+
+Ids in nsd_expdesign.mat are 1-based; everything that leaves this module is 0-based.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from neurobust.errors import InputError
+from neurobust.nsd import layout
+from neurobust.seeding import numpy_rng
+
+REPEATS = 3
+TRAIN, VALIDATION, TEST = 0, 1, 2
+TEST_SETS = ("shared", "special")
+
+
+@dataclass(frozen=True)
+class Design:
+    """`ordering` (trials,) image number of each planned trial, the same for all subjects; `images` (8, n) the nsd id of
+    each image number per subject; `shared` the sorted nsd ids that every subject is shown."""
+
+    ordering: np.ndarray
+    images: np.ndarray
+    shared: np.ndarray
+    trials_per_session: int
+
+    @property
+    def planned_sessions(self) -> int:
+        return len(self.ordering) // self.trials_per_session
+
+    @property
+    def pool(self) -> int:
+        """Number of images of all subjects together (73,000)."""
+        return int(self.images.max()) + 1
+
+    def trial_images(self, n_sessions: int) -> np.ndarray:
+        """(trials,) 0-based image number of the run trials: a prefix of the plan."""
+        if not 1 <= n_sessions <= self.planned_sessions:
+            raise InputError(f"sessions: {n_sessions} is not between 1 and the {self.planned_sessions} planned ones")
+        return self.ordering[: n_sessions * self.trials_per_session]
+
+    def nsd_ids(self, subject: str, n_sessions: int) -> np.ndarray:
+        """(trials,) int64 nsd id of each run trial of a subject."""
+        return self.images[layout.subject_number(subject) - 1, self.trial_images(n_sessions)]
+
+    def sessions(self, n_sessions: int) -> np.ndarray:
+        """(trials,) int16 session of each run trial, from 1."""
+        return np.repeat(np.arange(1, n_sessions + 1, dtype=np.int16), self.trials_per_session)
+
+    def special(self, n_sessions: int) -> np.ndarray:
+        """Sorted nsd ids of the shared images with all three trials in the first `n_sessions`.
+
+        With the fewest sessions of any subject this is the same set for all of them (515 images in the real data).
+        """
+        counts = np.bincount(self.trial_images(n_sessions), minlength=self.images.shape[1])
+        return self.images[0, np.flatnonzero(counts[: len(self.shared)] == REPEATS)]
+
+
+def load_design(root: Path) -> Design:
+    """Read and check nsd_expdesign.mat; a broken invariant is an InputError that names it."""
+    path = layout.expdesign(root)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; copy it from the bucket")
+    try:
+        raw = scipy.io.loadmat(path)
+        names = ("masterordering", "subjectim", "sharedix", "stimpattern")
+        ordering, images, shared, pattern = (raw[name].astype(np.int64) for name in names)
+    except KeyError as error:
+        raise InputError(f"{path}: no variable {error}; copy it from the bucket again") from error
+    except Exception as error:  # scipy raises whatever the bytes lead it to
+        raise InputError(f"{path}: not a readable .mat file ({error}); copy it from the bucket again") from error
+    trials = pattern.sum((1, 2))
+    design = Design(ordering.ravel() - 1, images - 1, shared.ravel() - 1, int(trials[0]))
+    problem = broken_invariant(design, trials)
+    if problem:
+        raise InputError(f"{path}: {problem}; copy it from the bucket again")
+    return design
+
+
+def broken_invariant(design: Design, trials: np.ndarray) -> str | None:
+    """What is wrong with a design whose sessions have `trials` (sessions,) stimulus trials, or None."""
+    n_shared, n_images = len(design.shared), design.images.shape[1]
+    own = design.images[:, n_shared:]
+    checks = {
+        "stimpattern has sessions of different lengths": (trials == trials[0]).all(),
+        "masterordering and stimpattern have different numbers of trials": trials.sum() == len(design.ordering),
+        "masterordering does not show every image three times": design.ordering.min() >= 0
+        and np.array_equal(np.bincount(design.ordering), np.full(n_images, REPEATS)),
+        "sharedix is not sorted": (np.diff(design.shared) > 0).all(),
+        "subjectim does not begin with sharedix": (design.images[:, :n_shared] == design.shared).all(),
+        "subjectim gives one image to two subjects, or twice": len(np.unique(own)) == own.size
+        and not np.isin(own, design.shared).any(),
+        "subjectim leaves images of the pool to nobody": design.pool == own.size + n_shared
+        and design.images.min() == 0,
+    }
+    return next((name for name, holds in checks.items() if not holds), None)
+
+
+def repeats_table(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images of a trial sequence as (images ascending, number of trials int16, trials (images, most) or -1).
+
+    Trials of an image are in the order in which they were run.
+    """
+    images, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    order = np.argsort(inverse, kind="stable")
+    repeat = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((len(images), counts.max(initial=0)), -1)
+    table[inverse[order], repeat] = order
+    return images, counts.astype(np.int16), table
+
+
+def image_splits(
+    design: Design,
+    images: np.ndarray,
+    test: str = "shared",
+    validation: float = 0.1,
+    seed: int = 0,
+    min_sessions: int | None = None,
+) -> np.ndarray:
+    """(images,) uint8 split of nsd ids: 0 train, 1 validation, 2 test. An image has the same split for every subject.
+
+    `test` is "shared" (every shared image) or "special" (shared, with all three trials in the first `min_sessions`,
+    the fewest of any subject). Each other image is a validation image with probability `validation`, drawn per image
+    of the pool from `seed`.
+    """
+    if test not in TEST_SETS:
+        raise InputError(f"splits.test: '{test}' is not one of {', '.join(TEST_SETS)}")
+    if not 0 <= validation < 1:
+        raise InputError(f"splits.validation: {validation} must be at least 0 and below 1")
+    if test == "special" and min_sessions is None:
+        raise InputError("splits.min_sessions: missing; splits.test 'special' needs the fewest sessions of any subject")
+    held_out = design.shared if test == "shared" else design.special(min_sessions)
+    drawn = numpy_rng(seed, "nsd", "validation").random(design.pool)[images] < validation
+    return np.where(np.isin(images, held_out), TEST, np.where(drawn, VALIDATION, TRAIN)).astype(np.uint8)

@@ -1,0 +1,216 @@
+"""Puts the phantom together: scenes, planted cortex, and the files of a bucket of two subjects or more."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurobust.errors import InputError
+from neurobust.io import replacing
+from neurobust.phantom import files
+from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, exact_noise, plant_subject
+from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
+from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
+from neurobust.phantom.scenes import CATEGORIES, render_all, sample_scenes
+from neurobust.progress import Progress
+from neurobust.seeding import numpy_rng
+
+logger = logging.getLogger("neurobust")
+
+# Which other atlases label a planted voxel: label of its own atlas -> {atlas: label}.
+ALSO = {
+    **{label: {"Kastner2015": label} for label in ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4")},
+    "OFA": {"streams": "midlateral"}, "FFA-1": {"streams": "ventral"}, "FFA-2": {"streams": "ventral"},
+    "PPA": {"streams": "ventral"}, "EBA": {"streams": "lateral"}, "LO1": {"streams": "lateral"},
+    "LO2": {"streams": "lateral"}, "VO1": {"streams": "ventral"}, "VO2": {"streams": "ventral"},
+}  # fmt: skip
+HCP = {"V1v": "V1", "V1d": "V1", "V2v": "V2", "V2d": "V2", "LO1": "LO1", "LO2": "LO2"}
+SATURATED, INVALID = 2, 3  # voxels per subject
+
+
+class Brain:
+    """Where a subject's planted voxels lie on a small, non-cubic grid.
+
+    index (V,) C-order flat index of each planted voxel; mask (X, Y, Z) brain; left (X, Y, Z) left hemisphere.
+    """
+
+    def __init__(self, grid: tuple[int, int, int], truths: list[dict]):
+        axes = [(np.arange(n) + 0.5) / n * 2 - 1 for n in grid]
+        x, y, z = np.meshgrid(*axes, indexing="ij")
+        self.mask = x**2 + y**2 + z**2 < 1
+        self.left = x < 0  # the grid runs from left to right
+        self.index = np.zeros(len(truths), np.int64)
+        for hemisphere, side in (("lh", self.left), ("rh", ~self.left)):
+            wanted = [i for i, truth in enumerate(truths) if truth["hemisphere"] == hemisphere]
+            places = np.flatnonzero(self.mask & side)
+            places = places[np.argsort(y.ravel()[places], kind="stable")]  # from posterior to anterior
+            if len(places) < len(wanted):
+                raise InputError(f"phantom grid {grid}: room for {len(places)} of {len(wanted)} voxels; make it larger")
+            self.index[wanted] = places[: len(wanted)]
+
+    def labels(self, atlas: str, truths: list[dict]) -> tuple[np.ndarray, np.ndarray]:
+        """The lh and rh label volumes of an atlas: -1 outside, 0 unlabelled cortex, 1..N."""
+        names = ATLASES[atlas]
+        background = -1 if atlas in SURFACE_ATLASES else 0
+        volumes = []
+        for hemisphere, side in (("lh", self.left), ("rh", ~self.left)):
+            volume = np.where(self.mask & side, 0, background).astype(np.float64)
+            for truth, place in zip(truths, self.index, strict=True):
+                name = label_in(atlas, truth)
+                if truth["hemisphere"] == hemisphere and name is not None:
+                    volume.ravel()[place] = names.index(name) + 1
+            volumes.append(volume)
+        return volumes[0], volumes[1]
+
+
+def label_in(atlas: str, truth: dict) -> str | None:
+    """The name that an atlas gives to a planted voxel, or None."""
+    if atlas == truth["atlas"]:
+        return truth["label"]
+    if atlas == "nsdgeneral":
+        return "nsdgeneral"
+    if atlas == "HCP_MMP1":
+        return HCP.get(truth["label"])
+    if atlas == "prf-eccrois" and truth["atlas"] == "prf-visualrois":
+        eccentricity = np.hypot(truth["x"], truth["y"]) * STIMULUS_DEGREES / 2
+        return ATLASES[atlas][int(np.searchsorted([0.5, 1, 2, 4], eccentricity))]
+    if atlas == "streams" and truth["label"][:2] in ("V1", "V2", "V3"):
+        return "early"
+    return ALSO.get(truth["label"], {}).get(atlas)
+
+
+def planted_betas(
+    rng: np.random.Generator, image_of_trial: np.ndarray, signals: np.ndarray, ncsnr: np.ndarray, trials: int
+) -> np.ndarray:
+    """Percent signal change (all trials, V): signal and noise in the planted ratio, times a gain and plus an offset
+    that change with the session (so that a missing per-session z-score shows)."""
+    noise = exact_noise(rng, image_of_trial, len(ncsnr))
+    clean = (ncsnr * signals[image_of_trial] + noise) / np.sqrt(1 + ncsnr**2)
+    sessions = len(image_of_trial) // trials
+    gain = np.repeat(rng.uniform(0.6, 1.6, (sessions, 1)), trials, 0)
+    offset = np.repeat(rng.normal(0.3, 0.5, (sessions, 1)), trials, 0)
+    return clean * gain * rng.uniform(0.8, 2.0, len(ncsnr)) + offset
+
+
+def published_ncsnr(betas: np.ndarray, image_of_trial: np.ndarray, trials: int) -> np.ndarray:
+    """ncsnr of (all trials, V) by the published algorithm, written plainly; NaN for constant voxels."""
+    sessions = betas.reshape(-1, trials, betas.shape[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = (sessions - sessions.mean(1, keepdims=True)) / sessions.std(1, ddof=1, keepdims=True)
+        z = z.reshape(betas.shape)
+        images, counts = np.unique(image_of_trial, return_counts=True)
+        variances = [z[image_of_trial == image].var(0, ddof=1) for image in images[counts == 3]]
+        noise = np.sqrt(np.nanmean(variances, 0)) if variances else np.full(betas.shape[1], np.nan)
+        return np.sqrt(np.maximum(0, 1 - noise**2)) / noise
+
+
+def write_subject(root: Path, subject: str, spec: dict[str, Any], design: Design, stimuli: Stimuli, rows: np.ndarray,
+                  formats: list[str]) -> None:  # fmt: skip
+    """All files of one subject. rows (pool,) gives the row of `stimuli` for each 0-based pool id."""
+    seed, trials = design.seed, design.sizes.trials_per_session
+    grid, sessions = tuple(spec["grid"]), spec["sessions"]
+    number = int(subject.removeprefix("subj"))
+    image_of_trial = rows[design.nsd_ids(number, sessions)]
+    truths, signals = plant_subject(subject, seed, stimuli, tuple(spec.get("missing", ())))
+    # Variance 1 over this subject's own trials is what makes ncsnr the ratio that it says.
+    shown = signals[image_of_trial]
+    signals = (signals - shown.mean(0)) / shown.std(0)
+    brain = Brain(grid, truths)
+    ncsnr = np.array([truth["ncsnr"] for truth in truths])
+    rng = numpy_rng(seed, "phantom", subject, "betas")
+    betas = planted_betas(rng, image_of_trial, signals, ncsnr, trials)
+    special = rng.permutation(len(truths))[: SATURATED + INVALID]
+    saturated, invalid = special[:SATURATED], special[SATURATED:]
+    betas[:, saturated] *= 60
+    betas[trials : 2 * trials, invalid] = 0
+
+    quiet = np.setdiff1d(np.flatnonzero(brain.mask), brain.index)
+    progress = Progress(sessions, f"phantom {subject} sessions")
+    for session in range(1, sessions + 1):
+        volume = np.zeros((int(np.prod(grid)), trials), np.float32)
+        volume[brain.index] = betas[(session - 1) * trials : session * trials].T
+        volume[quiet] = rng.normal(0, 0.7, (len(quiet), trials))
+        files.write_session(root, subject, session, volume.reshape(*grid, trials), formats)
+        valid = np.ones(grid, np.int16)
+        if session == 2:
+            valid.ravel()[brain.index[invalid]] = 0
+        files.write_volume(root, subject, f"valid_session{session:02d}", valid * brain.mask)
+        progress.step()
+    write_maps(root, subject, brain, truths, betas, image_of_trial, trials, invalid, sessions)
+    for atlas in ATLASES:
+        files.write_roi(root, subject, atlas, *brain.labels(atlas, truths))
+    files.write_ctabs(root, subject)
+    files.write_responses(root, subject, responses_table(design, number, sessions, seed))
+    write_truth(root, subject, brain, truths, saturated, invalid)
+
+
+def write_maps(root, subject, brain, truths, betas, image_of_trial, trials, invalid, sessions) -> None:
+    """The summary volumes of a subject: ncsnr and its halves, validity, brain mask, mean, pRF maps."""
+    grid = brain.mask.shape
+    stored = files.to_int16(betas) / 300.0
+
+    def volume(values: np.ndarray, fill: float = np.nan) -> np.ndarray:
+        out = np.full(int(np.prod(grid)), fill)
+        out[brain.index] = values
+        return out.reshape(grid)
+
+    thrice = np.flatnonzero(np.bincount(image_of_trial) == 3)
+    halves = {"ncsnr": thrice, "ncsnr_split1": thrice[::2], "ncsnr_split2": thrice[1::2]}
+    for name, images in halves.items():
+        keep = np.where(np.isin(image_of_trial, images), image_of_trial, -1 - np.arange(len(image_of_trial)))
+        files.write_volume(root, subject, name, volume(published_ncsnr(stored, keep, trials)))
+    fraction = np.ones(len(truths))
+    fraction[invalid] = 1 - 1 / sessions
+    files.write_volume(root, subject, "valid", volume(fraction, 1.0) * brain.mask)
+    files.write_volume(root, subject, "brainmask", brain.mask)
+    files.write_volume(root, subject, "meanbeta", volume(files.to_int16(betas).mean(0), 0))
+    x, y = (np.array([truth[k] for truth in truths]) * STIMULUS_DEGREES / 2 for k in ("x", "y"))
+    size = np.array([truth["sigma"] for truth in truths]) * STIMULUS_DEGREES / 2
+    maps = {"angle": np.degrees(np.arctan2(-y, x)) % 360, "eccentricity": np.hypot(x, y), "size": size}
+    for name, values in maps.items():
+        path = files.func_folder(root, subject) / f"prf_{name}.nii.gz"
+        files.write_nifti(path, volume(values).astype(np.float32), files.BETA_TR)
+
+
+def write_truth(root, subject, brain, truths, saturated, invalid) -> None:
+    """The sidecar that only tests read: per planted voxel its place, label, kind, pRF (half frames) and ncsnr."""
+    columns = {key: np.array([truth[key] for truth in truths]) for key in truths[0]}
+    with replacing(root / "truth" / f"{subject}.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, voxel_index=brain.index, saturated=saturated, invalid=invalid, **columns)
+
+
+def build_phantom(root: Path, settings: dict[str, Any]) -> None:
+    """Write a miniature NSD under `root` (the bucket's layout) from the `phantom` section of the config."""
+    seed = settings["seed"]
+    sizes = Sizes(settings["shared_images"], settings["unique_images"], settings["planned_sessions"],
+                  settings["trials_per_session"])  # fmt: skip
+    design = make_design(sizes, seed)
+    subjects = settings["subjects"]
+    seen = [design.nsd_ids(int(s.removeprefix("subj")), spec["sessions"]) for s, spec in subjects.items()]
+    used = np.unique(np.concatenate(seen))
+    rows = np.full(sizes.pool, -1)
+    rows[used] = np.arange(len(used))
+    scenes = sample_scenes(len(used), seed, "phantom scenes", faces=settings["faces"])
+    images = render_all(scenes, settings["stimulus_size"])
+    logger.info("phantom: %d images of %d pixels rendered", len(images), settings["stimulus_size"])
+    files.write_expdesign(root, design)
+    files.write_stim_info(root, stim_info(design))
+    blank = np.full(images.shape[1:], 127, np.uint8)  # never shown: the gray of an empty screen
+    files.write_stimuli(root, (images[row] if row >= 0 else blank for row in rows), sizes.pool)
+    stimuli = Stimuli(scenes, images)
+    for subject, spec in subjects.items():
+        write_subject(root, subject, spec, design, stimuli, rows, settings["formats"])
+
+
+def build_scene_task(output: Path, settings: dict[str, Any]) -> None:
+    """Labelled scenes that no subject saw: an .npz with images (N, S, S, 3), labels, split (0, 1, 2) and classes."""
+    counts = (settings["train"], settings["validation"], settings["test"])
+    scenes = sample_scenes(sum(counts), settings["seed"], "phantom task", faces=0.0)
+    labels = np.array([CATEGORIES.index(scene.category) for scene in scenes])
+    images = render_all(scenes, settings["size"])
+    with replacing(output) as temporary, temporary.open("wb") as file:
+        np.savez(file, images=images, labels=labels, split=np.repeat(np.arange(3, dtype=np.uint8), counts),
+                 classes=np.array(CATEGORIES))  # fmt: skip

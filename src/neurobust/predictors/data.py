@@ -1,0 +1,78 @@
+"""What predictors learn from: a subject's images and ROI responses, matched by nsd_id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from neurobust.errors import InputError
+from neurobust.io import memmap_dataset
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+@dataclass
+class SubjectData:
+    """One subject's ROI. images uint8 (M, S, S, 3) memory-mapped; row: row of `images` for each of the N responses."""
+
+    subject: str
+    images: np.ndarray
+    row: np.ndarray  # (N,)
+    responses: np.ndarray  # float32 (N, V)
+    n_repeats: np.ndarray  # (N,)
+    split: np.ndarray  # (N,)
+    nsd_id: np.ndarray  # (N,)
+    voxel_index: np.ndarray  # (V,)
+    ncsnr: np.ndarray  # (V,)
+    noise_ceiling: np.ndarray  # (V,) percent
+    single_trials: np.ndarray  # float32 (T, V), test images
+    single_trial_nsd_id: np.ndarray  # (T,)
+
+    @property
+    def voxels(self) -> int:
+        return self.responses.shape[1]
+
+    def rows_of(self, split: int) -> np.ndarray:
+        """Rows of `responses` that belong to a split."""
+        return np.flatnonzero(self.split == split)
+
+
+def load_subject(roi: Path, stimuli: Path) -> SubjectData:
+    """Read `cortex/{subject}/{roi}.h5` with its stimuli. Raises InputError if an image has no picture."""
+    with h5py.File(roi, "r") as file:
+        names = ("responses", "n_repeats", "split", "nsd_id", "voxel_index", "ncsnr", "noise_ceiling",
+                 "single_trials", "single_trial_nsd_id")  # fmt: skip
+        fields = {name: file[name][()] for name in names}
+        subject = str(file.attrs["subject"])
+    with h5py.File(stimuli, "r") as file:
+        picture_ids = file["nsd_id"][()]
+    row = np.searchsorted(picture_ids, fields["nsd_id"])
+    found = row < len(picture_ids)
+    found[found] = picture_ids[row[found]] == fields["nsd_id"][found]
+    if not found.all():
+        raise InputError(
+            f"{stimuli}: no picture for nsd_id {fields['nsd_id'][~found][0]} of {roi}; delete both files and run again"
+        )
+    return SubjectData(subject=subject, images=memmap_dataset(stimuli, "images"), row=row, **fields)
+
+
+def to_float(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 (N, H, W, 3) as float32 (N, 3, H, W) in [0, 1], converted on the device (uint8 travels)."""
+    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return tensor.permute(0, 3, 1, 2).float().div_(255)
+
+
+def channel_mean(subjects: list[SubjectData], image_batch: int = 500) -> tuple[float, ...]:
+    """RGB mean in [0, 1] of the training images of all subjects."""
+    total, count = np.zeros(3), 0
+    for data in subjects:
+        rows = np.sort(data.row[data.rows_of(TRAIN)])
+        for start in range(0, len(rows), image_batch):
+            batch = data.images[rows[start : start + image_batch]]
+            total += batch.sum((0, 1, 2), dtype=np.float64)
+            count += batch.shape[0] * batch.shape[1] * batch.shape[2]
+    return tuple(float(value) for value in total / max(count, 1) / 255)

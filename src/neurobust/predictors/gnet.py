@@ -1,0 +1,160 @@
+"""G-net: a convolutional core whose maps are read out by one pooling field and one feature weighting per voxel.
+
+Source: St-Yves, Allen, Wu, Kay & Naselaris, "Brain-optimized deep neural network models of human visual areas
+learn non-hierarchical representations", Nat. Commun. 14:3329 (2023). Re-implemented from the description: at 227
+pixels and its default widths it has 330,688 (prefilter) + 1,034,944 (trunk) parameters and 1,307 a voxel.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LogTanh(torch.autograd.Function):
+    """phi(x) = log(1 + |x|) * tanh(x), keeping only x for the backward pass (the plain form keeps five tensors)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.log1p(x.abs()).mul_(torch.tanh(x))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        tanh = torch.tanh(x)
+        size = x.abs()
+        slope = torch.log1p(size).mul_(1 - tanh * tanh)
+        return slope.addcdiv_(tanh.abs_(), size.add_(1)).mul_(gradient)
+
+
+log_tanh = LogTanh.apply
+
+
+class Prefilter(nn.Sequential):
+    """The first two stages of AlexNet, (N, 3, H, W) -> (N, channels[1], h, w); 192 x 27 x 27 at 227 pixels."""
+
+    def __init__(self, channels: tuple[int, int] = (64, 192)):
+        super().__init__(
+            nn.Conv2d(3, channels[0], 11, stride=4, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(channels[0], channels[1], 5, padding=2),
+            nn.ReLU(),
+        )
+
+
+class TrunkBlock(nn.Sequential):
+    """BatchNorm -> Dropout2d -> 3x3 convolution -> ReLU, in this (pre-activation) order."""
+
+    def __init__(self, inputs: int, outputs: int, padding: int = 1, dropout: float = 0.5):
+        convolution = nn.Conv2d(inputs, outputs, 3, padding=padding)
+        nn.init.xavier_normal_(convolution.weight, gain=nn.init.calculate_gain("relu"))
+        nn.init.zeros_(convolution.bias)
+        super().__init__(nn.BatchNorm2d(inputs, momentum=0.25), nn.Dropout2d(dropout), convolution, nn.ReLU())
+
+
+class Trunk(nn.Module):
+    """The trained part of the core: two maps of 4 * width channels each, 25 x 25 and 13 x 13 at 227 pixels."""
+
+    def __init__(self, inputs: int = 192, width: int = 64, dropout: float = 0.5):
+        super().__init__()
+        self.width = width
+        wide = 2 * width
+        self.conv3 = TrunkBlock(inputs, wide, padding=0, dropout=dropout)
+        self.conv4a = TrunkBlock(wide, wide, dropout=dropout)
+        self.conv4b = TrunkBlock(wide, wide, dropout=dropout)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.conv5a = TrunkBlock(wide, wide, dropout=dropout)
+        self.conv5b = TrunkBlock(wide, wide, dropout=dropout)
+        self.conv6a = TrunkBlock(wide, wide, dropout=dropout)
+        self.conv6b = TrunkBlock(wide, width, dropout=dropout)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        w = self.width
+        c3 = self.conv3(x)
+        c4a = self.conv4a(c3)
+        c4b = self.conv4b(c4a)
+        c5a = self.conv5a(self.pool(c4b))
+        c5b = self.conv5b(c5a)
+        c6a = self.conv6a(c5b)
+        c6b = self.conv6b(c6a)
+        return [torch.cat([c3, c4a[:, :w], c4b[:, :w]], 1), torch.cat([c5a[:, :w], c5b[:, :w], c6a[:, :w], c6b], 1)]
+
+
+class Readout(nn.Module):
+    """r_v = b_v + sum_c w_vc phi( sum_s softmax(field_v)_s phi(F_cs) ), one field per voxel and map.
+
+    sizes: side of each (square) map; channels: of each map. Takes `GNet.flat_maps`, gives responses (N, voxels).
+    """
+
+    def __init__(self, voxels: int, sizes: list[int], channels: list[int]):
+        super().__init__()
+        self.fields = nn.ParameterList(nn.Parameter(torch.ones(voxels, size * size)) for size in sizes)
+        self.weight = nn.Parameter(torch.randn(voxels, sum(channels)) * 0.01)
+        self.bias = nn.Parameter(torch.randn(voxels) * 0.01)
+
+    def forward(self, flat: list[Tensor]) -> Tensor:
+        return read_voxels(flat, list(self.fields), self.weight, self.bias)
+
+
+def read_voxels(flat: list[Tensor], fields: list[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+    """Read some voxels, with their rows of fields and weight, out of `GNet.flat_maps`: responses (N, voxels)."""
+    pooled = []
+    for m, field in zip(flat, fields, strict=True):
+        space, n, channels = m.shape
+        pooled.append((field.softmax(1) @ m.reshape(space, n * channels)).reshape(-1, n, channels))
+    features = log_tanh(torch.cat(pooled, 2))  # voxels, n, channels
+    return torch.bmm(features, weight.unsqueeze(2)).squeeze(2).t() + bias
+
+
+class GNet(nn.Module):
+    """Core and one readout per subject: images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
+
+    voxels: voxels per subject, in the order of the output's columns; mean: RGB training mean, subtracted.
+    """
+
+    def __init__(
+        self,
+        voxels: dict[str, int],
+        input_size: int = 227,
+        prefilter_channels: tuple[int, int] = (64, 192),
+        trunk_width: int = 64,
+        dropout: float = 0.5,
+        mean: tuple[float, ...] = (0.47518, 0.45156, 0.41181),
+    ):
+        super().__init__()
+        self.input_size = input_size
+        self.voxels = dict(voxels)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1))
+        self.prefilter = Prefilter(tuple(prefilter_channels))
+        self.trunk = Trunk(prefilter_channels[1], trunk_width, dropout)
+        sizes = map_sizes(input_size)
+        self.readouts = nn.ModuleDict(
+            {subject: Readout(count, sizes, [4 * trunk_width] * 2) for subject, count in voxels.items()}
+        )
+
+    def flat_maps(self, images: Tensor) -> list[Tensor]:
+        """phi of the two maps as (S * S, N, C): space first, so that pooling is one matrix product."""
+        maps = self.trunk(self.prefilter(images - self.mean))
+        return [log_tanh(m.flatten(2).permute(2, 0, 1).contiguous()) for m in maps]
+
+    def forward(self, images: Tensor) -> Tensor:
+        flat = self.flat_maps(images)
+        return torch.cat([readout(flat) for readout in self.readouts.values()], 1)
+
+
+def map_sizes(input_size: int) -> list[int]:
+    """Sides of the two maps for an input of this size: [25, 13] at 227 pixels. Smallest usable input: 47 pixels."""
+    conv1 = (input_size + 4 - 11) // 4 + 1
+    first = (conv1 - 3) // 2 + 1 - 2
+    if first < 1:
+        raise ValueError(f"input size {input_size} is too small for G-net: the smallest is 47 pixels")
+    return [first, (first + 2 - 3) // 2 + 1]
+
+
+def field_centres(input_size: int) -> list[Tensor]:
+    """Where each cell of the maps looks: its receptive field's centre in half frames (-1 ... 1), per map (side,)."""
+    first, second = map_sizes(input_size)
+    pixels = [8.0 * torch.arange(first) + 15, 16.0 * torch.arange(second) + 15]
+    return [(p + 0.5) / input_size * 2 - 1 for p in pixels]

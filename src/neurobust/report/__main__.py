@@ -1,0 +1,28 @@
+"""`python -m neurobust.report RESULTS`: where the report lies, and its main table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from neurobust.errors import InputError
+from neurobust.report.summary import print_summary
+
+
+def main(arguments: list[str]) -> int:
+    """Print the main table and the report's path; 1 with one line on stderr where there is no report."""
+    if len(arguments) != 1:
+        print("usage: python -m neurobust.report RESULTS", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0]) / "report"
+    try:
+        print_summary(folder / "tables")
+    except InputError as error:
+        print(f"neurobust: error: {error}", file=sys.stderr)
+        return 1
+    print(f"\nReport: {folder / 'index.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""One network under one attack: a parquet file as an images x budgets array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurobust.errors import InputError
+from neurobust.io import read_parquet
+from neurobust.report.statistics import curve_area
+
+
+class Cell(NamedTuple):
+    """Who survived what: `images` (n,) rows of dataset.h5, `budgets` (b,) ascending from 0, `robust` (n, b) bool."""
+
+    images: np.ndarray
+    budgets: np.ndarray
+    robust: np.ndarray
+    cost: dict[str, float]
+    attrs: dict[str, Any]
+
+    def at(self, budget: float) -> np.ndarray:
+        """Whether each image survives `budget`."""
+        return self.robust[:, int(np.flatnonzero(self.budgets == budget)[0])]
+
+    def area(self) -> np.ndarray:
+        """Each image's share of the budget range that it survives (area under its own curve)."""
+        return curve_area(self.robust, self.budgets)
+
+
+def read_cell(path: Path) -> Cell:
+    """Read an attack's parquet file.
+
+    A clean error counts as a success of the attack, so robust accuracy is 1 - mean(success). Where budget 0 is not in
+    the file, clean accuracy stands there. Raises InputError where a column, an image or a budget is missing.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: missing; run the pipeline for this attack, or take it out of the study")
+    frame, attrs = read_parquet(path)
+    wanted = {"image", "budget", "clean_correct", "success", "n_forward", "n_backward"}
+    if missing := sorted(wanted - set(frame.columns)):
+        raise InputError(f"{path}: no column '{missing[0]}' (has {list(frame.columns)}); delete it and run again")
+    frame = frame.sort_values(["image", "budget"], kind="stable")
+    images, budgets = np.unique(frame["image"]), np.unique(frame["budget"])
+    shape = (len(images), len(budgets))
+    grid = np.tile(budgets, len(images))
+    if len(frame) != shape[0] * shape[1] or not np.array_equal(frame["budget"].to_numpy(), grid):
+        raise InputError(f"{path}: {len(frame)} rows for {shape[0]} images x {shape[1]} budgets; delete it, run again")
+    clean = frame["clean_correct"].to_numpy(bool).reshape(shape)
+    robust = ~frame["success"].to_numpy(bool).reshape(shape) & clean
+    if shape[0] and (not shape[1] or budgets[0] > 0):
+        budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
+    cost = {name: float(frame[name].sum()) / max(shape[0], 1) for name in ("n_forward", "n_backward")}
+    return Cell(images, budgets, robust, cost, attrs)
+
+
+def worst_case(cells: list[Cell]) -> Cell:
+    """The pointwise worst case: an image survives a budget if it survives every attack there (Carlini et al. 2019)."""
+    images, budgets = cells[0].images, cells[0].budgets
+    for cell in cells[1:]:
+        images, budgets = np.intersect1d(images, cell.images), np.intersect1d(budgets, cell.budgets)
+    robust = np.ones((len(images), len(budgets)), dtype=bool)
+    for cell in cells:
+        rows, columns = np.isin(cell.images, images), np.isin(cell.budgets, budgets)
+        robust &= cell.robust[rows][:, columns]
+    cost = {name: sum(cell.cost[name] for cell in cells) for name in cells[0].cost}
+    return Cell(images, budgets, robust, cost, {})
+
+
+def common_images(cells: list[Cell]) -> list[Cell]:
+    """The same cells on the images that all of them hold. Raises InputError where their budgets differ."""
+    images = cells[0].images
+    for cell in cells[1:]:
+        images = np.intersect1d(images, cell.images)
+        if not np.array_equal(cell.budgets, cells[0].budgets):
+            lists = f"{cells[0].budgets.tolist()} and {cell.budgets.tolist()}"
+            raise InputError(f"attack '{cell.attrs.get('attack')}': networks attacked at budgets {lists}; run it again")
+    return [cell._replace(images=images, robust=cell.robust[np.isin(cell.images, images)]) for cell in cells]

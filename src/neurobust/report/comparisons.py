@@ -1,0 +1,131 @@
+"""What one attack says: curves per network, summaries per condition, differences between conditions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neurobust.report.cells import Cell, common_images
+from neurobust.report.statistics import paired_bootstrap, t_interval, wilson_interval
+from neurobust.report.study import Study, controls_of, reference_budget, target_of
+
+Cells = dict[tuple[str, int], Cell]
+
+
+def curve_rows(cells: Cells, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Robust accuracy of each network at each budget, with the Wilson interval over its images."""
+    rows = []
+    for (condition, seed), cell in cells.items():
+        n = len(cell.images)
+        for budget, survivors in zip(cell.budgets, cell.robust.sum(0), strict=True):
+            low, high = wilson_interval(int(survivors), n)
+            accuracy = survivors / n if n else math.nan
+            rows.append(
+                {"condition": condition, "seed": seed, "budget": budget, "unit": settings.get("unit", "")}
+                | {"robust_accuracy": accuracy, "wilson_low": low, "wilson_high": high, "n": n}
+            )
+    return rows
+
+
+def spread(name: str, values: list[float]) -> dict[str, float]:
+    """Mean, standard deviation, minimum and maximum over seeds; the deviation is NaN for one seed."""
+    array = np.asarray(values, dtype=float)
+    deviation = array.std(ddof=1) if len(array) > 1 else math.nan
+    return {name: array.mean(), f"{name}_sd": deviation, f"{name}_min": array.min(), f"{name}_max": array.max()}
+
+
+def summary_rows(cells: Cells, settings: dict[str, Any], clean: dict[tuple[str, int], float]) -> list[dict[str, Any]]:
+    """Per condition: clean accuracy, robust accuracy at the reference budget and area under the curve, over seeds."""
+    rows = []
+    for condition in dict.fromkeys(condition for condition, _ in cells):
+        own = {key: cell for key, cell in cells.items() if key[0] == condition}
+        first = next(iter(own.values()))
+        budget = reference_budget(settings, first.budgets.tolist())
+        at_budget = [mean(cell.at(budget)) if budget is not None else math.nan for cell in own.values()]
+        rows.append(
+            {"condition": condition, "n_seeds": len(own), "n_images": len(first.images)}
+            | spread("clean_accuracy", [clean[key] for key in own])
+            | {"reference_budget": math.nan if budget is None else budget, "unit": settings.get("unit", "")}
+            | spread("robust_accuracy", at_budget)
+            | spread("area", [mean(cell.area()) for cell in own.values()])
+        )
+    return rows
+
+
+def difference_rows(study: Study, cells: Cells, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each guided condition minus `none` and minus its controls, on the same images, seed by seed.
+
+    `low`, `high`: 95 % paired bootstrap over images with the trained networks held fixed; `seed_min`, `seed_max`: range
+    of the difference over seeds; `t_low`, `t_high`: Student's interval over seeds. Measures: `robust_accuracy` at the
+    reference budget and `area` under the curve.
+    """
+    if not cells:
+        return []
+    cells = dict(zip(cells, common_images(list(cells.values())), strict=True))
+    first = next(iter(cells.values()))
+    budget = reference_budget(settings, first.budgets.tolist())
+    rows, columns = [], []
+    for condition, baseline in pairs(study):
+        seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
+        if not seeds or budget is None:
+            continue
+        twins = [(cells[condition, seed], cells[baseline, seed]) for seed in seeds]
+        measures = {
+            "robust_accuracy": np.array([own.at(budget).astype(float) - other.at(budget) for own, other in twins]),
+            "area": np.array([own.area() - other.area() for own, other in twins]),
+        }
+        for measure, differences in measures.items():
+            by_seed = np.array([mean(row) for row in differences])
+            t_low, t_high = t_interval(by_seed)
+            columns.append(differences.mean(0))
+            rows.append(
+                {"condition": condition, "baseline": baseline, "measure": measure, "difference": by_seed.mean()}
+                | {"seed_min": by_seed.min(), "seed_max": by_seed.max(), "t_low": t_low, "t_high": t_high}
+                | {"n_seeds": len(seeds), "n_images": len(first.images)}
+            )
+    if rows:
+        intervals = paired_bootstrap(np.column_stack(columns))
+        for row, (low, high) in zip(rows, intervals.T, strict=True):
+            row |= {"low": low, "high": high}
+    return rows
+
+
+def pairs(study: Study) -> list[tuple[str, str]]:
+    """The comparisons of a study: (guided condition or control, none) and (guided condition, each of its controls)."""
+    found = []
+    for condition in study["conditions"]:
+        if target_of(study, condition) is None:
+            continue
+        if "none" in study["conditions"]:
+            found.append((condition, "none"))
+        found += [(condition, control) for control in controls_of(study, condition)]
+    return found
+
+
+def mean(values: np.ndarray) -> float:
+    """Mean, NaN for no values (without numpy's warning)."""
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def verdict(row: Any) -> str:
+    """A difference in words.
+
+    "more robust": the intervals over images and over seeds both exclude 0. "more robust in every seed": the one over
+    images does and all seeds agree in sign, but they are too few or too far apart for the other.
+    """
+    if row.n_seeds < 2:
+        return "one seed, no verdict"
+    for word, low, seed, t in (
+        ("more", row.low, row.seed_min, row.t_low),
+        ("less", -row.high, -row.seed_max, -row.t_high),
+    ):
+        if low > 0 and seed > 0:
+            return f"{word} robust" if t > 0 else f"{word} robust in every seed"
+    return "no clear difference"
+
+
+def is_clear(row: Any) -> bool:
+    """Whether the verdict names a direction."""
+    return " robust" in verdict(row)

@@ -1,0 +1,46 @@
+"""What changed inside: one panel per measure and ROI, one line per condition, one dot per network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from neurobust.report.study import Study
+from neurobust.report.style import condition_style, empty_svg, is_leftmost, panel_blocks, rc, to_svg
+
+
+def draw_inside(study: Study, tables: dict[str, pd.DataFrame]) -> str:
+    """Every inside measure of every network, a block per task; the large mark is the mean over seeds."""
+    table = tables["inside"].assign(roi=tables["inside"]["roi"].fillna(""), unit=tables["inside"]["unit"].fillna(""))
+    table = table[table["value"].notna()]
+    if not len(table):
+        return empty_svg("No inside measure was computed.")
+    measures = list(table[["measure", "roi", "unit"]].drop_duplicates().itertuples(index=False, name=None))
+    conditions = [name for name in study["conditions"] if name in set(table["condition"])]
+    parts = list(table.groupby(["task", "architecture"], sort=False))
+    several = len(study["architectures"]) > 1
+    titles = [f"{task}, {architecture}" if several else task for (task, architecture), _ in parts]
+    with rc():
+        figure, axes = panel_blocks(titles, len(measures), 0.75 + 0.2 * len(conditions))
+        for (_, part), grid in zip(parts, axes, strict=True):
+            for index, (axis, (measure, roi, unit)) in enumerate(zip(grid, measures, strict=True)):
+                rows = part[(part["measure"] == measure) & (part["roi"] == roi) & (part["unit"] == unit)]
+                draw_measure(study, axis, rows, conditions)
+                axis.tick_params(labelleft=is_leftmost(index, len(measures)))
+                axis.set(title=f"{measure}, {roi}" if roi else measure, xlabel=unit)
+        return to_svg(figure, "Inside measures of the networks, per condition")
+
+
+def draw_measure(study: Study, axis: Any, rows: pd.DataFrame, conditions: list[str]) -> None:
+    axis.grid(axis="x", visible=True)
+    for height, condition in enumerate(reversed(conditions)):
+        values = rows[rows["condition"] == condition]["value"].to_numpy(float)
+        style = condition_style(study, condition) | {"linestyle": "none"}
+        small = style | {"markerfacecolor": style["color"], "markeredgewidth": 0}
+        axis.plot(values, [height] * len(values), markersize=4, alpha=0.5, **small)
+        if len(values):
+            axis.plot([values.mean()], [height], markersize=6.5, **style)
+    axis.set_ylim(-0.6, len(conditions) - 0.4)
+    axis.set_yticks(range(len(conditions)), list(reversed(conditions)))
+    axis.margins(x=0.15)

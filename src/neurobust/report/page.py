@@ -1,0 +1,95 @@
+"""The pages: one self-contained HTML file each, that opens offline, prints, and reads in light and dark."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from neurobust import __version__
+from neurobust.io import write_text
+from neurobust.report import sections
+from neurobust.report.examples import example_grids
+from neurobust.report.figures import FIGURES, Tables
+from neurobust.report.study import Study, check_study, networks, roi_study
+from neurobust.report.style import inline_svg
+from neurobust.report.tables import COLUMNS, collect_results, read_tables
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_index(study: Study, tables: Path, figures: dict[str, Path], examples: list[Path], output: Path) -> None:
+    """Write the study's page from its CSV tables, its SVG figures by name and its networks' examples.npz files."""
+    check_study(study)
+    frames = read_tables(tables)
+    drawn = {name: Path(path).read_text(encoding="utf-8") for name, path in figures.items()}
+    folder = Path(output).parent
+    links = {
+        "rois": [{"name": roi, "href": f"roi/{roi}.html"} for roi in study["rois"]],
+        "tables": [{"name": name, "href": relative(Path(tables) / f"{name}.csv", folder)} for name in COLUMNS
+                   if (Path(tables) / f"{name}.csv").exists()],
+    }  # fmt: skip
+    title = "Does brain guidance make the networks more robust?"
+    write_text(output, render(study, frames, drawn, examples, title=title, roi=None, links=links))
+
+
+def write_roi_page(study: Study, roi: str, output: Path) -> None:
+    """Write one ROI's page (its predictors, its conditions beside `none`, its examples) straight from the results."""
+    check_study(study)
+    part = roi_study(study, roi) | {"all_rois": list(study.get("all_rois", study["rois"]))}
+    frames = collect_results(part)
+    drawn = {name: draw(part, frames) for name, draw in FIGURES.items()}
+    examples = [network.folder(part, "attacks") / "examples.npz" for network in networks(part)]
+    links: dict[str, Any] = {"rois": [], "tables": [], "index": "../index.html"}
+    title = f"Does guidance by {roi} make the networks more robust?"
+    write_text(output, render(part, frames, drawn, examples, title=title, roi=roi, links=links))
+
+
+def render(
+    study: Study, frames: Tables, drawn: dict[str, str], examples: list[Path], *, title: str, roi: str | None,
+    links: dict[str, Any],
+) -> str:  # fmt: skip
+    """Fill the template."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    loader = FileSystemLoader(TEMPLATES)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    checks = sections.check_table(frames)
+    context = {
+        "title": title,
+        "study": study,
+        "roi": roi,
+        "links": links,
+        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
+        "lede": sections.lede(study),
+        "primary": sections.primary_note(study, frames),
+        "answers": sections.answers(study, frames),
+        "tables": sections.main_tables(study, frames),
+        "predictors": sections.predictor_table(frames),
+        "rois": sections.roi_table(frames),
+        "examples": example_grids(study, examples),
+        "checks": checks,
+        "attacks": sections.attack_table(study, frames),
+        "compute": sections.compute_table(frames),
+        "versions": sections.versions(frames),
+        "neurobust_version": __version__,
+        "configuration": configuration(study),
+        "n_networks": sum(1 for _ in networks(study)),
+    }
+    return environment.get_template("page.html").render(context)
+
+
+def configuration(study: Study) -> str:
+    """The study as readable JSON, without the folders of the machine that it ran on."""
+    shown = {key: value for key, value in study.items() if key not in {"root", "benchmarks", "all_rois"}}
+    return json.dumps(shown, indent=2, ensure_ascii=False, sort_keys=True)
+
+
+def relative(path: Path, folder: Path) -> str:
+    """`path` as a link from a page in `folder`."""
+    return Path(os.path.relpath(path, folder)).as_posix()

@@ -1,0 +1,173 @@
+"""How figures look: one colour per condition, SVG with the text colour of its page, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from neurobust.report.study import Study, is_control, target_of
+
+# Mid-tones with a contrast of at least 3 to both a white and a near-black page; hues that stay apart in the common
+# colour-vision deficiencies, helped by a marker per ROI.
+PALETTE = ("#3b82c4", "#d9731a", "#1f9e77", "#b565a7", "#a88a1e", "#d1495b", "#2b9eb3")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+NEUTRAL = "#868c96"
+WIDTH, WIDEST, MOST_COLUMNS = 11.2, 3.0, 5  # inches of a page and of a panel; panels in a row
+INK = "#010203"  # replaced by currentColor in the written SVG
+
+RC = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "neurobust",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.linewidth": 0.6,
+    "grid.alpha": 0.15,
+    "grid.color": INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.axisbelow": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "legend.frameon": False,
+    "lines.linewidth": 1.7,
+    "axes.unicode_minus": True,
+}
+
+
+def roi_style(study: Study, roi: str | None) -> dict[str, str]:
+    """Colour and marker of an ROI: its place among the study's ROIs decides, so every figure and page agrees."""
+    order = list(study.get("all_rois", study["rois"]))
+    if roi not in order:
+        return {"color": NEUTRAL, "marker": "o"}
+    index = order.index(roi)
+    shift = index // len(PALETTE)
+    return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[(index + shift) % len(MARKERS)]}
+
+
+def condition_style(study: Study, condition: str) -> dict[str, Any]:
+    """Colour, marker and fill of a condition: its target ROI's; a control is dashed and hollow, `none` is grey."""
+    style: dict[str, Any] = dict(roi_style(study, target_of(study, condition)))
+    control = is_control(study, condition)
+    style["linestyle"] = (0, (4, 2)) if control else "-"
+    style["markerfacecolor"] = "none" if control else style["color"]
+    return style
+
+
+def grid_of(panels: int) -> tuple[int, int]:
+    """Rows and columns for a number of panels: at most five columns, few rows, few empty places."""
+    if panels <= MOST_COLUMNS:
+        return 1, panels
+    columns = min((5, 4, 3), key=lambda c: math.ceil(panels / c) + 0.4 * (-panels % c))
+    return math.ceil(panels / columns), columns
+
+
+def panel_blocks(
+    titles: list[str], panels: int, height: float, handles: list[Any] | None = None
+) -> tuple[Any, list[list[Any]]]:
+    """A figure with a titled block of `panels` axes per title, and a legend of `handles` on top. Call within `rc()`.
+
+    `height` is a panel's, in inches; the width follows from the page's. Returns the figure and each block's axes.
+    """
+    from matplotlib.figure import Figure
+
+    rows, columns = grid_of(panels)
+    block, legend = rows * height + 0.3, 0.35 if handles else 0.0
+    width = columns * min(WIDEST, WIDTH / columns)
+    figure = Figure(figsize=(width, block * len(titles) + legend), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
+    ratios = [legend] * bool(handles) + [block] * len(titles)
+    parts = list(np.atleast_1d(figure.subfigures(len(ratios), 1, height_ratios=ratios)))
+    if handles:
+        fitting = max(1, int(width / 1.5))
+        parts.pop(0).legend(handles=handles, loc="center left", ncols=min(fitting, len(handles)), handlelength=2.6)
+    axes = []
+    for part, title in zip(parts, titles, strict=True):
+        part.suptitle(title, x=0.004, ha="left", fontsize=11, fontweight="bold")
+        grid = part.subplots(rows, columns, squeeze=False).ravel().tolist()
+        for axis in grid[panels:]:
+            axis.axis("off")
+        axes.append(grid[:panels])
+    return figure, axes
+
+
+def is_leftmost(index: int, panels: int) -> bool:
+    """Whether a panel of a block stands in its first column."""
+    return index % grid_of(panels)[1] == 0
+
+
+def rc() -> Any:
+    """The context in which every figure is drawn and written."""
+    import matplotlib
+
+    return matplotlib.rc_context(RC)
+
+
+def to_svg(figure: Any, title: str) -> str:
+    """A figure as an SVG document: text as text, ink as currentColor, no date, no metadata, deterministic ids."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = text.replace(INK, "currentColor").replace("'DejaVu Sans', 'Bitstream Vera Sans'", "system-ui, 'DejaVu Sans'")
+    text = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", text)
+    text = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]*", r"\1 system-ui, sans-serif", text)
+    text = number_ids(text)
+    label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip() + "\n"
+
+
+def number_ids(svg: str) -> str:
+    """An SVG with matplotlib's hashed ids replaced by numbers in order of appearance.
+
+    The hashes are of unrounded coordinates, whose last bits change from run to run with the layout solver's summation
+    order; the coordinates themselves are written rounded.
+    """
+    numbers: dict[str, str] = {}
+    pattern = re.compile(r'(?<=id=")[a-zA-Z][0-9a-f]{10}(?=")|(?<=#)[a-zA-Z][0-9a-f]{10}(?=[")])')
+    return pattern.sub(lambda match: numbers.setdefault(match[0], f"n{len(numbers) + 1}"), svg)
+
+
+def empty_svg(message: str) -> str:
+    """A figure that says why there is nothing to draw."""
+    from matplotlib.figure import Figure
+
+    with rc():
+        figure = Figure(figsize=(6.0, 0.5))
+        figure.text(0.01, 0.5, message, va="center")
+        return to_svg(figure, message)
+
+
+def inline_svg(svg: str, prefix: str) -> str:
+    """An SVG document made fit to stand among others in one HTML page: unique ids, no addresses, fluid width."""
+    text = svg[svg.index("<svg") :]
+    text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, count=1, flags=re.DOTALL)  # the page has it
+    text = text.replace("xlink:href", "href")
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+    head, rest = text.split(">", 1)
+    width = re.search(r'\swidth="([\d.]+)pt"', head)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    if width:  # 1 pt is 4/3 px; figures shrink on narrow screens and never grow past their drawn size
+        head += f' style="max-width: {float(width[1]) * 4 / 3:.0f}px"'
+    return f"{head}>{rest}".strip()

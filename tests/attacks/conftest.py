@@ -1,0 +1,132 @@
+"""Small classifiers with known weaknesses, and a dataset file of real digits."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+
+class Canary(nn.Module):
+    """A classifier with one thing done to its input or output."""
+
+    def __init__(self, body: nn.Module, before=None, after=None):
+        super().__init__()
+        self.body, self.before, self.after = body, before, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.before(x) if self.before else x
+        logits = self.body(x)
+        return self.after(logits) if self.after else logits
+
+
+def linear(classes: int, shape=(3, 5, 4), seed: int = 0) -> nn.Sequential:
+    """A random linear classifier: its minimal adversarial distances have a closed form."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes))
+
+
+def interior_images(model: nn.Module, count: int, shape=(3, 5, 4), seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Mid-grey images, far from the box, with the labels that the model gives them."""
+    images = torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed)) * 0.2 + 0.4
+    return images, model(images).argmax(1)
+
+
+def closed_form(model: nn.Sequential, images: Tensor, labels: Tensor, norm: str) -> Tensor:
+    """Distance to the nearest decision boundary of a linear classifier: logit gap over the dual norm of the normal."""
+    weight, logits = model[1].weight.detach().double(), model(images).detach().double()
+    normals = weight[labels][:, None] - weight[None]
+    dual = normals.abs().sum(2) if norm == "linf" else normals.norm(dim=2)
+    gaps = logits.gather(1, labels[:, None]) - logits
+    return (gaps / dual).scatter(1, labels[:, None], torch.inf).amin(1)
+
+
+def tiny_net(classes: int = 5, seed: int = 0, channels: int = 3) -> nn.Sequential:
+    """A random convolutional net for any image size, with batch norm and dropout."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(32, classes),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Real 8 x 8 digits as uint8 RGB (n, 8, 8, 3) with their labels."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    grey = np.round(data.images / 16 * 255).astype(np.uint8)
+    order = np.random.default_rng(0).permutation(len(grey))  # the file's last writers differ from its first
+    return np.repeat(grey[..., None], 3, axis=3)[order], data.target.astype(np.int64)[order]
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images.astype(np.float32) / np.float32(255)).permute(0, 3, 1, 2).contiguous()
+
+
+@pytest.fixture(scope="session")
+def digits_net(digits) -> nn.Module:
+    """A small net that reads digits (accuracy over 0.95 on images it was not shown)."""
+    images, labels = to_tensor(digits[0]), torch.from_numpy(digits[1])
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(512, 32), nn.ReLU(), nn.Linear(32, 10),
+    )  # fmt: skip
+    parameters = list(net.parameters())
+    momenta = [torch.zeros_like(parameter) for parameter in parameters]
+    for _ in range(12):  # by hand: importing torch.optim takes longer than this training
+        for rows in torch.randperm(1400).split(64):
+            loss = nn.functional.cross_entropy(net(images[rows]), labels[rows])
+            for parameter, momentum, gradient in zip(
+                parameters, momenta, torch.autograd.grad(loss, parameters), strict=True
+            ):
+                parameter.data -= 0.05 * momentum.mul_(0.9).add_(gradient)
+    net.eval()
+    assert (net(images[1400:]).argmax(1) == labels[1400:]).float().mean() > 0.95
+    return net
+
+
+@pytest.fixture
+def net(digits_net) -> nn.Module:
+    """A copy of the digits net that a test may change."""
+    return copy.deepcopy(digits_net)
+
+
+@pytest.fixture(scope="session")
+def batch(digits) -> tuple[Tensor, Tensor]:
+    """48 digits that the net was not trained on."""
+    return to_tensor(digits[0][1400:1448]), torch.from_numpy(digits[1][1400:1448])
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, digits) -> Path:
+    """dataset.h5 of the digits: 1400 training images, 30 test images."""
+    path = tmp_path / "dataset.h5"
+    images, labels = digits[0][:1430], digits[1][:1430]
+    with h5py.File(path, "w") as file:
+        file["images"], file["labels"] = images, labels
+        file["split"] = np.where(np.arange(1430) < 1400, 0, 2).astype(np.uint8)
+        file.attrs["task"], file.attrs["classes"] = "digits", "[]"
+    return path
+
+
+@pytest.fixture(scope="session")
+def toys() -> SimpleNamespace:
+    """The builders above, for tests (conftest files cannot be imported)."""
+    return SimpleNamespace(
+        Canary=Canary, linear=linear, interior_images=interior_images, closed_form=closed_form, tiny_net=tiny_net
+    )

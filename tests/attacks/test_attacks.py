@@ -1,0 +1,263 @@
+"""Every attack: closed forms, validity, independence of the batch, and what must hold between attacks."""
+
+import pytest
+import torch
+
+from neurobust.attacks.gradient import Ascent, climb_adaptive, climb_fixed
+from neurobust.attacks.norms import lengths
+from neurobust.attacks.registry import ATTACKS, resolve, run_attack
+from neurobust.attacks.search import Search
+from neurobust.attacks.verify import verify
+from neurobust.errors import InputError
+
+LINF = {"norm": "linf", "budgets": [0, 2, 4, 8, 16, 32, 64]}
+L2 = {"norm": "l2", "budgets": [0, 0.25, 0.5, 1, 2]}
+SETTINGS = {
+    "uniform": {"method": "uniform", **LINF, "repeats": 3},
+    "sign": {"method": "sign", **LINF, "repeats": 3},
+    "gaussian": {"method": "gaussian", **L2, "repeats": 3},
+    "fgsm-linf": {"method": "fgsm", **LINF},
+    "fgsm-l2": {"method": "fgsm", **L2},
+    "pgd-linf": {"method": "pgd", **LINF, "steps": 7, "restarts": 1},
+    "pgd-l2": {"method": "pgd", **L2, "steps": 7, "restarts": 1},
+    "apgd-linf": {"method": "apgd", **LINF, "steps": 12},
+    "apgd-l2": {"method": "apgd", **L2, "steps": 12, "loss": "margin"},
+    "deepfool-l2": {"method": "deepfool", **L2, "steps": 20},
+    "deepfool-linf": {"method": "deepfool", **LINF, "steps": 20},
+    "ddn": {"method": "ddn", **L2, "steps": 20},
+    "fmn": {"method": "fmn", **LINF, "steps": 20},
+    "hue": {"method": "hue", "budgets": [0, 0.1, 0.25, 0.5], "grid": 9},
+    "saturation": {"method": "saturation", "budgets": [0, 0.5, 1, 2], "grid": 9},
+}
+EVERY = pytest.mark.parametrize("name", list(SETTINGS))
+
+
+def attack(model, images, labels, name="pgd-linf", ids=None, seed=0, **changes):
+    ids = range(len(images)) if ids is None else ids
+    return run_attack(model, images, labels, SETTINGS[name] | changes, seed=seed, ids=ids)
+
+
+def test_every_method_is_tested():
+    assert {settings["method"] for settings in SETTINGS.values()} == set(ATTACKS)
+
+
+@pytest.mark.parametrize("method", ["pgd", "apgd"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("classes", [2, 6])
+def test_ascent_finds_the_closed_form_distance(toys, method, norm, classes):
+    model = toys.linear(classes)
+    images, labels = toys.interior_images(model, 16)
+    exact = toys.closed_form(model, images, labels, norm)
+    grid = [exact.min().item() * 0.99 * 1.01**step for step in range(200)]
+    budgets = [budget for budget in grid if budget < 1.03 * exact.max()]
+    settings = {"method": method, "norm": norm, "unit": "1", "budgets": budgets, "steps": 10, "loss": "margin"}
+    result = run_attack(model, images, labels, settings, seed=0, ids=range(16))
+    assert (result.distance <= 1.02 * exact).all()
+    assert (result.distance >= 0.999 * exact).all()  # nothing can be nearer than the boundary
+
+
+@pytest.mark.parametrize("name", ["deepfool-l2", "deepfool-linf", "ddn", "fmn"])
+def test_minimum_norm_attacks_come_near_the_closed_form(toys, name):
+    model = toys.linear(2)
+    images, labels = toys.interior_images(model, 16)
+    norm = SETTINGS[name]["norm"]
+    exact = toys.closed_form(model, images, labels, norm)
+    result = attack(model, images, labels, name, budgets=[0, 10], unit="1", steps=100)
+    assert ((result.distance / exact) <= 1.25).all() and ((result.distance / exact) >= 0.999).all()
+
+
+@EVERY
+@pytest.mark.parametrize(("count", "shape"), [(1, (3, 8, 8)), (3, (3, 7, 12)), (8, (3, 16, 9))])
+def test_adversarials_are_valid_on_random_nets(toys, name, count, shape):
+    model = toys.tiny_net(seed=count)
+    torch.manual_seed(count)
+    images, labels = torch.rand(count, *shape), torch.randint(5, (count,))
+    model.eval()
+    labels[0] = model(images)[0].argmax()
+    result = attack(model, images, labels, name)
+    checked, counts = verify(model, images, labels, result, SETTINGS[name].get("norm", name))
+    assert counts["demoted"] == 0 and torch.equal(checked.first, result.first)
+    assert result.success.shape == result.distances.shape == result.n_forward.shape
+    assert torch.equal(result.clean_correct, model(images).argmax(1) == labels)
+    assert (result.distances[~result.clean_correct] == 0).all()  # clean errors: broken everywhere, nothing spent
+    assert (result.n_forward[~result.clean_correct].sum(1) == 1).all()
+    assert (result.success[:, 1:] >= result.success[:, :-1]).all()
+    assert result.distances.isnan().equal(~result.success)
+    assert result.adversarial.min() >= 0 and result.adversarial.max() <= 1
+
+
+@EVERY
+def test_result_depends_on_neither_batch_nor_order(net, batch, name):
+    net = net.double()  # in float64 the kernels' own dependence on the batch size is far below every decision
+    images, labels = batch[0][:9].double(), batch[1][:9]
+    whole = attack(net, images, labels, name, ids=range(100, 109))
+    for order in (torch.arange(9).split(1), torch.arange(9).split(4), [torch.randperm(9)]):
+        for rows in order:
+            part = attack(net, images[rows], labels[rows], name, ids=[100 + row for row in rows.tolist()])
+            assert torch.equal(part.first, whole.first[rows])
+            assert torch.allclose(part.distance, whole.distance[rows], rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+@EVERY
+def test_model_is_given_back_as_it_was(toys, name):
+    model = toys.tiny_net()
+    model.train()
+    model[1].eval()
+    model[0].weight.requires_grad_(False)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    images = torch.rand(4, 3, 8, 8)
+    state = torch.get_rng_state()
+    attack(model, images, torch.zeros(4, dtype=torch.long), name)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False] + [True] * 7
+    assert model.training and model[3].training and not model[1].training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("single", ["ce", "margin"])
+@pytest.mark.parametrize("method", ["pgd", "apgd"])
+def test_iterative_attack_breaks_what_fgsm_breaks(net, batch, norm, single, method):
+    budgets = [0, 1, 4, 8, 16, 32, 64] if norm == "linf" else [0, 0.1, 0.3, 0.6, 1, 2]
+    fgsm = attack(net, *batch, f"fgsm-{norm}", loss=single, budgets=budgets)
+    strong = attack(net, *batch, f"{method}-{norm}", loss="margin", budgets=budgets)
+    assert (strong.success >= fgsm.success).all()
+    assert strong.success.sum() > fgsm.success.sum()
+
+
+def test_apgd_is_no_weaker_than_pgd_of_as_many_steps(net, batch):
+    apgd = attack(net, *batch, "apgd-l2", steps=20)
+    pgd = attack(net, *batch, "pgd-l2", steps=20, restarts=0)
+    assert apgd.success.sum() >= pgd.success.sum() - 1
+
+
+def test_noise_is_far_weaker(net, batch):
+    pgd, uniform = attack(net, *batch), attack(net, *batch, "uniform", repeats=10)
+    assert (pgd.success >= uniform.success).all()
+    correct = pgd.clean_correct
+    half = (pgd.success[correct].double().mean(0) >= 0.5).nonzero()[0, 0]
+    assert uniform.success[correct, half].double().mean() < 0.25
+
+
+def test_margin_loss_survives_scaled_logits(net, batch, toys):
+    """logits x 1e3: cross-entropy underflows and every CE attack stands still."""
+    scaled = toys.Canary(net, after=lambda logits: 1e3 * logits)
+    plain, margin, blind = (
+        attack(model, *batch, loss=loss, restarts=0).success[:, 5].sum()
+        for model, loss in ((net, "margin"), (scaled, "margin"), (scaled, "ce"))
+    )
+    assert margin >= plain - 2 and blind < 0.5 * plain
+
+
+@pytest.mark.parametrize("steps", [5, 10, 20])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("climb", [lambda a, n: climb_fixed(a, n, 2.5 / n), climb_adaptive])
+def test_climb_reaches_its_radius_whatever_the_number_of_steps(toys, steps, norm, climb):
+    """A fixed share of the budget per step (foolbox: 1/30) leaves a short attack far inside its ball."""
+    model = toys.linear(3)
+    images, labels = toys.interior_images(model, 4)
+    model[1].bias.data += 100 * torch.eye(3)[labels[0]]  # nothing breaks: only the way counts
+    labels[:] = labels[0]
+    low = torch.full((4,), -torch.inf)
+    ascent = Ascent(
+        Search(model, images, labels, [0, 0.1]), torch.arange(4), images, 1, 0.1, norm, "margin", images.clone(), low
+    )
+    climb(ascent, steps)
+    assert (lengths(ascent.best - images, norm) >= 0.0999).all()
+
+
+@pytest.mark.parametrize(("name", "steps"), [("pgd-linf", 6), ("pgd-l2", 9), ("apgd-linf", 11)])
+def test_passes_are_counted_as_the_model_sees_them(net, batch, toys, name, steps):
+    forwards, backwards = [], []
+
+    def watch(x):
+        forwards.append(len(x))
+        if x.requires_grad:
+            x.register_hook(lambda gradient: backwards.append(len(gradient)))
+        return x
+
+    result = attack(toys.Canary(net, before=watch), *batch, name, steps=steps)
+    assert result.n_forward.sum() == sum(forwards)
+    assert result.n_backward.sum() == sum(backwards)
+
+
+def test_broken_images_cost_nothing_more(net, batch):
+    result = attack(net, *batch, restarts=0)
+    later = torch.arange(len(result.budgets))[None] > result.first[:, None]
+    late = later & (torch.arange(len(result.budgets)) > 1)  # the clean gradient is booked on the first budget
+    assert late.any() and (result.n_forward[late] == 0).all() and (result.n_backward[late] == 0).all()
+
+
+def test_single_budget_and_zero_alone(net, batch):
+    zero = attack(net, *batch, budgets=[0])
+    assert torch.equal(zero.success[:, 0], ~zero.clean_correct)
+    only = attack(net, *batch, budgets=[48], restarts=0)
+    assert only.success.shape == (48, 1) and only.success.sum() > (~only.clean_correct).sum()
+
+
+def test_uniform_noise_shares_its_draws_over_budgets(net, batch):
+    one = attack(net, *batch, "uniform", budgets=[64])
+    many = attack(net, *batch, "uniform", budgets=[16, 32, 64])
+    assert (many.success[:, 2] >= one.success[:, 0]).all()
+
+
+def test_seed_changes_noise_and_nothing_else_does(net, batch):
+    first, again, other = (attack(net, *batch, "gaussian", seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.adversarial, again.adversarial)
+    assert not torch.equal(first.adversarial, other.adversarial)
+
+
+def test_verification_demotes_each_kind_of_fault(net, batch):
+    images, labels = batch
+    result = attack(net, images, labels)
+    rows = (result.clean_correct & (result.first < len(result.budgets))).nonzero().squeeze(1)
+    outside, far, right = rows[:3].tolist()
+    result.adversarial[outside, 0, 0, 0] = -1e-6
+    result.adversarial[far] = 1 - images[far]
+    result.adversarial[right] = images[right]
+    checked, counts = verify(net, images, labels, result, "linf")
+    assert (checked.first[[outside, far, right]] == len(result.budgets)).all()
+    assert checked.distance[[outside, far, right]].isnan().all()
+    assert counts["checked"] == len(rows) and counts["demoted"] == 3
+    assert counts["bounds"] == 1 and counts["distance"] == 1 and counts["label"] >= 1
+    others = [row for row in range(len(images)) if row not in (outside, far, right)]
+    assert torch.equal(checked.first[others], result.first[others])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "nope", "budgets": [0]}, "'nope' is unknown"),
+        ({"method": "pgd"}, "no budgets"),
+        ({"method": "pgd", "budgets": [0, 2, 1]}, "larger than the one before"),
+        ({"method": "pgd", "budgets": [-1, 2]}, "finite numbers >= 0"),
+        ({"method": "pgd", "budgets": [0, float("nan")]}, "finite numbers >= 0"),
+        ({"method": "pgd", "budgets": [0, 1], "stepz": 3}, "'stepz' is unknown to pgd"),
+        ({"method": "pgd", "budgets": [0, 1], "unit": "pixels"}, "unit 'pixels'"),
+        ({"method": "pgd", "budgets": [0, 1], "loss": "mse"}, "loss 'mse'"),
+        ({"method": "pgd", "budgets": [0, 1], "steps": 0}, "steps 0"),
+        ({"method": "fmn", "budgets": [0, 1], "norm": "l2"}, "norm 'l2'"),
+        ({"method": "hue", "budgets": [0, 0.7]}, "0.7 is over 0.5"),
+    ],
+)
+def test_bad_settings_are_one_clear_line(net, batch, settings, message):
+    with pytest.raises(InputError, match=message) as caught:
+        run_attack(net, *batch, settings, seed=0, ids=range(48))
+    assert "\n" not in str(caught.value)
+
+
+def test_units_and_defaults_are_filled_in():
+    settings = resolve("a", {"method": "pgd", "budgets": [0, 8]})
+    assert settings["unit"] == "1/255" and settings["norm"] == "linf" and settings["steps"] == 20
+    assert resolve("b", {"method": "ddn", "budgets": [0, 0.5]})["unit"] == "1"
+
+
+def test_bad_inputs_are_refused(net, batch):
+    images, labels = batch
+    with pytest.raises(InputError, match="normalisation belongs inside"):
+        attack(net, images + 1e-7, labels)
+    with pytest.raises(InputError, match="normalisation belongs inside"):
+        attack(net, torch.full_like(images, torch.nan), labels)
+    with pytest.raises(InputError, match="2 or more"):
+        attack(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 1)), images, labels)

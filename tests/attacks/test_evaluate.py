@@ -1,0 +1,187 @@
+"""The entry point: files as the design says, resumed work identical to work in one go."""
+
+import logging
+import sys
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from neurobust.attacks import evaluate
+from neurobust.attacks.checks import flags
+from neurobust.errors import InputError
+from neurobust.io import read_json, read_parquet
+
+ATTACKS = {
+    "pgd-linf": {"method": "pgd", "norm": "linf", "budgets": [0, 8, 32], "unit": "1/255", "steps": 3, "loss": "margin"},
+    "gaussian": {"method": "gaussian", "budgets": [0, 1, 3], "repeats": 2},
+    "hue": {"method": "hue", "budgets": [0, 0.25, 0.5], "grid": 5},
+}
+NAMES = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
+COLUMNS = ["image", "budget", "clean_correct", "success", "distance", "n_forward", "n_backward"]
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch, dataset, net):
+    """attack_network(**changes) on the digits, writing under tmp_path / folder; returns that folder."""
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"digits net")
+    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: net))
+    monkeypatch.setattr(evaluate, "CELL_IMAGES", 8)
+    monkeypatch.setattr(evaluate, "pick_device", lambda: torch.device("cpu"))
+
+    def run(folder, cells="cells", attacks=ATTACKS, **changes):
+        out = tmp_path / folder
+        arguments = {
+            "dataset": dataset, "model": weights, "attacks": attacks,
+            "outputs": {name: out / f"{name}.parquet" for name in attacks},
+            "examples": out / "examples.npz", "checks": out / "checks.json", "cells": tmp_path / cells,
+            "seed": 0, "n_images": 20, "names": NAMES, "attack_batch": 5,
+        }  # fmt: skip
+        evaluate.attack_network(**(arguments | changes))
+        return out
+
+    return run
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def same_results(one, two):
+    """Parquet rows and attributes but for the seconds, and every other file, are equal."""
+    assert [path.name for path in sorted(one.iterdir())] == [path.name for path in sorted(two.iterdir())]
+    for path in one.glob("*.parquet"):
+        (frame, attrs), (other, other_attrs) = read_parquet(path), read_parquet(two / path.name)
+        assert frame.equals(other)
+        attrs.pop("seconds"), other_attrs.pop("seconds")
+        assert attrs == other_attrs
+    for path in one.glob("[!p]*.[nj]*"):
+        assert path.read_bytes() == (two / path.name).read_bytes()
+
+
+def test_files_are_as_the_design_says(study, dataset, net):
+    out = study("out")
+    with h5py.File(dataset) as file:
+        images, labels, split = file["images"][:], file["labels"][:], file["split"][:]
+    frames = {}
+    for name, settings in ATTACKS.items():
+        frame, attrs = read_parquet(out / f"{name}.parquet")
+        frames[name] = frame
+        assert list(frame.columns) == COLUMNS and len(frame) == 20 * 3
+        assert [frame[column].dtype.kind for column in COLUMNS] == list("ifbbfff")
+        assert (split[frame.image] == 2).all() and frame.image.nunique() == 20
+        assert sorted(frame.budget.unique()) == settings["budgets"]
+        assert attrs["settings"]["method"] == settings["method"] and attrs["condition"] == "none"
+        assert attrs["verification"]["demoted"] == 0 and attrs["seconds"] > 0
+        assert set(attrs["provenance"]["inputs"]) == {"dataset", "model"}
+        found = frame[frame.success]
+        assert (found.distance <= found.budget * (1 + 1e-6) + 1e-4).all()  # in the budget's own unit
+        assert frame[~frame.success].distance.isna().all()
+        assert (frame[~frame.clean_correct].success).all() and (frame[~frame.clean_correct].distance == 0).all()
+    broken = {name: frame[frame.clean_correct].success.sum() for name, frame in frames.items()}
+    assert broken["pgd-linf"] > 0 and broken["hue"] == 0  # grey digits have no hue
+    assert (frames["pgd-linf"].image == frames["hue"].image).all()
+    examples = np.load(out / "examples.npz")
+    assert (examples["image"] == frames["hue"].image.unique()[:6]).all()
+    assert (examples["label"] == labels[examples["image"]]).all()
+    assert (examples["clean"] == images[examples["image"]].astype(np.float32) / 255).all()
+    for name in ATTACKS:
+        adversarial, budgets = examples[f"adversarial/{name}"], examples[f"budget/{name}"]
+        assert adversarial.shape == (6, 8, 8, 3) and adversarial.dtype == np.float32
+        found = ~np.isnan(budgets)
+        broken = net(torch.from_numpy(adversarial[found]).permute(0, 3, 1, 2)).argmax(1).numpy()
+        assert (broken != examples["label"][found]).all() and np.isnan(adversarial[~found]).all()
+    assert not np.isnan(examples["budget/pgd-linf"]).all()
+    checks = read_json(out / "checks.json")
+    assert all(entry["passed"] for entry in checks)
+    assert {"check", "attack", "passed", "value", "note"} == set(checks[0])
+
+
+def test_resumed_run_equals_one_in_one_go(study, monkeypatch):
+    whole = study("whole", cells="cells-whole")
+    compute, calls = evaluate.compute_cell, []
+
+    def killed(*arguments):
+        calls.append(arguments[5])
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return compute(*arguments)
+
+    monkeypatch.setattr(evaluate, "compute_cell", killed)
+    with pytest.raises(KeyboardInterrupt):
+        study("resumed")
+    resumed = study("resumed")
+    assert len(calls) == 1 + 3 * 3  # 9 cells; only the killed one is done twice
+    same_results(whole, resumed)
+    again = study("again")
+    assert len(calls) == 10 and contents(again) == contents(resumed)
+
+
+def test_killed_run_leaves_no_partial_output(study, monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluate, "model_checks", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        study("out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_cell_is_computed_again(study, tmp_path, caplog):
+    first = study("first")
+    cells = sorted((tmp_path / "cells").glob("*.npz"))
+    cells[0].write_bytes(cells[0].read_bytes()[:300])
+    cells[1].write_bytes(b"")
+    with caplog.at_level(logging.WARNING, "neurobust"):
+        second = study("second")
+    assert sum("damaged cell" in record.message for record in caplog.records) == 2
+    same_results(first, second)
+
+
+def count_new_cells(study, tmp_path, **changes):
+    before = set((tmp_path / "cells").glob("*"))
+    study("other", **changes)
+    return len(set((tmp_path / "cells").glob("*")) - before)
+
+
+def test_what_makes_a_cell_new(study, tmp_path, monkeypatch):
+    study("out")
+    assert count_new_cells(study, tmp_path) == 0
+    assert count_new_cells(study, tmp_path, attack_batch=20) == 0
+    assert count_new_cells(study, tmp_path, n_images=24) == 3  # the last cell of each attack grows, the others stay
+    assert count_new_cells(study, tmp_path, attacks=ATTACKS | {"fgsm": {"method": "fgsm", "budgets": [0, 8]}}) == 3
+    changed = ATTACKS | {"hue": {"method": "hue", "budgets": [0, 0.5], "grid": 5}}
+    assert count_new_cells(study, tmp_path, attacks=changed) == 3
+    assert count_new_cells(study, tmp_path, seed=1) == 9
+    monkeypatch.setattr(evaluate, "source_hash", lambda: "another")
+    assert count_new_cells(study, tmp_path) == 9
+
+
+def test_order_of_images_is_the_task_s_alone(study):
+    few, many = study("few", n_images=8), study("many", n_images=20, seed=5)
+    order = [read_parquet(folder / "hue.parquet")[0].image.unique() for folder in (few, many)]
+    assert (order[0] == order[1][:8]).all()
+    assert (np.diff(order[1]) < 0).any()  # drawn, not the head of the file
+
+
+def test_masked_network_is_marked_and_not_hidden(study, monkeypatch, net, toys, caplog):
+    masked = toys.Canary(net, after=lambda logits: 1e3 * logits).eval()
+    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: masked))
+    with caplog.at_level(logging.WARNING, "neurobust"):
+        out = study("out")
+    assert "gradient_ce" in flags(read_json(out / "checks.json"))
+    assert len(read_parquet(out / "hue.parquet")[0]) == 60
+    assert any("gradient_ce" in record.message for record in caplog.records)
+
+
+def test_bad_requests_are_one_clear_line(study, tmp_path, dataset):
+    with pytest.raises(InputError, match="test split has 30"):
+        study("out", n_images=31)
+    with pytest.raises(InputError, match="name each once"):
+        study("out", outputs={})
+    with pytest.raises(InputError, match="method 'x'"):
+        study("out", attacks={"a": {"method": "x", "budgets": [0]}})
+    dataset.write_bytes(b"not hdf5")
+    with pytest.raises(InputError, match=r"dataset\.h5: not a readable dataset"):
+        study("out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,283 @@
+"""Pages and figures: they parse, load nothing, say the tables' numbers, and stand odd studies."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from neurobust.errors import InputError
+from neurobust.report import FIGURES, draw_figures, print_summary, tabulate_results, write_index, write_roi_page
+from neurobust.report.examples import amplify, example_cell
+from neurobust.report.style import PALETTE, inline_svg, number_ids
+from neurobust.report.tables import COLUMNS, read_tables
+
+VOID = {"meta", "link", "img", "br", "hr", "input", "wbr", "col", "source"}
+
+
+class Page(HTMLParser):
+    """Checks nesting, and collects ids, links and text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.stack, self.ids, self.links, self.words = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.stack == [], f"unclosed {self.stack}"
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.stack.append(tag)
+        self.note(tag, attrs)
+
+    def handle_startendtag(self, tag, attrs):
+        self.note(tag, attrs)
+
+    def note(self, tag, attrs):
+        attrs = dict(attrs)
+        assert tag != "script" and not any(name.startswith("on") for name in attrs)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [attrs[name] for name in ("src", "href", "srcset", "action", "data") if name in attrs]
+        assert not any(name.startswith("xlink") for name in attrs)
+
+    def handle_endtag(self, tag):
+        assert self.stack and self.stack[-1] == tag, f"</{tag}> closes {self.stack[-3:]}"
+        self.stack.pop()
+
+    def handle_data(self, data):
+        if "style" not in self.stack:
+            self.words.append(data)
+
+
+def write_report(study: dict, folder: Path) -> Path:
+    """Tables, figures and index, as the workflow writes them."""
+    tabulate_results(study, {name: folder / "tables" / f"{name}.csv" for name in COLUMNS})
+    figures = {name: folder / "figures" / f"{name}.svg" for name in FIGURES}
+    draw_figures(study, folder / "tables", figures)
+    examples = sorted(Path(study["root"]).glob("attacks/**/examples.npz"))
+    write_index(study, folder / "tables", figures, examples, folder / "index.html")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(study, tmp_path_factory):
+    return write_report(study, tmp_path_factory.mktemp("report"))
+
+
+def assert_self_contained(text: str) -> Page:
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids)), "ids are not unique"
+    for link in page.links:
+        assert re.match(r"data:|#|[\w./-]+$", link) and "//" not in link.split(",")[0], link[:80]
+        assert not link.startswith("#") or link[1:] in page.ids, f"{link} points nowhere"
+    for target in re.findall(r"url\(([^)]*)\)", text):
+        assert target.startswith("#") and target[1:] in page.ids, target
+    assert "@import" not in text and "http:" not in text and "https:" not in text
+    return page
+
+
+def test_index_is_self_contained_and_shows_the_tables(report, study):
+    page = assert_self_contained((report / "index.html").read_text())
+    tables = read_tables(report / "tables")
+    for value in tables["summary"]["robust_accuracy"]:
+        assert f" {100 * value:.1f} " in page.text
+    for row in tables["differences"][tables["differences"]["primary"]].itertuples():
+        if row.measure == "area" and row.condition != "LO-shuffled":
+            assert f"{100 * row.difference:+.1f}".replace("-", "−") in page.text
+    for name in (
+        "zero gradient",
+        "31 % of the images",
+        "subj02",
+        "torch 2.15.0",
+        "812 MB",
+        "0.66 to 0.6",
+        "checked 960",
+    ):
+        assert name in page.text, name
+    assert {f"roi/{roi}.html" for roi in study["rois"]} <= set(page.links)
+    assert all((report / link).exists() for link in page.links if link.startswith("tables/"))
+    assert study["root"] not in page.text
+
+
+def test_phantom_notice_if_and_only_if_phantom(report, study, tmp_path):
+    page = Page((report / "index.html").read_text())
+    notice = "It says nothing about human brains"
+    assert notice in page.text and page.text.index(notice) < page.text.index("The answer")
+    real = study | {"phantom": False}
+    write_index(real, report / "tables", {}, [], tmp_path / "index.html")
+    assert notice not in (tmp_path / "index.html").read_text()
+
+
+def test_failed_checks_are_marked_not_hidden(report):
+    text = (report / "index.html").read_text()
+    assert "1 masking check failed" in text and "digits, resnet18, V1, seed 1: zero gradient" in text
+    digits, scenes = text.split("phantom-scenes, resnet18: accuracy in percent")
+    assert digits.count('title="a masking check failed"') == 1 and 'title="a masking check failed"' not in scenes
+
+
+def test_two_runs_are_byte_identical(report, study, tmp_path):
+    again = write_report(study, tmp_path)
+    files = sorted(path.relative_to(report) for path in report.rglob("*") if path.is_file())
+    assert len(files) == len(COLUMNS) + len(FIGURES) + 1
+    for file in files:
+        assert (again / file).read_bytes() == (report / file).read_bytes(), file
+
+
+def test_figures_are_svg_that_follow_the_page(report, study):
+    for name in FIGURES:
+        text = (report / "figures" / f"{name}.svg").read_text()
+        root = ElementTree.fromstring(text)
+        words = " ".join("".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text"))
+        assert words, f"{name}: no text as text"
+        assert "currentColor" in text and "#000000" not in text and "#010203" not in text and "<metadata" not in text
+        assert "DejaVu" not in text
+    curves = (report / "figures" / "robust_accuracy.svg").read_text()
+    words = re.sub(r"<[^>]*>", " ", curves)
+    for name in (*study["conditions"], "digits", "phantom-scenes", "PGD L∞", "hue", "noise, same norm"):
+        assert name in words, name
+    assert all(color in curves for color in (PALETTE[0], PALETTE[2])), "V1 and LO keep the colours of their place"
+
+
+def test_inline_svg_keeps_references_whole():
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="9pt"><defs><path id="m1"/></defs>'
+    svg += '<use xlink:href="#m1" clip-path="url(#m1)"/></svg>'
+    text = inline_svg(svg, "a")
+    assert 'id="a-m1"' in text and ' href="#a-m1"' in text and "url(#a-m1)" in text
+    assert "xmlns" not in text and "max-width: 96px" in text and 'height="9pt"' not in text
+
+
+def test_ids_do_not_depend_on_the_last_bits_of_coordinates():
+    """Matplotlib hashes unrounded clip boxes, so that the same figure had other ids in the next process."""
+    svg = '<g clip-path="url(#p0123456789)"/><g id="axes_1"><clipPath id="p0123456789"/><use xlink:href="#mabcdef0123"/></g>'
+    other = svg.replace("p0123456789", "pfedcba9876")
+    assert number_ids(svg) == number_ids(other)
+    assert number_ids(svg).count("n1") == 2 and 'id="axes_1"' in number_ids(svg) and '"#n2"' in number_ids(svg)
+
+
+def test_roi_page(study, tmp_path):
+    study = study | {"tasks": ["digits"]}
+    write_roi_page(study, "LO", tmp_path / "roi" / "LO.html")
+    text = (tmp_path / "roi" / "LO.html").read_text()
+    page = assert_self_contained(text)
+    assert (
+        "Does guidance by LO" in page.text and "LO-shuffled" in page.text and "nothing about human brains" in page.text
+    )
+    assert "V1 − none" not in page.text and "LOv, LOd" in page.text and "../index.html" in page.links
+    assert PALETTE[2] in text and PALETTE[0] not in text, "LO has its own colour on its own page"
+
+
+def test_roi_page_needs_only_its_own_chain(study, tmp_path):
+    """Files of other conditions and ROIs may be absent."""
+    root, study = tmp_path / "results", study | {"tasks": ["digits"], "attacks": {"fgsm": study["attacks"]["fgsm"]}}
+    shutil.copytree(study["root"], root)
+    for path in (*root.glob("*/*/resnet18/V1"), *root.glob("predictors/gnet/V1"), *root.glob("cortex/*/V1.h5")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_roi_page(study | {"root": str(root)}, "LO", tmp_path / "LO.html")
+    assert (tmp_path / "LO.html").exists()
+    with pytest.raises(InputError, match=r"V1/seed0/metrics\.json: missing"):
+        write_roi_page(study | {"root": str(root)}, "V1", tmp_path / "V1.html")
+    assert not (tmp_path / "V1.html").exists()
+
+
+@pytest.mark.parametrize("odd", ["one seed", "no attacks", "no conditions beside none", "no voxels", "no extras"])
+def test_odd_studies_are_reported(odd, tiny_study, tmp_path):
+    study, root = dict(tiny_study), Path(tiny_study["root"])
+    if odd == "one seed":
+        study["seeds"] = [0]
+    elif odd == "no attacks":
+        study["attacks"] = {}
+    elif odd == "no conditions beside none":
+        study["conditions"] = {"none": study["conditions"]["none"]}
+    elif odd == "no voxels":
+        study["rois"] = ["MT"]
+        from neurobust.io import read_parquet, write_parquet
+
+        for seed in (0, 1):
+            frame, _ = read_parquet(root / f"predictors/gnet/LO/seed{seed}/voxels.parquet")
+            write_parquet(root / f"predictors/gnet/MT/seed{seed}/voxels.parquet", frame.iloc[:0])
+    else:
+        for path in (*root.rglob("checks.json"), *root.rglob("inside.parquet"), *root.rglob("examples.npz")):
+            path.unlink()
+        shutil.rmtree(root / "benchmarks")
+        shutil.rmtree(root / "cortex")
+    folder = write_report(study, tmp_path / "report")
+    page = assert_self_contained((folder / "index.html").read_text())
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", page.text), page.text
+    said = {
+        "one seed": "one seed, no verdict",
+        "no attacks": "Nothing to compare",
+        "no conditions beside none": "Nothing to compare",
+        "no voxels": "no voxels",
+        "no extras": "No check was run",
+    }
+    assert said[odd] in page.text
+    assert "digits, resnet18" in print_summary(folder / "tables")
+
+
+def test_amplified_perturbation_is_a_power_of_two_that_clips_nothing():
+    shown, factor = amplify(np.array([[[4 / 255, -4 / 255, 0.0]]]))
+    assert factor == 16 and shown.ravel() == pytest.approx([0.5 + 64 / 255, 0.5 - 64 / 255, 0.5])
+    assert amplify(np.full((1, 1, 3), -0.7))[1] == 1
+    assert amplify(np.zeros((2, 2, 3)))[1] == 1
+
+
+def test_examples_without_an_adversarial_say_why():
+    clean = np.full((4, 4, 3), 0.5, np.float32)
+    assert example_cell(clean, clean * np.nan, 1.0, "")["reason"] == "not found"
+    assert example_cell(clean, clean, 1.0, "")["reason"] == "wrong already"
+    assert example_cell(clean, clean + np.float32(2 / 255), 2.0, "1/255")["caption"] == "2/255 · ×32"
+
+
+def test_summary_in_the_terminal(report, study, capsys):
+    text = print_summary(report / "tables")
+    assert capsys.readouterr().out.rstrip("\n") == text
+    row = (
+        read_tables(report / "tables")["summary"]
+        .query("task == 'digits' and condition == 'LO' and attack == 'pgd-linf'")
+        .iloc[0]
+    )
+    line = next(line for line in text.splitlines() if line.startswith("LO "))
+    assert f"{100 * row['robust_accuracy']:.1f} ±" in line
+    assert "LO - LO-shuffled, worst-linf: area +" in text
+
+
+def test_module_prints_the_path_of_the_report(report, tmp_path):
+    (tmp_path / "report").symlink_to(report)
+    run = subprocess.run([sys.executable, "-m", "neurobust.report", str(tmp_path)], capture_output=True, text=True)
+    assert run.returncode == 0 and run.stdout.endswith(f"Report: {tmp_path / 'report' / 'index.html'}\n")
+    run = subprocess.run([sys.executable, "-m", "neurobust.report", "/nowhere"], capture_output=True, text=True)
+    assert run.returncode == 1 and run.stderr.count("\n") == 1 and "run the pipeline" in run.stderr
+
+
+def test_every_figure_has_a_caption():
+    folder = Path(__file__).parents[2] / "workflow" / "report"
+    for name in (*FIGURES, "workflow", "index", "roi", "tables"):
+        text = (folder / f"{name}.rst").read_text()
+        assert len(text.split()) > 15, name
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_page_opens_without_console_error_or_request(report, tmp_path):
+    log = tmp_path / "net.json"
+    command = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        f"--log-net-log={log}",
+    ]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (report / "index.html").as_uri()]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "The answer" in run.stdout
+    assert "CONSOLE" not in run.stderr
+    urls = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text())) if log.exists() else set()
+    page = json.dumps(sorted(url for url in urls if not re.search(r"google|gvt1|chromium", url)))
+    assert page == "[]"

@@ -1,0 +1,185 @@
+"""Tables: what they hold, against a slow count of the files; what damages them."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neurobust.errors import InputError
+from neurobust.io import read_json, read_parquet, write_json, write_parquet
+from neurobust.report.cells import Cell, read_cell, worst_case
+from neurobust.report.comparisons import verdict
+from neurobust.report.study import attack_settings, controls_of, primary_attack, reference_budget, roi_study
+from neurobust.report.tables import COLUMNS, collect_results, read_tables, tabulate_results
+
+
+@pytest.fixture(scope="module")
+def tables(study):
+    return collect_results(study)
+
+
+def attack_file(study, condition, seed, attack, task="digits") -> Path:
+    return Path(study["root"]) / "attacks" / task / "resnet18" / condition / f"seed{seed}" / f"{attack}.parquet"
+
+
+def survivors(path: Path, budget: float) -> dict[int, bool]:
+    """Slow: image -> not broken, row by row."""
+    frame, _ = read_parquet(path)
+    return {
+        row.image: bool(not row.success and row.clean_correct) for row in frame.itertuples() if row.budget == budget
+    }
+
+
+def test_robust_accuracy_is_a_count_of_survivors(study, tables):
+    table = tables["robust_accuracy"]
+    for condition, seed, attack, budget in (("none", 0, "pgd-linf", 2), ("LO", 1, "hue", 0.25), ("V1", 0, "fgsm", 0)):
+        alive = survivors(attack_file(study, condition, seed, attack), budget)
+        row = table[(table["task"] == "digits") & (table["condition"] == condition) & (table["seed"] == seed)]
+        row = row[(row["attack"] == attack) & (row["budget"] == budget)].iloc[0]
+        assert row["robust_accuracy"] == pytest.approx(sum(alive.values()) / len(alive))
+        assert row["n"] == len(alive)
+        assert row["wilson_low"] <= row["robust_accuracy"] <= row["wilson_high"]
+
+
+def test_difference_is_the_mean_over_seeds_of_paired_images(study, tables):
+    seeds = []
+    for seed in (0, 1):
+        own = survivors(attack_file(study, "LO", seed, "pgd-linf"), 2)
+        other = survivors(attack_file(study, "LO-shuffled", seed, "pgd-linf"), 2)
+        seeds.append(np.mean([own[image] - other[image] for image in own]))
+    table = tables["differences"]
+    row = table[(table["task"] == "digits") & (table["condition"] == "LO") & (table["baseline"] == "LO-shuffled")]
+    row = row[(row["attack"] == "pgd-linf") & (row["measure"] == "robust_accuracy")].iloc[0]
+    assert row["difference"] == pytest.approx(np.mean(seeds))
+    assert (row["seed_min"], row["seed_max"]) == pytest.approx((min(seeds), max(seeds)))
+    assert row["low"] < row["difference"] < row["high"]
+
+
+def test_worst_case_is_per_image_not_the_lower_curve():
+    first = Cell(np.arange(2), np.array([0.0, 1.0]), np.array([[True, False], [True, True]]), {"n_forward": 1.0}, {})
+    second = first._replace(robust=np.array([[True, True], [True, False]]))
+    worst = worst_case([first, second])
+    assert worst.at(1.0).mean() == 0.0  # each attack alone leaves half the images
+    assert worst.cost["n_forward"] == 2.0
+
+
+def test_worst_case_in_the_tables(study, tables):
+    table = tables["robust_accuracy"]
+    here = table[
+        (table["task"] == "digits") & (table["condition"] == "LO") & (table["seed"] == 0) & (table["budget"] == 4)
+    ]
+    value = here.set_index("attack")["robust_accuracy"]
+    parts = [survivors(attack_file(study, "LO", 0, attack), 4) for attack in ("noise-uniform", "fgsm", "pgd-linf")]
+    assert value["worst-linf"] == pytest.approx(np.mean([all(part[image] for part in parts) for image in parts[0]]))
+
+
+def test_clean_errors_stay_broken_and_budget_zero_is_added(tmp_path):
+    columns = {"image": [5, 5, 3, 3], "budget": [2.0, 1.0, 1.0, 2.0], "clean_correct": [True, True, False, False]}
+    frame = pd.DataFrame(columns | {"success": [True, False, False, False], "n_forward": 1.0, "n_backward": 1.0})
+    write_parquet(tmp_path / "a.parquet", frame)
+    cell = read_cell(tmp_path / "a.parquet")
+    assert cell.images.tolist() == [3, 5] and cell.budgets.tolist() == [0, 1, 2]
+    assert cell.robust.tolist() == [[False, False, False], [True, True, False]]
+    assert cell.cost == {"n_forward": 2.0, "n_backward": 2.0}
+
+
+def test_incomplete_attack_file_is_one_clear_error(tmp_path):
+    columns = {"image": [1, 1, 2], "budget": [1.0, 2.0, 1.0], "clean_correct": True, "success": False}
+    write_parquet(tmp_path / "a.parquet", pd.DataFrame(columns | {"n_forward": 1.0, "n_backward": 1.0}))
+    with pytest.raises(InputError, match=r"a\.parquet: 3 rows for 2 images x 2 budgets"):
+        read_cell(tmp_path / "a.parquet")
+    write_parquet(tmp_path / "b.parquet", pd.DataFrame({"image": [1]}))
+    with pytest.raises(InputError, match=r"b\.parquet: no column 'budget'"):
+        read_cell(tmp_path / "b.parquet")
+
+
+def test_predictors_leave_out_infinite_ratios_and_keep_subjects_without_the_roi(tables):
+    table = tables["predictors"].set_index(["roi", "subject", "seed"])
+    row = table.loc[("V1", "subj01", 0)]
+    assert row["n_voxels"] == 140 and row["n_ceiling"] == 138  # two voxels have a ceiling of 0
+    assert 0.6 < row["median_r_normalised"] < 0.8
+    assert row["r_normalised_q25"] < row["median_r_normalised"] < row["r_normalised_q75"]
+    missing = table.loc[("FFA", "subj02", 0)]
+    assert missing["n_voxels"] == 0 and math.isnan(missing["median_r"])
+
+
+def test_compute_reads_both_formats_and_not_its_own_stage(tables):
+    table = tables["compute"].set_index("rule")
+    assert list(table.index) == ["nsd", "train_network"]
+    assert table.loc["train_network", "seconds_total"] == pytest.approx(120)
+    assert table.loc["train_network", "memory_mb_max"] == pytest.approx(812.4)
+    assert math.isnan(table.loc["nsd", "memory_mb_max"])
+
+
+def test_compute_without_benchmarks_uses_declared_seconds(tiny_study, tmp_path):
+    table = collect_results(tiny_study | {"benchmarks": str(tmp_path / "nothing")})["compute"].set_index("rule")
+    assert table.loc["networks: all", "seconds_total"] == pytest.approx(4 * 12.5)
+    assert table.loc["attacks: all", "jobs"] == 4
+
+
+def test_csv_round_trip_keeps_the_condition_none(study, tables, tmp_path):
+    tabulate_results(study, {name: tmp_path / f"{name}.csv" for name in COLUMNS})
+    back = read_tables(tmp_path)
+    for name, table in tables.items():
+        assert list(back[name].columns) == COLUMNS[name] and len(back[name]) == len(table)
+    assert set(back["summary"]["condition"]) == {"none", "V1", "LO", "LO-shuffled"}
+    assert np.allclose(back["summary"]["area"], tables["summary"]["area"], rtol=1e-5)
+    first = (tmp_path / "summary.csv").read_bytes()
+    tabulate_results(study, {"summary": tmp_path / "summary.csv"})
+    assert (tmp_path / "summary.csv").read_bytes() == first
+    with pytest.raises(InputError, match="no table 'sumary'"):
+        tabulate_results(study, {"sumary": tmp_path / "x.csv"})
+
+
+def test_missing_files_are_named(tiny_study):
+    path = attack_file(tiny_study, "LO", 1, "pgd-linf")
+    path.unlink()
+    with pytest.raises(InputError, match=r"LO/seed1/pgd-linf\.parquet: missing"):
+        collect_results(tiny_study)
+    del tiny_study["seeds"]
+    with pytest.raises(InputError, match="no 'seeds'"):
+        collect_results(tiny_study)
+
+
+def test_odd_metrics_do_not_stop_the_tables(tiny_study):
+    path = Path(tiny_study["root"]) / "networks/digits/resnet18/LO/seed0/metrics.json"
+    write_json(path, read_json(path) | {"clean_accuracy": None, "alignment": None})
+    table = collect_results(tiny_study)["networks"]
+    assert table[(table["condition"] == "LO") & (table["seed"] == 0)]["clean_accuracy"].isna().all()
+
+
+def test_reference_budget_is_fixed_before_any_result():
+    assert reference_budget({}, [0, 0.5, 1, 2, 4, 8]) == 2
+    assert reference_budget({"reference_budget": 4}, [0, 2, 4]) == 4
+    assert reference_budget({"reference_budget": 3}, [0, 2, 4]) == 4
+    assert reference_budget({}, [0]) is None
+
+
+def test_names_of_the_study(study):
+    assert controls_of(study, "LO") == ["LO-shuffled"] and controls_of(study, "LO-shuffled") == []
+    assert list(roi_study(study, "LO")["conditions"]) == ["none", "LO", "LO-shuffled"]
+    assert attack_settings(study)["worst-linf"]["members"] == ["noise-uniform", "fgsm", "pgd-linf"]
+    assert primary_attack(study) == "worst-linf"
+    assert primary_attack(study | {"primary_attack": "pgd-l2"}) == "pgd-l2"
+    with pytest.raises(InputError, match="unknown ROI 'L0'"):
+        roi_study(study, "L0")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "images", "t", "words"),
+    [
+        ((0.02, 0.05), (0.01, 0.06), (0.01, 0.06), "more robust"),
+        ((0.02, 0.05), (0.01, 0.06), (-0.1, 0.2), "more robust in every seed"),
+        ((-0.01, 0.08), (0.01, 0.06), (-0.1, 0.2), "no clear difference"),
+        ((0.02, 0.05), (-0.01, 0.06), (0.01, 0.06), "no clear difference"),
+        ((-0.05, -0.02), (-0.06, -0.01), (-0.2, 0.1), "less robust in every seed"),
+    ],
+)
+def test_verdict(seeds, images, t, words):
+    names = ("seed_min", "seed_max", "low", "high", "t_low", "t_high")
+    row = pd.Series(dict(zip(names, (*seeds, *images, *t), strict=True)) | {"n_seeds": 2})
+    assert verdict(row) == words
+    row["n_seeds"] = 1
+    assert verdict(row) == "one seed, no verdict"

@@ -1,0 +1,56 @@
+# Names, paths and sources that all rules share. No rules here, and nothing heavy is imported: every job parses this.
+import os
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from neurobust.config import attack_settings, check_config, predictor_seed, recipe_of
+from neurobust.errors import InputError
+from neurobust.io import canonical_json
+from neurobust.sources import source_files
+
+try:
+    check_config(config, Path(workflow.basedir) / "config" / "schema.yaml")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = config["results"]
+LOGS = RESULTS.replace("results", "logs", 1)
+BENCHMARKS = f"{RESULTS}/benchmarks"
+DATA = config["data"]["root"]
+SUBJECTS = list(config["data"]["subjects"])
+ROIS = list(config["rois"])
+TASKS = list(config["tasks"])
+ARCHITECTURES = list(config["architectures"])
+CONDITIONS = list(config["conditions"])
+SEEDS = config["seeds"]
+ATTACKS = list(config["attacks"])
+NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
+
+
+def one_of(names):
+    """A wildcard constraint: exactly these names."""
+    return "|".join(re.escape(str(name)) for name in names)
+
+
+wildcard_constraints:
+    subject=one_of(SUBJECTS),
+    roi=one_of(ROIS),
+    size=r"\d+",
+    predictor=one_of(config["predictors"]),
+    task=one_of(TASKS),
+    architecture=one_of(ARCHITECTURES),
+    condition=one_of(CONDITIONS),
+    seed=r"\d+",
+
+
+def sources(script):
+    """The files behind workflow/scripts/{script}.py, as inputs: compared by checksum, so a checkout re-runs nothing."""
+    files = source_files(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py")
+    return [os.path.relpath(path) for path in files]
+
+
+def networks_of(conditions):
+    """The folders of all networks of some conditions, below a stage's folder."""
+    return expand(NETWORK, task=TASKS, architecture=ARCHITECTURES, condition=conditions, seed=SEEDS)

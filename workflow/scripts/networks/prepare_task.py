@@ -1,0 +1,16 @@
+"""Write the images, labels and splits of a task."""
+
+import json
+from pathlib import Path
+
+from neurobust.networks.tasks import prepare_task
+from neurobust.script import run
+
+run(
+    snakemake,
+    prepare_task,
+    task=snakemake.wildcards.task,
+    spec=json.loads(snakemake.params.spec),
+    output=Path(snakemake.output.dataset),
+    source=Path(snakemake.input.source[0]) if snakemake.input.source else None,
+)

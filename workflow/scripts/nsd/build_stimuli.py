@@ -1,0 +1,16 @@
+"""Resize the images that a subject saw, once for all predictors."""
+
+from pathlib import Path
+
+from neurobust.nsd.stimuli import build_stimuli
+from neurobust.script import run
+
+run(
+    snakemake,
+    build_stimuli,
+    root=Path(snakemake.params.root),
+    subject=snakemake.wildcards.subject,
+    n_sessions=snakemake.params.sessions,
+    size=int(snakemake.wildcards.size),
+    output=Path(snakemake.output.images),
+)

@@ -1,0 +1,16 @@
+"""Read every labelled visual voxel of a subject from its sessions, once."""
+
+from pathlib import Path
+
+from neurobust.nsd.extract import extract_betas
+from neurobust.script import run
+
+run(
+    snakemake,
+    extract_betas,
+    root=Path(snakemake.params.root),
+    subject=snakemake.wildcards.subject,
+    n_sessions=snakemake.params.sessions,
+    betas=[Path(path) for path in snakemake.input.betas],
+    output=Path(snakemake.output.betas),
+)

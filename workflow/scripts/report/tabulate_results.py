@@ -1,0 +1,10 @@
+"""Collect every result of the study into tables."""
+
+import json
+from pathlib import Path
+
+from neurobust.report.tables import tabulate_results
+from neurobust.script import run
+
+outputs = {name: Path(path) for name, path in snakemake.output.items()}
+run(snakemake, tabulate_results, study=json.loads(snakemake.params.study), outputs=outputs)

@@ -1,0 +1,17 @@
+"""Write the page of the whole study."""
+
+import json
+from pathlib import Path
+
+from neurobust.report.page import write_index
+from neurobust.script import run
+
+run(
+    snakemake,
+    write_index,
+    study=json.loads(snakemake.params.study),
+    tables=Path(snakemake.input.tables[0]).parent,
+    figures={Path(path).stem: Path(path) for path in snakemake.input.figures},
+    examples=[Path(path) for path in snakemake.input.examples],
+    output=Path(snakemake.output.page),
+)

@@ -1,0 +1,15 @@
+"""Write the page of one ROI."""
+
+import json
+from pathlib import Path
+
+from neurobust.report.page import write_roi_page
+from neurobust.script import run
+
+run(
+    snakemake,
+    write_roi_page,
+    study=json.loads(snakemake.params.study),
+    roi=snakemake.wildcards.roi,
+    output=Path(snakemake.output.page),
+)
