@@ -60,7 +60,7 @@ def model_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0
 
 def unbounded(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> dict[str, Any]:
     """With the whole box as its ball, a sound attack leaves nothing standing."""
-    settings = {"method": "pgd", "norm": "linf", "unit": "1", "budgets": [0, 1], "steps": 20, "loss": "margin"}
+    settings = {"method": "pgd", "norm": "linf", "unit": "1", "budgets": [0, 1], "steps": 20, "restarts": 2}
     result = run_attack(model, images, labels, settings, seed=seed, ids=range(len(images)), name="unbounded")
     standing = (~result.success[:, -1]).double().mean().item()
     return check("unbounded", standing <= TOLERANCE, standing, "accuracy under PGD with an unbounded budget")
@@ -124,11 +124,13 @@ def not_weaker(
 def far_weaker(
     strong: str, table: dict[str, Any], weak: str, other: dict[str, Any], pairs: list[tuple[int, int]]
 ) -> dict[str, Any]:
-    """Noise must break at most half as many images, at the first budget where the strong attack breaks half of them."""
+    """Noise must break at most half as many images, at the first budget where the strong attack breaks half of them.
+
+    Where the strong attack breaks next to nothing, noise may break as little as a rounding accident would.
+    """
     correct = table["clean_correct"]
     rates = [(table["success"][correct, i].mean(), other["success"][correct, j].mean()) for i, j in pairs]
     white, noise = next((pair for pair in rates if pair[0] >= 0.5), rates[-1])
-    ratio = noise / white if white else None
-    passed = noise == 0 if ratio is None else ratio <= 0.5
+    ratio, passed = noise / white if white else None, noise <= max(white / 2, 2 * TOLERANCE)
     note = f"{weak} breaks {noise:.3f} and {strong} {white:.3f} of the clean-correct images"
     return check("noise_weaker", passed, ratio, note, f"{strong} vs {weak}")

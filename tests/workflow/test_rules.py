@@ -1,0 +1,176 @@
+"""The habits of rules, scripts, profiles and rooms, checked on the files themselves."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+STAGES = ("nsd", "predictors", "networks", "attacks", "explain", "report")
+# What may cross between stages inside the package: the readers of weights files.
+CROSSINGS = {
+    ("networks", "predictors"): {"load_target"},
+    ("explain", "predictors"): {"load_target"},
+    ("attacks", "networks"): {"load_network"},
+    ("explain", "networks"): {"load_network"},
+}
+
+
+def rule_texts(project):
+    for path in sorted((project / "workflow/rules").glob("*.smk")):
+        for text in re.split(r"(?m)^\s*(?=rule \w+:)", path.read_text())[1:]:
+            yield path, re.match(r"rule (\w+):", text).group(1), text
+
+
+def test_every_computing_rule_has_log_benchmark_environment_message_and_sources(project):
+    names = []
+    for path, name, text in rule_texts(project):
+        if "script:" not in text:
+            continue
+        names.append(name)
+        for part in ("input:", "output:", "log:", "benchmark:", "conda:", "message:", "code=sources("):
+            assert part in text, f"{path.name}: rule {name} has no {part}"
+        script = re.search(r'script:\s+"\.\./scripts/(.+)\.py"', text).group(1)
+        assert script == f"{path.stem}/{name}", f"rule {name} runs {script}"
+        assert f'sources("{script}")' in text
+        assert "retries:" not in text, "retries multiply with the profile's"
+        assert re.match(r"[a-z]+_", name), "rules are verb_noun"
+    assert len(names) >= 14
+
+
+def test_each_script_belongs_to_a_rule_and_is_thin(project):
+    rules = {f"{path.stem}/{name}" for path, name, _ in rule_texts(project)}
+    scripts = sorted((project / "workflow/scripts").rglob("*.py"))
+    assert scripts
+    for script in scripts:
+        text = script.read_text()
+        assert f"{script.parent.name}/{script.stem}" in rules, script
+        assert "snakemake.config" not in text, f"{script}: what changes a result goes through params or input"
+        assert len(text.splitlines()) <= 40, script
+        assert not [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.For, ast.If, ast.FunctionDef))], script
+
+
+def test_the_same_six_names_everywhere(project):
+    for stage in STAGES:
+        for place in (
+            f"workflow/rules/{stage}.smk",
+            f"workflow/scripts/{stage}",
+            f"src/neurobust/{stage}",
+            f"tests/{stage}",
+        ):
+            assert (project / place).exists(), place
+
+
+def test_gpu_rules_ask_for_gpu_and_never_for_gpus(project):
+    texts = {name: text for _, name, text in rule_texts(project)}
+    for name in ("train_predictor", "train_network", "attack_network", "explain_network"):
+        assert re.search(r"^\s+gpu=1,$", texts[name], re.M), name
+    for text in texts.values():
+        assert not re.search(r"\bgpus=", text)
+
+
+def test_profiles(project):
+    assert (project / "slurm").is_symlink()
+    assert (project / "slurm").readlink().as_posix() == "profiles/slurm", "`--profile slurm` must resolve from the root"
+    assert not (project / "profiles/default").exists(), "it would silently replace keys of the other profiles"
+    slurm = yaml.safe_load((project / "profiles/slurm/config.yaml").read_text())
+    assert slurm["executor"] == "slurm" and slurm["jobs"] <= 100
+    assert "slurm-array-jobs" not in slurm, "array tasks delete each other's outputs"
+    assert slurm["slurm-status-command"] in ("squeue", "sacct")
+    assert not any("nodes" in str(entry) for entry in slurm["default-resources"])
+    for profile in (slurm, yaml.safe_load((project / "profiles/local/config.yaml").read_text())):
+        assert "report" not in profile and "config" not in profile
+        assert "code" not in profile["rerun-triggers"], "a script's date is no reason to train again"
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, set()
+
+
+def test_stages_meet_only_through_files_and_readers(project):
+    for stage in (*STAGES, "phantom"):
+        for path in sorted((project / "src/neurobust" / stage).rglob("*.py")):
+            for module, names in imports(path):
+                parts = module.split(".")
+                other = parts[1] if parts[0] == "neurobust" and len(parts) > 1 else None
+                if other is None and parts[0] == "neurobust":
+                    assert not names & set(STAGES), f"{path}: import of a whole stage"
+                if other not in STAGES or other == stage:
+                    continue
+                if (stage, path.name, module) == ("phantom", "outputs.py", "neurobust.nsd"):
+                    continue  # paths only: the DAG wants the phantom where the reader looks
+                allowed = CROSSINGS.get((stage, other), set())
+                assert names and names <= allowed, f"{path}: {module} {names} (only {allowed} may cross)"
+
+
+def test_shared_helpers_import_no_stage(project):
+    for path in (project / "src/neurobust").glob("*.py"):
+        for module, _ in imports(path):
+            parts = module.split(".")
+            assert not (parts[0] == "neurobust" and len(parts) > 1 and parts[1] in STAGES), path
+
+
+def test_no_import_circle(project):
+    root = project / "src"
+    files = {}
+    for path in (root / "neurobust").rglob("*.py"):
+        name = ".".join(path.relative_to(root).with_suffix("").parts)
+        files[name.removesuffix(".__init__")] = path
+    graph = {}
+    for name, path in files.items():
+        top = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ImportFrom)]
+        graph[name] = {n.module for n in top if n.module in files and n.module != name} - {name.rpartition(".")[0]}
+    state = {}
+
+    def visit(name, trail):
+        if state.get(name) == "done":
+            return
+        assert state.get(name) != "open", f"import circle: {' -> '.join([*trail, name])}"
+        state[name] = "open"
+        for other in graph.get(name, ()):
+            visit(other, [*trail, name])
+        state[name] = "done"
+
+    for name in graph:
+        visit(name, [])
+
+
+def test_files_and_functions_stay_readable(project):
+    for path in sorted((project / "src").rglob("*.py")):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 420, f"{path}: too long for one file"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno <= 70, f"{path}: {node.name} is too long"
+
+
+@pytest.mark.parametrize(
+    "statement", ["import neurobust", "import neurobust.config, neurobust.sources, neurobust.nsd.layout"]
+)
+def test_light_imports(statement):
+    heavy = "{'torch', 'torchvision', 'pandas', 'matplotlib', 'h5py', 'scipy', 'sklearn'}"
+    code = f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_parsing_the_workflow_imports_nothing_heavy(project, tmp_path):
+    """Every SLURM job parses the Snakefile three times."""
+    code = (
+        "import sys; from snakemake.cli import main\n"
+        "try: main(['-s', sys.argv[1], '--directory', sys.argv[2], '--list-rules'])\n"
+        "except SystemExit: pass\n"
+        "print('HEAVY', sorted({'torch', 'torchvision', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(project / "Snakefile"), str(tmp_path)]
+    configfile = ["--configfile", str(project / "config/demo.yaml")]
+    code = code.replace("'--list-rules'", f"'--list-rules', {', '.join(map(repr, configfile))}")
+    done = subprocess.run([command[0], "-c", code, *command[3:]], capture_output=True, text=True)
+    assert "HEAVY []" in done.stdout, done.stdout[-500:] + done.stderr[-500:]
