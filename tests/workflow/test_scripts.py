@@ -1,0 +1,160 @@
+"""Script adapters, run with a stand-in `snakemake` object: every call fits its function, cheap ones really run."""
+
+import inspect
+import json
+import runpy
+import shutil
+
+import pytest
+import yaml
+
+import neurobust.script
+from neurobust.config import attack_settings, recipe_of
+from neurobust.phantom.outputs import phantom_settings
+
+
+class Named(list):
+    """Files or parameters by position and by name, as snakemake gives them."""
+
+    def __init__(self, **entries):
+        flat = []
+        for value in entries.values():
+            flat += value if isinstance(value, list) else [value]
+        super().__init__(flat)
+        self.entries = entries
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["entries"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __getitem__(self, key):
+        return self.entries[key] if isinstance(key, str) else super().__getitem__(key)
+
+    def items(self):
+        return self.entries.items()
+
+
+class StandIn:
+    """What a rule hands to its script."""
+
+    def __init__(self, folder, input=None, output=None, params=None, wildcards=None):
+        self.input, self.output = Named(**(input or {})), Named(**(output or {}))
+        self.params, self.wildcards = Named(**(params or {})), Named(**(wildcards or {}))
+        self.log, self.threads, self.resources = [str(folder / "rule.log")], 1, Named(runtime=60)
+
+
+@pytest.fixture
+def config(project):
+    return yaml.safe_load((project / "config/demo.yaml").read_text())
+
+
+NETWORK = {"task": "digits", "architecture": "resnet18", "condition": "V1", "seed": "0"}
+
+
+def stand_ins(config, folder):
+    """A stand-in for every script of the workflow."""
+
+    def at(name):
+        return str(folder / name)
+
+    study = json.dumps({"name": "demo", "root": "results/demo"})
+    phantom = json.dumps(phantom_settings(config))
+    roi = {"subject": "subj01", "roi": "LO"}
+    trained = {"model": at("m.safetensors"), "metrics": at("m.json")}
+    return {
+        "nsd/make_phantom": ({}, {"files": at("x")}, {"root": at("p"), "settings": phantom}, {}),
+        "nsd/make_scenes": ({}, {"scenes": at("s.npz")}, {"settings": json.dumps(config["phantom"]["scenes"])}, {}),
+        "nsd/extract_betas": (
+            {"betas": [at("b1"), at("b2")]}, {"betas": at("betas.h5")}, {"root": at("p"), "sessions": 2}, roi,
+        ),
+        "nsd/extract_roi": (
+            {"betas": at("betas.h5")}, {"roi": at("LO.h5")},
+            {"root": at("p"), "spec": json.dumps(config["rois"]["LO"]), "splits": json.dumps(config["splits"])}, roi,
+        ),
+        "nsd/build_stimuli": ({}, {"images": at("64.h5")}, {"root": at("p"), "sessions": 2}, {**roi, "size": "64"}),
+        "predictors/train_predictor": (
+            {"rois": [at("LO.h5")], "stimuli": [at("64.h5")]}, {**trained, "voxels": at("v.parquet")},
+            {"settings": json.dumps(config["predictors"]["gnet"]), "checkpoint": str(folder)},
+            {"predictor": "gnet", "roi": "LO", "seed": "0"},
+        ),
+        "networks/prepare_task": (
+            {"source": []}, {"dataset": at("dataset.h5")}, {"spec": '{"kind": "digits", "image_size": 32}'}, NETWORK,
+        ),
+        "networks/train_network": (
+            {"dataset": at("dataset.h5"), "predictors": [at("p.safetensors")]}, {**trained, "history": at("h.parquet")},
+            {"recipe": json.dumps(recipe_of(config, "digits", "resnet18", "V1")), "checkpoint": str(folder)}, NETWORK,
+        ),
+        "attacks/attack_network": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors")},
+            {"tables": [at(f"{a}.parquet") for a in config["attacks"]], "examples": at("e.npz"), "checks": at("c")},
+            {"attacks": json.dumps(attack_settings(config)), "images": 16, "cells": str(folder)}, NETWORK,
+        ),
+        "explain/explain_network": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
+            {"inside": at("i.parquet")}, {"rois": ["V1"], "images": 16}, NETWORK,
+        ),
+        "report/tabulate_results": ({}, {"summary": at("summary.csv")}, {"study": study}, {}),
+        "report/draw_figures": ({"tables": [at("a.csv")]}, {"inside": at("inside.svg")}, {"study": study}, {}),
+        "report/write_index": (
+            {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")]}, {"page": at("i.html")},
+            {"study": study}, {},
+        ),
+        "report/write_roi_page": ({}, {"page": at("LO.html")}, {"study": study}, {"roi": "LO"}),
+    }  # fmt: skip
+
+
+def run_script(project, name, stand_in):
+    runpy.run_path(str(project / "workflow/scripts" / f"{name}.py"), {"snakemake": stand_in}, run_name="__main__")
+
+
+def test_the_calls_of_the_scripts_fit_their_functions(project, config, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(neurobust.script, "run", lambda snakemake, function, **given: calls.append((function, given)))
+    for name, parts in stand_ins(config, tmp_path).items():
+        run_script(project, name, StandIn(tmp_path, *parts))
+        function, given = calls[-1]
+        inspect.signature(function).bind(**given)
+        for key, value in given.items():
+            assert not isinstance(value, Named), f"{name}: {key} is still snakemake's"
+    assert len(calls) == len(stand_ins(config, tmp_path))
+
+
+def test_prepare_task_runs(project, config, tmp_path):
+    parts = stand_ins(config, tmp_path)["networks/prepare_task"]
+    run_script(project, "networks/prepare_task", StandIn(tmp_path, *parts))
+    assert (tmp_path / "dataset.h5").exists()
+
+
+def test_a_fault_exits_with_one_line_and_leaves_no_output(project, config, tmp_path, capsys):
+    parts = stand_ins(config, tmp_path)["nsd/extract_betas"]
+    with pytest.raises(SystemExit) as caught:
+        run_script(project, "nsd/extract_betas", StandIn(tmp_path, *parts))
+    assert caught.value.code == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "betas.h5").exists()
+
+
+def test_extract_roi_and_explain_run_on_the_demo(project, config, demo, tmp_path, monkeypatch):
+    """The scripts give the demo's own bytes again."""
+    monkeypatch.chdir(demo)
+    results = demo / "results/demo"
+    inputs, outputs, params, wildcards = stand_ins(config, tmp_path)["nsd/extract_roi"]
+    splits = json.dumps({**config["splits"], "min_sessions": 8})
+    params = {**params, "root": config["data"]["root"], "splits": splits}
+    inputs = {"betas": str(results / "cortex/subj01/betas.h5")}
+    run_script(project, "nsd/extract_roi", StandIn(tmp_path, inputs, outputs, params, wildcards))
+    assert (tmp_path / "LO.h5").read_bytes() == (results / "cortex/subj01/LO.h5").read_bytes()
+
+    network = results / "networks/digits/resnet18/V1/seed0/model.safetensors"
+    predictor = results / "predictors/gnet/V1/seed0/model.safetensors"
+    _, outputs, params, wildcards = stand_ins(config, tmp_path)["explain/explain_network"]
+    inputs = {
+        "dataset": str(results / "networks/digits/dataset.h5"),
+        "model": str(network),
+        "predictors": [str(predictor)],
+    }
+    run_script(project, "explain/explain_network", StandIn(tmp_path, inputs, outputs, params, wildcards))
+    assert (tmp_path / "i.parquet").exists()
+    shutil.rmtree(tmp_path)
