@@ -197,11 +197,11 @@ def write_cortex(path: Path, roi: str, subject: str, n: int) -> None:
 
 def write_benchmarks(folder: Path) -> None:
     record = {"s": 61.5, "h:m:s": "0:01:01", "max_rss": 812.4, "rule_name": ["train_network"]}
-    (folder / "networks").mkdir(parents=True)
-    (folder / "networks" / "a.jsonl").write_text(json.dumps(record) + "\n")
-    (folder / "networks" / "b.jsonl").write_text(json.dumps(record | {"s": 58.5, "max_rss": "NA"}) + "\n")
-    (folder / "nsd").mkdir()
-    (folder / "nsd" / "extract.tsv").write_text("s\th:m:s\tmax_rss\n7.25\t0:00:07\tNA\n")
+    (folder / "train_network" / "digits").mkdir(parents=True)
+    (folder / "train_network" / "digits" / "a.jsonl").write_text(json.dumps(record) + "\n")
+    (folder / "train_network" / "b.jsonl").write_text(json.dumps(record | {"s": 58.5, "max_rss": "NA"}) + "\n")
+    (folder / "extract_betas" / "subj01").mkdir(parents=True)
+    (folder / "extract_betas" / "subj01" / "V1.tsv").write_text("s\th:m:s\tmax_rss\n7.25\t0:00:07\tNA\n")
     (folder / "report").mkdir()
     (folder / "report" / "own.tsv").write_text("s\th:m:s\tmax_rss\n99\t0:01:39\t1\n")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from neurobust.errors import InputError
@@ -181,10 +182,31 @@ def test_roi_page_needs_only_its_own_chain(study, tmp_path):
     for path in (*root.glob("*/*/resnet18/V1"), *root.glob("predictors/gnet/V1"), *root.glob("cortex/*/V1.h5")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_roi_page(study | {"root": str(root)}, "LO", tmp_path / "LO.html")
-    assert (tmp_path / "LO.html").exists()
+    first = (tmp_path / "LO.html").read_bytes()
+    shutil.rmtree(root / "explain")
+    shutil.rmtree(root / "benchmarks")
+    write_roi_page(study | {"root": str(root)}, "LO", tmp_path / "LO.html")
+    assert (tmp_path / "LO.html").read_bytes() == first, "files that the rule does not declare must not matter"
     with pytest.raises(InputError, match=r"V1/seed0/metrics\.json: missing"):
         write_roi_page(study | {"root": str(root)}, "V1", tmp_path / "V1.html")
     assert not (tmp_path / "V1.html").exists()
+
+
+def test_many_conditions_leave_the_controls_to_the_roi_pages(study, report):
+    """23 curves in a panel tell nobody anything."""
+    frames = read_tables(report / "tables")
+    names = [f"R{index}" for index in range(6)]
+    conditions = {"none": {"target": None, "control": None}}
+    for name in names:
+        conditions |= {name: {"target": name}, f"{name}-shuffled": {"target": name, "control": "shuffled"}}
+    tables = dict(frames)
+    for table in ("robust_accuracy", "summary", "networks"):
+        base = frames[table][(frames[table]["task"] == "digits") & (frames[table]["condition"] == "none")]
+        tables[table] = pd.concat([base.assign(condition=name) for name in conditions])
+    many = study | {"conditions": conditions, "rois": names}
+    for figure in ("robust_accuracy", "clean_vs_robust"):
+        words = re.sub(r"<[^>]*>", " ", FIGURES[figure](many, tables))
+        assert "R5" in words and "shuffled" not in words
 
 
 @pytest.mark.parametrize("odd", ["one seed", "no attacks", "no conditions beside none", "no voxels", "no extras"])
@@ -259,7 +281,7 @@ def test_module_prints_the_path_of_the_report(report, tmp_path):
 
 def test_every_figure_has_a_caption():
     folder = Path(__file__).parents[2] / "workflow" / "report"
-    for name in (*FIGURES, "workflow", "index", "roi", "tables"):
+    for name in (*FIGURES, "workflow", "page", "table"):
         text = (folder / f"{name}.rst").read_text()
         assert len(text.split()) > 15, name
 

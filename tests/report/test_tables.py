@@ -11,7 +11,15 @@ from neurobust.errors import InputError
 from neurobust.io import read_json, read_parquet, write_json, write_parquet
 from neurobust.report.cells import Cell, read_cell, worst_case
 from neurobust.report.comparisons import verdict
-from neurobust.report.study import attack_settings, controls_of, primary_attack, reference_budget, roi_study
+from neurobust.report.study import (
+    attack_settings,
+    controls_of,
+    is_control,
+    primary_attack,
+    reference_budget,
+    roi_study,
+    target_of,
+)
 from neurobust.report.tables import COLUMNS, collect_results, read_tables, tabulate_results
 
 
@@ -107,10 +115,10 @@ def test_predictors_leave_out_infinite_ratios_and_keep_subjects_without_the_roi(
 
 def test_compute_reads_both_formats_and_not_its_own_stage(tables):
     table = tables["compute"].set_index("rule")
-    assert list(table.index) == ["nsd", "train_network"]
+    assert list(table.index) == ["extract_betas", "train_network"]
     assert table.loc["train_network", "seconds_total"] == pytest.approx(120)
     assert table.loc["train_network", "memory_mb_max"] == pytest.approx(812.4)
-    assert math.isnan(table.loc["nsd", "memory_mb_max"])
+    assert math.isnan(table.loc["extract_betas", "memory_mb_max"])
 
 
 def test_compute_without_benchmarks_uses_declared_seconds(tiny_study, tmp_path):
@@ -155,6 +163,14 @@ def test_reference_budget_is_fixed_before_any_result():
     assert reference_budget({"reference_budget": 4}, [0, 2, 4]) == 4
     assert reference_budget({"reference_budget": 3}, [0, 2, 4]) == 4
     assert reference_budget({}, [0]) is None
+
+
+def test_a_dash_alone_makes_no_control(study):
+    conditions = {"none": {}, "LO": {"target": "LO"}, "LO-strong": {"target": "LO"}}
+    conditions |= {"LO-shuffled": {"target": "LO", "control": "shuffled"}}
+    study = study | {"conditions": conditions}
+    assert controls_of(study, "LO-strong") == controls_of(study, "LO") == ["LO-shuffled"]
+    assert target_of(study, "none") is None and not is_control(study, "none")
 
 
 def test_names_of_the_study(study):

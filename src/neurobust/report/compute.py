@@ -48,7 +48,7 @@ def benchmark_files(study: Study) -> list[Path]:
 
 
 def read_benchmark(study: Study, path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """(rule, record) for each repeat in a benchmark file; a .tsv names no rule and stands under its folder's name."""
+    """(rule, record) for each repeat in a benchmark file; a .tsv names no rule and goes by its first folder."""
     text = path.read_text(encoding="utf-8")
     try:
         if path.suffix == ".jsonl":
@@ -67,10 +67,8 @@ def rule_name(study: Study, path: Path, record: dict[str, Any]) -> str:
     if name:
         return str(name)
     given = study.get("benchmarks", Path(study["root"]) / "benchmarks")
-    if isinstance(given, (str, Path)):
-        parts = path.relative_to(given).with_suffix("").parts
-        return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
-    return path.parent.name
+    parts = path.relative_to(given).parts if isinstance(given, (str, Path)) else path.parts[-2:]
+    return parts[0] if len(parts) > 1 else path.stem
 
 
 def value_of(record: dict[str, Any], key: str) -> float:

@@ -14,7 +14,16 @@ from neurobust.io import write_text
 from neurobust.report.comparisons import pairs
 from neurobust.report.inside_figure import draw_inside
 from neurobust.report.predictor_figure import draw_predictors
-from neurobust.report.study import NORMS, Study, attack_label, attack_settings, format_budget, is_noise, target_of
+from neurobust.report.study import (
+    NORMS,
+    Study,
+    attack_label,
+    attack_settings,
+    format_budget,
+    is_control,
+    is_noise,
+    target_of,
+)
 from neurobust.report.style import (
     INK,
     MOST_COLUMNS,
@@ -31,6 +40,7 @@ from neurobust.report.style import (
 from neurobust.report.tables import read_tables
 
 Tables = dict[str, pd.DataFrame]
+MANY = 8  # conditions that a panel can tell apart; with more, controls are drawn on the pages per ROI only
 
 
 def blocks(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
@@ -48,9 +58,17 @@ def block_titles(study: Study, parts: list[tuple[str, str, pd.DataFrame]]) -> li
     return [f"{task}, {architecture}" if several else task for task, architecture, _ in parts]
 
 
+def uncrowded(study: Study, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """Without the controls where there are too many conditions to tell apart, and whether that was so."""
+    names = list(dict.fromkeys(table["condition"]))
+    if len(names) <= MANY:
+        return table, False
+    return table[~table["condition"].isin([name for name in names if is_control(study, name)])], True
+
+
 def draw_robust_accuracy(study: Study, tables: Tables) -> str:
     """Robust accuracy against budget, a panel per attack, a block per task; dotted: noise of the same norm."""
-    table = tables["robust_accuracy"]
+    table, crowded = uncrowded(study, tables["robust_accuracy"])
     settings = attack_settings(study)
     present = set(table["attack"])
     panels = [name for name in settings if name in present and "members" not in settings[name]]
@@ -65,14 +83,16 @@ def draw_robust_accuracy(study: Study, tables: Tables) -> str:
         figure, axes = panel_blocks(block_titles(study, parts), len(panels), 2.15, handles)
         for (_, _, part), grid in zip(parts, axes, strict=True):
             for index, (axis, attack) in enumerate(zip(grid, panels, strict=True)):
-                draw_curves(study, axis, part, attack, settings)
+                draw_curves(study, axis, part, attack, settings, bands=not crowded)
                 axis.set_title(attack_label(study, attack))
                 axis.tick_params(labelleft=is_leftmost(index, len(panels)))
                 axis.set_ylabel("robust accuracy" if is_leftmost(index, len(panels)) else "")
         return to_svg(figure, "Robust accuracy against attack budget, per condition")
 
 
-def draw_curves(study: Study, axis: Any, part: pd.DataFrame, attack: str, settings: dict[str, Any]) -> None:
+def draw_curves(
+    study: Study, axis: Any, part: pd.DataFrame, attack: str, settings: dict[str, Any], bands: bool = True
+) -> None:
     """One panel: the mean over seeds as a line, their range as a band, the noise of the same norm dotted."""
     norm, unit = settings[attack].get("norm"), settings[attack].get("unit", "")
     here = part[part["attack"] == attack]
@@ -84,7 +104,8 @@ def draw_curves(study: Study, axis: Any, part: pd.DataFrame, attack: str, settin
     for condition, rows in here.groupby("condition", sort=False):
         style = condition_style(study, condition)
         curve = rows.groupby("budget")["robust_accuracy"].agg(["mean", "min", "max"])
-        axis.fill_between(curve.index, curve["min"], curve["max"], color=style["color"], alpha=0.18, linewidth=0)
+        if bands:
+            axis.fill_between(curve.index, curve["min"], curve["max"], color=style["color"], alpha=0.18, linewidth=0)
         axis.plot(curve.index, curve["mean"], markersize=3.2, clip_on=False, zorder=3, **style)
         for noise in noises:
             quiet = part[(part["attack"] == noise) & (part["condition"] == condition)]
@@ -159,7 +180,7 @@ def draw_forest(study: Study, axis: Any, table: pd.DataFrame, rows: list[tuple[s
 
 def draw_clean_vs_robust(study: Study, tables: Tables) -> str:
     """Clean against robust accuracy at the reference budget: a small dot per network, a large one per condition."""
-    table = tables["summary"]
+    table, crowded = uncrowded(study, tables["summary"])
     settings = attack_settings(study)
     merged = {member for values in settings.values() for member in values.get("members", [])}
     present = set(table[table["reference_budget"].notna()]["attack"])
@@ -171,12 +192,14 @@ def draw_clean_vs_robust(study: Study, tables: Tables) -> str:
         return empty_svg("No attack was configured.")
     parts = blocks(table)
     with rc():
-        figure, axes = panel_blocks(block_titles(study, parts), len(attacks), 2.4)
+        handles = legend_handles(study, list(dict.fromkeys(table["condition"]))) if crowded else None
+        figure, axes = panel_blocks(block_titles(study, parts), len(attacks), 2.4, handles)
         for (task, architecture, part), grid in zip(parts, axes, strict=True):
             for axis, attack in zip(grid, attacks, strict=True):
                 rows = part[part["attack"] == attack]
-                draw_plane(study, axis, rows, seeds_of(tables, task, architecture, attack, rows))
-                budget = format_budget(rows["reference_budget"].iloc[0], settings[attack].get("unit", "") or "budget")
+                seeds = seeds_of(tables, task, architecture, attack, rows)
+                draw_plane(study, axis, rows, seeds, labels=not crowded)
+                budget = format_budget(rows["reference_budget"].iloc[0], settings[attack].get("unit", ""))
                 axis.set(
                     title=attack_label(study, attack), xlabel="clean accuracy (%)", ylabel=f"robust at {budget} (%)"
                 )
@@ -189,10 +212,11 @@ def seeds_of(tables: Tables, task: str, architecture: str, attack: str, summary:
     here = (curves["task"] == task) & (curves["architecture"] == architecture) & (curves["attack"] == attack)
     at_budget = curves[here & np.isclose(curves["budget"].astype(float), budget)]
     keys = ["task", "architecture", "condition", "seed"]
+    at_budget = at_budget[at_budget["condition"].isin(summary["condition"])]
     return at_budget[[*keys, "robust_accuracy"]].merge(tables["networks"][[*keys, "clean_accuracy"]], on=keys)
 
 
-def draw_plane(study: Study, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame) -> None:
+def draw_plane(study: Study, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame, labels: bool = True) -> None:
     """One panel of the plane; a condition's label stands beside its mean."""
     axis.grid(axis="both", visible=True)
     for row in seeds.itertuples():
@@ -214,6 +238,8 @@ def draw_plane(study: Study, axis: Any, summary: pd.DataFrame, seeds: pd.DataFra
         style = condition_style(study, row.condition)
         x, y = 100 * row.clean_accuracy, 100 * row.robust_accuracy
         axis.plot([x], [y], markersize=7, **(style | {"linestyle": "none"}), clip_on=False, zorder=4)
+        if not labels:
+            continue
         height = y if not placed else max(y, placed[-1] + gap)
         placed.append(height)
         label = {"fontsize": 8, "color": style["color"], "va": "center", "annotation_clip": False}

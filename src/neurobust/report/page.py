@@ -11,7 +11,7 @@ from neurobust import __version__
 from neurobust.io import write_text
 from neurobust.report import sections
 from neurobust.report.examples import example_grids
-from neurobust.report.figures import FIGURES, Tables
+from neurobust.report.figures import FIGURES, MANY, Tables
 from neurobust.report.study import Study, check_study, networks, roi_study
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import COLUMNS, collect_results, read_tables
@@ -38,8 +38,9 @@ def write_roi_page(study: Study, roi: str, output: Path) -> None:
     """Write one ROI's page (its predictors, its conditions beside `none`, its examples) straight from the results."""
     check_study(study)
     part = roi_study(study, roi) | {"all_rois": list(study.get("all_rois", study["rois"]))}
-    frames = collect_results(part)
-    drawn = {name: draw(part, frames) for name, draw in FIGURES.items()}
+    # Its rule declares that ROI's chain alone, so the page must not look at what else happens to lie there.
+    frames = collect_results(part, extras=False)
+    drawn = {name: draw(part, frames) for name, draw in FIGURES.items() if name != "inside"}
     examples = [network.folder(part, "attacks") / "examples.npz" for network in networks(part)]
     links: dict[str, Any] = {"rois": [], "tables": [], "index": "../index.html"}
     title = f"Does guidance by {roi} make the networks more robust?"
@@ -65,6 +66,7 @@ def render(
         "roi": roi,
         "links": links,
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "crowded": len(study["conditions"]) > MANY,
         "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
         "lede": sections.lede(study),
         "primary": sections.primary_note(study, frames),

@@ -32,7 +32,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 def signed(value: float) -> str:
     """A difference of shares in percentage points with its sign: 0.012 -> +1.2."""
-    return MISSING if pd.isna(value) else f"{100 * value:+.1f}".replace("-", "−")
+    return MISSING if pd.isna(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def plain(value: Any, digits: int = 2) -> str:
@@ -125,8 +125,7 @@ def budget_of(summary: pd.DataFrame, attack: str) -> str:
     row = summary[summary["attack"] == attack].iloc[0]
     if pd.isna(row["reference_budget"]):
         return ""
-    size = format_budget(row["reference_budget"], text(row["unit"]))
-    return size if text(row["unit"]) else f"budget {size}"
+    return format_budget(row["reference_budget"], text(row["unit"]))
 
 
 def alignment_cell(seeds: pd.DataFrame) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def target_of(study: Study, condition: str) -> str | None:
 def is_control(study: Study, condition: str) -> bool:
     """Whether a condition removes one ingredient of another one."""
     recipe = study["conditions"].get(condition) or {}
-    return bool(recipe.get("control")) if "control" in recipe else "-" in condition
+    return bool(recipe["control"]) if "control" in recipe else condition.endswith("-shuffled")
 
 
 def controls_of(study: Study, condition: str) -> list[str]:
@@ -122,10 +122,10 @@ def attack_label(study: Study, attack: str) -> str:
 
 
 def format_budget(budget: float, unit: str) -> str:
-    """A budget with its unit: `4/255`, `0.5 L2`, `0.1`."""
+    """A budget with its unit: `4/255`, `0.5 L2`, `budget 0.1`."""
     if unit == "1/255":
         return f"{budget:g}/255"
-    return f"{budget:g} {unit}".strip()
+    return f"{budget:g} {unit}" if unit else f"budget {budget:g}"
 
 
 def reference_budget(settings: dict[str, Any], budgets: list[float]) -> float | None:

@@ -89,15 +89,15 @@ def panel_blocks(
     from matplotlib.figure import Figure
 
     rows, columns = grid_of(panels)
-    block, legend = rows * height + 0.3, 0.35 if handles else 0.0
     width = columns * min(WIDEST, WIDTH / columns)
+    across = min(max(1, int(width / 1.5)), len(handles or [])) or 1
+    block, legend = rows * height + 0.3, 0.15 + 0.2 * math.ceil(len(handles or []) / across) if handles else 0.0
     figure = Figure(figsize=(width, block * len(titles) + legend), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     ratios = [legend] * bool(handles) + [block] * len(titles)
     parts = list(np.atleast_1d(figure.subfigures(len(ratios), 1, height_ratios=ratios)))
     if handles:
-        fitting = max(1, int(width / 1.5))
-        parts.pop(0).legend(handles=handles, loc="center left", ncols=min(fitting, len(handles)), handlelength=2.6)
+        parts.pop(0).legend(handles=handles, loc="center left", ncols=across, handlelength=2.6)
     axes = []
     for part, title in zip(parts, titles, strict=True):
         part.suptitle(title, x=0.004, ha="left", fontsize=11, fontweight="bold")

@@ -67,11 +67,12 @@ COLUMNS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-def collect_results(study: Study) -> dict[str, pd.DataFrame]:
+def collect_results(study: Study, extras: bool = True) -> dict[str, pd.DataFrame]:
     """Read a study's results into one tidy table per name of `COLUMNS`; every column is there even without rows.
 
     Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
-    cortex files and benchmarks may be absent and then have no rows.
+    cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures (which need every
+    ROI's predictor) and benchmark files are not read.
     """
     check_study(study)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
@@ -81,13 +82,13 @@ def collect_results(study: Study) -> dict[str, pd.DataFrame]:
             add_attacks(study, task, architecture, rows)
     for network in networks(study):
         rows["checks"] += check_rows(study, network)
-        rows["inside"] += inside_rows(study, network)
+        rows["inside"] += inside_rows(study, network) if extras else []
     for roi in study["rois"]:
         for seed in predictor_seeds(study):
             rows["predictors"] += predictor_rows(study, roi, seed)
         rows["rois"] += [row for subject in study["subjects"] for row in roi_rows(study, roi, subject)]
     rows["conditions"] = [condition_row(study, name) for name in study["conditions"]]
-    rows["compute"] = compute_rows(study, rows)
+    rows["compute"] = compute_rows(study if extras else {**study, "benchmarks": []}, rows)
     return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 
@@ -135,6 +136,8 @@ def attack_row(network: Network, attack: str, settings: dict[str, Any], cell: Ce
 def check_rows(study: Study, network: Network) -> list[dict[str, Any]]:
     path = network.folder(study, "attacks") / "checks.json"
     checks = read_json(path) if path.exists() else []
+    if not isinstance(checks, list):
+        raise InputError(f"{path}: not a list of checks; delete it and run the attacks again")
     names = network._asdict()
     return [
         names | {key: check.get(key, "") for key in ("attack", "check", "note")}
