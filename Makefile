@@ -16,10 +16,10 @@ help:  ## this list
 
 $(VENV)/.installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "neurobust needs Python 3.11 or newer; give PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r envs/requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .uv uv
+	.uv/bin/uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
+	.uv/bin/uv pip install --quiet --python $(BIN)/python -r envs/requirements.lock
+	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 
 run: $(VENV)/.installed  ## install, run the demo, print its main table and its report's path
