@@ -15,6 +15,7 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/attacks.smk"
 include: "workflow/rules/explain.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/preflight.smk"
 
 
 rule all:

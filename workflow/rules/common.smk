@@ -1,11 +1,12 @@
 # Names, paths and sources that all rules share. No rules here, and nothing heavy is imported: every job parses this.
+import json
 import os
 import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from neurobust.config import attack_settings, check_config, predictor_seed, recipe_of
+from neurobust.config import PHANTOM_TASKS, attack_settings, check_config, predictor_seed, recipe_of, task_size
 from neurobust.errors import InputError
 from neurobust.io import canonical_json
 from neurobust.sources import source_files

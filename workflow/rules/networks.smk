@@ -4,8 +4,8 @@
 def task_source(wildcards):
     """The images of a task that are not part of a library: a folder, a file, or the phantom's scenes."""
     task = config["tasks"][wildcards.task]
-    if task["kind"] == "phantom-scenes":
-        return ["resources/phantom/tasks/phantom-scenes.npz"]
+    if task["kind"] in PHANTOM_TASKS:
+        return [f"resources/phantom/tasks/{task['kind']}.npz"]
     return [task["source"]] if "source" in task else []
 
 
@@ -17,13 +17,56 @@ def task_spec(wildcards):
 
 def target_predictors(wildcards):
     """The predictors that a condition's target is made of; none for a condition without a target."""
+    return predictor_files(wildcards, "target", "model.safetensors")
+
+
+def predictor_files(wildcards, key, file):
+    """A file of the predictor of each ROI that a key of the condition lists."""
     condition = config["conditions"][wildcards.condition]
     return expand(
-        f"{RESULTS}/predictors/{{predictor}}/{{roi}}/seed{{seed}}/model.safetensors",
+        f"{RESULTS}/predictors/{{predictor}}/{{roi}}/seed{{seed}}/{file}",
         predictor=condition.get("predictor", []),
-        roi=condition.get("target", []),
+        roi=condition.get(key, []),
         seed=predictor_seed(config, int(wildcards.seed)),
     )
+
+
+def control_files(wildcards):
+    """What a condition's target reads beside predictors, by name: `targets.NeuralTarget` and `pairs.Pairs` say what."""
+    condition = config["conditions"][wildcards.condition]
+    files = {}
+    if "weights" in condition.get("features", {}):
+        files["oracle"] = [condition["features"]["weights"]]
+    if "match" in condition:
+        files["voxels"] = predictor_files(wildcards, "target", "voxels.parquet")
+        files["matched"] = predictor_files(wildcards, "match", "voxels.parquet")
+    if condition.get("pairs"):
+        size = task_size(config, wildcards.task)
+        pairs = [(subject, roi) for subject in SUBJECTS for roi in condition["target"]]
+        files["responses"] = [f"{RESULTS}/cortex/{subject}/{roi}.h5" for subject, roi in pairs]
+        files["stimuli"] = [f"{RESULTS}/stimuli/{subject}/{size}.h5" for subject, _ in pairs]
+    return files
+
+
+if "face_task" in config.get("phantom", {}):
+
+    rule make_faces:
+        input:
+            code=sources("networks/make_faces"),
+        output:
+            "resources/phantom/tasks/phantom-faces.npz",
+        log:
+            f"{LOGS}/make_faces.log",
+        benchmark:
+            f"{BENCHMARKS}/make_faces/faces.tsv"
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            settings=canonical_json(config["phantom"]["face_task"]),
+        message:
+            "rendering the labelled faces of the task phantom-faces"
+        script:
+            "../scripts/networks/make_faces.py"
 
 
 rule prepare_task:
@@ -51,6 +94,7 @@ rule prepare_task:
 
 rule train_network:
     input:
+        unpack(control_files),
         dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
         predictors=target_predictors,
         code=sources("networks/train_network"),
