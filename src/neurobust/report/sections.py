@@ -150,10 +150,15 @@ def answer_cell(study: Study, condition: str, row: Any, deltas: dict[tuple[str, 
             interval = between(delta.low, delta.high, signed)
             name = "none" if baseline == "none" else "control"
             notes.append(
-                {"baseline": name, "value": signed(delta.difference), "interval": interval, "sure": is_clear(delta)}
+                {"baseline": name, "value": signed(delta.difference), "interval": interval, "sure": direction(delta)}
             )
     spread = seed_range(row.robust_accuracy_min, row.robust_accuracy_max, row.n_seeds)
     return {"main": percent(row.robust_accuracy), "spread": spread, "notes": notes}
+
+
+def direction(delta: Any) -> str:
+    """The style of a clear difference, up or down; nothing for an unclear one."""
+    return ("up" if delta.difference > 0 else "down") if is_clear(delta) else ""
 
 
 def seed_range(low: float, high: float, n: int) -> str:
