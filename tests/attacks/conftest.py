@@ -128,5 +128,10 @@ def dataset(tmp_path: Path, digits) -> Path:
 def toys() -> SimpleNamespace:
     """The builders above, for tests (conftest files cannot be imported)."""
     return SimpleNamespace(
-        Canary=Canary, linear=linear, interior_images=interior_images, closed_form=closed_form, tiny_net=tiny_net
+        Canary=Canary,
+        linear=linear,
+        interior_images=interior_images,
+        closed_form=closed_form,
+        tiny_net=tiny_net,
+        to_tensor=to_tensor,
     )

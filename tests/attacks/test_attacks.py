@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from neurobust.attacks.gradient import Ascent, climb_adaptive, climb_fixed
+from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths
 from neurobust.attacks.registry import ATTACKS, resolve, run_attack
 from neurobust.attacks.search import Search
@@ -21,7 +22,7 @@ SETTINGS = {
     "pgd-linf": {"method": "pgd", **LINF, "steps": 7, "restarts": 1},
     "pgd-l2": {"method": "pgd", **L2, "steps": 7, "restarts": 1},
     "apgd-linf": {"method": "apgd", **LINF, "steps": 12},
-    "apgd-l2": {"method": "apgd", **L2, "steps": 12, "loss": "margin"},
+    "apgd-l2": {"method": "apgd", **L2, "steps": 12, "loss": "dlr"},
     "deepfool-l2": {"method": "deepfool", **L2, "steps": 20},
     "deepfool-linf": {"method": "deepfool", **LINF, "steps": 20},
     "ddn": {"method": "ddn", **L2, "steps": 20},
@@ -127,7 +128,7 @@ def test_iterative_attack_breaks_what_fgsm_breaks(net, batch, norm, single, meth
 
 
 def test_apgd_is_no_weaker_than_pgd_of_as_many_steps(net, batch):
-    apgd = attack(net, *batch, "apgd-l2", steps=20)
+    apgd = attack(net, *batch, "apgd-l2", steps=20, loss="margin")
     pgd = attack(net, *batch, "pgd-l2", steps=20, restarts=0)
     assert apgd.success.sum() >= pgd.success.sum() - 1
 
@@ -167,6 +168,17 @@ def test_climb_reaches_its_radius_whatever_the_number_of_steps(toys, steps, norm
     assert (lengths(ascent.best - images, norm) >= 0.0999).all()
 
 
+@pytest.mark.parametrize("steps", [4, 10])
+def test_default_step_is_two_and_a_half_budgets_over_all_steps(net, batch, steps):
+    default, explicit = (
+        attack(net, *batch, steps=steps, restarts=0, **change) for change in ({}, {"rel_stepsize": 2.5 / steps})
+    )
+    assert torch.equal(default.adversarial, explicit.adversarial)
+    assert not torch.equal(
+        default.adversarial, attack(net, *batch, steps=steps, restarts=0, rel_stepsize=1 / 30).adversarial
+    )
+
+
 @pytest.mark.parametrize(("name", "steps"), [("pgd-linf", 6), ("pgd-l2", 9), ("apgd-linf", 11)])
 def test_passes_are_counted_as_the_model_sees_them(net, batch, toys, name, steps):
     forwards, backwards = [], []
@@ -185,8 +197,10 @@ def test_passes_are_counted_as_the_model_sees_them(net, batch, toys, name, steps
 def test_broken_images_cost_nothing_more(net, batch):
     result = attack(net, *batch, restarts=0)
     later = torch.arange(len(result.budgets))[None] > result.first[:, None]
-    late = later & (torch.arange(len(result.budgets)) > 1)  # the clean gradient is booked on the first budget
-    assert late.any() and (result.n_forward[late] == 0).all() and (result.n_backward[late] == 0).all()
+    assert later.any() and (result.n_forward[later] == 0).all() and (result.n_backward[later] == 0).all()
+    rows = (result.first > 1) & (result.first < len(result.budgets))
+    spent = result.n_backward[rows].gather(1, result.first[rows, None])
+    assert ((spent > 0) & (spent < 7)).any()  # some left in the middle of a climb
 
 
 def test_single_budget_and_zero_alone(net, batch):
@@ -202,8 +216,30 @@ def test_uniform_noise_shares_its_draws_over_budgets(net, batch):
     assert (many.success[:, 2] >= one.success[:, 0]).all()
 
 
+@pytest.mark.parametrize(("name", "norm"), [("uniform", "linf"), ("sign", "linf"), ("gaussian", "l2")])
+def test_noise_is_the_exact_best_of_its_draws(toys, name, norm):
+    model = toys.linear(6)
+    model[1].bias.data -= 0.9 * model(torch.full((1, 3, 5, 4), 0.5))[0].detach()  # mid-grey is near every boundary
+    images, labels = toys.interior_images(model, 12)
+    budgets = [0.02, 0.04, 0.06, 0.1, 0.2, 0.4] if norm == "linf" else [0.1, 0.2, 0.3, 0.5, 1.0, 2.0]
+    result = attack(model, images, labels, name, budgets=budgets, unit="1", repeats=6, ids=range(50, 62))
+    expected = torch.full((12,), len(budgets))
+    for repeat in range(6):
+        noise = torch.stack([draw(name, images.shape[1:], 0, identifier, repeat) for identifier in range(50, 62)])
+        for place, budget in enumerate(budgets):
+            broken = model(noisy(images, noise, budget, norm)).argmax(1) != labels
+            expected[broken & (expected > place)] = place
+    assert torch.equal(result.first, expected)
+    assert len(expected.unique()) > 2
+
+
+def test_draws_differ_between_images_repeats_and_seeds():
+    draws = [draw("gaussian", (3, 4, 4), *stream) for stream in ((0, 1, 0), (0, 2, 0), (0, 1, 1), (1, 1, 0))]
+    assert len({tuple(values.flatten().tolist()) for values in draws}) == 4
+
+
 def test_seed_changes_noise_and_nothing_else_does(net, batch):
-    first, again, other = (attack(net, *batch, "gaussian", seed=seed) for seed in (1, 1, 2))
+    first, again, other = (attack(net, *batch, "gaussian", seed=seed, budgets=[0, 4, 8]) for seed in (1, 1, 2))
     assert torch.equal(first.adversarial, again.adversarial)
     assert not torch.equal(first.adversarial, other.adversarial)
 

@@ -62,16 +62,18 @@ def test_cost_does_not_grow_with_the_number_of_budgets(net, batch):
     assert few.n_forward.sum() == many.n_forward.sum() and few.n_backward.sum() == many.n_backward.sum() > 0
 
 
-def test_result_follows_its_seed_and_not_the_global_one(net, batch, toys):
+def test_result_follows_its_seed_and_not_the_global_one(toys):
     """DDN draws a direction where the gradient is zero: from our seed, whatever ran before."""
-    flat = toys.Canary(net, after=lambda logits: logits.round())
+    flat = toys.Canary(toys.linear(5), after=lambda logits: (20 * logits).round())
+    images, labels = toys.interior_images(flat, 12)
+    settings = {"method": "ddn", "budgets": [0, 9], "steps": 10}
     results = []
     for start in (1, 2):
         torch.manual_seed(start)
-        results.append(
-            run_attack(flat, *batch, {"method": "ddn", "budgets": [0, 9], "steps": 5}, seed=3, ids=range(48))
-        )
+        results.append(run_attack(flat, images, labels, settings, seed=3, ids=range(12)))
+    other = run_attack(flat, images, labels, settings, seed=4, ids=range(12))
     assert torch.equal(results[0].adversarial, results[1].adversarial)
+    assert not torch.equal(results[0].adversarial, other.adversarial)
 
 
 @pytest.mark.slow
@@ -80,3 +82,18 @@ def test_foolbox_loads_where_there_is_no_git():
     environment = {key: value for key, value in os.environ.items() if key != "GIT_PYTHON_REFRESH"} | {"PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("norm", "name"), [("linf", "LinfPGD"), ("l2", "L2PGD")])
+def test_pgd_is_no_weaker_than_foolbox_s(net, digits, toys, norm, name):
+    """Twenty nested steps against foolbox's forty, even with the right step size; one image of 150 is a coin's toss."""
+    images, labels = toys.to_tensor(digits[0][1400:1550]), torch.from_numpy(digits[1][1400:1550])
+    budgets = [0.1, 0.13, 0.15, 0.2] if norm == "linf" else [0.8, 1.0, 1.2, 1.5]
+    settings = {"method": "pgd", "norm": norm, "unit": "1", "budgets": budgets}
+    ours = run_attack(net, images, labels, settings, seed=0, ids=range(150)).success.sum(0)
+    foolbox = load_foolbox()
+    target = foolbox.PyTorchModel(net.eval(), bounds=(0, 1), device="cpu")
+    torch.manual_seed(0)
+    theirs = getattr(foolbox.attacks, name)(steps=40, rel_stepsize=2.5 / 40)
+    _, _, success = theirs(target, images, labels, epsilons=budgets)
+    assert (ours >= success.sum(1) - 1).all() and ours.sum() > success.sum()

@@ -87,3 +87,4 @@ def test_gradient_is_per_image(toys):
     _, _, together = loss_gradient(model, images, labels, "margin")
     alone = [loss_gradient(model, images[i : i + 1], labels[i : i + 1], "margin")[2] for i in range(8)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-6)
+    assert all(parameter.grad is None for parameter in model.parameters())  # loss.backward() would fill them

@@ -128,7 +128,8 @@ def minimum_norm(
     foolbox = load_foolbox()
     search = Search(model, images, labels, budgets)
     rows, last = search.standing(0), len(search.budgets) - 1
-    if not len(rows) or search.budgets[-1] == 0:
+    ahead = search.positive()
+    if not len(rows) or not ahead:
         return search.result(norm)
     counted = Counted(model)
     target = foolbox.PyTorchModel(counted, bounds=(0, 1), device=images.device)
@@ -138,9 +139,8 @@ def minimum_norm(
         attack = getattr(foolbox.attacks, name)(**options)
         points, _, _ = attack(target, images[rows].detach().clamp(0, 1), labels[rows].long(), epsilons=None)
     points = torch.nan_to_num(points.detach(), nan=0.0).clamp(0, 1)
-    spent = min(1, last)
-    search.n_forward[rows, spent] += counted.forwards
-    search.n_backward[rows, spent] += counted.backwards
+    search.n_forward[rows, ahead[0][0]] += counted.forwards
+    search.n_backward[rows, ahead[0][0]] += counted.backwards
     broken, _ = search.test(rows, points, last)
     distance = lengths(search.adversarial.double() - images.double(), norm)
     limits = torch.tensor(search.budgets, dtype=torch.float64, device=images.device)

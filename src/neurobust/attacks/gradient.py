@@ -42,7 +42,7 @@ def fgsm(
     check_loss(loss)
     search = Search(model, images, labels, budgets)
     (direction,) = clean_directions(search, [loss], norm)
-    for budget, radius in positive(search.budgets):
+    for budget, radius in search.positive():
         rows = search.standing(budget)
         if len(rows):
             search.test(rows, project(images[rows] + radius * direction[rows], images[rows], radius, norm), budget)
@@ -87,7 +87,7 @@ def apgd(
     seed: int,
     ids: Sequence[int],
     norm: str = "linf",
-    loss: str = "dlr",
+    loss: str = "margin",
     steps: int = 50,
     restarts: int = 0,
 ) -> AttackResult:
@@ -102,20 +102,17 @@ def apgd(
     return nested_ascent(model, images, labels, budgets, seed, ids, norm, loss, steps, restarts, climb)
 
 
-def positive(budgets: Sequence[float]) -> list[tuple[int, float]]:
-    """(index, radius) of the budgets above zero; zero is the clean image, which every search has tested."""
-    return [(index, radius) for index, radius in enumerate(budgets) if radius > 0]
-
-
 def clean_directions(search: Search, losses: Sequence[str], norm: str) -> list[Tensor]:
-    """Steepest directions (N, 3, H, W) at the clean images for each loss; zero for clean errors."""
-    rows, directions = search.standing(0), []
+    """Steepest directions (N, 3, H, W) at the clean images for each loss; zero for clean errors.
+
+    Their passes are booked on the first positive budget; where there is none, nothing is spent.
+    """
+    rows, directions, ahead = search.standing(0), [], search.positive()
     for loss in losses:
         direction = torch.zeros_like(search.images)
-        if len(rows):
-            spent = min(1, len(search.budgets) - 1)
-            search.n_forward[rows, spent] += 1
-            search.n_backward[rows, spent] += 1
+        if len(rows) and ahead:
+            search.n_forward[rows, ahead[0][0]] += 1
+            search.n_backward[rows, ahead[0][0]] += 1
             _, _, gradient = loss_gradient(search.model, search.images[rows], search.labels[rows], loss)
             direction[rows] = steepest(gradient, norm)
         directions.append(direction)
@@ -183,7 +180,7 @@ def nested_ascent(
     search = Search(model, images, labels, budgets)
     directions = clean_directions(search, list(dict.fromkeys([loss, "ce"])), norm)
     best, before = images.clone(), 0.0
-    for budget, radius in positive(search.budgets):
+    for budget, radius in search.positive():
         rows = search.standing(budget)
         if not len(rows):
             break

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.gradient import positive
 from neurobust.attacks.norms import check_norm, project, stretch
 from neurobust.attacks.search import AttackResult, Search
 from neurobust.errors import InputError
@@ -87,7 +86,7 @@ def best_of_draws(
     norm = "l2" if kind == "gaussian" else "linf"
     search = Search(model, images, labels, budgets)
     for repeat in range(repeats):
-        steps = positive(search.budgets)
+        steps = search.positive()
         rows = search.standing(steps[0][0]) if steps else []
         if not len(rows):
             break

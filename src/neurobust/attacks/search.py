@@ -90,6 +90,10 @@ class Search:
         self.clean_correct = logits.argmax(1) == labels
         self.first[~self.clean_correct] = 0
 
+    def positive(self) -> list[tuple[int, float]]:
+        """(index, radius) of the budgets above zero; zero is the clean image, which is tested already."""
+        return [(index, radius) for index, radius in enumerate(self.budgets) if radius > 0]
+
     def standing(self, budget: int) -> Tensor:
         """Rows (n,) of the images that are not broken at the budget of this index or a smaller one."""
         return (self.first > budget).nonzero().squeeze(1)
