@@ -7,9 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 CONFIG ?= config/demo.yaml
+SLURM_TEST := $(BIN)/python tests/slurm/cluster.py
 export GIT_PYTHON_REFRESH := quiet
 
-.PHONY: help run test lint format bench clean
+.PHONY: help run test test-slurm lint format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +28,11 @@ run: $(VENV)/.installed  ## install, run the demo, print its main table and its 
 	$(BIN)/python -m neurobust.report $$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["results"])' $(CONFIG))
 
 test: $(VENV)/.installed lint  ## install and run every check, the demo included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slurm"
+
+test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a phantom study through it
+	if [ "$$(id -u)" = 0 ] && ! $(SLURM_TEST) missing && command -v apt-get >/dev/null; then apt-get -qq update && apt-get install -qq -y --no-install-recommends $$($(SLURM_TEST) packages); fi
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 lint: $(VENV)/.installed  ## ruff, snakefmt and snakemake's own lint
 	$(BIN)/ruff check .

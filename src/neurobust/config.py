@@ -9,6 +9,22 @@ from typing import Any
 from neurobust.errors import InputError
 
 PRESENTATION = ("label", "reference_budget")  # keys of an attack that change its page and not its numbers
+# Tasks that the phantom renders, and the key of `phantom` that says how.
+PHANTOM_TASKS = {"phantom-scenes": "scenes", "phantom-faces": "face_task"}
+# Side in pixels of a task's images where its `image_size` is not given.
+TASK_SIZES = {
+    "digits": 32, "cifar10": 32, "cifar100": 32, "tiny-imagenet": 64, "celeba-identity": 64, "celeba-attributes": 64,
+    "image-folder": 224,
+}  # fmt: skip
+# Tasks whose images the user brings, and what `source` must be.
+USER_TASKS = {
+    "image-folder": "the folder that holds train and val",
+    "cifar10": "the folder cifar-10-batches-py",
+    "cifar100": "the folder cifar-100-python",
+    "tiny-imagenet": "the folder tiny-imagenet-200",
+    "celeba-identity": "the folder of CelebA, with img_align_celeba and its text files",
+    "celeba-attributes": "the folder of CelebA, with img_align_celeba and its text files",
+}
 
 
 def check_config(config: Mapping[str, Any], schema: Path) -> None:
@@ -48,20 +64,8 @@ def cross_checks(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (key path, problem) for names that point nowhere."""
     yield from _check_data(config)
     for name, condition in config["conditions"].items():
-        where = f"conditions.{name}"
-        if "target" not in condition:
-            extra = sorted(set(condition) - {"weight"})
-            if extra:
-                yield f"{where}.{extra[0]}", "a condition without a target has no such key; add `target` or remove it"
-            continue
-        for roi in condition["target"]:
-            if roi not in config["rois"]:
-                yield f"{where}.target", f"unknown ROI '{roi}'; `rois` has {', '.join(config['rois'])}"
-        if condition.get("predictor") not in config["predictors"]:
-            known = ", ".join(config["predictors"])
-            yield f"{where}.predictor", f"{condition.get('predictor')!r} is not one of `predictors`: {known}"
-        if "loss" not in condition:
-            yield f"{where}.loss", "a condition with a target needs a loss"
+        for key, problem in _check_condition(config, condition):
+            yield f"conditions.{name}.{key}", problem
     for name, settings in config["attacks"].items():
         budgets = settings["budgets"]
         if budgets != sorted(budgets) or budgets[0] != 0:
@@ -73,16 +77,62 @@ def cross_checks(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "primary_attack", f"'{config['primary_attack']}' is not one of `attacks`: {', '.join(config['attacks'])}"
 
 
+def _check_condition(config: Mapping[str, Any], condition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (key, problem) for what does not fit together in one condition."""
+    if "target" not in condition:
+        for key in sorted(set(condition) - {"weight", "reference"})[:1]:
+            yield key, "a condition without a target has no such key; add `target` or remove it"
+        return
+    if "loss" not in condition:
+        yield "loss", "a condition with a target needs a loss"
+    if "reference" in condition:
+        yield "reference", "a reference has no target; make it a condition of its own"
+    known = {"target": config["rois"], "match": config["rois"], "subjects": config["data"]["subjects"]}
+    for key, names in known.items():
+        for name in condition.get(key, []):
+            if name not in names:
+                what, where = ("subject", "data.subjects") if key == "subjects" else ("ROI", "rois")
+                yield key, f"unknown {what} '{name}'; `{where}` has {', '.join(names)}"
+    yield from _check_pairs(condition) if condition.get("pairs") else _check_control(config, condition)
+
+
+def _check_pairs(condition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in sorted(set(condition) & {"predictor", "subjects", "features", "match"}):
+        yield key, "measured responses need no such key; remove it or `pairs`"
+    if condition.get("control", "shuffled") != "shuffled":
+        yield "control", "measured responses take the control 'shuffled' only"
+    if condition.get("loss", "").startswith("manifold"):
+        yield "loss", "manifold guidance needs responses to the task's own images; name a predictor instead of `pairs`"
+
+
+def _check_control(config: Mapping[str, Any], condition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    predictors, control = config["predictors"], condition.get("control")
+    if condition.get("predictor") not in predictors:
+        yield "predictor", f"{condition.get('predictor')!r} is not one of `predictors`: {', '.join(predictors)}"
+        return
+    for key, its_control in (("match", "subsampled"), ("features", "features")):
+        if key in condition and control != its_control:
+            yield key, f"goes with `control: {its_control}` and with no other"
+    if control == "subsampled" and "match" not in condition:
+        yield "match", "missing: the ROIs whose number of voxels and noise ceilings the target is matched with"
+    shuffled = bool(predictors[condition["predictor"]].get("shuffle_pairing"))
+    if shuffled != (control == "predictor-shuffled"):
+        yield "control", "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
+
+
 def _check_data(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     data = config["data"]
-    needs_phantom = data["source"] == "phantom" or any(t["kind"] == "phantom-scenes" for t in config["tasks"].values())
+    needs_phantom = data["source"] == "phantom" or any(t["kind"] in PHANTOM_TASKS for t in config["tasks"].values())
     if needs_phantom and "phantom" not in config:
         yield "phantom", "missing: data.source is phantom or a task shows phantom scenes"
     for name, task in config["tasks"].items():
         if "epochs" not in {**config["training"], **task["training"]}:
             yield f"tasks.{name}.training.epochs", "missing here and in `training`"
-        if task["kind"] == "image-folder" and "source" not in task:
-            yield f"tasks.{name}.source", "missing: the folder that holds train and val"
+        if task["kind"] in USER_TASKS and "source" not in task:
+            yield f"tasks.{name}.source", f"missing: {USER_TASKS[task['kind']]}"
+        section = PHANTOM_TASKS.get(task["kind"])
+        if section and "phantom" in config and section not in config["phantom"]:
+            yield f"phantom.{section}", f"missing: the task {name} shows what it describes"
     if data["source"] != "phantom":
         return
     phantom = config.get("phantom", {})
@@ -100,7 +150,17 @@ def recipe_of(config: Mapping[str, Any], task: str, architecture: str, condition
     recipe = {**config["training"], **config["tasks"][task]["training"]}
     chosen = {key: value for key, value in config["conditions"][condition].items() if key != "predictor"}
     chosen["target"] = "+".join(chosen["target"]) if "target" in chosen else None
+    if "features" in chosen:  # the weights are an input, told by their content and not by their name
+        chosen["features"] = {key: value for key, value in chosen["features"].items() if key != "weights"}
     return {**recipe, "architecture": architecture, **config["architectures"][architecture], "condition": chosen}
+
+
+def task_size(config: Mapping[str, Any], task: str) -> int:
+    """Side in pixels of a task's images."""
+    spec = config["tasks"][task]
+    if spec["kind"] in PHANTOM_TASKS:
+        return config["phantom"][PHANTOM_TASKS[spec["kind"]]]["size"]
+    return spec.get("image_size", TASK_SIZES[spec["kind"]])
 
 
 def predictor_seed(config: Mapping[str, Any], seed: int) -> int:

@@ -1,12 +1,14 @@
-"""What every workflow script does around its one call: logging, threads, and errors as one line."""
+"""What every workflow script does around its one call: logging, threads, the deadline, and errors as one line."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from neurobust import deadline
 from neurobust.errors import InputError
 
 logger = logging.getLogger("neurobust")
@@ -27,18 +29,30 @@ def run(snakemake: Any, function: Callable[..., Any], **arguments: Any) -> None:
     """Call `function(**arguments)` for a rule.
 
     Records go to the rule's log file. An `InputError` or an `OSError` (disk full, read-only folder) becomes
-    one line in the log and on stderr and exit status 1; anything else is a bug and keeps its traceback in the log.
+    one line in the log and on stderr and exit status 1; a deadline or SIGTERM one line and exit status 75, for a retry
+    to go on; anything else is a bug and keeps its traceback in the log.
     """
     configure_logging(snakemake.log[0] if snakemake.log else None)
+    if "SLURM_JOB_ID" in os.environ:
+        names = ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES")
+        logger.info("%s", ", ".join(f"{name}={os.environ.get(name, '')}" for name in names))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(max(1, snakemake.threads))
     try:
-        function(**arguments)
+        with deadline.watching(getattr(snakemake, "resources", None)):
+            function(**arguments)
     except (InputError, OSError) as error:
-        message = " ".join(str(error).split())
-        logger.error("%s", message)
-        print(f"neurobust: error: {message}", file=sys.stderr)
-        sys.exit(1)
+        leave(error, 1)
+    except deadline.OutOfTime as error:
+        leave(error, deadline.EXIT_STATUS)
     except BaseException:
         logger.exception("unexpected failure in %s", function.__name__)
         raise
+
+
+def leave(error: Exception, status: int) -> None:
+    """End the process with one line in the log and on stderr."""
+    message = " ".join(str(error).split())
+    logger.error("%s", message)
+    print(f"neurobust: error: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from neurobust import deadline
 from neurobust.io import replacing
 from neurobust.progress import Progress
 from neurobust.seeding import seed_everything
@@ -65,6 +66,7 @@ def train_epochs(
     saved after each epoch and taken up again if its `fingerprint` (settings and inputs) is the same. With `score`,
     the parts' best state (highest metric of that name) is restored at the end, and training stops after `patience`
     epochs without a better one. Checkpoints must lie outside the declared outputs: Snakemake deletes those on retry.
+    With `checkpoint`, deadline.OutOfTime is raised before an epoch that the job's time limit leaves no room for.
     """
     history: list[dict[str, float]] = []
     best: dict[str, Any] = {"epoch": -1, "value": float("-inf"), "state": None}
@@ -79,6 +81,8 @@ def train_epochs(
         if patience is not None and epoch - best["epoch"] > patience and best["epoch"] >= 0:
             logger.info("%s: no better %s for %d epochs, stopped after %d", label, score, patience, epoch)
             break
+        if checkpoint:
+            deadline.check()
         seed_everything(seed, "epoch", epoch)
         start = time.monotonic()
         metrics = run_epoch(epoch)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from neurobust.errors import InputError
-from neurobust.networks.targets import NeuralTarget, compute_targets, shuffled_partners, standardise
+from neurobust.networks.controls import shuffled_partners
+from neurobust.networks.targets import NeuralTarget, compute_targets, standardise
 from neurobust.networks.tasks import TEST, TRAIN, load_dataset
 
 CPU = torch.device("cpu")

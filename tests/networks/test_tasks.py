@@ -10,7 +10,8 @@ from sklearn.datasets import load_digits
 
 from neurobust.errors import InputError
 from neurobust.io import memmap_dataset, sha256_file
-from neurobust.networks.tasks import TASKS, TEST, TRAIN, VALIDATION, load_dataset, prepare_task, stratified_split
+from neurobust.networks.source import TEST, TRAIN, VALIDATION, stratified_split
+from neurobust.networks.tasks import TASKS, load_dataset, prepare_task
 
 
 def write_folder(root, folders=("n01", "n02", "n03"), train=10, val=3):
@@ -173,4 +174,7 @@ def test_dataset_with_wrong_label_count_is_refused(tmp_path, mismatched):
 
 
 def test_kinds_are_the_documented_ones():
-    assert set(TASKS) == {"digits", "phantom-scenes", "image-folder"}
+    assert set(TASKS) == {
+        "digits", "phantom-scenes", "phantom-faces", "image-folder", "cifar10", "cifar100", "tiny-imagenet",
+        "celeba-identity", "celeba-attributes",
+    }  # fmt: skip

@@ -12,8 +12,10 @@ from neurobust.errors import InputError
 from neurobust.io import load_weights, read_json, read_parquet
 from neurobust.networks import load_network
 from neurobust.networks.batches import crop_flip, epoch_batches, read_ahead
+from neurobust.networks.controls import CONTROLS
 from neurobust.networks.losses import LOSSES, Loss
-from neurobust.networks.recipe import one_cycle, resolve_recipe, steps
+from neurobust.networks.recipe import WEIGHT_SCHEDULES, one_cycle, resolve_recipe, steps
+from neurobust.networks.references import REFERENCES, pgd_examples
 from neurobust.networks.tasks import TEST, load_dataset
 from neurobust.networks.train import mean_correlation, train_network
 
@@ -288,3 +290,121 @@ def test_provenance_is_free_of_clock_and_folder(tmp_path, dataset, recipe):
     train(tmp_path / "run", dataset, [], none_of(recipe))
     text = json.dumps(load_weights(tmp_path / "run" / "model.safetensors")[1])
     assert str(tmp_path) not in text and "seconds" not in text
+
+
+@pytest.mark.parametrize("control", [name for name in CONTROLS if name not in ("subsampled", "features")])
+@pytest.mark.parametrize("augment", ["none", "crop-flip"])
+def test_every_control_trains_and_the_predictor_stays(
+    tmp_path, dataset, predictor_file, predictor, recipe, control, augment
+):
+    before = {name: value.clone() for name, value in predictor.state_dict().items()}
+    recipe |= {"augment": augment, "epochs": 2}
+    recipe["condition"]["control"] = control
+    state, metrics, _ = train(tmp_path / "run", dataset, [predictor_file], recipe)
+    assert metrics["target_dim"] == 6 and all(value.isfinite().all() for value in state.values())
+    assert same(predictor.state_dict(), before)
+
+
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_every_reference_learns_its_task(tmp_path, dataset, recipe, kind):
+    condition = {"target": None, "weight": 0.5, "reference": {"kind": kind}}
+    recipe |= {"epochs": 20, "learning_rate": 0.03, "condition": condition}
+    state, metrics, history = train(tmp_path / kind, dataset, [], recipe)
+    assert metrics["clean_accuracy"] > 0.7 and metrics["alignment"] is None
+    plain, *_ = train(tmp_path / "none", dataset, [], {**recipe, "condition": {"target": None, "weight": 0.5}})
+    assert not torch.equal(state["trunk.0.weight"], plain["trunk.0.weight"])
+    again, *_ = train(tmp_path / "again", dataset, [], recipe)
+    assert same(state, again)
+
+
+def test_weight_decay_reference_is_weight_decay(tmp_path, dataset, recipe):
+    condition = {"target": None, "weight": 0.5, "reference": {"kind": "weight-decay", "weight_decay": 0.02}}
+    first, *_ = train(tmp_path / "a", dataset, [], {**recipe, "condition": condition})
+    second, *_ = train(tmp_path / "b", dataset, [], {**none_of(recipe), "weight_decay": 0.02})
+    assert same(first, second)
+
+
+def test_adversarial_training_makes_a_network_more_robust(tmp_path, dataset, recipe):
+    """The reference is one: against the same attack it keeps more of its accuracy than `none`."""
+    recipe |= {"epochs": 25, "learning_rate": 0.03}
+    budget = {"epsilon": 24.0, "steps": 7, "step": 8.0}
+    reference = {"target": None, "weight": 0.5, "reference": {"kind": "adversarial", **budget}}
+    train(tmp_path / "none", dataset, [], none_of(recipe))
+    train(tmp_path / "adversarial", dataset, [], {**recipe, "condition": reference})
+    data = load_dataset(dataset)
+    rows = data.rows(TEST)
+    pixels, labels = torch.tensor(data.images[rows]).permute(0, 3, 1, 2) / 255, torch.tensor(data.labels[rows])
+    robust = []
+    for name in ("none", "adversarial"):
+        network = load_network(tmp_path / name / "model.safetensors")
+        torch.manual_seed(0)
+        attacked = pgd_examples(network, pixels, labels, {"epsilon": 24.0, "steps": 20, "step": 3.0})
+        robust.append((network(attacked).argmax(1) == labels).float().mean().item())
+    assert robust[1] > robust[0] + 0.15
+
+
+def test_layers_and_mixture_train_and_resume(tmp_path, dataset, predictor_file, recipe):
+    recipe["condition"].update(loss="similarity", layers=["0", "penultimate"])
+    state, metrics, history = train(tmp_path / "run", dataset, [predictor_file], {**recipe, "epochs": 6})
+    assert state["neural_head.logits"].shape == (2,) and state["neural_head.logits"].abs().max() > 0
+    assert history["neural_loss"].iloc[-1] < history["neural_loss"].iloc[0]
+    loaded = load_network(tmp_path / "run" / "model.safetensors")
+    assert loaded.neural_head is None and not loaded.trunk[0]._forward_hooks
+
+
+def test_an_early_layer_is_guided_without_the_later_ones(tmp_path, dataset, predictor_file, recipe):
+    """With all the weight on the neural loss, layers behind the chosen one get no gradient."""
+    recipe["condition"].update(layers=["0"], pool=2, weight=1.0)
+    recipe |= {"weight_decay": 0.0}
+    state, *_ = train(tmp_path / "run", dataset, [predictor_file], {**recipe, "epochs": 1})
+    start = training.Trainer(
+        load_dataset(dataset), [predictor_file], resolve_recipe(recipe), 0, 32
+    ).network.state_dict()
+    assert torch.equal(state["trunk.1.weight"], start["trunk.1.weight"])
+    assert not torch.equal(state["trunk.0.weight"], start["trunk.0.weight"])
+    assert state["neural_head.weight"].shape == (6, 32)
+
+
+@pytest.mark.parametrize("schedule", WEIGHT_SCHEDULES)
+def test_schedules_of_the_neural_loss(schedule):
+    factors = [WEIGHT_SCHEDULES[schedule](k / 100) for k in range(100)]
+    assert min(factors) >= 0 and max(factors) == 1
+    expected = {"constant": 1.0, "ramp": 0.745, "late": 0.75, "early": 0.5}
+    assert np.mean(factors) == pytest.approx(expected[schedule], abs=0.01)
+
+
+def test_a_schedule_of_zero_is_none(tmp_path, monkeypatch, dataset, predictor_file, recipe):
+    monkeypatch.setitem(WEIGHT_SCHEDULES, "late", lambda progress: 0.0)
+    recipe["condition"]["schedule"] = "late"
+    nothing, *_ = train(tmp_path / "none", dataset, [], none_of(recipe))
+    guided, *_ = train(tmp_path / "late", dataset, [predictor_file], recipe)
+    assert same(classifier(guided), nothing)
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"target": None, "layers": ["0"]}, ["recipe.condition.layers", "no target"]),
+        ({"target": None, "reference": {"kind": "madry"}}, ["reference.kind", "madry", "adversarial"]),
+        ({"target": None, "reference": {"kind": "blur", "epsilon": 1}}, ["reference", "epsilon", "sigma"]),
+        ({"target": None, "reference": {"kind": "blur", "sigma": 0}}, ["reference.sigma", "0"]),
+        ({"target": "V1", "reference": {"kind": "blur"}}, ["recipe.condition.reference"]),
+        ({"target": "V1", "layers": ["9"]}, ["recipe.condition.layers", "'9'", "penultimate"]),
+        ({"target": "V1", "schedule": "sometimes"}, ["recipe.condition.schedule", "sometimes", "ramp"]),
+        ({"target": "V1", "control": "subsampled"}, ["recipe.condition.match"]),
+        ({"target": "V1", "match": ["V1"]}, ["recipe.condition.match"]),
+        ({"target": "V1", "features": {"size": 64}}, ["recipe.condition.features"]),
+        ({"target": "V1", "control": "features", "features": {"siz": 64}}, ["siz", "size"]),
+    ],
+)
+def test_bad_condition_is_one_line(tmp_path, dataset, predictor_file, recipe, condition, words):
+    predictors = [predictor_file] if condition["target"] else []
+    with pytest.raises(InputError) as error:
+        train(tmp_path / "run", dataset, predictors, {**recipe, "condition": condition})
+    assert "\n" not in str(error.value) and all(word in str(error.value) for word in words), error.value
+
+
+def test_keys_that_are_not_given_stay_out_of_the_recipe(recipe):
+    """So that a new option changes no record of what was trained before it."""
+    assert set(resolve_recipe(recipe)["condition"]) == {"target", "loss", "control", "weight"}
+    assert set(resolve_recipe(none_of(recipe))["condition"]) == {"target", "loss", "control", "weight"}

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import logging
 import shutil
+import socket
+import threading
+import time
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from neurobust.nsd import layout
+from neurobust.nsd.bucket import Source
 from neurobust.phantom import files
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
@@ -108,3 +116,169 @@ def copied(tiny, tmp_path) -> TinyNSD:
     root = tmp_path / "bucket"
     shutil.copytree(tiny.root, root)
     return TinyNSD(root, tiny.design, tiny.betas, tiny.labels, tiny.images)
+
+
+@pytest.fixture
+def fault():
+    """The class of faults, for tests to make some."""
+    return Fault
+
+
+@pytest.fixture
+def is_ranged():
+    return ranged
+
+
+class Fault:
+    """What the proxy does to requests that `when` holds for: the next `times` of them (None: all)."""
+
+    def __init__(self, kind: str, times: int | None = None, when=lambda method, path, headers: True, **settings):
+        self.kind, self.times, self.when, self.settings = kind, times, when, settings
+
+    def takes(self, method: str, path: str, headers) -> bool:
+        if self.times == 0 or not self.when(method, path, headers):
+            return False
+        self.times = None if self.times is None else self.times - 1
+        return True
+
+
+def ranged(method, path, headers) -> bool:
+    """Requests for bytes of a file, not listings."""
+    return method == "GET" and "Range" in headers
+
+
+class Proxy:
+    """Between the client and the S3 server on loopback: counts bytes, and does what `faults` say."""
+
+    def __init__(self, target: tuple[str, int]):
+        self.faults: list[Fault] = []
+        self.sent, self.requests, self.rate, self.lock = 0, [], None, threading.Lock()
+        self.on_request = lambda path: None
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def relay(self):
+                proxy.on_request(self.path)
+                with proxy.lock:
+                    proxy.requests.append((self.command, self.path))
+                    fault = next((f for f in proxy.faults if f.takes(self.command, self.path, self.headers)), None)
+                upstream = http.client.HTTPConnection(*target)
+                upstream.request(self.command, self.path, headers=dict(self.headers))
+                answer = upstream.getresponse()
+                body, headers = answer.read(), dict(answer.getheaders())
+                upstream.close()
+                with contextlib.suppress(OSError):  # the client was killed
+                    proxy.answer(self, fault, answer.status, headers, body)
+
+            do_GET = do_HEAD = relay
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def answer(self, handler, fault, status, headers, body):
+        kind, length = fault.kind if fault else None, len(body)
+        if kind == "status":
+            status, body = fault.settings["code"], b"<Error><Code>Injected</Code></Error>"
+            headers, length = {"Content-Type": "application/xml"}, len(body)
+        elif kind == "corrupt":
+            body = bytes([body[0] ^ 1]) + body[1:]
+        elif kind == "truncate":
+            body = body[: int(length * fault.settings["keep"])]
+        elif kind == "edit":
+            status, headers, body = fault.settings["edit"](status, headers, body)
+            length = len(body)
+        elif kind == "stall":
+            time.sleep(fault.settings["seconds"])
+        handler.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
+                handler.send_header(name, value)
+        handler.send_header(
+            "Content-Length", headers.get("Content-Length", "0") if handler.command == "HEAD" else length
+        )
+        handler.end_headers()
+        if handler.command == "HEAD":
+            return
+        for start in range(0, len(body), 1 << 14):
+            block = body[start : start + (1 << 14)]
+            handler.wfile.write(block)
+            with self.lock:
+                self.sent += len(block)
+            if self.rate:
+                time.sleep(len(block) / self.rate)
+        if kind == "truncate":
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class Bucket:
+    """The S3 server of the tests with the NSD bucket in it, behind a proxy."""
+
+    client: object
+    proxy: Proxy
+
+    @property
+    def source(self) -> Source:
+        return Source(self.proxy.endpoint)
+
+    def put(self, key: str, content: bytes) -> None:
+        self.client.put_object(Bucket=layout.BUCKET, Key=key, Body=content, ACL="public-read")
+
+    def put_in_parts(self, key: str, content: bytes, part: int = 5 << 20) -> None:
+        """Upload as large files are: the ETag is then no MD5 of the content."""
+        names = {"Bucket": layout.BUCKET, "Key": key}
+        upload = self.client.create_multipart_upload(**names, ACL="public-read")["UploadId"]
+        parts = []
+        for number, start in enumerate(range(0, len(content), part), start=1):
+            body = content[start : start + part]
+            answer = self.client.upload_part(**names, UploadId=upload, PartNumber=number, Body=body)
+            parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        self.client.complete_multipart_upload(**names, UploadId=upload, MultipartUpload={"Parts": parts})
+
+    def put_tree(self, root: Path, pattern: str = "nsddata*/**/*") -> None:
+        for path in root.glob(pattern):
+            if path.is_file():
+                self.put(path.relative_to(root).as_posix(), path.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch):
+    """An empty public bucket with the name of NSD's, and a proxy that does no harm yet. Pauses are short."""
+    from neurobust.nsd import bucket as module
+
+    for name, value in {"BACKOFF": 0.005, "LONGEST_WAIT": 0.02}.items():
+        monkeypatch.setattr(module, name, value)
+    host, port = s3_server
+    control = http.client.HTTPConnection(host, port)
+    control.request("POST", "/moto-api/reset")
+    assert control.getresponse().status == 200
+    client = module.session().create_client(
+        "s3", region_name="us-east-2", endpoint_url=f"http://{host}:{port}", aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )  # fmt: skip
+    client.create_bucket(
+        Bucket=layout.BUCKET, ACL="public-read", CreateBucketConfiguration={"LocationConstraint": "us-east-2"}
+    )
+    proxy = Proxy((host, port))
+    yield Bucket(client, proxy)
+    proxy.server.shutdown()
+    proxy.server.server_close()

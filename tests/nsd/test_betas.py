@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from neurobust.errors import InputError
-from neurobust.nsd import betas as module
-from neurobust.nsd import layout
+from neurobust.nsd import header, layout
 from neurobust.nsd.betas import read_session, to_percent
 from neurobust.phantom import files
 
@@ -30,7 +29,7 @@ def some_voxels(shape, count=60):
 @pytest.mark.parametrize("plain_gzip", [False, True])
 def test_columns_are_the_voxels_of_the_c_order_index(tiny, subject, suffix, plain_gzip, monkeypatch):
     if plain_gzip:
-        monkeypatch.setattr(module, "open_gzip", gzip.open)
+        monkeypatch.setattr(header, "open_gzip", gzip.open)
     volume = tiny.betas[subject][..., TRIALS : 2 * TRIALS]
     shape = volume.shape[:3]
     voxels = some_voxels(shape)
@@ -159,7 +158,7 @@ DAMAGE = [
 @pytest.mark.parametrize(("damage", "message"), DAMAGE, ids=[damage.__name__ for damage, _ in DAMAGE])
 def test_damaged_nifti_is_one_line(tiny, tmp_path, damage, message, plain_gzip, monkeypatch):
     if plain_gzip:
-        monkeypatch.setattr(module, "open_gzip", gzip.open)
+        monkeypatch.setattr(header, "open_gzip", gzip.open)
     path = tmp_path / "betas_session01.nii.gz"
     shutil.copy(layout.session(tiny.root, "subj01", 1), path)
     damage(path)

@@ -73,6 +73,24 @@ def test_twins_give_identical_files(tiny, extracted, tmp_path):
         assert written[0] == written[1]
 
 
+@pytest.mark.parametrize("workers", [2, 9])
+def test_sessions_side_by_side(tiny, extracted, tmp_path, workers, monkeypatch):
+    """The later sessions are done first; the file is the same."""
+    import time
+
+    from neurobust.nsd import extract
+
+    def slow_at_first(path, *arguments):
+        time.sleep(0.05 * (5 - layout.session_number(path)))
+        return read_session(path, *arguments)
+
+    read_session = extract.read_session
+    monkeypatch.setattr(extract, "read_session", slow_at_first)
+    path = tmp_path / "betas.h5"
+    extract_betas(tiny.root, "subj01", 5, tiny.session_paths("subj01"), path, workers=workers)
+    assert path.read_bytes() == extracted["subj01", "nii.gz"].read_bytes()
+
+
 def test_same_inputs_same_bytes(tiny, extracted, tmp_path):
     again = tmp_path / "betas.h5"
     extract_betas(tiny.root, "subj02", 4, tiny.session_paths("subj02"), again)

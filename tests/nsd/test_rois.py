@@ -115,6 +115,24 @@ def test_within_and_ncsnr(tiny):
     np.testing.assert_array_equal(voxels_of(tiny, "subj01", spec), expected)
 
 
+def test_unions_and_intersections(tiny):
+    """LO of Kastner's atlas or of Glasser's, within the ventral and lateral streams of the left hemisphere or FFA."""
+    spec = {
+        "atlas": "Kastner2015", "labels": ["LO1", "LO2"],
+        "plus": [{"atlas": "HCP_MMP1", "labels": ["LO1"], "hemisphere": "rh"},
+                 {"atlas": "floc-bodies", "labels": ["EBA"]}],
+        "within": [{"atlas": "streams", "labels": ["ventral", "lateral"], "hemisphere": "lh"},
+                   {"atlas": "floc-faces", "labels": ["FFA-1"]}],
+    }  # fmt: skip
+    union = {*slow_voxels(tiny, "subj01", "Kastner2015", {14, 15}), *slow_voxels(tiny, "subj01", "floc-bodies", {1}),
+             *slow_voxels(tiny, "subj01", "HCP_MMP1", {20}, ("rh",))}  # fmt: skip
+    limit = {*slow_voxels(tiny, "subj01", "streams", {5, 6}, ("lh",)), *slow_voxels(tiny, "subj01", "floc-faces", {2})}
+    assert 0 < len(union & limit) < len(union)
+    np.testing.assert_array_equal(voxels_of(tiny, "subj01", spec), sorted(union & limit))
+    del spec["within"]
+    np.testing.assert_array_equal(voxels_of(tiny, "subj01", spec), sorted(union))
+
+
 def test_labelled_voxels_are_those_above_zero_anywhere(tiny):
     grid = read_grid(tiny.root, "subj01")
     found = labelled_voxels(tiny.root, "subj01", grid)
@@ -159,6 +177,12 @@ def test_voxels_that_only_one_hemisphere_labels_are_extracted(tiny):
         ({"atlas": "streams", "labels": ["early"], "hemi": "lh"}, r"rois.test.hemi: unknown key"),
         ({"atlas": "streams", "labels": ["early"], "hemisphere": "left"}, "is not lh or rh"),
         ({"atlas": "streams", "labels": ["early"], "within": "mask"}, r"rois.test.within"),
+        ({"atlas": "streams", "labels": ["early"], "within": []}, r"rois.test.within: \[\] must be a list of"),
+        ({"atlas": "streams", "labels": ["early"], "plus": {"atlas": "MTL"}}, r"rois.test.plus: .* must be a list of"),
+        ({"atlas": "streams", "labels": ["early"], "plus": [{"atlas": "MTL"}]}, r"rois.test.plus.0.labels: None"),
+        ({"atlas": "streams", "labels": ["early"], "plus": [{"atlas": "V1"}]}, r"rois.test.plus.0.atlas: 'V1'"),
+        ({"atlas": "streams", "labels": ["early"], "ncsnr_min": "0.1"}, r"rois.test.ncsnr_min: '0.1' must be a number"),
+        ({"atlas": "streams", "labels": ["early"], "ncsnr_min": -1}, r"rois.test.ncsnr_min: -1 must be"),
     ],
 )
 def test_bad_specs(tiny, spec, message):
@@ -175,7 +199,7 @@ def test_volumes_of_another_grid_are_refused(copied):
 def test_volume_errors(copied):
     path = layout.brainmask(copied.root, "subj01")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"brainmask.nii.gz: not a readable"):
+    with pytest.raises(InputError, match=r"brainmask.nii.gz: truncated or damaged"):
         read_grid(copied.root, "subj01")
     path.unlink()
     with pytest.raises(InputError, match=r"brainmask.nii.gz: no such file"):
@@ -186,5 +210,6 @@ def test_volume_errors(copied):
 
 def test_paths_cost_no_heavy_import():
     """The workflow imports the layout in every job."""
-    code = "import sys; from neurobust.nsd import layout; print(sorted({'numpy', 'h5py', 'torch'} & set(sys.modules)))"
+    heavy = "{'numpy', 'h5py', 'torch', 'botocore'}"
+    code = f"import sys; from neurobust.nsd import layout, manifest, spec; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

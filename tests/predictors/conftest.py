@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 
@@ -38,3 +39,52 @@ def settings():
         "trunk_width": 4, "dropout": 0.5, "learning_rate": 1e-3, "batch_size": 8, "epochs": 3, "patience": 3, "l1": 0.1,
         "weight_floor": 0.1,
     }  # fmt: skip
+
+
+def write_files(folder, data, trials=False):
+    """`data` as the pipeline's files: (ROI file, stimuli file)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    roi, stimuli = folder / "roi.h5", folder / "stimuli.h5"
+    with h5py.File(roi, "w") as file:
+        for name in ("responses", "n_repeats", "split", "nsd_id", "voxel_index", "ncsnr", "noise_ceiling",
+                     "single_trials", "single_trial_nsd_id"):  # fmt: skip
+            file[name] = getattr(data, name)
+        affine = np.array([[-1.8, 0, 0, 20], [0, 1.8, 0, -30], [0, 0, 1.8, -10], [0, 0, 0, 1]])
+        file.attrs.update(subject=data.subject, roi="V1", affine=affine, shape=np.array([5, 7, 4]))
+    with h5py.File(stimuli, "w") as file:
+        file["images"], file["nsd_id"] = data.images, data.nsd_id
+    return roi, stimuli
+
+
+@pytest.fixture
+def write_subject(tmp_path):
+    """A function: write a subject's files below tmp_path, return (ROI file, stimuli file)."""
+    return lambda data, name=None: write_files(tmp_path / (name or data.subject), data)
+
+
+@pytest.fixture
+def subject_maker():
+    return make_subject
+
+
+MAPS = {"map_size": 8, "alphas": [0.1, 10, 1000]}
+FIELDS = {**MAPS, "field_sizes": [1.0, 2.0], "field_spacing": 1.0}
+KINDS = {
+    "gnet": {},
+    "published": {"schedule": "published", "batch_size": 20, "epochs": 2},
+    "resnet-pcs": {"kind": "resnet-pcs", "architecture": "resnet18", "variance": 0.95, "learning_rate": 1e-3,
+                   "weight_decay": 5e-4, "batch_size": 20, "epochs": 1},
+    "gabor-fwrf": {"kind": "gabor-fwrf", "frequencies": [3, 6], "orientations": 2, **FIELDS},
+    "cnn-fwrf": {"kind": "cnn-fwrf", "network": "squeezenet1_1", "weights": "random", "layers": ["features.2"],
+                 "channels": 6, **FIELDS},
+    "ridge": {"kind": "ridge", "features": "pixels", "folds": 3, **MAPS},
+}  # fmt: skip
+
+
+@pytest.fixture(params=list(KINDS))
+def kind_settings(request, settings):
+    """Tiny settings of every kind."""
+    changes = KINDS[request.param]
+    if request.param == "published":
+        return {k: v for k, v in settings.items() if k != "patience"} | changes
+    return settings | changes if request.param == "gnet" else dict(changes)

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from neurobust.predictors.fit_gnet import accumulate_gradients, correlation_weights
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter, field_centres, log_tanh, map_sizes
+from neurobust.predictors.loss import accumulate_gradients, correlation_weights
 
 
 def count(module):

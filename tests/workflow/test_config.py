@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from neurobust.config import attack_settings, check_config, predictor_seed, recipe_of
+from neurobust.config import attack_settings, check_config, predictor_seed, recipe_of, task_size
 from neurobust.errors import InputError
 
 
@@ -19,7 +19,7 @@ def demo_config(project):
     return yaml.safe_load((project / "config/demo.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["demo", "config"])
+@pytest.mark.parametrize("name", ["demo", "config", "study-small"])
 def test_the_shipped_studies_are_valid(project, schema, name):
     check_config(yaml.safe_load((project / f"config/{name}.yaml").read_text()), schema)
 
@@ -124,3 +124,116 @@ def test_every_key_of_the_schema_has_a_meaning_or_a_name_that_says_it(schema):
                 walk(value, f"{path}/{index}")
 
     walk(yaml.safe_load(schema.read_text()), "")
+
+
+CONDITION_FAULTS = [
+    ({"control": "subsampled"}, "match: missing"),
+    ({"match": ["V1"]}, "match: goes with `control: subsampled`"),
+    ({"control": "subsampled", "match": ["V9"]}, "match: unknown ROI 'V9'"),
+    ({"features": {"architecture": "alexnet"}}, "features: goes with `control: features`"),
+    ({"control": "features", "features": {"wieghts": "a.pth"}}, "features: unknown key 'wieghts'; known keys are"),
+    ({"subjects": ["subj07"]}, "subjects: unknown subject 'subj07'; `data.subjects` has subj01, subj02"),
+    ({"reference": {"kind": "trades"}}, "reference: a reference has no target"),
+    ({"control": "predictor-shuffled"}, "control: predictor-shuffled goes with a predictor of `shuffle_pairing: true`"),
+    ({"pairs": True}, "predictor: measured responses need no such key"),
+    ({"schedule": "sometimes"}, "schedule: 'sometimes' is not known; choose one of constant, ramp, late, early"),
+    ({"layers": []}, "layers: [] "),
+    ({"loss": "similarty"}, "loss: 'similarty' is not known; choose one of mse"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CONDITION_FAULTS, ids=[fault[1][:30] for fault in CONDITION_FAULTS])
+def test_every_fault_of_a_condition_is_one_line(demo_config, schema, change, message):
+    config = copy.deepcopy(demo_config)
+    config["conditions"]["V1"].update(change)
+    with pytest.raises(InputError) as caught:
+        check_config(config, schema)
+    assert str(caught.value).startswith("config: conditions.V1.") and message in str(caught.value)
+
+
+def test_faults_of_references_tasks_and_pairs(demo_config, schema):
+    faults = [
+        (
+            {"conditions": {"r": {"weight": 0.9, "reference": {"kind": "madry"}}}},
+            "reference.kind: 'madry' is not known",
+        ),
+        ({"conditions": {"r": {"weight": 0.9, "reference": {"kind": "blur", "epsilon": 1}}}}, "key 'epsilon'"),
+        ({"conditions": {"r": {"weight": 0.9, "layers": ["a"]}}}, "conditions.r.layers: a condition without a target"),
+        (
+            {"tasks": {"c": {"kind": "cifar10", "training": {"epochs": 1}}}},
+            "tasks.c.source: missing: the folder cifar-10",
+        ),
+        ({"tasks": {"f": {"kind": "phantom-faces", "training": {"epochs": 1}}}}, "phantom.face_task: missing"),
+    ]
+    for change, message in faults:
+        config = copy.deepcopy(demo_config)
+        for section, entries in change.items():
+            config[section].update(entries)
+        with pytest.raises(InputError) as caught:
+            check_config(config, schema)
+        assert message in str(caught.value), caught.value
+    config = copy.deepcopy(demo_config)
+    config["conditions"]["co"] = {"target": ["V1"], "pairs": True, "loss": "mse", "weight": 0.5, "control": "shuffled"}
+    config["conditions"]["at"] = {"weight": 0.9, "reference": {"kind": "trades", "beta": 3, "epsilon": 2}}
+    config["phantom"]["face_task"] = {"seed": 0, "identities": 9, "train": 90, "validation": 9, "test": 9, "size": 48}
+    config["tasks"]["faces"] = {"kind": "phantom-faces", "training": {"epochs": 1}}
+    check_config(config, schema)
+    assert [task_size(config, task) for task in ("phantom-scenes", "digits", "faces")] == [32, 32, 48]
+
+
+def test_the_weights_of_an_oracle_are_an_input_and_not_a_setting(demo_config):
+    config = copy.deepcopy(demo_config)
+    features = {"architecture": "alexnet", "weights": "resources/weights/a.pth"}
+    config["conditions"]["V1"].update(control="features", features=features)
+    condition = recipe_of(config, "digits", "resnet18", "V1")["condition"]
+    assert condition["features"] == {"architecture": "alexnet"} and condition["control"] == "features"
+
+
+def test_the_recipes_of_every_study_are_resolved(project):
+    """What the configuration allows, the training accepts: schema and recipe know the same names."""
+    from neurobust.networks.recipe import resolve_recipe
+
+    for name in ("demo", "config", "study-small"):
+        config = yaml.safe_load((project / f"config/{name}.yaml").read_text())
+        for task in config["tasks"]:
+            for architecture in config["architectures"]:
+                for condition in config["conditions"]:
+                    resolve_recipe(recipe_of(config, task, architecture, condition))
+
+
+def test_the_schema_knows_losses_controls_schedules_references_and_tasks(schema):
+    from neurobust.config import PHANTOM_TASKS, TASK_SIZES, USER_TASKS
+    from neurobust.networks.controls import CONTROLS, ORACLE
+    from neurobust.networks.losses import LOSSES
+    from neurobust.networks.recipe import CONDITION_KEYS, WEIGHT_SCHEDULES
+    from neurobust.networks.references import REFERENCES
+    from neurobust.networks.tasks import TASKS
+
+    rules = yaml.safe_load(schema.read_text())["properties"]
+    condition = rules["conditions"]["additionalProperties"]["properties"]
+    assert set(condition) == {*CONDITION_KEYS, "predictor"}
+    assert set(condition["loss"]["enum"]) == set(LOSSES)
+    assert set(condition["control"]["enum"]) == set(CONTROLS) - {None}
+    assert set(condition["schedule"]["enum"]) == set(WEIGHT_SCHEDULES)
+    assert set(condition["features"]["properties"]) == {*ORACLE, "weights"}
+    assert set(condition["reference"]["properties"]["kind"]["enum"]) == set(REFERENCES)
+    for rule in condition["reference"]["allOf"]:
+        kinds = rule["if"]["properties"]["kind"]
+        for kind in kinds.get("enum", [kinds.get("const")]):
+            assert set(rule["then"]["propertyNames"]["enum"]) == {"kind", *REFERENCES[kind].defaults}, kind
+    kinds = set(rules["tasks"]["additionalProperties"]["properties"]["kind"]["enum"])
+    assert kinds == set(TASKS) == {*TASK_SIZES, *PHANTOM_TASKS}
+    assert set(USER_TASKS) == kinds - {"digits", *PHANTOM_TASKS}
+
+
+def test_the_small_study_has_the_demo_s_phantom_every_roi_and_every_control(project, demo_config):
+    from neurobust.phantom.cortex import REGIONS
+
+    study = yaml.safe_load((project / "config/study-small.yaml").read_text())
+    assert (study["data"], study["phantom"]) == (demo_config["data"], demo_config["phantom"])
+    planted = {region.label for region in REGIONS} - {"OFA"}
+    assert {label for roi in study["rois"].values() for label in roi["labels"]} == planted
+    controls = {c.get("control") for c in study["conditions"].values() if "target" in c}
+    assert controls >= {"shuffled", "random", "gaussian", "pixels", "features", "phase-scrambled", "subsampled"}
+    assert {roi for c in study["conditions"].values() for roi in c.get("target", [])} == set(study["rois"])
+    assert len(study["seeds"]) == 3

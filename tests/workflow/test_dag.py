@@ -1,84 +1,57 @@
-"""The DAG: every target of every config resolves, and nothing more is in it than its name says."""
+"""The DAG of the paper's grid: it resolves, it is as large as told, and one ROI is asked for alone."""
 
 import re
+from collections import Counter
 
 import pytest
-import yaml
 
-CONFIGS = ("demo", "config")
-TARGETS = ("all", "demo", "report")
+GRID = ("config/config.yaml", "tests/workflow/paper_grid.yaml")
 
 
-def jobs(text):
-    """Job counts per rule from a dry-run's table."""
-    table = text.rsplit("Job stats:", 1)[1].split("total")[0] if "Job stats:" in text else ""
-    return {name: int(count) for name, count in re.findall(r"(?m)^(\w+)\s+(\d+)$", table)}
+@pytest.fixture(scope="module")
+def grid(project, tmp_path_factory, snakemake):
+    """(jobs per rule of a dry run of some target) in a folder with the data that a user brings."""
+    folder = tmp_path_factory.mktemp("grid")
+    (folder / "resources/imagenet").mkdir(parents=True)
+    (folder / "resources/cifar-10-batches-py").mkdir()
+
+    def counts(target):
+        files = [project / path for path in GRID]
+        config = ("--configfile", *files)
+        text = snakemake(*config, "-n", "--quiet", "rules", "--", target, directory=folder).text
+        table = text[text.index("Job stats:") :]
+        return Counter({rule: int(count) for rule, count in re.findall(r"(?m)^(\w+) +(\d+)$", table)})
+
+    return counts
 
 
-def dry_run(snakemake, project, tmp_path, *targets, config="demo", check=True, **options):
-    file = project / f"config/{config}.yaml" if isinstance(config, str) else config
-    return snakemake("-n", "--configfile", file, "--", *targets, directory=tmp_path, check=check, **options)
+def test_the_papers_grid_resolves(grid):
+    jobs = grid("all")
+    networks = 2 * 2 * 23 * 5  # tasks, architectures, conditions, seeds
+    assert jobs["train_network"] == jobs["attack_network"] == jobs["explain_network"] == networks
+    assert jobs["train_predictor"] == 11 * 5
+    assert jobs["extract_roi"] == 8 * 11
+    assert jobs["write_roi_page"] == 11
+    assert jobs["prepare_task"] == 2
+    assert jobs["total"] > 1500
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("target", TARGETS)
-def test_every_target_of_every_config_resolves(snakemake, project, tmp_path, config, target):
-    counts = jobs(dry_run(snakemake, project, tmp_path, target, config=config).text)
-    study = yaml.safe_load((project / f"config/{config}.yaml").read_text())
-    networks = len(study["tasks"]) * len(study["architectures"]) * len(study["conditions"]) * len(study["seeds"])
-    assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks
-    assert counts["train_predictor"] == len(study["rois"]) * len(study["predictor_seeds"])
-    assert counts["extract_betas"] == len(study["data"]["subjects"])
-    assert counts["write_roi_page"] == len(study["rois"])
+def test_one_rois_page_asks_for_its_chain_alone(grid):
+    jobs = grid("results/paper-grid/report/roi/LO.html")
+    assert jobs["write_roi_page"] == 1
+    assert jobs["train_predictor"] == 5
+    assert jobs["extract_roi"] == 8
+    assert jobs["train_network"] == 2 * 2 * 5 * len(("none", "LO", "LO-shuffled"))
+    assert "write_index" not in jobs
 
 
-def test_the_literal_slurm_profile_resolves_from_the_root(project, snakemake, tmp_path):
-    """`snakemake --profile slurm all`, in a folder that looks like the project's root."""
-    for name in ("profiles", "slurm", "config"):
-        (tmp_path / name).symlink_to(project / name)
-    text = snakemake("-n", "--profile", "slurm", "all", directory=tmp_path).text
-    assert jobs(text)["train_network"] == 16
-    for rule in ("train_predictor", "train_network", "attack_network"):
-        block = text.split(f"rule {rule}:")[1] if f"rule {rule}:" in text else text
-        assert "gpu=1" in block and "mem_mb=" in block and "runtime=" in block
-
-
-def test_one_roi_page_builds_its_chain_and_nothing_else(snakemake, project, tmp_path):
-    text = dry_run(snakemake, project, tmp_path, "results/demo/report/roi/LO.html").text
-    counts = jobs(text)
-    assert counts["train_predictor"] == 1
-    assert counts["extract_roi"] == 2
-    assert counts["train_network"] == counts["attack_network"] == 3 * 2 * 2  # none, LO, LO-shuffled
-    assert counts["write_roi_page"] == 1
-    assert not {"tabulate_results", "write_index", "explain_network"} & set(counts)
-    for other in ("V1", "V4", "FFA"):
-        assert not re.search(rf"output:.*/{other}[./]", text), f"{other} is not LO"
-
-
-def test_an_unknown_roi_is_one_clear_error(snakemake, project, tmp_path):
-    done = dry_run(snakemake, project, tmp_path, "results/demo/report/roi/V9.html", check=False)
-    assert done.returncode != 0
-    assert "V9.html" in done.text and "Traceback" not in done.text
-    study = yaml.safe_load((project / "config/demo.yaml").read_text())
-    study["conditions"]["V9"] = {**study["conditions"]["V1"], "target": ["V9"]}
-    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(study))
-    done = dry_run(snakemake, project, tmp_path, "all", config=tmp_path / "bad.yaml", check=False)
-    assert done.returncode != 0
-    assert "config: conditions.V9.target: unknown ROI 'V9'; `rois` has V1, V4, LO, FFA" in done.text
-    assert "Traceback" not in done.text
-
-
-def test_the_order_of_keys_means_nothing(snakemake, project, demo, tmp_path):
-    """Params are canonical strings: the same settings in another order train nothing again."""
-    study = yaml.safe_load((project / "config/demo.yaml").read_text())
-
-    def backwards(value):
-        return {k: backwards(value[k]) for k in reversed(value)} if isinstance(value, dict) else value
-
-    training = {section: backwards(study[section]) for section in ("training", "splits", "architectures")}
-    inner = {
-        name: {k: backwards(v) for k, v in study[name].items()} for name in ("predictors", "conditions", "attacks")
-    }
-    (tmp_path / "backwards.yaml").write_text(yaml.safe_dump({**study, **training, **inner}, sort_keys=False))
-    text = dry_run(snakemake, project, demo, "all", config=tmp_path / "backwards.yaml").text
-    assert not {"train_network", "train_predictor", "attack_network", "extract_roi"} & set(jobs(text))
+def test_a_study_is_not_mixed_with_the_demo(project, snakemake, tmp_path):
+    """Snakemake adds a given config to the Snakefile's own where that is found: the demo must not leak into a study."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/demo.yaml").write_text((project / "config/demo.yaml").read_text())
+    (tmp_path / "resources/imagenet").mkdir(parents=True)
+    config = ("--configfile", project / "config/config.yaml")
+    text = snakemake(*config, "-n", "--quiet", "rules", "--", "all", directory=tmp_path).text
+    assert re.search(r"(?m)^prepare_task +1$", text), "imagenet50 and not the demo's tasks"
+    assert re.search(r"(?m)^extract_roi +88$", text)
+    assert "make_phantom" not in text

@@ -79,8 +79,12 @@ def stand_ins(config, folder):
             {"settings": json.dumps(config["predictors"]["gnet"]), "checkpoint": str(folder)},
             {"predictor": "gnet", "roi": "LO", "seed": "0"},
         ),
+        "networks/make_faces": (
+            {}, {"faces": at("f.npz")},
+            {"settings": '{"seed": 0, "identities": 2, "train": 4, "validation": 2, "test": 2, "size": 16}'}, {},
+        ),
         "networks/prepare_task": (
-            {"source": []}, {"dataset": at("dataset.h5")}, {"spec": '{"kind": "digits", "image_size": 32}'}, NETWORK,
+            {}, {"dataset": at("dataset.h5")}, {"source": "", "spec": '{"kind": "digits", "image_size": 32}'}, NETWORK,
         ),
         "networks/train_network": (
             {"dataset": at("dataset.h5"), "predictors": [at("p.safetensors")]}, {**trained, "history": at("h.parquet")},

@@ -1,53 +1,6 @@
 # networks: CNNs that classify while their penultimate layer resembles a predictor's output.
 
 
-def task_source(wildcards):
-    """The images of a task that are not part of a library: a folder, a file, or the phantom's scenes."""
-    task = config["tasks"][wildcards.task]
-    if task["kind"] in PHANTOM_TASKS:
-        return [f"resources/phantom/tasks/{task['kind']}.npz"]
-    return [task["source"]] if "source" in task else []
-
-
-def task_spec(wildcards):
-    """What of a task's configuration makes its images."""
-    task = config["tasks"][wildcards.task]
-    return canonical_json({key: value for key, value in task.items() if key not in ("source", "training")})
-
-
-def target_predictors(wildcards):
-    """The predictors that a condition's target is made of; none for a condition without a target."""
-    return predictor_files(wildcards, "target", "model.safetensors")
-
-
-def predictor_files(wildcards, key, file):
-    """A file of the predictor of each ROI that a key of the condition lists."""
-    condition = config["conditions"][wildcards.condition]
-    return expand(
-        f"{RESULTS}/predictors/{{predictor}}/{{roi}}/seed{{seed}}/{file}",
-        predictor=condition.get("predictor", []),
-        roi=condition.get(key, []),
-        seed=predictor_seed(config, int(wildcards.seed)),
-    )
-
-
-def control_files(wildcards):
-    """What a condition's target reads beside predictors, by name: `targets.NeuralTarget` and `pairs.Pairs` say what."""
-    condition = config["conditions"][wildcards.condition]
-    files = {}
-    if "weights" in condition.get("features", {}):
-        files["oracle"] = [condition["features"]["weights"]]
-    if "match" in condition:
-        files["voxels"] = predictor_files(wildcards, "target", "voxels.parquet")
-        files["matched"] = predictor_files(wildcards, "match", "voxels.parquet")
-    if condition.get("pairs"):
-        size = task_size(config, wildcards.task)
-        pairs = [(subject, roi) for subject in SUBJECTS for roi in condition["target"]]
-        files["responses"] = [f"{RESULTS}/cortex/{subject}/{roi}.h5" for subject, roi in pairs]
-        files["stimuli"] = [f"{RESULTS}/stimuli/{subject}/{size}.h5" for subject, _ in pairs]
-    return files
-
-
 if "face_task" in config.get("phantom", {}):
 
     rule make_faces:
@@ -71,7 +24,7 @@ if "face_task" in config.get("phantom", {}):
 
 rule prepare_task:
     input:
-        source=task_source,
+        source=planted_source,
         code=sources("networks/prepare_task"),
     output:
         dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
@@ -85,6 +38,7 @@ rule prepare_task:
         mem_mb=4000,
         runtime=240,
     params:
+        source=task_source,
         spec=task_spec,
     message:
         "images and labels of the task {wildcards.task}"

@@ -1,40 +1,4 @@
 # nsd: from a mirror of the NSD bucket to responses per ROI and resized stimuli.
-from neurobust.nsd import layout
-from neurobust.phantom.outputs import phantom_files, phantom_settings
-
-
-def session_files(wildcards):
-    """The betas of every session that the subject ran, in numeric order."""
-    count = config["data"]["subjects"][wildcards.subject]["sessions"]
-    suffix = config["data"]["format"]
-    return [str(layout.session(DATA, wildcards.subject, n, suffix)) for n in range(1, count + 1)]
-
-
-def label_files(wildcards):
-    """The label volumes of all atlases: left, right, and both in one."""
-    sides = (None, *layout.HEMISPHERES)
-    return [str(layout.roi(DATA, wildcards.subject, atlas, side)) for atlas in layout.ATLASES for side in sides]
-
-
-def min_sessions():
-    """The fewest sessions of any subject: images that all saw three times had their repeats within these."""
-    return min(spec["sessions"] for spec in config["data"]["subjects"].values())
-
-
-def roi_files(wildcards):
-    """The small files that one ROI is cut from."""
-    spec = config["rois"][wildcards.roi]
-    subject = wildcards.subject
-    files = [
-        layout.roi(DATA, subject, spec["atlas"], spec.get("hemisphere")),
-        layout.ctab(DATA, subject, spec["atlas"]),
-        layout.ncsnr(DATA, subject),
-        layout.brainmask(DATA, subject),
-        layout.expdesign(DATA),
-    ]
-    if "within" in spec:
-        files.append(layout.roi(DATA, subject, spec["within"]))
-    return [str(file) for file in files]
 
 
 if config["data"]["source"] == "phantom":
@@ -51,10 +15,10 @@ if config["data"]["source"] == "phantom":
         conda:
             "../../envs/neurobust.yaml"
         params:
-            root=DATA,
+            root=lambda wildcards: DATA,
             settings=canonical_json(phantom_settings(config)),
         message:
-            "planting a miniature NSD under {params.root}"
+            f"planting a miniature NSD under {DATA}"
         script:
             "../scripts/nsd/make_phantom.py"
 
@@ -80,13 +44,120 @@ if "phantom" in config:
             "../scripts/nsd/make_scenes.py"
 
 
+if FROM_BUCKET:
+
+    rule download_nsd:
+        """One file of the bucket, by its own key: fetched, verified, renamed into place."""
+        output:
+            f"{DATA}/{{key}}",
+        log:
+            f"{LOGS}/download_nsd/{{key}}.log",
+        benchmark:
+            f"{BENCHMARKS}/download_nsd/{{key}}.tsv"
+        wildcard_constraints:
+            key=r"(?!.*/betas_session)nsddata(_betas|_stimuli)?/.*",
+        localrule: True
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            root=lambda wildcards: DATA,
+        message:
+            "fetching {wildcards.key}"
+        shell:
+            f"{NSD} fetch {{params.root:q}} {{output:q}} --log {{log:q}}"
+
+    rule download_betas:
+        """One session of betas, deleted once extracted unless data.keep_betas."""
+        output:
+            f"{DATA}/{{key}}" if KEEP_BETAS else temp(f"{DATA}/{{key}}"),
+        log:
+            f"{LOGS}/download_nsd/{{key}}.log",
+        benchmark:
+            f"{BENCHMARKS}/download_nsd/{{key}}.tsv"
+        wildcard_constraints:
+            key=r"nsddata_betas/.+/betas_session\d\d\.(nii\.gz|hdf5)",
+        localrule: True
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            root=lambda wildcards: DATA,
+        message:
+            "fetching {wildcards.key}"
+        shell:
+            f"{NSD} fetch {{params.root:q}} {{output:q}} --log {{log:q}}"
+
+    rule download_stimuli:
+        """The images that one subject saw, by ranged reads of the bucket's one big file."""
+        input:
+            design=ancient(str(layout.expdesign(DATA))),
+        output:
+            str(layout.subject_stimuli(DATA, "{subject}")),
+        log:
+            f"{LOGS}/download_stimuli/{{subject}}.log",
+        benchmark:
+            f"{BENCHMARKS}/download_stimuli/{{subject}}.tsv"
+        localrule: True
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            root=lambda wildcards: DATA,
+            sessions=sessions_of,
+        message:
+            "fetching the images that {wildcards.subject} saw"
+        shell:
+            f"{NSD} fetch-stimuli {{params.root:q}} {{wildcards.subject}} {{params.sessions}} {{output:q}} --log {{log:q}}"
+
+    rule download_shared_images:
+        """PNGs of the 1,000 shared images: for looking at, and for `doctor` to compare with the big file."""
+        input:
+            design=ancient(str(layout.expdesign(DATA))),
+        output:
+            f"{DATA}/{layout.OWN}/shared_images.json",
+        log:
+            f"{LOGS}/download_shared_images.log",
+        localrule: True
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            root=lambda wildcards: DATA,
+        message:
+            "fetching the shared images"
+        shell:
+            f"{NSD} fetch-shared {{params.root:q}} {{output:q}} --log {{log:q}}"
+
+
+if config["data"].get("coco_annotations"):
+
+    rule build_labels:
+        input:
+            table=str(layout.stim_info(DATA)),
+            annotations=config["data"]["coco_annotations"],
+            code=sources("nsd/build_labels"),
+        output:
+            labels=f"{RESULTS}/stimuli/labels.parquet",
+        log:
+            f"{LOGS}/build_labels.log",
+        benchmark:
+            f"{BENCHMARKS}/build_labels/labels.tsv"
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            mem_mb=8000,
+            runtime=30,
+        message:
+            "COCO's categories inside the crops that subjects saw"
+        script:
+            "../scripts/nsd/build_labels.py"
+
+
 rule extract_betas:
     input:
         betas=session_files,
         labels=label_files,
         mask=lambda wildcards: str(layout.brainmask(DATA, wildcards.subject)),
         design=str(layout.expdesign(DATA)),
-        code=sources("nsd/extract_betas"),
+        # Where the sessions are gone after extraction, a changed line must not fetch them all again.
+        code=sources("nsd/extract_betas") if KEEP_BETAS else [],
     output:
         betas=f"{RESULTS}/cortex/{{subject}}/betas.h5",
     log:
@@ -95,12 +166,13 @@ rule extract_betas:
         f"{BENCHMARKS}/extract_betas/{{subject}}.tsv"
     conda:
         "../../envs/neurobust.yaml"
+    threads: 4
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=120,
     params:
         root=lambda wildcards: DATA,
-        sessions=lambda wildcards: config["data"]["subjects"][wildcards.subject]["sessions"],
+        sessions=sessions_of,
     message:
         "reading every labelled visual voxel of {wildcards.subject}, once"
     script:
@@ -135,7 +207,7 @@ rule extract_roi:
 
 rule build_stimuli:
     input:
-        images=str(layout.stimuli(DATA)),
+        images=str(layout.subject_stimuli(DATA, "{subject}") if NEEDED_STIMULI else layout.stimuli(DATA)),
         design=str(layout.expdesign(DATA)),
         code=sources("nsd/build_stimuli"),
     output:
@@ -151,8 +223,40 @@ rule build_stimuli:
         runtime=120,
     params:
         root=lambda wildcards: DATA,
-        sessions=lambda wildcards: config["data"]["subjects"][wildcards.subject]["sessions"],
+        sessions=sessions_of,
     message:
         "images of {wildcards.subject} at {wildcards.size} pixels"
     script:
         "../scripts/nsd/build_stimuli.py"
+
+
+rule plan_download:
+    """What the study needs from the bucket: sizes by the bucket's own listing. Fetches nothing."""
+    log:
+        f"{LOGS}/plan_download.log",
+    localrule: True
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        data=canonical_json(config["data"]),
+    message:
+        "listing the bucket"
+    shell:
+        f"{NSD} plan {{params.data:q}} --log {{log:q}}"
+
+
+rule doctor:
+    """Is the mirror what the pipeline takes it for? A table of checks; fails if one of them does."""
+    input:
+        [str(file) for file in manifest.small_files(DATA, SUBJECTS)] if FROM_BUCKET else phantom_files(config),
+    log:
+        f"{LOGS}/doctor.log",
+    localrule: True
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        data=canonical_json(config["data"]),
+    message:
+        "examining {DATA}"
+    shell:
+        f"{NSD} doctor {{params.data:q}} --log {{log:q}}"

@@ -9,9 +9,7 @@ rule train_predictor:
             subject=SUBJECTS,
             size=config["predictors"][wildcards.predictor]["input_size"],
         ),
-        prefilter=lambda wildcards: [
-            path for path in [config["predictors"][wildcards.predictor]["prefilter"]] if path != "gabor"
-        ],
+        weights=predictor_weights,
         code=sources("predictors/train_predictor"),
     output:
         model=f"{RESULTS}/predictors/{{predictor}}/{{roi}}/seed{{seed}}/model.safetensors",
@@ -34,3 +32,45 @@ rule train_predictor:
         "predictor {wildcards.predictor} of {wildcards.roi}, seed {wildcards.seed}"
     script:
         "../scripts/predictors/train_predictor.py"
+
+
+rule map_voxels:
+    input:
+        rois=expand(f"{RESULTS}/cortex/{{subject}}/{{{{roi}}}}.h5", subject=SUBJECTS),
+        voxels=rules.train_predictor.output.voxels,
+        code=sources("predictors/map_voxels"),
+    output:
+        expand(
+            f"{RESULTS}/predictors/{{{{predictor}}}}/{{{{roi}}}}/seed{{{{seed}}}}/maps/{{subject}}_{{measure}}.nii.gz",
+            subject=SUBJECTS,
+            measure=MAPS,
+        ),
+    log:
+        f"{LOGS}/map_voxels/{{predictor}}/{{roi}}/seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/map_voxels/{{predictor}}/{{roi}}/seed{{seed}}.tsv"
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        measures=canonical_json(MAPS),
+    message:
+        "maps of {wildcards.roi} by predictor {wildcards.predictor}, seed {wildcards.seed}"
+    script:
+        "../scripts/predictors/map_voxels.py"
+
+
+rule download_alexnet:
+    """Weights of torchvision's AlexNet, the prefilter. A command, so a change of the code fetches nothing again."""
+    output:
+        "{folder}/alexnet-owt-7be5be79.pth",
+    log:
+        f"{LOGS}/download_alexnet/{{folder}}.log",
+    localrule: True
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        python=sys.executable,
+    message:
+        "fetching torchvision's AlexNet to {output}"
+    shell:
+        "{params.python:q} -m neurobust.predictors.alexnet {output:q} > {log:q} 2>&1 || {{ cat {log:q} >&2; exit 1; }}"

@@ -1,6 +1,7 @@
 """Alignment losses: one registry, one signature.
 
-Each takes x (n, d) and y (n, v), the rows of both belonging to the same n images, and gives a scalar to minimise.
+Each takes x (n, d) and a target of the same n images and gives a scalar to minimise. The target is y (n, v), except
+for the manifold losses, which take the images' classes with the manifolds of all classes (`manifolds.ClassTarget`).
 Losses that need a head compare a prediction with the target column by column (d = v); the relational ones compare the
 geometry of the features themselves (any d). Call them in float32 or float64, outside autocast: half precision is
 raised to float32, but a matrix product under autocast would fall back to half.
@@ -10,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from neurobust.networks.manifolds import manifold, manifold_dimension, manifold_radius
 from neurobust.similarity import EPSILON, centre, debiased_cka, linear_cka, raise_precision
 
 LOG_FLOOR = 1e-6  # 1 - CKA in float32 carries about this error
+LARGEST_COSINE = 1 - 1e-4  # the slope of arctanh is 1 / (1 - s^2): 5000 here, infinite at 1
 
 
 def mse(x: Tensor, y: Tensor) -> Tensor:
@@ -49,6 +53,23 @@ def rsa(x: Tensor, y: Tensor) -> Tensor:
     return 1 - (x * y).sum() / (x.square().sum() * y.square().sum() + EPSILON**2).sqrt()
 
 
+def similarity(x: Tensor, y: Tensor) -> Tensor:
+    """Mean over pairs of images of (arctanh s - arctanh t)^2, s and t being cosines of rows of x and of y (Li 2019).
+
+    The rows must be mean-subtracted: standardised targets are, and `layers.LayerMixture` centres the features of the
+    batch. Cosines are clamped to +-(1 - 1e-4); a pair beyond that has no gradient.
+    """
+    s, t = (_row_cosines(part).clamp(-LARGEST_COSINE, LARGEST_COSINE).atanh() for part in (x, y))
+    return (s - t).square().mean()
+
+
+def _row_cosines(x: Tensor) -> Tensor:
+    x = raise_precision(x)
+    x = x / (x.square().sum(1, keepdim=True) + EPSILON**2).sqrt()
+    rows, columns = torch.triu_indices(len(x), len(x), offset=1, device=x.device)
+    return (x @ x.T)[rows, columns]
+
+
 def _row_correlations(x: Tensor) -> Tensor:
     x = raise_precision(x)
     x = x - x.mean(1, keepdim=True)
@@ -59,11 +80,16 @@ def _row_correlations(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss; whether it acts on the neural head's output or on the features; the smallest batch it is defined on."""
+    """A loss; whether it acts on the neural head's output or on the features; the smallest batch it is defined on.
 
-    function: Callable[[Tensor, Tensor], Tensor]
+    `mixes_layers`: the features pass through a learned `LayerMixture`. `by_class`: its target is a `ClassTarget`.
+    """
+
+    function: Callable[[Tensor, Any], Tensor]
     needs_head: bool
     min_batch: int
+    mixes_layers: bool = False
+    by_class: bool = False
 
 
 LOSSES: dict[str, Loss] = {
@@ -72,4 +98,8 @@ LOSSES: dict[str, Loss] = {
     "cka": Loss(cka, needs_head=False, min_batch=3),
     "cka-debiased": Loss(cka_debiased, needs_head=False, min_batch=4),
     "rsa": Loss(rsa, needs_head=False, min_batch=3),
+    "similarity": Loss(similarity, needs_head=False, min_batch=2, mixes_layers=True),
+    "manifold": Loss(manifold, needs_head=True, min_batch=2, by_class=True),
+    "manifold-radius": Loss(manifold_radius, needs_head=True, min_batch=2, by_class=True),
+    "manifold-dimension": Loss(manifold_dimension, needs_head=True, min_batch=2, by_class=True),
 }

@@ -12,8 +12,9 @@ from torch import nn
 from neurobust.errors import InputError
 from neurobust.networks.architectures import ARCHITECTURES, STEMS
 from neurobust.networks.batches import AUGMENTATIONS
+from neurobust.networks.controls import CONTROLS, ORACLE
 from neurobust.networks.losses import LOSSES
-from neurobust.networks.targets import CONTROLS
+from neurobust.networks.references import REFERENCES
 
 DEFAULTS: dict[str, Any] = {
     "architecture": "resnet18",
@@ -30,7 +31,9 @@ DEFAULTS: dict[str, Any] = {
     "augment": "none",
     "ce_weight_none": 0.1,  # weight of the cross-entropy where the condition `none` names no `weight` of its own
 }
-CONDITION_KEYS = ("target", "loss", "weight", "control")
+# Keys of a condition that only some need. They stay out of a resolved recipe where they are not given.
+TARGET_KEYS = ("layers", "pool", "schedule", "subjects", "match", "features", "pairs")
+CONDITION_KEYS = ("target", "loss", "weight", "control", *TARGET_KEYS, "reference")
 
 
 def one_cycle(progress: float) -> float:
@@ -49,6 +52,14 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "onecycle": one_cycle,
     "step": steps,
     "constant": lambda progress: 1.0,
+}
+
+# Share of the condition's weight that the neural loss has at `progress` in [0, 1]; cross-entropy keeps 1 - weight.
+WEIGHT_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "ramp": lambda progress: min(1.0, 2 * progress),
+    "late": lambda progress: float(progress >= 0.25),
+    "early": lambda progress: float(progress < 0.5),
 }
 
 # Every optimiser acts on each parameter by itself (no norm over all of them), so a neural head cannot reach the
@@ -80,31 +91,71 @@ def resolve_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"recipe.{key}: {recipe[key]!r} is not a whole number of at least {least}")
     if not recipe["learning_rate"] > 0:
         raise InputError(f"recipe.learning_rate: {recipe['learning_rate']!r} is not positive")
-    recipe["condition"] = _resolve_condition(recipe)
+    condition = recipe["condition"] = _resolve_condition(recipe)
+    if "reference" in condition:
+        reference = condition["reference"]
+        recipe.update({key: reference[key] for key in REFERENCES[reference["kind"]].training})
     return recipe
 
 
 def _resolve_condition(recipe: Mapping[str, Any]) -> dict[str, Any]:
     given = recipe["condition"]
     _known(given, CONDITION_KEYS, "recipe.condition")
-    target, control = given.get("target"), given.get("control")
-    if target is None:
-        if control is not None:
-            raise InputError(f"recipe.condition.control: '{control}' is a control of a target, but there is no target")
-        condition = {"target": None, "loss": None, "control": None}
+    if given.get("target") is None:
+        condition = _resolve_untargeted(given)
         weight = given.get("weight", 1 - recipe["ce_weight_none"])
     else:
-        loss, weight = given.get("loss", "mse"), given.get("weight", 0.9)
-        _one_of(loss, LOSSES, "recipe.condition.loss")
-        _one_of(control, CONTROLS, "recipe.condition.control")
-        if recipe["batch_size"] < LOSSES[loss].min_batch:
-            raise InputError(
-                f"recipe.batch_size: loss '{loss}' needs at least {LOSSES[loss].min_batch} images per batch"
-            )
-        condition = {"target": target, "loss": loss, "control": control}
+        condition = _resolve_targeted(given, recipe["batch_size"])
+        weight = given.get("weight", 0.9)
     if not 0 <= weight <= 1:
         raise InputError(f"recipe.condition.weight: {weight!r} is not between 0 (cross-entropy only) and 1")
     return {**condition, "weight": weight}
+
+
+def _resolve_untargeted(given: Mapping[str, Any]) -> dict[str, Any]:
+    for key in ("control", *TARGET_KEYS):
+        if given.get(key) is not None:
+            kind = f"'{given[key]}' is a control" if key == "control" else f"{given[key]!r} is a property"
+            raise InputError(f"recipe.condition.{key}: {kind} of a target, but there is no target")
+    condition: dict[str, Any] = {"target": None, "loss": None, "control": None}
+    if given.get("reference") is not None:
+        condition["reference"] = resolve_reference(given["reference"])
+    return condition
+
+
+def resolve_reference(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A reference with its defaults filled in; raises InputError for an unknown kind, key or a value out of range."""
+    kind = given.get("kind")
+    _one_of(kind, REFERENCES, "recipe.condition.reference.kind")
+    defaults = REFERENCES[kind].defaults
+    _known(given, ("kind", *defaults), "recipe.condition.reference")
+    reference = {"kind": kind, **defaults, **{key: value for key, value in given.items() if key != "kind"}}
+    for key in defaults:
+        if not reference[key] > 0 and key != "weight_decay":
+            raise InputError(f"recipe.condition.reference.{key}: {reference[key]!r} is not positive")
+    return reference
+
+
+def _resolve_targeted(given: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
+    loss, control = given.get("loss", "mse"), given.get("control")
+    _one_of(loss, LOSSES, "recipe.condition.loss")
+    _one_of(control, CONTROLS, "recipe.condition.control")
+    _one_of(given.get("schedule", "constant"), WEIGHT_SCHEDULES, "recipe.condition.schedule")
+    if given.get("reference") is not None:
+        raise InputError("recipe.condition.reference: a reference has no target; make it a condition of its own")
+    if batch_size < LOSSES[loss].min_batch:
+        raise InputError(f"recipe.batch_size: loss '{loss}' needs at least {LOSSES[loss].min_batch} images per batch")
+    if given.get("pairs") and (control not in (None, "shuffled") or LOSSES[loss].by_class):
+        raise InputError("recipe.condition.pairs: measured responses take the control 'shuffled' and no manifold loss")
+    if (control == "subsampled") != bool(given.get("match")):
+        raise InputError(
+            "recipe.condition.match: the ROIs to match go with the control 'subsampled', and with no other"
+        )
+    if given.get("features") is not None and control != "features":
+        raise InputError("recipe.condition.features: the oracle goes with the control 'features', and with no other")
+    _known(given.get("features") or {}, ORACLE, "recipe.condition.features")
+    extra = {key: given[key] for key in TARGET_KEYS if given.get(key) is not None}
+    return {"target": given["target"], "loss": loss, "control": control, **extra}
 
 
 def _known(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:

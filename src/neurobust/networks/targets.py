@@ -1,9 +1,10 @@
-"""Targets: a frozen predictor's standardised responses to the task's images, and controls that break one property."""
+"""Targets: a frozen predictor's standardised responses to the task's images, or what a control puts in their place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,34 +12,13 @@ from torch import Tensor, nn
 
 from neurobust.errors import InputError
 from neurobust.networks.batches import in_order, read_ahead, to_pixels
-from neurobust.networks.tasks import TRAIN, Dataset
-from neurobust.seeding import numpy_rng
+from neurobust.networks.controls import CONTROLS, Respond, Setting, predicted
+from neurobust.networks.moments import match_moments
+from neurobust.networks.source import TRAIN
+from neurobust.networks.tasks import Dataset
+from neurobust.networks.voxels import columns_of_subjects, same_ceilings
 
 VOXEL_BLOCK = 1024  # columns whose statistics are computed at a time: bounds the float64 copy
-
-
-def own_partners(split: np.ndarray, seed: int) -> np.ndarray:
-    """Every image is paired with its own target."""
-    return np.arange(len(split))
-
-
-def shuffled_partners(split: np.ndarray, seed: int) -> np.ndarray:
-    """Row (N,) whose target each image gets: fixed by the seed, within each split, no image keeping its own.
-
-    The targets of a split are the same set as before, so their means, variances and covariances are identical.
-    """
-    partners = np.arange(len(split))
-    for part in np.unique(split):
-        cycle = numpy_rng(seed, "control", "shuffled", int(part)).permutation(np.flatnonzero(split == part))
-        partners[cycle] = np.roll(cycle, 1)
-    return partners
-
-
-# control -> function(split, seed) -> row whose target each image gets.
-CONTROLS: dict[str | None, Callable[[np.ndarray, int], np.ndarray]] = {
-    None: own_partners,
-    "shuffled": shuffled_partners,
-}
 
 
 def standardise(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,12 +36,19 @@ def standardise(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, std
 
 
-@torch.inference_mode()
 def compute_targets(module: nn.Module, images: np.ndarray, batch: int, device: torch.device) -> np.ndarray:
     """Responses (N, D) float32 of a frozen `module` to uint8 images (N, H, W, 3), `batch` at a time."""
+    return compute_responses(lambda pixels, rows: module(pixels), images, np.arange(len(images)), batch, device)
+
+
+@torch.inference_mode()
+def compute_responses(
+    respond: Respond, images: np.ndarray, rows: np.ndarray, batch: int, device: torch.device
+) -> np.ndarray:
+    """Responses (n, D) float32 to some rows of uint8 images (N, H, W, 3), `batch` at a time."""
     parts = []
-    for block in read_ahead(lambda rows: images[rows], in_order(np.arange(len(images)), batch)):
-        parts.append(module(to_pixels(block, device)).float().cpu().numpy())
+    for group, block in read_ahead(lambda part: (part, images[part]), in_order(rows, batch)):
+        parts.append(respond(to_pixels(block, device), group).float().cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -71,6 +58,9 @@ class NeuralTarget:
     The predictor is frozen for good (eval mode, no gradients) and is no submodule of the network, so training the
     network can change neither its weights nor its batch statistics. All N x D float32 targets are held in memory:
     without augmentation the network meets the very same pixels, and the cached responses are exact.
+
+    `options` are the condition's own (subjects, features); `files` what some controls read: `oracle`, the weights of
+    one image classifier; `voxels`, the voxel tables of the predictors; `matched`, those of the ROIs to match.
     """
 
     def __init__(
@@ -81,23 +71,51 @@ class NeuralTarget:
         seed: int,
         batch: int,
         device: torch.device,
+        options: Mapping[str, Any] | None = None,
+        files: Mapping[str, Sequence[Path]] | None = None,
     ):
         from neurobust.predictors import load_target
 
         self.device = device
+        self.names = ", ".join(str(path) for path in predictors)
+        rule, options, files = CONTROLS[control], dict(options or {}), dict(files or {})
         self.module = load_target([Path(path) for path in predictors]).eval().requires_grad_(False).to(device)
-        responses = compute_targets(self.module, dataset.images, batch, device)
-        names = ", ".join(str(path) for path in predictors)
-        if responses.shape[1] == 0:
-            raise InputError(f"{names}: the predictor has 0 voxels, so there is no target; choose another ROI")
-        if not np.isfinite(responses).all():
-            raise InputError(f"{names}: responses to the task's images are not finite; train the predictor again")
-        self.partners = CONTROLS[control](dataset.split, seed)
+        columns = self._columns(rule.subsample, options.get("subjects"), files, seed)
+        setting = Setting(
+            self.module, dataset, seed, device, options, columns, next(iter(files.get("oracle", ())), None)
+        )
+        self.respond = rule.source(setting)
+        responses = self._checked(self.respond, dataset.images, np.arange(len(dataset.labels)), batch)
+        train = dataset.rows(TRAIN)
+        self.map = None
+        if rule.matched:
+            wanted = self._checked(predicted(setting), dataset.images, train, batch)
+            mean, std = standardise(wanted)
+            moments = match_moments(responses[train], (wanted - mean) / std)
+            responses = moments(responses)
+            self.map = [torch.from_numpy(part).to(device) for part in (moments.mean, moments.weight, moments.bias)]
+        self.partners = rule.partners(dataset.split, seed)
         mean, std = standardise(responses[dataset.split == TRAIN])
         responses -= mean
         responses /= std
         self.responses = torch.from_numpy(responses)
         self.mean, self.std = (torch.from_numpy(part).to(device) for part in (mean, std))
+
+    def _columns(
+        self, subsample: bool, subjects: Sequence[str] | None, files: Mapping[str, Sequence[Path]], seed: int
+    ) -> np.ndarray | None:
+        if subsample:
+            stream = (seed, "control", "subsampled")
+            return same_ceilings(files.get("voxels", ()), files.get("matched", ()), subjects, *stream)
+        return None if subjects is None else columns_of_subjects(self.module, subjects)
+
+    def _checked(self, respond: Respond, images: np.ndarray, rows: np.ndarray, batch: int) -> np.ndarray:
+        responses = compute_responses(respond, images, rows, batch, self.device)
+        if responses.shape[1] == 0:
+            raise InputError(f"{self.names}: the predictor has 0 voxels, so there is no target; choose another ROI")
+        if not np.isfinite(responses).all():
+            raise InputError(f"{self.names}: responses to the task's images are not finite; train the predictor again")
+        return responses
 
     @property
     def dim(self) -> int:
@@ -109,6 +127,13 @@ class NeuralTarget:
         return self.responses[torch.from_numpy(self.partners[rows])].to(self.device)
 
     @torch.no_grad()
-    def live(self, partner_images: np.ndarray) -> Tensor:
-        """Targets (n, D) of the partners' images as augmented: uint8 (n, H, W, 3)."""
-        return (self.module(to_pixels(partner_images, self.device)).float() - self.mean) / self.std
+    def live(self, partner_images: np.ndarray, partner_rows: np.ndarray | None = None) -> Tensor:
+        """Targets (n, D) of the partners' images as augmented: uint8 (n, H, W, 3), and the partners' rows (n,).
+
+        The rows matter to controls that fix something per image (a draw, a phase).
+        """
+        responses = self.respond(to_pixels(partner_images, self.device), partner_rows).float()
+        if self.map is not None:
+            mean, weight, bias = self.map
+            responses = ((responses.double() - mean) @ weight + bias).float()
+        return (responses - self.mean) / self.std

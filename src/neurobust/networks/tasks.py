@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,26 +14,20 @@ import numpy as np
 from neurobust import __version__
 from neurobust.errors import InputError
 from neurobust.io import canonical_json, memmap_dataset, provenance, replacing
-from neurobust.seeding import numpy_rng
+from neurobust.networks.cifar import read_cifar10, read_cifar100
+from neurobust.networks.photos import read_celeba_attributes, read_celeba_identity, read_tiny_imagenet
+from neurobust.networks.source import (
+    BLOCK,
+    TEST,
+    TRAIN,
+    ImageFiles,
+    Source,
+    options_of,
+    required_source,
+    stratified_split,
+)
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
 IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png", ".bmp", ".webp"}
-BLOCK = 256  # images written at a time
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a task reader finds: labels (N,), split (N,), class names, and blocks of uint8 images in the same order.
-
-    `provenance` is called once the blocks are drawn, so that a reader may digest files while it decodes them.
-    """
-
-    labels: np.ndarray
-    split: np.ndarray
-    classes: list[str]
-    size: tuple[int, int]
-    blocks: Iterator[np.ndarray]
-    provenance: Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +46,8 @@ class Dataset:
 
 def prepare_task(task: str, spec: Mapping[str, Any], output: Path, source: Path | None = None) -> None:
     """Write the `dataset.h5` of a task: images uint8 contiguous, labels, split, and attrs classes, task, provenance.
+
+    Faces also have `attributes` uint8 (N, A), 0 or 1, and an attr of that name that lists what they are.
 
     `spec` holds the reader's own keys, and `kind` (a name of TASKS) where it is not the task's name. `source` is the
     file or folder that the reader wants, if any. Raises InputError for an unknown name or key, or a broken source.
@@ -75,6 +70,9 @@ def prepare_task(task: str, spec: Mapping[str, Any], output: Path, source: Path 
             raise InputError(f"task '{task}': {row} images for {len(found.labels)} labels; prepare the source again")
         file["labels"] = found.labels.astype(np.int64)
         file["split"] = found.split.astype(np.uint8)
+        if found.attributes is not None:
+            file["attributes"] = found.attributes.astype(np.uint8)
+            file.attrs["attributes"] = json.dumps(found.attribute_names)
         file.attrs["classes"] = json.dumps(found.classes)
         file.attrs["task"] = task
         file.attrs["provenance"] = canonical_json({**found.provenance(), "params": {**spec, "kind": kind}})
@@ -114,22 +112,11 @@ def check_labels(labels: np.ndarray, split: np.ndarray, classes: Sequence[str], 
         raise InputError(f"{where}: split has the value {split.max()}; only 0 train, 1 validation and 2 test are known")
 
 
-def stratified_split(labels: np.ndarray, fractions: Sequence[float], *stream: object) -> np.ndarray:
-    """Split index (N,) uint8 with the given fractions (summing to 1) in every class, drawn from a named stream."""
-    rng = numpy_rng(*stream)
-    split = np.empty(len(labels), np.uint8)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        ends = np.rint(np.cumsum(fractions) * len(rows)).astype(int)
-        split[rows] = np.searchsorted(ends, np.arange(len(rows)), side="right")
-    return split
-
-
 def _read_digits(spec: dict[str, Any], source: Path | None) -> Source:
     """scikit-learn's 1797 handwritten digits (8 x 8, 0..16) as RGB; 70 / 10 / 20 % per class."""
     from sklearn.datasets import load_digits
 
-    options = _options("digits", spec, image_size=32, seed=0)
+    options = options_of("digits", spec, image_size=32, seed=0)
     size = options["image_size"]
     digits = load_digits()
     gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)
@@ -147,18 +134,30 @@ def _read_digits(spec: dict[str, Any], source: Path | None) -> Source:
 
 def _read_phantom_scenes(spec: dict[str, Any], source: Path | None) -> Source:
     """The phantom's rendered scenes: an .npz with images (N, H, W, 3) uint8, labels, split and classes."""
-    _options("phantom-scenes", spec)
-    source = _required(source, "phantom-scenes", "the .npz file that the phantom writes")
+    return _read_phantom("phantom-scenes", spec, source)
+
+
+def _read_phantom_faces(spec: dict[str, Any], source: Path | None) -> Source:
+    """The phantom's rendered faces: as the scenes, labels being identities, with attributes (N, A) and their names."""
+    return _read_phantom("phantom-faces", spec, source)
+
+
+def _read_phantom(kind: str, spec: dict[str, Any], source: Path | None) -> Source:
+    options_of(kind, spec)
+    source = required_source(source, kind, "the .npz file that the phantom writes")
     try:
         with np.load(source, allow_pickle=False) as file:
             images, labels, split = file["images"], file["labels"], file["split"]
             classes = [str(name) for name in file["classes"]]
+            attributes = file.get("attributes")
+            names = tuple(str(name) for name in file["attribute_names"]) if attributes is not None else ()
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{source}: not a readable phantom task ({error}); delete it and build the phantom") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"{source}: images are {images.dtype} {images.shape}, not uint8 (N, H, W, 3)")
     blocks = (images[start : start + BLOCK] for start in range(0, len(images), BLOCK))
-    return Source(labels, split, classes, images.shape[1:3], blocks, lambda: provenance({"scenes": source}))
+    record = lambda: provenance({kind.removeprefix("phantom-"): source})  # noqa: E731 (digested after the reading)
+    return Source(labels, split, classes, images.shape[1:3], blocks, record, attributes, names)
 
 
 def _read_image_folder(spec: dict[str, Any], source: Path | None) -> Source:
@@ -167,8 +166,8 @@ def _read_image_folder(spec: dict[str, Any], source: Path | None) -> Source:
     Shorter side resized (bilinear), centre cropped to `image_size`. `classes`: "imagenet50", the path of a list
     (`folder name` per line), or absent for every folder of `train`. The class index is the order of the folder names.
     """
-    options = _options("image-folder", spec, image_size=224, resize=None, classes=None, validation=0.05, seed=0)
-    root = _required(source, "image-folder", "the folder that holds train and val")
+    options = options_of("image-folder", spec, image_size=224, resize=None, classes=None, validation=0.05, seed=0)
+    root = required_source(source, "image-folder", "the folder that holds train and val")
     folders = _class_list(options["classes"], root)
     files, labels, split = [], [], []
     for part, index in (("train", TRAIN), ("val", TEST)):
@@ -184,18 +183,8 @@ def _read_image_folder(spec: dict[str, Any], source: Path | None) -> Source:
     share = options["validation"]
     split[train] = stratified_split(labels[train], (1 - share, share), options["seed"], "image-folder", "validation")
     size = options["image_size"]
-    digest = hashlib.sha256()
-
-    def blocks() -> Iterator[np.ndarray]:
-        for start in range(0, len(files), BLOCK):
-            group = files[start : start + BLOCK]
-            yield np.stack([_decode(path, options["resize"] or size, size, digest, root) for path in group])
-
-    def record() -> dict[str, Any]:
-        inputs = {"images": {"file": root.name, "count": len(files), "sha256": digest.hexdigest()}}
-        return {"neurobust": __version__, "inputs": inputs}
-
-    return Source(labels, split, list(folders.values()), (size, size), blocks(), record)
+    images = ImageFiles(files, root, size, options["resize"])
+    return Source(labels, split, list(folders.values()), (size, size), images.blocks(), images.provenance)
 
 
 def _class_list(classes: str | None, root: Path) -> dict[str, str]:
@@ -216,38 +205,6 @@ def _class_list(classes: str | None, root: Path) -> dict[str, str]:
     return {pair[0]: pair[-1].strip() for pair in sorted(pairs)}
 
 
-def _decode(path: Path, resize: int, size: int, digest: Any, root: Path) -> np.ndarray:
-    import io
-
-    from PIL import Image
-
-    content = path.read_bytes()
-    digest.update(f"{path.relative_to(root).as_posix()}\x1f{len(content)}\x1f".encode())
-    digest.update(content)
-    try:
-        image = Image.open(io.BytesIO(content)).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable image ({error}); replace the file") from error
-    scale = max(resize, size) / min(image.size)
-    image = image.resize([max(size, round(side * scale)) for side in image.size], _bilinear())
-    left, top = ((side - size) // 2 for side in image.size)
-    return np.asarray(image.crop((left, top, left + size, top + size)))
-
-
-def _options(kind: str, spec: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    unknown = sorted(set(spec) - set(defaults))
-    if unknown:
-        known = ", ".join(["kind", *defaults])
-        raise InputError(f"task kind '{kind}': unknown key '{unknown[0]}'; known are {known}")
-    return {**defaults, **spec}
-
-
-def _required(source: Path | None, kind: str, what: str) -> Path:
-    if source is None or not Path(source).exists():
-        raise InputError(f"task kind '{kind}': source {source or 'is missing and'} does not exist; give {what}")
-    return Path(source)
-
-
 def _pil(image: np.ndarray):
     from PIL import Image
 
@@ -264,5 +221,11 @@ def _bilinear():
 TASKS: dict[str, Callable[[dict[str, Any], Path | None], Source]] = {
     "digits": _read_digits,
     "phantom-scenes": _read_phantom_scenes,
+    "phantom-faces": _read_phantom_faces,
     "image-folder": _read_image_folder,
+    "cifar10": read_cifar10,
+    "cifar100": read_cifar100,
+    "tiny-imagenet": read_tiny_imagenet,
+    "celeba-identity": read_celeba_identity,
+    "celeba-attributes": read_celeba_attributes,
 }

@@ -24,7 +24,7 @@ def read_ctab(path: Path) -> dict[str, int]:
         words = line.split()
         if not words:
             continue
-        if len(words) < 2 or not words[0].isdigit():
+        if len(words) < 2 or not (words[0].isascii() and words[0].isdigit()):
             raise InputError(f"{path}: line {number} is '{line.strip()}', not an id and a name; copy the file again")
         if words[1] in labels or int(words[0]) in labels.values():
             raise InputError(f"{path}: line {number} repeats the id or the name of '{line.strip()}'; copy it again")

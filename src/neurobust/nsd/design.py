@@ -23,12 +23,15 @@ TEST_SETS = ("shared", "special")
 @dataclass(frozen=True)
 class Design:
     """`ordering` (trials,) image number of each planned trial, the same for all subjects; `images` (8, n) the nsd id of
-    each image number per subject; `shared` the sorted nsd ids that every subject is shown."""
+    each image number per subject; `shared` the sorted nsd ids that every subject is shown; `run_lengths` (sessions, 12)
+    trials of each run; `counts` (3, sessions) images with 1, 2, 3 trials within a session, as the file has them."""
 
     ordering: np.ndarray
     images: np.ndarray
     shared: np.ndarray
     trials_per_session: int
+    run_lengths: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
     @property
     def planned_sessions(self) -> int:
@@ -38,6 +41,12 @@ class Design:
     def pool(self) -> int:
         """Number of images of all subjects together (73,000)."""
         return int(self.images.max()) + 1
+
+    def recount(self) -> np.ndarray:
+        """(3, sessions) images with 1, 2 and 3 trials within each session."""
+        sessions = self.ordering.reshape(self.planned_sessions, -1)
+        counts = np.stack([np.bincount(session, minlength=self.images.shape[1]) for session in sessions])
+        return np.stack([(counts == repeats).sum(1) for repeats in range(1, REPEATS + 1)])
 
     def trial_images(self, n_sessions: int) -> np.ndarray:
         """(trials,) 0-based image number of the run trials: a prefix of the plan."""
@@ -63,24 +72,44 @@ class Design:
 
 
 def load_design(root: Path) -> Design:
-    """Read and check nsd_expdesign.mat; a broken invariant is an InputError that names it."""
-    path = layout.expdesign(root)
+    """Read and check a mirror's nsd_expdesign.mat; a broken invariant is an InputError that names it."""
+    return read_design(layout.expdesign(root))[0]
+
+
+def read_design(path: Path) -> tuple[Design, dict[str, str]]:
+    """The design of a file and the dtypes of its variables, which no public source tells."""
     if not path.exists():
-        raise InputError(f"{path}: no such file; copy it from the bucket")
+        raise InputError(f"{path}: no such file; fetch it from the bucket")
     try:
         raw = scipy.io.loadmat(path)
         names = ("masterordering", "subjectim", "sharedix", "stimpattern")
-        ordering, images, shared, pattern = (raw[name].astype(np.int64) for name in names)
+        variables = {name: raw[name] for name in names}
+        ordering, images, shared, pattern = (whole_numbers(variable) for variable in variables.values())
     except KeyError as error:
-        raise InputError(f"{path}: no variable {error}; copy it from the bucket again") from error
+        raise InputError(f"{path}: no variable {error}; fetch it from the bucket again") from error
     except Exception as error:  # scipy raises whatever the bytes lead it to
-        raise InputError(f"{path}: not a readable .mat file ({error}); copy it from the bucket again") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable .mat file ({reason}); fetch it from the bucket again") from error
+    shapes = {name: variable.shape for name, variable in variables.items()}
+    empty = 0 in (ordering.size, images.size, shared.size, pattern.size)
+    if images.ndim != 2 or len(images) != 8 or pattern.ndim != 3 or empty:
+        raise InputError(f"{path}: shapes {shapes} are not those of a design; fetch it from the bucket again")
     trials = pattern.sum((1, 2))
-    design = Design(ordering.ravel() - 1, images - 1, shared.ravel() - 1, int(trials[0]))
+    counts = whole_numbers(raw["basiccnt"]) if "basiccnt" in raw else None
+    design = Design(ordering.ravel() - 1, images - 1, shared.ravel() - 1, int(trials[0]), pattern.sum(2), counts)
     problem = broken_invariant(design, trials)
     if problem:
-        raise InputError(f"{path}: {problem}; copy it from the bucket again")
-    return design
+        raise InputError(f"{path}: {problem}; fetch it from the bucket again")
+    return design, {name: variable.dtype.name for name, variable in variables.items()}
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """Numbers of any type as int64; ValueError if one is not whole."""
+    with np.errstate(invalid="ignore"):
+        numbers = values.astype(np.int64)
+    if not np.array_equal(numbers, values):
+        raise ValueError("an id is not a whole number")
+    return numbers
 
 
 def broken_invariant(design: Design, trials: np.ndarray) -> str | None:
@@ -88,12 +117,14 @@ def broken_invariant(design: Design, trials: np.ndarray) -> str | None:
     n_shared, n_images = len(design.shared), design.images.shape[1]
     own = design.images[:, n_shared:]
     checks = {
-        "stimpattern has sessions of different lengths": (trials == trials[0]).all(),
+        "stimpattern has sessions of different lengths": (trials == trials[0]).all() and trials[0] > 0,
         "masterordering and stimpattern have different numbers of trials": trials.sum() == len(design.ordering),
         "masterordering does not show every image three times": design.ordering.min() >= 0
+        and design.ordering.max() < n_images
         and np.array_equal(np.bincount(design.ordering), np.full(n_images, REPEATS)),
         "sharedix is not sorted": (np.diff(design.shared) > 0).all(),
-        "subjectim does not begin with sharedix": (design.images[:, :n_shared] == design.shared).all(),
+        "subjectim does not begin with sharedix": n_shared <= n_images
+        and (design.images[:, :n_shared] == design.shared).all(),
         "subjectim gives one image to two subjects, or twice": len(np.unique(own)) == own.size
         and not np.isin(own, design.shared).any(),
         "subjectim leaves images of the pool to nobody": design.pool == own.size + n_shared

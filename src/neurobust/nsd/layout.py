@@ -7,6 +7,9 @@ from pathlib import Path
 
 from neurobust.errors import InputError
 
+BUCKET = "natural-scenes-dataset"
+REGION = "us-east-2"
+OWN = "neurobust"  # folder in a mirror for what the pipeline notes about it; no key of the bucket begins so
 BETA_VERSION = "betas_fithrf_GLMdenoise_RR"
 SURFACE_ATLASES = (
     "HCP_MMP1", "Kastner2015", "corticalsulc", "floc-bodies", "floc-faces", "floc-places", "floc-words", "nsdgeneral",
@@ -35,6 +38,26 @@ def stim_info(root: Path) -> Path:
 
 def stimuli(root: Path) -> Path:
     return Path(root) / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
+
+
+def subject_stimuli(root: Path, subject: str) -> Path:
+    """The images that one subject saw, fetched row by row: `imgBrick` and `nsd_id` (not a file of the bucket)."""
+    return Path(root) / OWN / f"nsd_stimuli_{subject}.hdf5"
+
+
+def shared_png(root: Path, number: int, nsd_id: int) -> Path:
+    """PNG of shared image 1..1000; `nsd_id` is 0-based and the name's is not."""
+    return Path(root) / f"nsddata/stimuli/nsd/shared1000/shared{number:04d}_nsd{nsd_id + 1:05d}.png"
+
+
+def terms(root: Path) -> Path:
+    """Which server a mirror is fetched from, and that its user accepted the NSD terms (not a file of the bucket)."""
+    return Path(root) / OWN / "bucket.json"
+
+
+def records(root: Path) -> Path:
+    """One line per fetched file: size, ETag, SHA-256 (not a file of the bucket)."""
+    return Path(root) / OWN / "manifest.jsonl"
 
 
 def responses(root: Path, subject: str) -> Path:
@@ -77,6 +100,11 @@ def session(root: Path, subject: str, number: int, suffix: str = "nii.gz", versi
 
 def ncsnr(root: Path, subject: str, version: str = BETA_VERSION) -> Path:
     return betas_folder(root, subject, version) / "ncsnr.nii.gz"
+
+
+def ncsnr_split(root: Path, subject: str, half: int, version: str = BETA_VERSION) -> Path:
+    """ncsnr of every other image: half 1 or 2."""
+    return betas_folder(root, subject, version) / f"ncsnr_split{half}.nii.gz"
 
 
 def session_number(path: Path) -> int:

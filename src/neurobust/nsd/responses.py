@@ -21,8 +21,9 @@ from neurobust.io import canonical_json, provenance, replacing
 from neurobust.nsd import layout
 from neurobust.nsd.design import TEST, TRAIN, image_splits, load_design, repeats_table
 from neurobust.nsd.noise import ncsnr, noise_ceiling
-from neurobust.nsd.rois import check_spec, roi_files, roi_voxels
-from neurobust.nsd.volumes import Grid, read_grid, read_volume
+from neurobust.nsd.rois import roi_voxels
+from neurobust.nsd.spec import check_spec, roi_files
+from neurobust.nsd.volumes import Grid, read_grid, read_ncsnr
 from neurobust.nsd.zscore import average_repeats, zscore_sessions
 
 logger = logging.getLogger("neurobust")
@@ -109,7 +110,7 @@ def extract_roi(
     check_splits(splits)
     design, grid = load_design(root), read_grid(root, subject)
     ncsnr_path = layout.ncsnr(root, subject)
-    published = read_volume(ncsnr_path, grid)[0].ravel()
+    published = read_ncsnr(ncsnr_path, grid).ravel()
     voxel_index = roi_voxels(root, subject, roi, spec, grid, published)
     if not len(voxel_index):
         logger.warning("%s: %s has no voxels of %s %s", subject, roi, spec["atlas"], list(spec["labels"]))

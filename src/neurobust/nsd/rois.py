@@ -10,37 +10,24 @@ import numpy as np
 
 from neurobust.errors import InputError
 from neurobust.nsd import layout
-from neurobust.nsd.ctab import resolve_labels
-from neurobust.nsd.volumes import Grid, read_volume
-
-SPEC_KEYS = ("atlas", "labels", "hemisphere", "within", "ncsnr_min")
-
-
-def check_spec(roi: str, spec: Mapping[str, Any]) -> None:
-    """Raise InputError unless `spec` is {atlas, labels, hemisphere?, within?, ncsnr_min?}."""
-    for key in spec:
-        if key not in SPEC_KEYS:
-            raise InputError(f"rois.{roi}.{key}: unknown key; known are {', '.join(SPEC_KEYS)}")
-    for key in ("atlas", "within"):
-        if (key == "atlas" or spec.get(key) is not None) and spec.get(key) not in layout.ATLASES:
-            raise InputError(f"rois.{roi}.{key}: '{spec.get(key)}' is not one of {', '.join(layout.ATLASES)}")
-    if not isinstance(spec.get("labels"), (list, tuple)) or not spec["labels"]:
-        raise InputError(f"rois.{roi}.labels: {spec.get('labels')!r} must be a list of label names")
-    if spec.get("hemisphere") not in (None, *layout.HEMISPHERES):
-        raise InputError(f"rois.{roi}.hemisphere: '{spec['hemisphere']}' is not lh or rh")
+from neurobust.nsd.ctab import read_ctab, resolve_labels
+from neurobust.nsd.spec import added, check_spec, limits, region_files
+from neurobust.nsd.volumes import Grid, read_labels
 
 
-def roi_files(root: Path, subject: str, spec: Mapping[str, Any]) -> dict[str, Path]:
-    """The small files that decide an ROI's voxels, by name."""
-    atlas, hemisphere = spec["atlas"], spec.get("hemisphere")
-    files = {
-        "brainmask": layout.brainmask(root, subject),
-        "labels": layout.roi(root, subject, atlas, hemisphere),
-        "ctab": layout.ctab(root, subject, atlas),
-    }
-    if spec.get("within"):
-        files["within"] = layout.roi(root, subject, spec["within"])
-    return files
+def region_mask(root: Path, subject: str, region: Mapping[str, Any], grid: Grid) -> np.ndarray:
+    """(X*Y*Z,) bool: voxels with one of a region's labels, or with any label if it names none."""
+    files = region_files(root, subject, region)
+    labels = read_labels(files["labels"], grid).ravel()
+    if "ctab" not in files:
+        return labels > 0  # never a cast to bool: -1 (not cortex) would count as inside
+    ids = resolve_labels(files["ctab"], region["labels"])
+    unnamed = np.setdiff1d(labels[labels > 0], list(read_ctab(files["ctab"]).values()))
+    if len(unnamed):
+        raise InputError(
+            f"{files['labels']}: label {unnamed[0]:g} has no name in {files['ctab'].name}; fetch both again"
+        )
+    return np.isin(labels, ids)
 
 
 def roi_voxels(root: Path, subject: str, roi: str, spec: Mapping[str, Any], grid: Grid, ncsnr: np.ndarray):
@@ -50,13 +37,9 @@ def roi_voxels(root: Path, subject: str, roi: str, spec: Mapping[str, Any], grid
     Raises InputError for a bad spec, an unknown label and files that do not fit the grid.
     """
     check_spec(roi, spec)
-    files = roi_files(root, subject, spec)
-    ids = resolve_labels(files["ctab"], spec["labels"])
-    labels, _ = read_volume(files["labels"], grid)
-    # Labels are compared, never cast to bool: -1 (not cortex) would count as inside.
-    mask = np.isin(labels.ravel(), ids) & grid.mask
-    if "within" in files:
-        mask &= read_volume(files["within"], grid)[0].ravel() > 0
+    mask = np.logical_or.reduce([region_mask(root, subject, region, grid) for region in added(spec)]) & grid.mask
+    if spec.get("within"):
+        mask &= np.logical_or.reduce([region_mask(root, subject, region, grid) for region in limits(spec)])
     if spec.get("ncsnr_min") is not None:
         mask &= ncsnr >= spec["ncsnr_min"]
     return np.flatnonzero(mask).astype(np.int64)
@@ -83,7 +66,7 @@ def labelled_voxels(root: Path, subject: str, grid: Grid) -> np.ndarray:
     """
     mask = np.zeros(grid.mask.shape, bool)
     for path in label_volumes(root, subject).values():
-        mask |= read_volume(path, grid)[0].ravel() > 0
+        mask |= read_labels(path, grid).ravel() > 0
     mask &= grid.mask
     if not mask.any():
         raise InputError(f"{layout.func_folder(root, subject)}: no label lies in the brain mask; copy roi/ again")

@@ -15,21 +15,30 @@ from neurobust.nsd.design import load_design
 from neurobust.progress import Progress
 
 
-def build_stimuli(root: Path, subject: str, n_sessions: int, size: int, output: Path, image_batch: int = 256) -> None:
+def build_stimuli(
+    root: Path,
+    subject: str,
+    n_sessions: int,
+    size: int,
+    output: Path,
+    source: Path | None = None,
+    image_batch: int = 256,
+) -> None:
     """Write `images` uint8 (images, size, size, 3), contiguous, and `nsd_id` (ascending) of what a subject saw.
 
-    `root` is the bucket's mirror; `image_batch` source images are in memory at a time. Raises InputError for an
-    `imgBrick` of the wrong shape, dtype or length.
+    `root` is the bucket's mirror; `source` is its file of all images (default) or one of the subject's only;
+    `image_batch` source images are in memory at a time. Raises InputError for an `imgBrick` of the wrong shape, dtype
+    or length.
     """
     design = load_design(root)
     images = np.unique(design.nsd_ids(subject, n_sessions))
-    path = layout.stimuli(root)
+    path = layout.stimuli(root) if source is None else Path(source)
     progress = Progress(len(images), f"{subject} stimuli {size} px")
-    with open_brick(path, design.pool) as source, replacing(output) as temporary, h5py.File(temporary, "w") as file:
-        brick, digest = source["imgBrick"], hashlib.sha256()
+    with open_brick(path, design.pool) as file_in, replacing(output) as temporary, h5py.File(temporary, "w") as file:
+        brick, rows_of, digest = file_in["imgBrick"], brick_rows(path, file_in, images), hashlib.sha256()
         target = file.create_dataset("images", (len(images), size, size, 3), np.uint8)
         for start in range(0, len(images), image_batch):
-            rows = images[start : start + image_batch]
+            rows = rows_of[start : start + image_batch]
             batch = np.stack([brick[row] for row in rows])
             digest.update(batch)
             target[start : start + len(rows)] = resize(batch, size)
@@ -39,29 +48,53 @@ def build_stimuli(root: Path, subject: str, n_sessions: int, size: int, output: 
         record = provenance(
             {"design": layout.expdesign(root)}, {"subject": subject, "n_sessions": n_sessions, "size": size}
         )
-        record["inputs"]["images"] = {"file": path.name, "sha256_of_rows": digest.hexdigest()}
+        record["inputs"]["images"] = {"file": layout.stimuli(root).name, "sha256_of_rows": digest.hexdigest()}
         file.attrs["provenance"] = canonical_json(record)
 
 
 def open_brick(path: Path, pool: int) -> h5py.File:
-    """Open nsd_stimuli.hdf5, checked to hold square uint8 RGB images for a pool of `pool`."""
+    """Open a file of stimuli, checked to hold square uint8 RGB images for a pool of `pool`, or some of them by id."""
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; copy it from the bucket") from error
+        raise InputError(f"{path}: no such file; fetch it from the bucket") from error
     except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error}); copy it from the bucket again") from error
-    brick = file.get("imgBrick")
-    if brick is None:
+        raise InputError(f"{path}: not a readable HDF5 file ({error}); fetch it from the bucket again") from error
+    try:
+        check_brick_shape(path, file, pool)
+    except InputError:
+        file.close()
+        raise
+    return file
+
+
+def check_brick_shape(path: Path, file: h5py.File, pool: int) -> None:
+    """Raise InputError unless `imgBrick` is uint8 (images, S, S, 3), and `nsd_id`, if there, names its rows."""
+    brick, ids = file.get("imgBrick"), file.get("nsd_id")
+    if not isinstance(brick, h5py.Dataset):
         problem = f"no dataset 'imgBrick' (has {sorted(file)})"
     elif brick.dtype != np.uint8 or brick.ndim != 4 or brick.shape[3] != 3 or brick.shape[1] != brick.shape[2]:
         problem = f"imgBrick is {brick.dtype} {brick.shape}, not uint8 (images, S, S, 3)"
-    elif brick.shape[0] != pool:
+    elif ids is None and brick.shape[0] != pool:
         problem = f"imgBrick has {brick.shape[0]} images, but the design has {pool}"
+    elif ids is not None and (ids.shape != brick.shape[:1] or (np.diff(ids[()]) <= 0).any()):
+        problem = f"nsd_id {ids.shape} does not name the rows of imgBrick {brick.shape} in ascending order"
     else:
-        return file
-    file.close()
-    raise InputError(f"{path}: {problem}; copy it from the bucket again")
+        return
+    raise InputError(f"{path}: {problem}; fetch it from the bucket again")
+
+
+def brick_rows(path: Path, file: h5py.File, images: np.ndarray) -> np.ndarray:
+    """Rows of `imgBrick` that hold `images` (ascending ids): the ids themselves in the bucket's own file."""
+    if "nsd_id" not in file:
+        return images
+    present = file["nsd_id"][()]
+    rows = np.searchsorted(present, images)
+    found = rows < len(present)
+    found[found] = present[rows[found]] == images[found]
+    if not found.all():
+        raise InputError(f"{path}: lacks {(~found).sum()} of {len(images)} images; delete it and fetch it again")
+    return rows
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:

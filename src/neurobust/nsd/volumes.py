@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from neurobust.errors import InputError
 from neurobust.nsd import layout
+from neurobust.nsd.header import MEND, read_array
 
 
 @dataclass(frozen=True)
@@ -24,25 +23,46 @@ class Grid:
 
 def read_volume(path: Path, grid: Grid | None = None) -> tuple[np.ndarray, np.ndarray]:
     """A 3D volume as (array (X, Y, Z) in the file's dtype, affine); it must lie on `grid` where one is given."""
-    try:
-        image = nib.load(path)
-        data = np.asanyarray(image.dataobj)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; copy it from the bucket") from error
-    except (nib.filebasedimages.ImageFileError, EOFError, OSError, ValueError, KeyError, zlib.error) as error:
-        raise InputError(f"{path}: not a readable NIfTI volume ({error}); copy it from the bucket again") from error
+    header, data = read_array(path)
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
     if data.ndim != 3:
-        raise InputError(f"{path}: shape {data.shape} is not a volume (X, Y, Z); copy it from the bucket again")
-    if grid is not None and (data.shape != grid.shape or not np.allclose(image.affine, grid.affine, atol=1e-3)):
+        raise InputError(f"{path}: shape {data.shape} is not a volume (X, Y, Z); {MEND}")
+    if grid is not None and (data.shape != grid.shape or not np.allclose(header.affine, grid.affine, atol=1e-3)):
         raise InputError(
             f"{path}: its grid {data.shape} is not the brain mask's {grid.shape}, or is placed elsewhere; "
             "use files of one subject in func1pt8mm"
         )
-    return data, image.affine
+    return data, header.affine
+
+
+def read_labels(path: Path, grid: Grid) -> np.ndarray:
+    """Labels (X, Y, Z) of an atlas: whole numbers, -1 not this cortex, 0 unlabelled, 1..N."""
+    labels, _ = read_volume(path, grid)
+    wrong = ~(np.isfinite(labels) & (labels >= -1))
+    wrong[~wrong] = labels[~wrong] != np.rint(labels[~wrong])
+    if wrong.any():
+        raise InputError(f"{path}: {labels[wrong][0]} is not a label (-1, 0, 1, 2, ...); {MEND}")
+    return labels
+
+
+def read_ncsnr(path: Path, grid: Grid) -> np.ndarray:
+    """Published ncsnr (X, Y, Z), NaN where there is none; InputError for what cannot be one."""
+    values, _ = read_volume(path, grid)
+    if values.dtype.kind != "f":
+        raise InputError(f"{path}: dtype {values.dtype} is not a float's; is it an ncsnr? {MEND}")
+    if np.isinf(values).any() or (values < 0).any():
+        raise InputError(f"{path}: an ncsnr is infinite or below 0; {MEND}")
+    return values
 
 
 def read_grid(root: Path, subject: str) -> Grid:
     """The grid of a subject, from its brain mask."""
     layout.subject_number(subject)
-    mask, affine = read_volume(layout.brainmask(root, subject))
+    path = layout.brainmask(root, subject)
+    mask, affine = read_volume(path)
+    if not np.isfinite(mask).all():
+        raise InputError(f"{path}: a mask with values that are not numbers; {MEND}")
+    if not mask.any():
+        raise InputError(f"{path}: the brain mask is empty; {MEND}")
     return Grid(mask.shape, affine, (mask != 0).ravel())

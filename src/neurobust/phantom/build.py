@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, exact_noise, pla
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
 from neurobust.phantom.scenes import CATEGORIES, render_all, sample_scenes
+from neurobust.phantom.shapes import FACE_ATTRIBUTES
 from neurobust.progress import Progress
 from neurobust.seeding import numpy_rng
 
@@ -214,3 +216,20 @@ def build_scene_task(output: Path, settings: dict[str, Any]) -> None:
     with replacing(output) as temporary, temporary.open("wb") as file:
         np.savez(file, images=images, labels=labels, split=np.repeat(np.arange(3, dtype=np.uint8), counts),
                  classes=np.array(CATEGORIES))  # fmt: skip
+
+
+def build_face_task(output: Path, settings: dict[str, Any]) -> None:
+    """Labelled faces that no subject saw: as `build_scene_task`, the labels being identities.
+
+    `attributes` (N, 4) are 0 or 1, `attribute_names` what they are. Every split has each person equally often.
+    """
+    counts = (settings["train"], settings["validation"], settings["test"])
+    scenes = sample_scenes(sum(counts), settings["seed"], "phantom faces", faces=1.0)
+    labels = np.concatenate([np.arange(count) % settings["identities"] for count in counts])
+    scenes = [replace(scene, identity=int(person)) for scene, person in zip(scenes, labels, strict=True)]
+    attributes = np.array([[scene.attributes[name] for name in FACE_ATTRIBUTES] for scene in scenes], np.uint8)
+    classes = np.array([f"person {k:02d}" for k in range(settings["identities"])])
+    with replacing(output) as temporary, temporary.open("wb") as file:
+        np.savez(file, images=render_all(scenes, settings["size"]), labels=labels, classes=classes,
+                 split=np.repeat(np.arange(3, dtype=np.uint8), counts), attributes=attributes,
+                 attribute_names=np.array(FACE_ATTRIBUTES))  # fmt: skip

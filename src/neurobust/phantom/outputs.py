@@ -11,7 +11,7 @@ from neurobust.nsd import layout
 
 def phantom_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The `settings` of `build_phantom`: the phantom of the config, each subject with the sessions that it runs."""
-    phantom = {key: value for key, value in config["phantom"].items() if key != "scenes"}
+    phantom = {key: value for key, value in config["phantom"].items() if key not in ("scenes", "face_task")}
     subjects = {
         subject: {**phantom["subjects"][subject], "sessions": spec["sessions"]}
         for subject, spec in config["data"]["subjects"].items()
@@ -25,7 +25,8 @@ def phantom_files(config: Mapping[str, Any]) -> list[str]:
     files = [layout.expdesign(root), layout.stimuli(root)]
     for subject, spec in config["data"]["subjects"].items():
         files += [layout.brainmask(root, subject), layout.ncsnr(root, subject)]
-        files += [layout.roi(root, subject, atlas, side) for atlas in layout.ATLASES for side in (None, *layout.HEMISPHERES)]
+        sides = (None, *layout.HEMISPHERES)
+        files += [layout.roi(root, subject, atlas, side) for atlas in layout.ATLASES for side in sides]
         files += [layout.ctab(root, subject, atlas) for atlas in layout.SURFACE_ATLASES]
         files += [
             layout.session(root, subject, session, suffix)

@@ -1,5 +1,5 @@
-"""Predictors: from images to ROI responses."""
+"""Predictors: from images to ROI responses. Fitting is in `train`; this is what other stages read."""
 
-from neurobust.predictors.train import PREDICTORS, Target, load_predictor, load_target, train_predictor
+from neurobust.predictors.target import Target, load_predictor, load_target
 
-__all__ = ["PREDICTORS", "Target", "load_predictor", "load_target", "train_predictor"]
+__all__ = ["Target", "load_predictor", "load_target"]

@@ -11,6 +11,7 @@ import torch
 
 from neurobust.errors import InputError
 from neurobust.io import memmap_dataset
+from neurobust.seeding import numpy_rng
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
@@ -31,6 +32,8 @@ class SubjectData:
     noise_ceiling: np.ndarray  # (V,) percent
     single_trials: np.ndarray  # float32 (T, V), test images
     single_trial_nsd_id: np.ndarray  # (T,)
+    trials: np.ndarray | None = None  # float32 (T, V), of the images that are not for testing, in order of time
+    trial_nsd_id: np.ndarray | None = None  # (T,)
 
     @property
     def voxels(self) -> int:
@@ -42,11 +45,15 @@ class SubjectData:
 
 
 def load_subject(roi: Path, stimuli: Path) -> SubjectData:
-    """Read `cortex/{subject}/{roi}.h5` with its stimuli. Raises InputError if an image has no picture."""
+    """Read `cortex/{subject}/{roi}.h5` with its stimuli. Raises InputError if a dataset or a picture is missing."""
     with h5py.File(roi, "r") as file:
         names = ("responses", "n_repeats", "split", "nsd_id", "voxel_index", "ncsnr", "noise_ceiling",
                  "single_trials", "single_trial_nsd_id")  # fmt: skip
+        missing = [name for name in names if name not in file]
+        if missing:
+            raise InputError(f"{roi}: no dataset '{missing[0]}' (has {sorted(file)}); delete the file and run again")
         fields = {name: file[name][()] for name in names}
+        fields |= {name: file[name][()] for name in ("trials", "trial_nsd_id") if name in file}
         subject = str(file.attrs["subject"])
     with h5py.File(stimuli, "r") as file:
         picture_ids = file["nsd_id"][()]
@@ -60,19 +67,41 @@ def load_subject(roi: Path, stimuli: Path) -> SubjectData:
     return SubjectData(subject=subject, images=memmap_dataset(stimuli, "images"), row=row, **fields)
 
 
+def training_batches(
+    subjects: list[SubjectData], batch_size: int, seed: int, epoch: int
+) -> list[tuple[SubjectData, np.ndarray]]:
+    """The batches of an epoch: (subject, rows of its responses), drawn from (seed, epoch) alone."""
+    rng = numpy_rng(seed, "order", epoch)
+    batches = []
+    for data in subjects:
+        rows = rng.permutation(data.rows_of(TRAIN))
+        batches += [(data, rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
+    return [batches[index] for index in rng.permutation(len(batches))]
+
+
 def to_float(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """uint8 (N, H, W, 3) as float32 (N, 3, H, W) in [0, 1], converted on the device (uint8 travels)."""
     tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device)
     return tensor.permute(0, 3, 1, 2).float().div_(255)
 
 
-def channel_mean(subjects: list[SubjectData], image_batch: int = 500) -> tuple[float, ...]:
-    """RGB mean in [0, 1] of the training images of all subjects."""
-    total, count = np.zeros(3), 0
+def channel_statistics(
+    subjects: list[SubjectData], image_batch: int = 500
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """RGB mean and standard deviation in [0, 1] of the training images of all subjects."""
+    total, squares, count = np.zeros(3), np.zeros(3), 0
     for data in subjects:
         rows = np.sort(data.row[data.rows_of(TRAIN)])
         for start in range(0, len(rows), image_batch):
             batch = data.images[rows[start : start + image_batch]]
             total += batch.sum((0, 1, 2), dtype=np.float64)
+            squares += np.square(batch, dtype=np.uint16).sum((0, 1, 2), dtype=np.float64)
             count += batch.shape[0] * batch.shape[1] * batch.shape[2]
-    return tuple(float(value) for value in total / max(count, 1) / 255)
+    mean = total / max(count, 1)
+    std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1e-12))
+    return tuple(float(value) for value in mean / 255), tuple(float(value) for value in std / 255)
+
+
+def channel_mean(subjects: list[SubjectData]) -> tuple[float, ...]:
+    """RGB mean in [0, 1] of the training images of all subjects."""
+    return channel_statistics(subjects)[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+RESAMPLES = 1000  # of the bootstrap over images, and of the permutation null
+
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Correlation of matching columns of (N, V) arrays: (V,); 0 where a column is constant. float64 inside."""
@@ -20,6 +22,73 @@ def normalise_r(r: np.ndarray, noise_ceiling: np.ndarray, minimum: float = 1.0) 
     """
     share = np.where(noise_ceiling >= minimum, noise_ceiling, np.nan) / 100
     return r / np.sqrt(share)
+
+
+def explained_fraction(
+    predicted: np.ndarray, measured: np.ndarray, noise_ceiling: np.ndarray, minimum: float = 1.0
+) -> np.ndarray:
+    """Fraction of explainable variance: (1 - SSE / SST) / (NC / 100) per voxel; NaN where the ceiling is too low.
+
+    (N, V), (N, V), ceiling of the averages in percent (V,). Unlike a correlation it also counts errors of scale and
+    offset, and is negative where the mean would predict better.
+    """
+    error = np.square(measured - predicted, dtype=np.float64).sum(0)
+    spread = np.square(measured - measured.mean(0, dtype=np.float64)).sum(0)
+    explained = 1 - np.divide(error, spread, out=np.full(len(error), np.nan), where=spread > 1e-12)
+    return explained / (np.where(noise_ceiling >= minimum, noise_ceiling, np.nan) / 100)
+
+
+def standardised(x: np.ndarray) -> np.ndarray:
+    """Columns with mean 0 and norm 1, in float64; constant columns are 0."""
+    x = x.astype(np.float64) - x.mean(0, dtype=np.float64)
+    norm = np.sqrt(np.square(x).sum(0))
+    return np.divide(x, norm, out=np.zeros_like(x), where=norm > 1e-12)
+
+
+def bootstrap_interval(
+    predicted: np.ndarray, measured: np.ndarray, rng: np.random.Generator, *, level: float = 0.95,
+    resamples: int = RESAMPLES, voxel_batch: int = 2048,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Percentile interval of the correlation over images drawn with replacement: two (V,).
+
+    All voxels share the draws, so their intervals can be compared. A draw is a vector of counts, and the correlation
+    under counts is made of five matrix products.
+    """
+    n, voxels = measured.shape
+    counts = rng.multinomial(n, np.full(n, 1 / n), resamples) / n  # (B, N)
+    low, high = np.empty(voxels), np.empty(voxels)
+    for start in range(0, voxels, voxel_batch):
+        columns = slice(start, start + voxel_batch)
+        a, b = standardised(predicted[:, columns]), standardised(measured[:, columns])
+        mean_a, mean_b = counts @ a, counts @ b
+        cross = counts @ (a * b) - mean_a * mean_b
+        norm = np.sqrt(
+            np.maximum(counts @ (a * a) - mean_a**2, 0) * np.maximum(counts @ (b * b) - mean_b**2, 0)
+        )  # fmt: skip
+        r = np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 1e-15)
+        low[columns], high[columns] = np.quantile(r, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def permutation_p(
+    predicted: np.ndarray, measured: np.ndarray, rng: np.random.Generator, permutations: int = RESAMPLES
+) -> np.ndarray:
+    """One-sided p (V,) of the correlation under random pairings of images: (1 + #{null >= r}) / (1 + permutations)."""
+    a, b = standardised(predicted), standardised(measured)
+    r = np.einsum("nv,nv->v", a, b)
+    reached = np.zeros(len(r))
+    for _ in range(permutations):
+        reached += np.einsum("nv,nv->v", a[rng.permutation(len(a))], b) >= r - 1e-12
+    return (1 + reached) / (1 + permutations)
+
+
+def fdr_adjust(p: np.ndarray) -> np.ndarray:
+    """Benjamini-Hochberg adjusted p values (V,): those up to q are a set with false discovery rate q."""
+    order = np.argsort(p)
+    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
+    return adjusted
 
 
 def summarise(r: np.ndarray, noise_ceiling: np.ndarray) -> dict[str, float | int | None]:

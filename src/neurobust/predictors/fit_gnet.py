@@ -1,4 +1,4 @@
-"""Training of G-net: the published loss, one forward and backward pass a batch, memory independent of the voxels."""
+"""Training of G-net: the published loss, on the published schedule or on a faster one."""
 
 from __future__ import annotations
 
@@ -7,58 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from neurobust.errors import InputError
-from neurobust.predictors.data import TRAIN, VALIDATION, SubjectData, channel_mean, to_float
-from neurobust.predictors.evaluate import pearson
+from neurobust.predictors.data import SubjectData, channel_mean, to_float, training_batches
 from neurobust.predictors.gabor import fill_prefilter
-from neurobust.predictors.gnet import GNet, Prefilter, Readout, read_voxels
-from neurobust.seeding import numpy_rng, seed_everything
+from neurobust.predictors.gnet import GNet, Prefilter
+from neurobust.predictors.loss import accumulate_gradients
+from neurobust.predictors.predict import validation_r
+from neurobust.predictors.published import PUBLISHED, train_published
+from neurobust.seeding import seed_everything
 from neurobust.training import pick_device, train_epochs
-
-
-def correlation_weights(predicted: Tensor, target: Tensor, floor: float) -> Tensor:
-    """clamp(r^2, floor, 1) per voxel over the batch, without gradient: (N, V), (N, V) -> (V,)."""
-    with torch.no_grad():
-        p, t = predicted - predicted.mean(0), target - target.mean(0)
-        r2 = (p * t).sum(0).square() / (p.square().sum(0) * t.square().sum(0)).clamp_min(1e-12)
-        return r2.clamp(floor, 1)
-
-
-def accumulate_gradients(
-    model: GNet, readout: Readout, images: Tensor, target: Tensor, image_weight: Tensor,
-    *, l1: float, floor: float, voxel_batch: int,
-) -> float:  # fmt: skip
-    """Set the gradients of one batch of one subject; return its loss.
-
-    L = sum_v omega_v sum_n a_n (r_nv - t_nv)^2 / mean(omega) + l1 * sum |w|, omega = `correlation_weights`
-    (St-Yves et al. 2023), a_n = `image_weight`, the repeats that image n's target averages. Voxels are read out
-    `voxel_batch` at a time against detached maps, so the memory of the readout does not grow with the ROI; the loss is
-    separable but for mean(omega), which scales the sums at the end. Gradients equal those of the dense form.
-    """
-    flat = model.flat_maps(images)
-    leaves = [f.detach().requires_grad_() for f in flat]
-    names = [*readout.fields, readout.weight, readout.bias]
-    grads = [torch.empty_like(p) for p in names]
-    total, weight_sum = 0.0, 0.0
-    for start in range(0, target.shape[1], voxel_batch):
-        rows = slice(start, start + voxel_batch)
-        *fields, weight, bias = parts = [p.detach()[rows].requires_grad_() for p in names]
-        predicted = read_voxels(leaves, fields, weight, bias)
-        omega = correlation_weights(predicted, target[:, rows], floor)
-        loss = (omega * (image_weight[:, None] * (predicted - target[:, rows]).square())).sum()
-        loss.backward()
-        for whole, part in zip(grads, parts, strict=True):
-            whole[rows] = part.grad
-        total += loss.item()
-        weight_sum += omega.sum().item()
-    scale = target.shape[1] / weight_sum
-    for parameter, gradient in zip(names, grads, strict=True):
-        parameter.grad = gradient.mul_(scale)
-    readout.weight.grad.add_(readout.weight.detach().sign(), alpha=l1)
-    torch.autograd.backward(flat, [leaf.grad.mul_(scale) for leaf in leaves])
-    return total * scale + l1 * readout.weight.detach().abs().sum().item()
 
 
 def load_alexnet(prefilter: Prefilter, path: Path) -> None:
@@ -93,52 +51,45 @@ def build_gnet(settings: dict[str, Any], subjects: list[SubjectData], seed: int)
     return model, config
 
 
-def predict(model: torch.nn.Module, images: np.ndarray, rows: np.ndarray, image_batch: int, device) -> np.ndarray:
-    """Responses (len(rows), all voxels) of a model in eval mode to some rows of a uint8 image array."""
-    model.eval()
-    out = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), image_batch):
-            out.append(model(to_float(images[rows[start : start + image_batch]], device)).float().cpu().numpy())
-    return np.concatenate(out) if out else np.zeros((0, sum(model.voxels.values())), np.float32)
-
-
-def predict_subject(model: torch.nn.Module, data: SubjectData, split: int, image_batch: int, device) -> np.ndarray:
-    """The columns of one subject's voxels, for the images of one split: (images, V)."""
-    subjects = list(model.voxels)
-    start = sum(model.voxels[s] for s in subjects[: subjects.index(data.subject)])
-    predicted = predict(model, data.images, data.row[data.rows_of(split)], image_batch, device)
-    return predicted[:, start : start + data.voxels]
-
-
 def fit_gnet(
     settings: dict[str, Any], subjects: list[SubjectData], seed: int, checkpoint: Path | None, fingerprint: str,
     *, voxel_batch: int = 512, image_batch: int = 100,
 ) -> tuple[GNet, dict[str, Any], list[dict]]:  # fmt: skip
     """Train a G-net on all subjects at once: (model, config, history).
 
+    `settings["schedule"]`: `published` is the loop of St-Yves et al. (`published.train_published`), whose numbers
+    (batch, epochs, rates) are the defaults; `fast`, the default, is `train_fast`.
+    """
+    device = pick_device()
+    published = settings.get("schedule", "fast") == "published"
+    settings = {**(PUBLISHED if published else {}), **settings}
+    model, config = build_gnet(settings, subjects, seed)
+    train = train_published if published else train_fast
+    history = train(
+        model.to(device), settings, subjects, seed, checkpoint, fingerprint, device,
+        voxel_batch=voxel_batch, image_batch=image_batch,
+    )  # fmt: skip
+    return model.cpu().eval(), config, history
+
+
+def train_fast(
+    model: GNet, settings: dict[str, Any], subjects: list[SubjectData], seed: int, checkpoint: Path | None,
+    fingerprint: str, device: torch.device, *, voxel_batch: int, image_batch: int,
+) -> list[dict]:  # fmt: skip
+    """Train in place with one forward and backward pass a batch; return the history.
+
     Each unique image is passed once an epoch, with its repeat-averaged response weighted by its repeats; validation is
     on images that no training trial showed; the epoch with the best median validation r over all voxels is kept.
     """
-    device = pick_device()
-    model, config = build_gnet(settings, subjects, seed)
-    model.to(device)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=settings["learning_rate"])
-    steps = sum(-(-len(data.rows_of(TRAIN)) // settings["batch_size"]) for data in subjects) * settings["epochs"]
+    steps = len(training_batches(subjects, settings["batch_size"], seed, 0)) * settings["epochs"]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(0.0, min(1.0, 3 * (1 - step / steps))))
 
     def run_epoch(epoch: int) -> dict[str, float]:
         model.train()
-        rng = numpy_rng(seed, "order", epoch)
-        batches = []
-        for data in subjects:
-            rows = rng.permutation(data.rows_of(TRAIN))
-            starts = range(0, len(rows), settings["batch_size"])
-            batches += [(data, rows[start : start + settings["batch_size"]]) for start in starts]
-        loss = 0.0
-        for index in rng.permutation(len(batches)):
-            data, rows = batches[index]
+        loss, images = 0.0, 0
+        for data, rows in training_batches(subjects, settings["batch_size"], seed, epoch):
             optimiser.zero_grad(set_to_none=True)
             loss += accumulate_gradients(
                 model, model.readouts[data.subject], to_float(data.images[data.row[rows]], device),
@@ -146,19 +97,13 @@ def fit_gnet(
                 torch.from_numpy(data.n_repeats[rows].astype(np.float32)).to(device),
                 l1=settings["l1"], floor=settings["weight_floor"], voxel_batch=voxel_batch,
             )  # fmt: skip
+            images += len(rows)
             optimiser.step()
             schedule.step()
-        r = [
-            pearson(predict_subject(model, data, VALIDATION, image_batch, device),
-                    data.responses[data.rows_of(VALIDATION)])
-            for data in subjects
-        ]  # fmt: skip
-        images = sum(len(data.rows_of(TRAIN)) for data in subjects)
-        return {"loss": loss / images, "validation_r": float(np.median(np.concatenate(r)))}
+        return {"loss": loss / images, "validation_r": validation_r(model, subjects, image_batch, device)}
 
-    history = train_epochs(
+    return train_epochs(
         parts={"model": model, "optimiser": optimiser, "schedule": schedule}, run_epoch=run_epoch,
         epochs=settings["epochs"], seed=seed, checkpoint=checkpoint, fingerprint=fingerprint,
         label="gnet", patience=settings["patience"], score="validation_r",
     )  # fmt: skip
-    return model.cpu().eval(), config, history

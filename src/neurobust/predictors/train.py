@@ -1,4 +1,4 @@
-"""Entry points of the stage: train a predictor, and read one back as a target."""
+"""Entry point of the stage: fit a predictor, look how good it is, and write it."""
 
 from __future__ import annotations
 
@@ -9,37 +9,62 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 
 from neurobust.errors import InputError
-from neurobust.io import canonical_json, load_weights, provenance, save_weights, write_json, write_parquet
+from neurobust.io import canonical_json, provenance, save_weights, write_json, write_parquet
 from neurobust.predictors.data import TEST, SubjectData, load_subject
-from neurobust.predictors.evaluate import normalise_r, pearson, summarise
+from neurobust.predictors.evaluate import (
+    bootstrap_interval,
+    explained_fraction,
+    fdr_adjust,
+    normalise_r,
+    pearson,
+    permutation_p,
+    summarise,
+)
 from neurobust.predictors.fields import pooling_fields
-from neurobust.predictors.fit_gnet import fit_gnet, predict_subject
-from neurobust.predictors.gnet import GNet
+from neurobust.predictors.fit_features import fit_fwrf, fit_ridge
+from neurobust.predictors.fit_gnet import fit_gnet
+from neurobust.predictors.fwrf import chosen_fields
+from neurobust.predictors.predict import predict_subject
+from neurobust.predictors.resnet_pcs import fit_resnet_pcs
+from neurobust.seeding import numpy_rng
 from neurobust.training import clear_checkpoint
+
+FDR = 0.05  # share of false discoveries among the voxels that count as predicted
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of predictor: how it is fitted, how its module is rebuilt from config, how its fields are read."""
+    """A kind of predictor: how it is fitted, and how its voxels' fields are read. `target.MODULES` rebuilds it."""
 
     fit: Callable[..., tuple[nn.Module, dict[str, Any], list[dict]]]
-    build: Callable[..., nn.Module]
-    fields: Callable[[nn.Module, str], np.ndarray] | None
+    fields: Callable[[nn.Module, str], np.ndarray] | None = None
 
 
-PREDICTORS: dict[str, Kind] = {"gnet": Kind(fit_gnet, GNet, pooling_fields)}
+PREDICTORS: dict[str, Kind] = {
+    "gnet": Kind(fit_gnet, pooling_fields),
+    "resnet-pcs": Kind(fit_resnet_pcs),
+    "gabor-fwrf": Kind(fit_fwrf, chosen_fields),
+    "cnn-fwrf": Kind(fit_fwrf, chosen_fields),
+    "ridge": Kind(fit_ridge),
+}
 
 
 def voxel_table(model: nn.Module, kind: Kind, data: SubjectData, image_batch: int = 100) -> pd.DataFrame:
-    """One row per voxel of a subject: accuracy on held-out images, ceilings, and where its field lies (degrees)."""
+    """One row per voxel of a subject: accuracy on test images, ceilings, and where its field lies (degrees).
+
+    r_low, r_high: 95 % bootstrap interval of r over images; p: of r under permuted images; p_fdr: adjusted for the
+    voxels of this ROI and subject. The draws are the same for every predictor and ROI of a subject.
+    """
     predicted = predict_subject(model, data, TEST, image_batch, "cpu")
     rows = data.rows_of(TEST)
     trial_row = np.searchsorted(data.nsd_id[rows], data.single_trial_nsd_id)
-    r = pearson(predicted, data.responses[rows])
+    measured = data.responses[rows]
+    r = pearson(predicted, measured)
+    r_low, r_high = bootstrap_interval(predicted, measured, numpy_rng("bootstrap", data.subject))
+    p = permutation_p(predicted, measured, numpy_rng("permutation", data.subject))
     fields = kind.fields(model, data.subject) if kind.fields else np.full((data.voxels, 3), np.nan)
     return pd.DataFrame(
         {
@@ -53,8 +78,23 @@ def voxel_table(model: nn.Module, kind: Kind, data: SubjectData, image_batch: in
             "field_x": fields[:, 0],
             "field_y": fields[:, 1],
             "field_size": fields[:, 2],
+            "fev": explained_fraction(predicted, measured, data.noise_ceiling),
+            "r_low": r_low,
+            "r_high": r_high,
+            "p": p,
+            "p_fdr": fdr_adjust(p),
         }
     )
+
+
+def summarise_table(table: pd.DataFrame) -> dict[str, float | int | None]:
+    """The medians of a voxel table, and the share of its voxels above the permutation null (FDR 5 %)."""
+    fev = table["fev"].dropna()
+    return {
+        **summarise(table["r"].to_numpy(), table["noise_ceiling"].to_numpy()),
+        "median_fev": float(fev.median()) if len(fev) else None,
+        "share_above_null": float((table["p_fdr"] <= FDR).mean()) if len(table) else None,
+    }
 
 
 def train_predictor(
@@ -67,6 +107,8 @@ def train_predictor(
     rois and stimuli: one file per subject, in the same order. `settings["kind"]` is a key of PREDICTORS. The batches
     bound the memory of readout and validation and do not change the result.
     """
+    if settings["kind"] not in PREDICTORS:
+        raise InputError(f"predictor kind {settings['kind']!r} is not one of {sorted(PREDICTORS)}")
     kind = PREDICTORS[settings["kind"]]
     subjects = [load_subject(roi, images) for roi, images in zip(rois, stimuli, strict=True)]
     subjects = [data for data in subjects if data.voxels]
@@ -78,13 +120,9 @@ def train_predictor(
         settings, subjects, seed, checkpoint, canonical_json(record), voxel_batch=voxel_batch, image_batch=image_batch
     )
     table = pd.concat([voxel_table(fitted, kind, data, image_batch) for data in subjects], ignore_index=True)
-    by_subject = {
-        subject: summarise(part["r"].to_numpy(), part["noise_ceiling"].to_numpy())
-        for subject, part in table.groupby("subject", sort=True)
-    }
     result = {
-        "all": summarise(table["r"].to_numpy(), table["noise_ceiling"].to_numpy()),
-        "subjects": by_subject,
+        "all": summarise_table(table),
+        "subjects": {subject: summarise_table(part) for subject, part in table.groupby("subject", sort=True)},
         "history": history,
         "parameters": sum(p.numel() for p in fitted.parameters()),
         "provenance": record,
@@ -93,46 +131,3 @@ def train_predictor(
     write_parquet(voxels, table, {"provenance": record})
     write_json(metrics, result)
     clear_checkpoint(checkpoint)
-
-
-def load_predictor(path: Path) -> nn.Module:
-    """A trained predictor from its `model.safetensors`: eval mode, frozen, images (N, 3, size, size) -> (N, voxels)."""
-    state, config = load_weights(path)
-    kind = config.pop("kind", None)
-    if kind not in PREDICTORS:
-        raise InputError(f"{path}: predictor kind {kind!r} is not one of {sorted(PREDICTORS)}; update neurobust")
-    module = PREDICTORS[kind].build(**config)
-    module.load_state_dict(state)
-    return module.eval().requires_grad_(False)
-
-
-class Target(nn.Module):
-    """Frozen predictors side by side: images (N, 3, H, W) in [0, 1] of any size -> responses (N, D).
-
-    Each predictor gets the image at its own input size and subtracts its own mean. `train()` is without effect: a
-    frozen predictor whose BatchNorm follows the batch is not frozen (a flaw of published code).
-    """
-
-    def __init__(self, predictors: list[nn.Module]):
-        super().__init__()
-        self.predictors = nn.ModuleList(predictors).requires_grad_(False)
-        self.dimensions = sum(sum(p.voxels.values()) for p in predictors)
-        super().train(False)
-
-    def train(self, mode: bool = True) -> Target:
-        return self
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.cat([predictor(resize(images, predictor.input_size)) for predictor in self.predictors], 1)
-
-
-def resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Bilinear, antialiased resize of (N, 3, H, W) to (N, 3, size, size); the identity at the same size."""
-    if images.shape[-2:] == (size, size):
-        return images
-    return nn.functional.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
-def load_target(paths: list[Path]) -> Target:
-    """Predictors of several ROIs as one frozen target module."""
-    return Target([load_predictor(path) for path in paths])

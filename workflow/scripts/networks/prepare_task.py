@@ -12,5 +12,5 @@ run(
     task=snakemake.wildcards.task,
     spec=json.loads(snakemake.params.spec),
     output=Path(snakemake.output.dataset),
-    source=Path(snakemake.input.source[0]) if snakemake.input.source else None,
+    source=Path(snakemake.params.source) if snakemake.params.source else None,
 )

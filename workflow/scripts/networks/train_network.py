@@ -17,5 +17,6 @@ run(
     metrics=Path(snakemake.output.metrics),
     history=Path(snakemake.output.history),
     checkpoint=Path(snakemake.params.checkpoint) / ".checkpoint.pt",
+    files={name: files for name, files in snakemake.input.items() if name not in ("dataset", "predictors", "code")},
     names={name: snakemake.wildcards[name] for name in ("task", "architecture", "condition")},
 )

@@ -12,5 +12,6 @@ run(
     subject=snakemake.wildcards.subject,
     n_sessions=snakemake.params.sessions,
     size=int(snakemake.wildcards.size),
+    source=Path(snakemake.input.images),
     output=Path(snakemake.output.images),
 )

@@ -13,4 +13,5 @@ run(
     n_sessions=snakemake.params.sessions,
     betas=[Path(path) for path in snakemake.input.betas],
     output=Path(snakemake.output.betas),
+    workers=snakemake.threads,
 )

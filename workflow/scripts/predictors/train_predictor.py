@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from neurobust.predictors import train_predictor
+from neurobust.predictors.train import train_predictor
 from neurobust.script import run
 
 run(

@@ -1,0 +1,91 @@
+"""Layers: the activations that are compared with a target, from any part of a network by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.errors import InputError
+from neurobust.networks.architectures import Classifier
+
+PENULTIMATE = "penultimate"
+CHANNELS_LAST = ("swin",)  # architectures whose maps are (N, H, W, C)
+
+
+class Layers:
+    """The chosen layers of a network as one matrix (n, sum of widths), in the order of `names`.
+
+    `penultimate` is what the classifying head reads, in every architecture; any other name is that of a submodule of
+    the trunk (`layer3`, `features.4`, `encoder.layers.encoder_layer_5`). Maps (N, C, H, W) are averaged over a grid of
+    `pool` x `pool` cells, tokens (N, T, C) over all of them. Widths are found by showing the network an image.
+    """
+
+    def __init__(self, network: Classifier, names: Sequence[str], pool: int, architecture: str, image_size: int):
+        self.names, self.pool = list(names), pool
+        self.channels_last = architecture.startswith(CHANNELS_LAST)
+        self.seen: dict[str, Tensor] = {}
+        for name in self.names:
+            if name == PENULTIMATE:
+                continue
+            try:
+                module = network.trunk.get_submodule(name)
+            except AttributeError as error:
+                known = ", ".join([PENULTIMATE, *(part for part, _ in network.trunk.named_children())])
+                raise InputError(
+                    f"recipe.condition.layers: '{name}' is no layer of {architecture}; try {known}"
+                ) from error
+            module.register_forward_hook(partial(self._see, name))
+        plain = self.names == [PENULTIMATE]
+        self.widths = [network.feature_dim] if plain else self._measure(network, image_size)
+
+    def _see(self, name: str, module: nn.Module, given: tuple, output: Tensor) -> None:
+        self.seen[name] = output
+
+    def collect(self, features: Tensor) -> Tensor:
+        """The layers of the pass that gave these penultimate `features` (n, d): (n, sum of widths)."""
+        if self.names == [PENULTIMATE]:
+            return features
+        parts = [features if name == PENULTIMATE else self._flat(self.seen.pop(name)) for name in self.names]
+        return torch.cat(parts, 1)
+
+    def _flat(self, output: Tensor) -> Tensor:
+        if output.ndim == 4:
+            maps = output.permute(0, 3, 1, 2) if self.channels_last else output
+            return nn.functional.adaptive_avg_pool2d(maps, self.pool).flatten(1)
+        return output.mean(1) if output.ndim == 3 else output.flatten(1)
+
+    @torch.no_grad()
+    def _measure(self, network: Classifier, image_size: int) -> list[int]:
+        training = network.training
+        with torch.random.fork_rng(devices=[]):
+            features = network.eval().features(torch.zeros(1, 3, image_size, image_size))
+        network.train(training)
+        widths = []
+        for name in self.names:
+            if name != PENULTIMATE and not isinstance(self.seen.get(name), Tensor):
+                raise InputError(f"recipe.condition.layers: '{name}' gives no single tensor; name a layer inside it")
+            widths.append(features.shape[1] if name == PENULTIMATE else self._flat(self.seen.pop(name)).shape[1])
+        return widths
+
+
+class LayerMixture(nn.Module):
+    """Layers whose image-by-image cosine similarities are mixed with learned weights softmax(logits) (Li et al. 2019).
+
+    (n, sum of widths) -> rows of unit length whose inner products are the mixed similarities. Each layer is centred
+    over the images of the batch and its rows are scaled to unit length.
+    """
+
+    def __init__(self, widths: Sequence[int]):
+        super().__init__()
+        self.widths = list(widths)
+        self.logits = nn.Parameter(torch.zeros(len(self.widths)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        parts = []
+        for part, weight in zip(features.float().split(self.widths, 1), self.logits.softmax(0), strict=True):
+            part = part - part.mean(0)
+            parts.append(part / (part.square().sum(1, keepdim=True) + 1e-8).sqrt() * weight.sqrt())
+        return torch.cat(parts, 1)

@@ -1,0 +1,81 @@
+"""Clean-accuracy matching: robust accuracy of conditions compared where their clean accuracy is the same.
+
+A condition trained with several weights of its neural loss is a curve in the plane of clean and robust accuracy. Two
+conditions are compared along the clean accuracies that both curves reach; nothing is extrapolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def sweep(name: str, condition: Mapping[str, Any], weights: Iterable[float]) -> dict[str, dict[str, Any]]:
+    """The condition at each weight, by name: `V1-w0.5`. The condition's own weight is replaced."""
+    return {f"{name}-w{weight:g}": {**condition, "weight": weight} for weight in weights}
+
+
+def curve(clean: Sequence[float], robust: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """A sweep as a function: clean accuracies (k,), strictly ascending, and the robust accuracy at each.
+
+    Give one value per weight, averaged over seeds. Weights of equal clean accuracy are averaged.
+    """
+    clean, robust = np.asarray(clean, float), np.asarray(robust, float)
+    if clean.shape != robust.shape or clean.ndim != 1 or len(clean) == 0:
+        raise ValueError(
+            f"a sweep needs as many clean as robust accuracies, at least one: {clean.shape} {robust.shape}"
+        )
+    levels, inverse, counts = np.unique(clean, return_inverse=True, return_counts=True)
+    return levels, np.bincount(inverse, robust) / counts
+
+
+def at_clean(clean: Sequence[float], values: Sequence[float], wanted: float) -> float | None:
+    """`values` (robust accuracies, or weights) linearly interpolated at a clean accuracy; None outside the sweep."""
+    levels, found = curve(clean, values)
+    if not levels[0] <= wanted <= levels[-1]:
+        return None
+    return float(np.interp(wanted, levels, found))
+
+
+def shared_range(*sweeps: Sequence[float]) -> tuple[float, float] | None:
+    """The clean accuracies that all sweeps reach, lowest and highest; None where they have none in common."""
+    low, high = max(min(part) for part in sweeps), min(max(part) for part in sweeps)
+    return (low, high) if low <= high else None
+
+
+def matched_difference(
+    clean_a: Sequence[float], robust_a: Sequence[float], clean_b: Sequence[float], robust_b: Sequence[float]
+) -> float | None:
+    """Robust accuracy of a minus b, averaged over the clean accuracies that both reach; None where there are none.
+
+    Exact for the piecewise linear curves: the integral of their difference over the shared range, by its length.
+    """
+    span = shared_range(clean_a, clean_b)
+    if span is None:
+        return None
+    (levels_a, a), (levels_b, b) = curve(clean_a, robust_a), curve(clean_b, robust_b)
+    knots = np.unique(np.clip(np.concatenate([levels_a, levels_b, span]), *span))
+    difference = np.interp(knots, levels_a, a) - np.interp(knots, levels_b, b)
+    if len(knots) == 1:
+        return float(difference[0])
+    return float(np.trapezoid(difference, knots) / (knots[-1] - knots[0]))
+
+
+def bootstrap_difference(
+    clean_a: np.ndarray, robust_a: np.ndarray, clean_b: np.ndarray, robust_b: np.ndarray, rng: Any, draws: int = 2000
+) -> tuple[float, float] | None:
+    """95 % interval of `matched_difference` when seeds are drawn again: all arrays are (seeds, weights).
+
+    Networks of one seed stay together over the weights and over a and b. None where most draws share no range.
+    """
+    seeds, found = len(clean_a), []
+    for rows in rng.integers(0, seeds, (draws, seeds)):
+        value = matched_difference(*(part[rows].mean(0) for part in (clean_a, robust_a, clean_b, robust_b)))
+        if value is not None:
+            found.append(value)
+    if len(found) < draws / 2:
+        return None
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)

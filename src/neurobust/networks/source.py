@@ -1,0 +1,103 @@
+"""What every task reader gives, and what readers share: splits, options, decoding of image files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurobust import __version__
+from neurobust.errors import InputError
+from neurobust.seeding import numpy_rng
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+BLOCK = 256  # images decoded and written at a time
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a task reader finds: labels (N,), split (N,), class names, and blocks of uint8 images in the same order.
+
+    `provenance` is called once the blocks are drawn, so that a reader may digest files while it decodes them.
+    `attributes` (N, A) are yes-or-no properties of the images beside their labels, `attribute_names` what they are.
+    """
+
+    labels: np.ndarray
+    split: np.ndarray
+    classes: list[str]
+    size: tuple[int, int]
+    blocks: Iterator[np.ndarray]
+    provenance: Callable[[], dict[str, Any]]
+    attributes: np.ndarray | None = None
+    attribute_names: tuple[str, ...] = ()
+
+
+def stratified_split(labels: np.ndarray, fractions: Sequence[float], *stream: object) -> np.ndarray:
+    """Split index (N,) uint8 with the given fractions (summing to 1) in every class, drawn from a named stream."""
+    rng = numpy_rng(*stream)
+    split = np.empty(len(labels), np.uint8)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        ends = np.rint(np.cumsum(fractions) * len(rows)).astype(int)
+        split[rows] = np.searchsorted(ends, np.arange(len(rows)), side="right")
+    return split
+
+
+def options_of(kind: str, spec: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    unknown = sorted(set(spec) - set(defaults))
+    if unknown:
+        known = ", ".join(["kind", *defaults])
+        raise InputError(f"task kind '{kind}': unknown key '{unknown[0]}'; known are {known}")
+    return {**defaults, **spec}
+
+
+def required_source(source: Path | None, kind: str, what: str) -> Path:
+    if source is None or not Path(source).exists():
+        raise InputError(f"task kind '{kind}': source {source or 'is missing and'} does not exist; give {what}")
+    return Path(source)
+
+
+class ImageFiles:
+    """Image files decoded in blocks and digested on the way.
+
+    The shorter side is resized to `resize` (bilinear), then the centre of `size` x `size` pixels is cut out. Names in
+    the digest are relative to `root`.
+    """
+
+    def __init__(self, files: Sequence[Path], root: Path, size: int, resize: int | None = None):
+        self.files, self.root, self.size, self.resize = files, root, size, resize or size
+        self.digest = hashlib.sha256()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """uint8 (n, size, size, 3) of up to 256 files at a time, in order."""
+        for start in range(0, len(self.files), BLOCK):
+            yield np.stack([self._decode(path) for path in self.files[start : start + BLOCK]])
+
+    def provenance(self) -> dict[str, Any]:
+        """How many files there were and the SHA-256 of their names and bytes."""
+        inputs = {"images": {"file": self.root.name, "count": len(self.files), "sha256": self.digest.hexdigest()}}
+        return {"neurobust": __version__, "inputs": inputs}
+
+    def _decode(self, path: Path) -> np.ndarray:
+        from PIL import Image
+
+        size = self.size
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); complete the folder of images") from error
+        self.digest.update(f"{path.relative_to(self.root).as_posix()}\x1f{len(content)}\x1f".encode())
+        self.digest.update(content)
+        try:
+            image = Image.open(io.BytesIO(content)).convert("RGB")
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path}: not a readable image ({error}); replace the file") from error
+        scale = max(self.resize, size) / min(image.size)
+        image = image.resize([max(size, round(side * scale)) for side in image.size], Image.Resampling.BILINEAR)
+        left, top = ((side - size) // 2 for side in image.size)
+        return np.asarray(image.crop((left, top, left + size, top + size)))

@@ -1,0 +1,123 @@
+"""Commands of the nsd stage: `python -m neurobust.nsd plan CONFIG`, `doctor CONFIG`, and what the download rules call.
+
+CONFIG is the study's YAML file, or its `data` section as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neurobust.errors import InputError
+from neurobust.script import configure_logging
+
+logger = logging.getLogger("neurobust")
+
+
+def read_data(text: str) -> Mapping[str, Any]:
+    """The `data` section: of a YAML file by its path, or given as JSON."""
+    import yaml
+
+    try:
+        if text.lstrip().startswith("{"):
+            return json.loads(text)
+        config = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+        return config["data"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+        raise InputError(f"{text}: not a study's config ({' '.join(str(error).split())})") from error
+
+
+def terms(arguments: argparse.Namespace) -> int:
+    from neurobust.nsd.manifest import accept_terms
+
+    accept_terms(read_data(arguments.config))
+    return 0
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    from neurobust.nsd.bucket import read_source
+    from neurobust.nsd.download import download
+
+    download(read_source(arguments.root), arguments.root, arguments.output)
+    return 0
+
+
+def fetch_stimuli(arguments: argparse.Namespace) -> int:
+    from neurobust.nsd import fetch_stimuli as module
+    from neurobust.nsd.bucket import read_source
+
+    source = read_source(arguments.root)
+    module.fetch_stimuli(source, arguments.root, arguments.subject, arguments.sessions, arguments.output)
+    return 0
+
+
+def fetch_shared(arguments: argparse.Namespace) -> int:
+    from neurobust.nsd import fetch_stimuli as module
+    from neurobust.nsd.bucket import read_source
+
+    module.fetch_shared(read_source(arguments.root), arguments.root, arguments.output)
+    return 0
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    from neurobust.nsd import plan as module
+
+    sys.stdout.write(module.plan(read_data(arguments.config)))
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from neurobust.nsd import doctor as module
+
+    results = module.examine(read_data(arguments.config))
+    sys.stdout.write(module.table(results))
+    return 1 if any(result.status == "fail" for result in results) else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and what each takes."""
+    main = argparse.ArgumentParser(prog="python -m neurobust.nsd", description=__doc__.splitlines()[0])
+    commands = main.add_subparsers(required=True, metavar="COMMAND")
+    arguments = {
+        "terms": (terms, ["config"], "note that the terms of use are accepted"),
+        "fetch": (fetch, ["root", "output"], "fetch one file of the bucket into the mirror"),
+        "fetch-stimuli": (
+            fetch_stimuli, ["root", "subject", "sessions", "output"], "fetch the images that a subject saw",
+        ),
+        "fetch-shared": (fetch_shared, ["root", "output"], "fetch the PNGs of the shared images"),
+        "plan": (plan, ["config"], "what a study needs from the bucket, and how much that is"),
+        "doctor": (doctor, ["config"], "is the mirror what the pipeline takes it for?"),
+    }  # fmt: skip
+    types = {"root": Path, "output": Path, "sessions": int}
+    for name, (function, names, text) in arguments.items():
+        command = commands.add_parser(name, help=text, description=text)
+        for each in names:
+            command.add_argument(each, type=types.get(each, str))
+        command.add_argument("--log", type=Path, help="file of the log; default: stderr")
+        command.set_defaults(function=function)
+    return main
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; a bad input or a full disk is one line on stderr and exit status 1."""
+    parsed = parser().parse_args(arguments)
+    if parsed.log is not None:
+        parsed.log.parent.mkdir(parents=True, exist_ok=True)
+    configure_logging(str(parsed.log) if parsed.log else None)
+    try:
+        return parsed.function(parsed)
+    except (InputError, OSError) as error:
+        message = " ".join(str(error).split())
+        logger.error("%s", message)
+        if parsed.log is not None:
+            print(f"neurobust: error: {message}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

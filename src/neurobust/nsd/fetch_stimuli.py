@@ -1,0 +1,173 @@
+"""Only the images that a subject saw, out of the bucket's one file of all 73,000 (39.6 GB), by ranged reads."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from neurobust.errors import InputError
+from neurobust.io import replacing, sha256_file, write_json
+from neurobust.nsd import layout
+from neurobust.nsd.betas import HDF5_ERRORS
+from neurobust.nsd.bucket import Listed, Source, connect, find, read_range, retrying
+from neurobust.nsd.design import load_design
+from neurobust.nsd.download import WORKERS, download
+from neurobust.nsd.header import one_line_errors
+from neurobust.nsd.manifest import add_record, key_of, read_records
+from neurobust.nsd.stimuli import check_brick_shape, open_brick
+from neurobust.nsd.transfer import PIECE, Piece, fetch_pieces, partial_paths
+
+logger = logging.getLogger("neurobust")
+
+
+def fetch_stimuli(source: Source, root: Path, subject: str, n_sessions: int, output: Path, workers: int = WORKERS):
+    """Write `imgBrick` uint8 (images, S, S, 3) and `nsd_id` (ascending, 0-based) of what a subject saw to `output`.
+
+    Rows are fetched by their byte ranges, which needs a contiguous imgBrick; for any other layout the whole file is
+    fetched once into the mirror and the rows are copied. A killed transfer goes on where it was.
+    """
+    design = load_design(root)
+    images = np.unique(design.nsd_ids(subject, n_sessions)).astype(np.int64)
+    path = layout.stimuli(root)
+    key, client = key_of(root, path), connect(source, workers)
+    listed = find(client, key)
+    shape, offset = brick_layout(client, listed, design.pool)
+    if offset is None or path.exists():
+        copy_rows(whole_file(source, root, path), design.pool, images, output)
+    else:
+        part, journal = partial_paths(output)
+        target = prepare(part, journal, images, shape[1:])
+        fetch_pieces(
+            client, listed, row_pieces(images, int(np.prod(shape[1:])), offset, target), part, journal, workers
+        )
+        part.replace(output)
+        journal.unlink(missing_ok=True)
+    record = {"key": output.relative_to(root).as_posix(), "size": output.stat().st_size, "etag": listed.etag}
+    facts = {"images": len(images), "shape": list(shape), "contiguous": offset is not None}
+    add_record(root, record | {"sha256": sha256_file(output), "last_modified": listed.modified, "facts": facts})
+    logger.info("%s: %d images of %s", output, len(images), key)
+
+
+class RemoteFile(io.RawIOBase):
+    """A file of the bucket to read and seek in, a block at a time: enough for HDF5 to find its way."""
+
+    BLOCK = 1 << 20
+
+    def __init__(self, client: Any, listed: Listed):
+        super().__init__()
+        self.client, self.listed, self.at = client, listed, 0
+        self.blocks: dict[int, bytes] = {}
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.listed.size}[whence]
+        return self.at
+
+    def readinto(self, buffer) -> int:
+        index, start = divmod(self.at, self.BLOCK)
+        block = self.block(index) if self.at < self.listed.size else b""
+        piece = block[start : start + len(buffer)]
+        buffer[: len(piece)] = piece
+        self.at += len(piece)
+        return len(piece)
+
+    def block(self, index: int) -> bytes:
+        if index not in self.blocks:
+            start, stop = index * self.BLOCK, min(self.listed.size, (index + 1) * self.BLOCK)
+            read = lambda: b"".join(read_range(self.client, self.listed, start, stop))  # noqa: E731
+            self.blocks[index] = retrying(read, self.listed.key)
+        return self.blocks[index]
+
+
+def brick_layout(client: Any, listed: Listed, pool: int) -> tuple[tuple[int, ...], int | None]:
+    """(shape of imgBrick, byte at which its first image lies), None for a layout that is not contiguous."""
+    remote = io.BufferedReader(RemoteFile(client, listed), RemoteFile.BLOCK)
+    with one_line_errors(Path(listed.key), HDF5_ERRORS), h5py.File(remote, "r") as file:
+        brick = file.get("imgBrick")
+        check_brick_shape(Path(listed.key), file, pool)
+        offset = brick.id.get_offset() if brick.chunks is None else None
+        if offset is not None and offset + brick.size > listed.size:
+            raise InputError(f"{listed.key}: shorter than its imgBrick {brick.shape}; is the server's copy whole?")
+        return brick.shape, offset
+
+
+def row_pieces(images: np.ndarray, row_bytes: int, source: int, target: int, largest: int = PIECE) -> list[Piece]:
+    """The byte ranges of `images` (ascending); neighbours go together up to `largest` bytes."""
+    starts = np.flatnonzero(np.diff(images, prepend=-2) != 1)
+    ends = np.r_[starts[1:], len(images)]
+    step = max(1, largest // row_bytes)
+    return [
+        Piece(source + int(images[at]) * row_bytes, target + at * row_bytes, (min(at + step, end) - at) * row_bytes)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        for at in range(start, end, step)
+    ]
+
+
+def prepare(part: Path, journal: Path, images: np.ndarray, image_shape: tuple[int, ...]) -> int:
+    """Byte in `part` at which the rows go; an empty file of the right size is made unless one is there already."""
+    shape = (len(images), *image_shape)
+    try:
+        with h5py.File(part, "r") as file:
+            if file["imgBrick"].shape == shape and np.array_equal(file["nsd_id"], images):
+                return file["imgBrick"].id.get_offset()
+    except (*HDF5_ERRORS, ValueError):
+        pass
+    journal.unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(part, "w") as file:
+        file["nsd_id"] = images
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)  # holes, and not 5 GB of zeros
+        properties.set_obj_track_times(False)  # the same images give the same bytes
+        space = h5py.h5s.create_simple(shape)
+        return h5py.h5d.create(file.id, b"imgBrick", h5py.h5t.STD_U8LE, space, properties).get_offset()
+
+
+def whole_file(source: Source, root: Path, path: Path) -> Path:
+    """The bucket's whole file of images in the mirror, fetched by one job while the others wait."""
+    lock = root / layout.OWN / ".stimuli.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not path.exists():
+            logger.info("imgBrick is not contiguous: fetching the whole file")
+            download(source, root, path)
+    return path
+
+
+def copy_rows(path: Path, pool: int, images: np.ndarray, output: Path) -> None:
+    """Copy `images` out of a whole local file."""
+    with open_brick(path, pool) as source, replacing(output) as temporary, h5py.File(temporary, "w") as file:
+        brick = source["imgBrick"]
+        file["nsd_id"] = images
+        target = file.create_dataset("imgBrick", (len(images), *brick.shape[1:]), np.uint8)
+        for row, image in enumerate(images):
+            target[row] = brick[image]
+
+
+def fetch_shared(source: Source, root: Path, output: Path, workers: int = WORKERS) -> None:
+    """Bring the PNGs of the shared images, whose names follow from the design, and list them in `output`."""
+    design, known = load_design(root), read_records(root)
+    paths = [layout.shared_png(root, number, int(image)) for number, image in enumerate(design.shared, start=1)]
+    connect(source, workers)  # before the threads: all use this one
+    todo = [path for path in paths if not (path.exists() and key_of(root, path) in known)]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda path: download(source, root, path, workers), todo))
+    write_json(output, {"files": [key_of(root, path) for path in paths]})

@@ -1,0 +1,110 @@
+"""Fixed features that predictors read: Gabor energy, the layers of a torchvision network, pixels.
+
+Each is a module from images (N, 3, size, size) in [0, 1] to a list of maps (N, channels, side, side).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+LUMA = (0.2126, 0.7152, 0.0722)
+
+
+def shrink(maps: Tensor, side: int) -> Tensor:
+    """Average maps down to at most `side` x `side`."""
+    return adaptive_avg_pool2d(maps, side) if maps.shape[-1] > side else maps
+
+
+class Pixels(nn.Module):
+    """The colours of the image, averaged down to map_size x map_size."""
+
+    def __init__(self, input_size: int, map_size: int):
+        super().__init__()
+        self.map_size = map_size
+        self.channels = [3]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [shrink(images, self.map_size)]
+
+
+class GaborEnergy(nn.Module):
+    """Square root of the energy of quadrature pairs, for each frequency (cycles per image) and orientation.
+
+    The filter bank is a Gaussian around (frequency, angle) in one half of the Fourier plane (standard deviation 0.4 of
+    the frequency, about an octave): the modulus of what passes is the energy of an even and an odd Gabor.
+    """
+
+    def __init__(self, input_size: int, map_size: int, frequencies: list[float], orientations: int):
+        super().__init__()
+        self.map_size = map_size
+        self.channels = [len(frequencies) * orientations]
+        f = torch.fft.fftfreq(input_size) * input_size
+        fy, fx = torch.meshgrid(f, f, indexing="ij")
+        bands = []
+        for frequency in frequencies:
+            for k in range(orientations):
+                angle = math.pi * k / orientations
+                along = (fx - frequency * math.cos(angle)) ** 2 + (fy - frequency * math.sin(angle)) ** 2
+                bands.append(torch.exp(-along / (2 * (0.4 * frequency) ** 2)))
+        self.register_buffer("bands", torch.stack(bands), persistent=False)
+        self.register_buffer("luma", torch.tensor(LUMA).reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        gray = (images * self.luma).sum(1)
+        spectrum = torch.fft.fft2(gray - gray.mean((1, 2), keepdim=True))
+        maps = []
+        for band in self.bands:  # one at a time: all bands of a batch at 227 pixels would be gigabytes
+            passed = torch.fft.ifft2(spectrum * band)
+            energy = passed.real.square() + passed.imag.square()
+            maps.append(shrink((energy + 1e-8).sqrt().sqrt()[:, None], self.map_size))
+        return [torch.cat(maps, 1)]
+
+
+class NetworkMaps(nn.Module):
+    """Some channels of some layers of a torchvision network, which gets images with its own mean and deviation.
+
+    network: torchvision's name; layers: names of its graph's nodes; channels: how many of each layer's maps are kept.
+    Always in eval mode: its batch statistics are part of the weights.
+    """
+
+    def __init__(
+        self, input_size: int, map_size: int, network: str, layers: list[str], channels: list[int],
+        mean: list[float], std: list[float],
+    ):  # fmt: skip
+        super().__init__()
+        from torchvision.models import get_model
+        from torchvision.models.feature_extraction import create_feature_extractor
+
+        full = get_model(network, weights=None)
+        self.extractor = create_feature_extractor(full, {layer: str(k) for k, layer in enumerate(layers)})
+        self.map_size, self.channels = map_size, list(channels)
+        for k, count in enumerate(channels):
+            self.register_buffer(f"kept{k}", torch.arange(count))
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+        super().train(False)
+
+    def train(self, mode: bool = True) -> NetworkMaps:
+        return self
+
+    def all_maps(self, images: Tensor) -> list[Tensor]:
+        """Every channel of the layers; a layer without space is a map of one place."""
+        out = self.extractor((images - self.mean) / self.std)
+        maps = [out[str(k)] for k in range(len(out))]
+        return [shrink(m if m.ndim == 4 else m.flatten(1)[..., None, None], self.map_size) for m in maps]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [m.index_select(1, getattr(self, f"kept{k}")) for k, m in enumerate(self.all_maps(images))]
+
+
+FEATURES: dict[str, type[nn.Module]] = {"pixels": Pixels, "gabor": GaborEnergy, "network": NetworkMaps}
+
+
+def build_features(name: str, **arguments: Any) -> nn.Module:
+    """A feature module by the name and arguments that a predictor's config keeps."""
+    return FEATURES[name](**arguments)

@@ -1,0 +1,84 @@
+"""Feature-weighted receptive fields: each voxel looks at fixed maps through one of a set of shared candidate fields.
+
+Source: St-Yves & Naselaris, "The feature-weighted receptive field: an interpretable encoding model for complex feature
+spaces", NeuroImage 180 (2018).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurobust.predictors.features import build_features
+from neurobust.predictors.fields import STIMULUS_DEGREES
+
+
+def candidate_fields(sizes: list[float], spacing: float) -> Tensor:
+    """Fields (K, 3) of x, y (down) and size in half frames: for each size (degrees) a square grid of centres.
+
+    Centres lie `spacing` sizes apart, or a little closer, between the edges of the image.
+    """
+    fields = []
+    for size in sizes:
+        sigma = size / (STIMULUS_DEGREES / 2)
+        count = max(1, int(np.ceil(2 / (spacing * sigma) - 1e-9)))
+        axis = (np.arange(count) + 0.5) / count * 2 - 1
+        fields += [(x, y, sigma) for y in axis for x in axis]
+    return torch.tensor(fields, dtype=torch.float32)
+
+
+def field_weights(fields: Tensor, side: int) -> Tensor:
+    """Each field's Gaussian on a map of side x side, summing to 1: (side * side, K).
+
+    Weights below 1e-7 are 0: the tails are denormal numbers, which slow a CPU's matrix product fourfold.
+    """
+    axis = (torch.arange(side, device=fields.device) + 0.5) / side * 2 - 1
+    x, y, sigma = fields[:, 0:1], fields[:, 1:2], fields[:, 2:3]
+    # a field narrower than a cell falls into the cell that holds its centre
+    sigma = sigma.clamp_min(1 / side)
+    gx, gy = torch.exp(-((axis - x) ** 2) / (2 * sigma**2)), torch.exp(-((axis - y) ** 2) / (2 * sigma**2))
+    weights = (gy[:, :, None] * gx[:, None, :]).flatten(1)
+    weights = weights / weights.sum(1, keepdim=True)
+    return torch.where(weights < 1e-7, 0, weights).T
+
+
+def pool_maps(maps: list[Tensor], fields: Tensor) -> Tensor:
+    """Maps (N, C, side, side) seen through fields (K, 3): (K, N, all channels)."""
+    pooled = [m.flatten(2).float() @ field_weights(fields, m.shape[-1]) for m in maps]
+    return torch.cat(pooled, 1).permute(2, 0, 1)
+
+
+class FwRF(nn.Module):
+    """r_v = b_v + sum_c w_vc pool(F_c, field_v): images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
+
+    features: name and arguments of a module of `features`; voxels: per subject, in the order of the columns.
+    """
+
+    def __init__(self, voxels: dict[str, int], input_size: int, features: dict[str, Any]):
+        super().__init__()
+        self.voxels, self.input_size = dict(voxels), input_size
+        self.features = build_features(input_size=input_size, **features)
+        count = sum(voxels.values())
+        self.register_buffer("field", torch.ones(count, 3))
+        self.weight = nn.Parameter(torch.zeros(count, sum(self.features.channels)))
+        self.bias = nn.Parameter(torch.zeros(count))
+
+    def forward(self, images: Tensor) -> Tensor:
+        fields, which = torch.unique(self.field, dim=0, return_inverse=True)
+        order = torch.argsort(which, stable=True)
+        counts = torch.bincount(which, minlength=len(fields)).tolist()
+        pooled = pool_maps(self.features(images), fields)
+        blocks = self.weight[order].split(counts)
+        sorted_columns = torch.cat([x @ w.T for x, w in zip(pooled, blocks, strict=True)], 1)
+        return sorted_columns[:, torch.argsort(order)] + self.bias
+
+
+def chosen_fields(model: FwRF, subject: str) -> np.ndarray:
+    """The field that each voxel chose: (V, 3) of x (right), y (up) and standard deviation, in degrees."""
+    subjects = list(model.voxels)
+    start = sum(model.voxels[s] for s in subjects[: subjects.index(subject)])
+    field = model.field[start : start + model.voxels[subject]].double().numpy()
+    return field * np.array([1, -1, 1]) * STIMULUS_DEGREES / 2

@@ -1,0 +1,31 @@
+"""A linear map from pooled features to voxels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.predictors.features import build_features
+
+
+class PooledLinear(nn.Module):
+    """r = features(images) @ w + b: images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
+
+    features: name and arguments of a module of `features`, whose maps (averaged down to their map_size) are flattened;
+    inputs: how many numbers they are; voxels: per subject, in the order of the columns.
+    """
+
+    def __init__(self, voxels: dict[str, int], input_size: int, features: dict[str, Any], inputs: int):
+        super().__init__()
+        self.voxels, self.input_size = dict(voxels), input_size
+        self.features = build_features(input_size=input_size, **features)
+        self.readout = nn.Linear(inputs, sum(voxels.values()))
+
+    def inputs_of(self, images: Tensor) -> Tensor:
+        """Flattened features (N, inputs)."""
+        return torch.cat([m.flatten(1) for m in self.features(images)], 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.readout(self.inputs_of(images))

@@ -1,0 +1,51 @@
+"""Voxel tables written back to the subject's own volume."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import h5py
+import nibabel as nib
+import numpy as np
+
+from neurobust.errors import InputError
+from neurobust.io import read_parquet, replacing
+
+
+def voxel_volume(values: np.ndarray, voxel_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Values (V,) at C-order flat indices (V,) of a float32 volume (X, Y, Z); NaN elsewhere."""
+    volume = np.full(int(np.prod(shape)), np.nan, np.float32)
+    volume[voxel_index] = values
+    return volume.reshape(shape)
+
+
+def write_nifti(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
+    """Write a volume as .nii.gz, atomically and without a date in the gzip header: equal volumes give equal bytes."""
+    image = nib.Nifti1Image(volume, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), 6, mtime=0))
+
+
+def map_voxels(voxels: Path, rois: list[Path], measures: list[str], folder: Path) -> None:
+    """Write {folder}/{subject}_{measure}.nii.gz for the subjects of the ROI files and columns of `voxels.parquet`.
+
+    Grid and affine are those of the ROI file, which has them from the subject's brain mask. A subject that lacks the
+    ROI gets volumes of NaN. Raises InputError for a measure that the table lacks or a voxel outside the grid.
+    """
+    table, _ = read_parquet(voxels)
+    for measure in measures:
+        if measure not in table:
+            raise InputError(f"{voxels}: no column '{measure}' (has {', '.join(table)}); delete it and run again")
+    for roi in rois:
+        with h5py.File(roi, "r") as file:
+            subject, affine = str(file.attrs["subject"]), file.attrs["affine"]
+            shape = tuple(int(side) for side in file.attrs["shape"])
+        part = table[table["subject"] == subject]
+        index = part["voxel_index"].to_numpy()
+        if len(index) and (index.min() < 0 or index.max() >= np.prod(shape)):
+            raise InputError(f"{voxels}: voxel {index.max()} of {subject} lies outside the grid {shape} of {roi}")
+        for measure in measures:
+            volume = voxel_volume(part[measure].to_numpy(), index, shape)
+            write_nifti(folder / f"{subject}_{measure}.nii.gz", volume, affine)

@@ -1,0 +1,133 @@
+"""The published training loop of G-net, for reproduction (St-Yves et al. 2023; the fast loop is in `fit_gnet`).
+
+What is different from the fast loop: single trials are not averaged; the last tenth of them, in time, is held out, so
+repeats of an image lie on both sides; a batch is a block of 100 consecutive trials of one subject, whose composition
+never changes; the core's optimiser and the subject's take a step each, after a forward and backward pass of their own;
+the rate is constant, and all epochs are run. The epoch with the best median held-out r is kept by both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from neurobust.predictors.data import TEST, SubjectData, to_float
+from neurobust.predictors.evaluate import pearson
+from neurobust.predictors.gnet import GNet
+from neurobust.predictors.loss import accumulate_gradients
+from neurobust.predictors.predict import predict
+from neurobust.seeding import numpy_rng
+from neurobust.training import train_epochs
+
+PUBLISHED = {"learning_rate": 1e-3, "batch_size": 100, "epochs": 50, "l1": 0.1, "weight_floor": 0.1}
+HOLDOUT = 0.1  # share of the trials
+
+
+@dataclass
+class Trials:
+    """Trials of one subject, in order: picture (row of its images), response and weight in the loss."""
+
+    data: SubjectData
+    picture: np.ndarray  # (T,)
+    response: np.ndarray  # (T, V)
+    weight: np.ndarray  # (T,)
+
+    def split(self, share: float) -> tuple[Trials, Trials]:
+        """Without and with the last `share` of the trials."""
+        count = len(self.picture) - int(len(self.picture) * share)
+        first, last = slice(count), slice(count, None)
+        return tuple(Trials(self.data, self.picture[s], self.response[s], self.weight[s]) for s in (first, last))
+
+
+def single_trials(data: SubjectData) -> Trials:
+    """All trials whose images are not for testing, in order of time.
+
+    A ROI file without single trials gives its averages instead, in order of nsd_id and weighted by their repeats: the
+    squared errors of n repeats are n times that of their average, plus a constant.
+    """
+    if data.trials is not None:
+        picture = data.row[np.searchsorted(data.nsd_id, data.trial_nsd_id)]
+        return Trials(data, picture, data.trials, np.ones(len(picture), np.float32))
+    rows = np.flatnonzero(data.split != TEST)
+    return Trials(data, data.row[rows], data.responses[rows], data.n_repeats[rows].astype(np.float32))
+
+
+def blocks(training: list[Trials], batch_size: int) -> list[tuple[Trials, slice]]:
+    """Consecutive trials of one subject; the same blocks every epoch."""
+    return [
+        (trials, slice(start, start + batch_size))
+        for trials in training
+        for start in range(0, len(trials.picture), batch_size)
+    ]
+
+
+def two_pass_step(
+    model: GNet, core: torch.optim.Optimizer, readouts: dict[str, torch.optim.Optimizer], trials: Trials, block: slice,
+    *, l1: float, floor: float, voxel_batch: int, device: torch.device,
+) -> float:  # fmt: skip
+    """One batch: a pass and a step for the core, then, with the core as it is now, for the readout. Its first loss."""
+    subject = trials.data.subject
+    dtype = next(model.parameters()).dtype
+    images = to_float(trials.data.images[trials.picture[block]], device).to(dtype)
+    response = torch.from_numpy(trials.response[block]).to(device, dtype)
+    weight = torch.from_numpy(trials.weight[block]).to(device, dtype)
+    losses = []
+    for optimiser in (core, readouts[subject]):
+        model.zero_grad(set_to_none=True)
+        loss = accumulate_gradients(
+            model, model.readouts[subject], images, response, weight,
+            l1=l1, floor=floor, voxel_batch=voxel_batch, core=optimiser is core,
+        )  # fmt: skip
+        losses.append(loss)
+        optimiser.step()
+    return losses[0]
+
+
+def optimisers(model: GNet, learning_rate: float) -> tuple[torch.optim.Adam, dict[str, torch.optim.Adam]]:
+    """Adam for the core, and one for each subject's readout."""
+    core = [p for part in (model.prefilter, model.trunk) for p in part.parameters() if p.requires_grad]
+    readouts = {s: torch.optim.Adam(readout.parameters(), lr=learning_rate) for s, readout in model.readouts.items()}
+    return torch.optim.Adam(core, lr=learning_rate), readouts
+
+
+def holdout_r(model: nn.Module, holdout: list[Trials], image_batch: int, device: torch.device) -> float:
+    """Median over the voxels of all subjects of the correlation over held-out trials; each image is passed once."""
+    r, first = [], 0
+    for trials in holdout:
+        pictures, inverse = np.unique(trials.picture, return_inverse=True)
+        predicted = predict(model, trials.data.images, pictures, image_batch, device)
+        r.append(pearson(predicted[inverse, first : first + trials.data.voxels], trials.response))
+        first += trials.data.voxels
+    return float(np.median(np.concatenate(r)))
+
+
+def train_published(
+    model: GNet, settings: dict[str, Any], subjects: list[SubjectData], seed: int, checkpoint: Path | None,
+    fingerprint: str, device: torch.device, *, voxel_batch: int, image_batch: int,
+) -> list[dict]:  # fmt: skip
+    """Train in place by the published loop; return the history."""
+    core, readouts = optimisers(model, settings["learning_rate"])
+    training, holdout = zip(*(single_trials(data).split(HOLDOUT) for data in subjects), strict=True)
+    batches = blocks(training, settings["batch_size"])
+    count = sum(len(trials.picture) for trials in training)
+
+    def run_epoch(epoch: int) -> dict[str, float]:
+        model.train()
+        loss = 0.0
+        for index in numpy_rng(seed, "order", epoch).permutation(len(batches)):
+            loss += two_pass_step(
+                model, core, readouts, *batches[index], l1=settings["l1"], floor=settings["weight_floor"],
+                voxel_batch=voxel_batch, device=device,
+            )  # fmt: skip
+        return {"loss": loss / count, "validation_r": holdout_r(model, holdout, image_batch, device)}
+
+    parts = {"model": model, "core": core, **{f"readout {subject}": part for subject, part in readouts.items()}}
+    return train_epochs(
+        parts=parts, run_epoch=run_epoch, epochs=settings["epochs"], seed=seed, checkpoint=checkpoint,
+        fingerprint=fingerprint, label="gnet published", score="validation_r",
+    )  # fmt: skip

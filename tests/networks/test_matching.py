@@ -1,0 +1,62 @@
+"""Clean-accuracy matching against hand-computed curves."""
+
+import numpy as np
+import pytest
+
+from neurobust.networks.matching import at_clean, bootstrap_difference, curve, matched_difference, shared_range, sweep
+
+
+def test_interpolation_along_a_sweep():
+    clean, robust = [0.9, 0.8, 0.6], [0.1, 0.3, 0.4]  # in any order
+    assert at_clean(clean, robust, 0.85) == pytest.approx(0.2)
+    assert at_clean(clean, robust, 0.7) == pytest.approx(0.35)
+    assert at_clean(clean, [0.1, 0.5, 0.9], 0.85) == pytest.approx(0.3)  # the weight that gives it
+    assert at_clean(clean, robust, 0.9) == pytest.approx(0.1)
+    assert at_clean(clean, robust, 0.91) is None and at_clean(clean, robust, 0.59) is None
+
+
+def test_equal_clean_accuracies_are_averaged():
+    levels, values = curve([0.8, 0.7, 0.8], [0.2, 0.5, 0.4])
+    np.testing.assert_allclose(levels, [0.7, 0.8])
+    np.testing.assert_allclose(values, [0.5, 0.3])
+
+
+def test_difference_is_the_area_between_the_curves_where_both_are():
+    """a is 0.5 everywhere; b falls from 0.5 at 0.6 to 0.3 at 0.8: on [0.6, 0.8] they are 0.1 apart."""
+    assert matched_difference([0.5, 0.9], [0.5, 0.5], [0.6, 0.8], [0.5, 0.3]) == pytest.approx(0.1)
+    assert matched_difference([0.6, 0.8], [0.5, 0.3], [0.5, 0.9], [0.5, 0.5]) == pytest.approx(-0.1)
+
+
+def test_a_condition_that_only_trades_accuracy_gains_nothing():
+    """Lower clean and higher robust accuracy on the same curve: unmatched it looks like a gain of 0.2."""
+    clean, robust = np.array([0.9, 0.8, 0.7, 0.6]), np.array([0.1, 0.2, 0.3, 0.4])
+    assert robust[2:].mean() - robust[:2].mean() == pytest.approx(0.2)
+    assert matched_difference(clean[1:], robust[1:], clean[:3], robust[:3]) == pytest.approx(0, abs=1e-12)
+
+
+def test_nothing_is_extrapolated():
+    assert shared_range([0.5, 0.6], [0.7, 0.8]) is None
+    assert matched_difference([0.5, 0.6], [0.5, 0.5], [0.7, 0.8], [0.1, 0.1]) is None
+    assert matched_difference([0.5, 0.7], [0.4, 0.6], [0.7, 0.8], [0.1, 0.2]) == pytest.approx(0.5)  # one point shared
+
+
+def test_interval_covers_a_planted_difference_and_shrinks_with_its_noise():
+    rng = np.random.default_rng(0)
+    widths = []
+    for noise in (0.002, 0.02):
+        clean = np.linspace(0.6, 0.9, 4) + rng.normal(0, 0.002, (2, 8, 4))
+        robust = 1 - clean + np.array([0.05, 0])[:, None, None] + rng.normal(0, noise, (2, 8, 4))
+        low, high = bootstrap_difference(clean[0], robust[0], clean[1], robust[1], np.random.default_rng(1), 300)
+        assert low < 0.05 < high or abs((low + high) / 2 - 0.05) < noise
+        widths.append(high - low)
+    assert widths[0] < widths[1] / 3
+
+
+def test_sweep_names_conditions_by_weight():
+    found = sweep("V1", {"target": ["V1"], "weight": 0.9}, [0.5, 0.25])
+    assert found == {"V1-w0.5": {"target": ["V1"], "weight": 0.5}, "V1-w0.25": {"target": ["V1"], "weight": 0.25}}
+
+
+def test_a_broken_sweep_is_refused():
+    with pytest.raises(ValueError, match="as many clean as robust"):
+        curve([0.1, 0.2], [0.1])

@@ -1,0 +1,66 @@
+"""Pooling fields of a G-net, and their comparison with pRF maps."""
+
+import numpy as np
+import pytest
+import torch
+
+from neurobust.predictors.fields import compare_fields, pooling_fields, prf_fields
+from neurobust.predictors.gnet import GNet, field_centres
+
+
+def planted(strength, size=119):
+    """Three voxels whose first field is raised at one cell, the second field left uniform."""
+    model = GNet({"a": 3}, input_size=size, prefilter_channels=(4, 4), trunk_width=2)
+    side = int(model.readouts["a"].fields[0].shape[1] ** 0.5)
+    cells = [(1, 2), (side - 2, side // 2), (side // 2, side - 1)]
+    with torch.no_grad():
+        for v, (row, column) in enumerate(cells):
+            model.readouts["a"].fields[0][v, row * side + column] += strength
+    axis = field_centres(size)[0].double().numpy()
+    wanted = [(axis[column] * 4.2, -axis[row] * 4.2) for row, column in cells]
+    return model, np.array(wanted)
+
+
+@pytest.mark.parametrize("strength", [0.2, 8.0])
+def test_a_raised_place_is_found_however_little_it_is_raised(strength):
+    """The mean of the whole softmax field would lie at the screen's centre while the field is nearly uniform."""
+    model, wanted = planted(strength)
+    fields = pooling_fields(model, "a")
+    assert np.allclose(fields[:, :2], wanted, atol=1e-3)
+    assert np.allclose(fields[:, 2], 0, atol=1e-3)
+
+
+def test_a_field_that_was_never_trained_has_no_centre():
+    model = GNet({"a": 2}, input_size=64, prefilter_channels=(4, 4), trunk_width=2)
+    assert np.isnan(pooling_fields(model, "a")).all()
+
+
+def test_size_is_the_standard_deviation_of_the_raised_part():
+    """A Gaussian field loses its tails with the uniform part, so its size is a little too small, never too large."""
+    model, _ = planted(0.0)
+    axis = field_centres(119)[0].double().numpy()
+    gaussian = np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * 0.2**2))
+    with torch.no_grad():
+        model.readouts["a"].fields[0][:] = torch.from_numpy(np.log(gaussian)).flatten()
+    raised = np.clip(gaussian / gaussian.sum() - 1 / gaussian.size, 0, None)
+    wanted = np.sqrt((raised * axis**2).sum() / raised.sum()) * 4.2
+    size = pooling_fields(model, "a")[:, 2]
+    assert np.allclose(size, wanted, rtol=0.01) and 0.7 < wanted / (0.2 * 4.2) < 1
+
+
+def test_prf_angles_run_counterclockwise_from_the_right():
+    x, y, _ = prf_fields(np.array([0.0, 90, 180, 270]), np.array([1.0, 2, 3, 4]), np.ones(4)).T
+    assert np.allclose(x, [1, 0, -3, 0]) and np.allclose(y, [0, 2, 0, -4])
+
+
+def test_comparison_of_fields():
+    rng = np.random.default_rng(0)
+    prf = np.column_stack([rng.normal(size=(40, 2)), rng.uniform(0.5, 2, 40)])
+    moved = prf + np.array([0.3, 0.4, 0])
+    moved[:, 2] *= 2
+    moved[0], prf[1] = np.nan, np.nan
+    result = compare_fields(moved, prf)
+    assert result["voxels"] == 38
+    assert result["centre_error"] == pytest.approx(0.5) and result["size_ratio"] == pytest.approx(2)
+    assert result["r_x"] == pytest.approx(1) and result["r_size"] == pytest.approx(1)
+    assert compare_fields(prf[:2], prf[:2])["centre_error"] is None

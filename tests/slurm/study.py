@@ -1,0 +1,123 @@
+"""The tiny study in a folder of its own: start it, look into the cluster that runs it, and compare its numbers."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from cluster import wait_until
+
+from neurobust.io import canonical_json, read_parquet
+
+PROJECT = Path(__file__).resolve().parents[2]
+# Looks at its jobs every few seconds; else the study is run as users run it.
+FAST = ("--slurm-init-seconds-before-status-checks", "3")
+
+
+class Study:
+    """A copy of the workflow with the tiny study as its embedded default, so that the literal command runs it."""
+
+    def __init__(self, folder, cluster):
+        self.folder, self.cluster = folder, cluster
+        for name in ("workflow", "config", "profiles", "envs"):
+            shutil.copytree(PROJECT / name, folder / name)
+        for name in ("Snakefile", "slurm"):
+            shutil.copy(PROJECT / name, folder / name, follow_symlinks=False)
+        shutil.copy(PROJECT / "tests/slurm/tiny.yaml", folder / "config/demo.yaml")
+
+    def start(self, *arguments):
+        """`snakemake ARGUMENTS` in the background."""
+        path = f"{Path(sys.executable).parent}:{self.cluster.env['PATH']}"
+        command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
+        environment = {**self.cluster.env, "PATH": path, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def run(self, *arguments, timeout=3600):
+        """`snakemake ARGUMENTS` to its end: (exit status, output)."""
+        process = self.start(*arguments)
+        try:
+            return self.end(process, timeout)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+    def end(self, process, timeout=3600):
+        output = process.communicate(timeout=timeout)[0]
+        return process.returncode, output
+
+    # --- what happens in the cluster ---
+
+    def jobs(self, rule):
+        """SLURM's ids of the running jobs of a rule."""
+        lines = self.cluster.command("squeue", "-h", "-t", "running", "-o", "%i %k").splitlines()
+        return [line.split()[0] for line in lines if f"rule_{rule}_" in line + "_"]
+
+    def script(self, rule):
+        """(SLURM id, pid) of a script that runs, once its training has saved a checkpoint."""
+        found = []
+
+        def running():
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    words = (entry / "cmdline").read_bytes().decode(errors="replace")
+                    environment = dict(
+                        item.split("=", 1) for item in (entry / "environ").read_text().split("\0") if "=" in item
+                    )
+                except (OSError, UnicodeDecodeError):
+                    continue
+                ours = environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf"
+                if ours and words.rstrip("\0").endswith(f".{rule}.py") and self.saved(rule):
+                    found.append((environment["SLURM_JOB_ID"], int(entry.name)))
+            return bool(found)
+
+        wait_until(f"{rule} runs and has saved a checkpoint", running, 300)
+        return found[-1]
+
+    def saved(self, rule):
+        stage = {"train_predictor": "predictors", "train_network": "networks"}[rule]
+        return any((self.folder / "results/tiny" / stage).rglob(".checkpoint.pt"))
+
+    def freeze(self, rule):
+        """Stop a training job after a checkpoint, so that it surely meets what is done to it; its SLURM id."""
+        job, pid = self.script(rule)
+        os.kill(pid, signal.SIGSTOP)
+        return job
+
+    def state(self, job):
+        return self.cluster.command("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").strip()
+
+
+def numbers(folder):
+    """path -> digest of everything in the results but the time that it took."""
+
+    def untimed(value):
+        if isinstance(value, dict):
+            return {key: untimed(item) for key, item in value.items() if key != "seconds"}
+        return [untimed(item) for item in value] if isinstance(value, list) else value
+
+    digests = {}
+    for path in sorted((folder / "results/tiny").rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.name.startswith(".") or "/." in name:
+            continue
+        if path.suffix == ".json":
+            content = canonical_json(untimed(json.loads(path.read_text()))).encode()
+        elif path.suffix == ".parquet":
+            frame = read_parquet(path)[0]
+            content = frame.drop(columns="seconds", errors="ignore").to_csv().encode()
+        elif path.suffix == ".npz":
+            with np.load(path) as arrays:
+                content = b"".join(key.encode() + arrays[key].tobytes() for key in sorted(arrays.files))
+        elif path.suffix in (".safetensors", ".h5"):
+            content = path.read_bytes()
+        else:
+            continue
+        digests[name] = hashlib.sha256(content).hexdigest()
+    return digests

@@ -1,0 +1,119 @@
+"""The phantom study on a real SLURM: undisturbed, disturbed in every way that we know, and failing."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+from cluster import wait_until
+from study import FAST, numbers
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+def test_one_roi_then_all_then_a_failing_job(study, local_numbers):
+    roi = "results/tiny/report/roi/V1.html"
+    status, output = study.run("--profile", "slurm", *FAST, "--", roi)
+    assert status == 0, output[-5000:]
+    assert (study.folder / roi).exists()
+    assert not (study.folder / "results/tiny/report/index.html").exists(), "only this ROI's chain was asked for"
+
+    status, output = study.run("--profile", "slurm", "all")
+    assert status == 0, output[-5000:]
+    assert numbers(study.folder) == local_numbers
+    assert not re.search(r"Job \d+: network", output), "nothing of the ROI's chain was computed twice"
+
+    logs = sorted((study.folder / "logs/tiny/train_network").rglob("*.log"))
+    devices = re.findall(r"CUDA_VISIBLE_DEVICES=(\d)$", "\n".join(log.read_text() for log in logs), re.M)
+    assert len(devices) == len(logs) == 2, "each job that asks for a GPU is told which one is its own"
+
+    status, output = study.run(
+        "--profile", "slurm", *FAST, "--retries", "0", "--config", "attack_images=9999", "--", "all"
+    )
+    assert status != 0
+    assert "the test split has" in output, "a failed job shows its log"
+    named = {word.rstrip(",") for word in re.findall(r"\S*attack_network/\S+\.log", output)}
+    existing = [word for word in named if (study.folder / word).exists()]
+    assert existing and any("9999 images" in (study.folder / word).read_text() for word in existing)
+
+
+def test_two_gpu_jobs_at_once_never_share_a_device(cluster):
+    script = 'echo "$SLURMD_NODENAME $CUDA_VISIBLE_DEVICES"; sleep 8'
+    jobs = [
+        cluster.command(
+            "sbatch", "--parsable", "--gpus=1", "--mem=500", f"--output={cluster.dir}/gpu-%j", "--wrap", script
+        )
+        for _ in range(4)
+    ]
+    outputs = [cluster.dir / f"gpu-{job.strip()}" for job in jobs]
+    wait_until("four jobs run at once", lambda: all(path.exists() and path.read_text().strip() for path in outputs))
+    assert len(cluster.command("squeue", "-h", "-t", "running").splitlines()) == 4
+    assert len({path.read_text() for path in outputs}) == 4
+
+
+def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local_numbers):
+    """One run meets scancel, TIMEOUT, pre-emption and killed daemons, and ends as if it had not."""
+    driver = study.start("--profile", "slurm", *FAST, "all")
+    try:
+        cancelled = study.freeze("train_predictor")
+        cluster.command("scancel", cancelled)
+        wait_until("the job is cancelled", lambda: study.state(cancelled) == "CANCELLED")
+
+        timed_out = study.freeze("train_network")
+        cluster.command("scontrol", "update", f"JobId={timed_out}", "TimeLimit=1")
+        for name in cluster.nodes:
+            cluster.kill(name, 9)
+        cluster.kill("slurmctld", 9)
+        time.sleep(15)
+        for name in cluster.nodes:
+            cluster.start_node(name)
+        cluster.start_controller()
+        wait_until("the job is over its limit", lambda: study.state(timed_out) == "TIMEOUT", 180)
+
+        wait_until("another job trains", lambda: set(study.jobs("train_network")) - {timed_out}, 300)
+        preempted = study.freeze("train_network")
+        whole = f"--cpus-per-task={cluster.cpus}"
+        cluster.command("sbatch", "-p", "urgent", "--nodes=2", whole, "--mem=1000", "--wrap", "sleep 5")
+        wait_until("the job is pre-empted", lambda: study.state(preempted) == "PREEMPTED")
+        status, output = study.end(driver)
+    finally:
+        if driver.poll() is None:
+            driver.kill()
+    assert status == 0, output[-5000:]
+    for job, state in ((cancelled, "CANCELLED"), (timed_out, "TIMEOUT"), (preempted, "CANCELLED")):
+        assert re.search(rf"'{job}' failed, SLURM status is: '{state}'", output), (job, state, output[-5000:])
+    logs = [path.read_text() for path in (study.folder / "logs/tiny").rglob("*.log")]
+    assert sum("resumed after epoch" in log for log in logs) >= 2, "retries go on from the checkpoint"
+    assert numbers(study.folder) == local_numbers
+
+
+def test_a_job_leaves_before_its_limit_and_the_retry_goes_on(study, local_numbers):
+    """The first attempt has a minute and is frozen for most of it: it leaves by itself, with a line that says so."""
+    target = "results/tiny/networks/digits/resnet18/none/seed0/model.safetensors"
+    driver = study.start(
+        "--profile", "slurm", *FAST, "--set-resources", "train_network:runtime=1 if attempt == 1 else 60", "--", target
+    )
+    try:
+        job, pid = study.script("train_network")
+        os.kill(pid, signal.SIGSTOP)
+        left = "squeue", "-h", "-j", job, "-o", "%L"
+        wait_until("the limit is near", lambda: study.cluster.command(*left).strip() < "0:12", 60)
+        os.kill(pid, signal.SIGCONT)
+        status, output = study.end(driver)
+    finally:
+        if driver.poll() is None:
+            driver.kill()
+    assert status == 0, output[-5000:]
+    assert re.search(r"left \d+ s before the job's time limit", output)
+    assert "TIMEOUT" not in output
+    assert numbers(study.folder)[target] == local_numbers[target]
+
+
+def test_preflight_tells_what_the_cluster_lacks(study):
+    """The fake GPUs are no GPUs: the table says so, and the rest passes."""
+    status, output = study.run("--profile", "slurm", *FAST, "--retries", "0", "--", "preflight")
+    assert status != 0
+    assert re.search(r"^FAIL  GPU .*CUDA_VISIBLE_DEVICES=\d; ask for `gpu: 1`", output, re.M), output[-3000:]
+    assert re.search(r"^pass  status command +squeue", output, re.M)
+    assert output.count("\nFAIL") == 1

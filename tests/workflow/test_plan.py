@@ -1,0 +1,151 @@
+"""The cost model: its jobs are the DAG's, its hours those of a finished study within a factor of 2."""
+
+import copy
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from neurobust import plan
+
+STUDIES = {
+    "demo": ["config/demo.yaml"],
+    "study": ["config/config.yaml"],
+    "tiny": ["tests/slurm/tiny.yaml"],
+    "paper": ["config/config.yaml", "tests/workflow/paper_grid.yaml"],
+}
+
+
+def load(project, name):
+    config = {}
+    for path in STUDIES[name]:
+        update_config(config, yaml.safe_load((project / path).read_text()))
+    return config
+
+
+@pytest.fixture
+def config(project):
+    return load(project, "demo")
+
+
+def dry_run_counts(snakemake, configs, folder):
+    """rule -> jobs, of a dry run of `all`."""
+    for brought in ("imagenet", "cifar-10-batches-py"):
+        (folder / "resources" / brought).mkdir(parents=True)
+    text = snakemake("--configfile", *configs, "-n", "--quiet", "rules", "--", "all", directory=folder).text
+    table = text[text.index("Job stats:") :]
+    return {rule: int(count) for rule, count in re.findall(r"(?m)^(\w+) +(\d+)$", table)}
+
+
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_the_jobs_are_those_of_the_dag(project, snakemake, tmp_path, name):
+    counts = dry_run_counts(snakemake, [project / path for path in STUDIES[name]], tmp_path)
+    expected = Counter(job.rule for job in plan.study_jobs(load(project, name)))
+    assert {rule: counts.get(rule, 0) for rule in plan.STAGE_OF} == {rule: expected[rule] for rule in plan.STAGE_OF}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_each_job_is_counted_once_and_has_work(project, name):
+    jobs = plan.study_jobs(load(project, name))
+    assert len({(job.rule, job.names) for job in jobs}) == len(jobs)
+    assert all(job.units > 0 for job in jobs)
+
+
+def test_more_work_takes_more_time(config):
+    def seconds(changed, rule):
+        return sum(plan.job_seconds(job, {}, gpu=False) for job in plan.study_jobs(changed) if job.rule == rule)
+
+    longer = copy.deepcopy(config)
+    longer["predictors"]["gnet"]["epochs"] *= 2
+    longer["tasks"]["digits"]["training"]["epochs"] *= 2
+    longer["attack_images"] *= 2
+    for rule in ("train_predictor", "train_network", "attack_network"):
+        assert seconds(longer, rule) > seconds(config, rule), rule
+    guided = next(j for j in plan.study_jobs(config) if j.rule == "train_network" and "V1" in j.names)
+    plain = next(j for j in plan.study_jobs(config) if j.rule == "train_network" and "none" in j.names)
+    assert guided.units > plain.units, "a predictor's passes cost too"
+
+
+def write_benchmarks(folder, jobs, seconds):
+    """Benchmark files of jobs as Snakemake writes them."""
+    for job in jobs:
+        inner = [job.rule, *(job.names or ["all"])]
+        path = folder.joinpath(*inner).with_name(inner[-1] + ".tsv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tcpu_time\n{seconds(job):.4f}\t0:00:00\t1.0\n")
+
+
+def test_rates_come_back_from_benchmark_files(config, tmp_path):
+    jobs = plan.study_jobs(config)
+    rules = sorted({job.rule for job in jobs})
+    true = {rule: 0.01 * (1 + i) for i, rule in enumerate(rules)}
+    write_benchmarks(tmp_path, jobs, lambda job: plan.startup(job.rule) + job.units * true[job.rule])
+    seconds = plan.read_benchmarks(tmp_path)
+    assert all(plan.find_benchmark(job, seconds) is not None for job in jobs)
+    rates = plan.measure_rates([(jobs, seconds)])
+    assert rates == pytest.approx(true, rel=1e-3)
+
+
+def test_seeds_with_dots_in_names_are_found(tmp_path):
+    """`conv1.2` as a condition: the suffix of a path is not part of a name."""
+    job = plan.Job("train_network", ("digits", "resnet18", "conv1.2", "seed0"), 1.0)
+    write_benchmarks(tmp_path, [job], lambda job: 3.0)
+    assert plan.find_benchmark(job, plan.read_benchmarks(tmp_path)) == 3.0
+
+
+def test_what_is_done_is_not_planned_and_other_studies_lend_their_rates(config, project, tmp_path):
+    jobs = plan.study_jobs(config)
+    done = [job for job in jobs if job.rule in ("train_predictor", "prepare_task")]
+    write_benchmarks(tmp_path / config["results"] / "benchmarks", done, lambda job: 10.0)
+    text = plan.plan_text(config, tmp_path, project / "config", submitted=False, gpu=False)
+    assert f"{len(jobs)} jobs, {len(done)} done, {len(jobs) - len(done)} to do" in text
+    assert "train_predictor   measured on 4 jobs of the study demo" in text
+    assert "train_network     documented default\n" in text
+    study = load(project, "study")
+    text = plan.plan_text(study, tmp_path, project / "config", submitted=True, gpu=True)
+    assert "train_predictor   measured on 4 jobs of the study demo" in text
+    assert "train_network     documented default on a GPU" in text
+    assert "Download: about" in text
+
+
+def test_a_roi_is_charged_its_own_jobs(config):
+    jobs = [job for job in plan.study_jobs(config) if "LO" in job.rois]
+    assert Counter(job.rule for job in jobs) == {
+        "extract_roi": 2, "train_predictor": 1, "train_network": 8, "attack_network": 8, "explain_network": 8,
+        "write_roi_page": 1,
+    }  # fmt: skip
+
+
+def test_wall_time_is_between_the_longest_chain_and_one_after_the_other():
+    costs = [(plan.Job("extract_roi", (str(i),), 1.0), 10.0) for i in range(8)]
+    costs += [(plan.Job("train_network", ("x",), 1.0), 100.0)]
+    assert plan.wall_seconds(costs, 1) == 180
+    assert plan.wall_seconds(costs, 64) == 110
+    assert plan.wall_seconds([], 4) == 0
+
+
+@pytest.mark.slow
+def test_the_demos_wall_time_within_a_factor_of_two(demo, config):
+    """Rates from every second job of a finished demo predict the time of all the others."""
+    jobs, seconds = plan.study_jobs(config), plan.read_benchmarks(demo / config["results"] / "benchmarks")
+    timed = [job for job in jobs if plan.find_benchmark(job, seconds) is not None]
+    assert len(timed) > 0.9 * len(jobs)
+    known = [job for rule in plan.STAGE_OF for job in [j for j in timed if j.rule == rule][::2]]
+    known_seconds = {key: took for key, took in seconds.items() if key in {(j.rule, j.names) for j in known}}
+    rates = plan.measure_rates([(known, known_seconds)])
+    predicted = sum(plan.job_seconds(job, rates, gpu=False) for job in timed)
+    real = sum(plan.find_benchmark(job, seconds) for job in timed)
+    assert 0.5 < predicted / real < 2
+
+
+def test_snakemake_plan_prints_it_and_runs_nothing(project, snakemake, tmp_path):
+    done = snakemake("--configfile", project / STUDIES["tiny"][0], "--cores", "1", "--", "plan", directory=tmp_path)
+    assert "Study tiny:" in done.text and "Wall time: 1 at a time" in done.text
+    left = [Path(path).name for _, _, files in os.walk(tmp_path / "results") for path in files]
+    assert set(left) == {"plan.txt", "plan_study.tsv"}
+    again = snakemake("--configfile", project / STUDIES["tiny"][0], "--cores", "1", "--", "plan", directory=tmp_path)
+    assert "Study tiny:" in again.text, "each question is answered anew"

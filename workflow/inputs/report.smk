@@ -1,0 +1,59 @@
+# What the rules of report take: names, paths and parameters, no rules.
+TABLES = [
+    "robust_accuracy", "summary", "differences", "networks", "conditions", "attacks", "predictors", "rois", "checks",
+    "inside", "compute",
+]  # fmt: skip
+FIGURES = ["differences", "robust_accuracy", "clean_vs_robust", "predictors", "inside"]
+NORMS = {"hue": "hue", "saturation": "saturation", "deepfool": "l2", "ddn": "l2", "fgsm": "linf", "pgd": "linf", "apgd": "linf", "fmn": "linf", "uniform": "linf", "sign": "linf", "gaussian": "l2"}  # fmt: skip
+UNITS = {"linf": "1/255", "l2": "L2", "hue": "of the circle", "saturation": ""}
+PREDICTOR = list(config["predictors"])[0]
+
+
+def shown_attack(settings):
+    """An attack as the report needs it: with its norm and the unit that a reader sees."""
+    norm = settings.get("norm", NORMS[settings["method"]])
+    return {**settings, "norm": norm, "unit": UNITS[norm]}
+
+
+def study():
+    """What the report is about, as the report stage takes it. In the config's order, which is the page's."""
+    return json.dumps(
+        {
+            "name": config["study"],
+            "phantom": config["data"]["source"] == "phantom",
+            "root": RESULTS,
+            "tasks": TASKS,
+            "architectures": ARCHITECTURES,
+            "conditions": {
+                name: {**recipe, "target": "+".join(recipe["target"]) if "target" in recipe else None}
+                for name, recipe in config["conditions"].items()
+            },
+            "seeds": SEEDS,
+            "predictor": PREDICTOR,
+            "predictor_seeds": config["predictor_seeds"],
+            "rois": ROIS,
+            "subjects": SUBJECTS,
+            "attacks": {name: shown_attack(settings) for name, settings in config["attacks"].items()},
+            "primary_attack": config["primary_attack"],
+        }
+    )
+
+
+def results_of(conditions, rois):
+    """Every file that a page about some conditions and ROIs reads."""
+    networks = networks_of(conditions)
+    predictors = expand(
+        f"{RESULTS}/predictors/{PREDICTOR}/{{roi}}/seed{{seed}}", roi=rois, seed=config["predictor_seeds"]
+    )
+    return (
+        expand(f"{RESULTS}/networks/{{network}}/{{file}}", network=networks, file=["metrics.json", "history.parquet"])
+        + expand(f"{RESULTS}/attacks/{{network}}/{{attack}}.parquet", network=networks, attack=ATTACKS)
+        + expand(f"{RESULTS}/attacks/{{network}}/{{file}}", network=networks, file=["examples.npz", "checks.json"])
+        + expand("{predictor}/{file}", predictor=predictors, file=["metrics.json", "voxels.parquet"])
+        + expand(f"{RESULTS}/cortex/{{subject}}/{{roi}}.h5", subject=SUBJECTS, roi=rois)
+    )
+
+
+def conditions_of(roi):
+    """The conditions that a ROI's page compares: `none`, and those that the ROI guides."""
+    return [n for n, c in config["conditions"].items() if "target" not in c or "+".join(c["target"]) == roi]

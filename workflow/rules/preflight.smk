@@ -1,0 +1,96 @@
+# preflight: can this cluster run the study (`snakemake preflight`), and what will it cost (`snakemake plan`)?
+import time
+
+from neurobust.slurm import guard, status_settings, submits
+
+ASKED = time.time()  # as a parameter: each question is answered anew
+
+
+onstart:
+    accept_terms()
+    guard(workflow)
+
+
+rule check_machine:
+    input:
+        code=sources("preflight/check_machine"),
+    output:
+        machine=f"{RESULTS}/preflight/machine.json",
+    log:
+        f"{LOGS}/check_machine.log",
+    benchmark:
+        f"{BENCHMARKS}/preflight/check_machine.tsv"
+    conda:
+        "../../envs/neurobust.yaml"
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=5,
+    params:
+        asked=ASKED,
+        config=canonical_json(config),
+        lock=os.path.relpath(Path(workflow.basedir) / "envs" / "requirements.lock"),
+    message:
+        "a short job with a GPU: does it see what the study needs?"
+    script:
+        "../scripts/preflight/check_machine.py"
+
+
+rule check_cluster:
+    input:
+        machine=rules.check_machine.output.machine,
+        code=sources("preflight/check_cluster"),
+    output:
+        table=f"{RESULTS}/preflight/table.txt",
+    log:
+        f"{LOGS}/check_cluster.log",
+    benchmark:
+        f"{BENCHMARKS}/preflight/check_cluster.tsv"
+    localrule: True
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        asked=ASKED,
+        status=lambda wildcards: status_settings(workflow)[0],
+        first_check=lambda wildcards: status_settings(workflow)[1],
+    message:
+        "the checks, in one table"
+    script:
+        "../scripts/preflight/check_cluster.py"
+
+
+rule preflight:
+    """Can this cluster run the study? A one-minute job and a table."""
+    input:
+        rules.check_cluster.output,
+    localrule: True
+
+
+rule plan_study:
+    input:
+        code=sources("preflight/plan_study"),
+    output:
+        plan=f"{RESULTS}/preflight/plan.txt",
+    log:
+        f"{LOGS}/plan_study.log",
+    benchmark:
+        f"{BENCHMARKS}/preflight/plan_study.tsv"
+    localrule: True
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        asked=ASKED,
+        config=canonical_json(config),
+        configs=os.path.relpath(Path(workflow.basedir) / "config"),
+        submitted=lambda wildcards: submits(workflow),
+    message:
+        "what the study costs before anything runs"
+    script:
+        "../scripts/preflight/plan_study.py"
+
+
+rule plan:
+    """What will the study cost? Jobs, hours, disk, per stage and per ROI."""
+    input:
+        rules.plan_study.output,
+    localrule: True

@@ -1,0 +1,14 @@
+"""COCO's categories of every NSD image, inside the crop that subjects saw."""
+
+from pathlib import Path
+
+from neurobust.nsd.coco import build_labels
+from neurobust.script import run
+
+run(
+    snakemake,
+    build_labels,
+    stim_info=Path(snakemake.input.table),
+    annotations=Path(snakemake.input.annotations),
+    output=Path(snakemake.output.labels),
+)

@@ -1,0 +1,18 @@
+"""Check the machine that this job was sent to."""
+
+import json
+from pathlib import Path
+
+from neurobust.plan import disk_bytes
+from neurobust.preflight import check_machine
+from neurobust.script import run
+
+config = json.loads(snakemake.params.config)
+run(
+    snakemake,
+    check_machine,
+    config=config,
+    need=disk_bytes(config),
+    lock=Path(snakemake.params.lock),
+    output=Path(snakemake.output.machine),
+)

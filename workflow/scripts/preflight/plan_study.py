@@ -1,0 +1,17 @@
+"""Print what the study costs."""
+
+import json
+from pathlib import Path
+
+from neurobust.plan import plan_study
+from neurobust.script import run
+
+run(
+    snakemake,
+    plan_study,
+    config=json.loads(snakemake.params.config),
+    folder=Path(),
+    configs=Path(snakemake.params.configs),
+    submitted=snakemake.params.submitted,
+    output=Path(snakemake.output.plan),
+)
