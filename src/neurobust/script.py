@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from neurobust import deadline
 from neurobust.errors import InputError
 
 logger = logging.getLogger("neurobust")
+
+FULL = os.strerror(errno.ENOSPC)
 
 
 def configure_logging(path: str | None) -> None:
@@ -45,12 +48,14 @@ def run(snakemake: Any, function: Callable[..., Any], **arguments: Any) -> None:
         leave(error, 1)
     except deadline.OutOfTime as error:
         leave(error, deadline.EXIT_STATUS)
-    except BaseException:
+    except BaseException as error:
+        if FULL in str(error):  # some libraries have their own exceptions for what is an OSError
+            leave(error, 1)
         logger.exception("unexpected failure in %s", function.__name__)
         raise
 
 
-def leave(error: Exception, status: int) -> None:
+def leave(error: BaseException, status: int) -> NoReturn:
     """End the process with one line in the log and on stderr."""
     message = " ".join(str(error).split())
     logger.error("%s", message)

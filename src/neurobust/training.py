@@ -6,6 +6,7 @@ boundary ends with the same weights, bit for bit, as one that was not.
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Callable
@@ -30,8 +31,10 @@ def pick_device() -> torch.device:
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint atomically; the one before it is kept as `<name>.previous`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)  # into memory: its own file writer hides a full disk behind another error
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getbuffer())
         if path.exists():
             path.replace(path.with_name(path.name + ".previous"))
 

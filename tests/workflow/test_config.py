@@ -74,8 +74,8 @@ def test_a_missing_section_is_named(demo_config, schema):
 def test_none_differs_from_a_condition_in_its_condition_alone(demo_config):
     with_target = recipe_of(demo_config, "digits", "resnet18", "V1")
     without = recipe_of(demo_config, "digits", "resnet18", "none")
-    assert with_target.pop("condition") == {"target": "V1", "loss": "mse", "weight": 0.9}
-    assert without.pop("condition") == {"target": None, "weight": 0.9}
+    assert with_target.pop("condition") == {"target": "V1", "loss": "mse", "weight": 0.8}
+    assert without.pop("condition") == {"target": None, "weight": 0.8}
     assert with_target == without
 
 

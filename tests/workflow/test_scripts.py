@@ -73,7 +73,15 @@ def stand_ins(config, folder):
             {"betas": at("betas.h5")}, {"roi": at("LO.h5")},
             {"root": at("p"), "spec": json.dumps(config["rois"]["LO"]), "splits": json.dumps(config["splits"])}, roi,
         ),
-        "nsd/build_stimuli": ({}, {"images": at("64.h5")}, {"root": at("p"), "sessions": 2}, {**roi, "size": "64"}),
+        "nsd/build_stimuli": (
+            {"images": at("brick.hdf5")}, {"images": at("64.h5")}, {"root": at("p"), "sessions": 2},
+            {**roi, "size": "64"},
+        ),
+        "nsd/build_labels": ({"table": at("t.csv"), "annotations": at("a")}, {"labels": at("l.parquet")}, {}, {}),
+        "predictors/map_voxels": (
+            {"voxels": at("v.parquet"), "rois": [at("LO.h5")]}, {"maps": at("maps/subj01_r.nii.gz")},
+            {"measures": '["r"]'}, {"predictor": "gnet", "roi": "LO", "seed": "0"},
+        ),
         "predictors/train_predictor": (
             {"rois": [at("LO.h5")], "stimuli": [at("64.h5")]}, {**trained, "voxels": at("v.parquet")},
             {"settings": json.dumps(config["predictors"]["gnet"]), "checkpoint": str(folder)},
@@ -122,7 +130,12 @@ def test_the_calls_of_the_scripts_fit_their_functions(project, config, tmp_path,
         inspect.signature(function).bind(**given)
         for key, value in given.items():
             assert not isinstance(value, Named), f"{name}: {key} is still snakemake's"
-    assert len(calls) == len(stand_ins(config, tmp_path))
+    scripts = (project / "workflow/scripts").rglob("*.py")
+    names = {f"{script.parent.name}/{script.stem}" for script in scripts if script.parent.name != "preflight"}
+    assert names == set(stand_ins(config, tmp_path)), (
+        "every script has a stand-in; those of preflight are run elsewhere"
+    )
+    assert len(calls) == len(names)
 
 
 def test_prepare_task_runs(project, config, tmp_path):

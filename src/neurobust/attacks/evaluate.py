@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from neurobust import deadline
 from neurobust.attacks.cells import CELL_IMAGES, cell_path, read_cell, source_hash, write_cell
 from neurobust.attacks.checks import label, model_checks, table_checks
 from neurobust.attacks.registry import UNITS, resolve, run_attack
@@ -116,6 +117,7 @@ def gather_cells(
         path = cell_path(folder, ids=chosen[rows].tolist(), start=start, examples=EXAMPLES, **parts)
         cell = read_cell(path, CELL_ARRAYS)
         if cell is None:
+            deadline.check()
             cell = compute(rows)
             write_cell(path, cell)
         done.append(cell)
