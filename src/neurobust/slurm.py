@@ -1,9 +1,10 @@
-"""Mends for snakemake-executor-plugin-slurm 2.8, whose driver waits for ever in four situations (docs/slurm.md).
+"""Mends for snakemake-executor-plugin-slurm 2.8, whose driver waits for ever in five situations (docs/slurm.md).
 
 1. sacct writes `CANCELLED by 0`, the plugin knows `CANCELLED` alone: a cancelled job never ends.
 2. When every status query of one cycle fails (slurmctld or slurmdbd away), the plugin forgets all its jobs.
 3. While slurmctld is away MinJobAge is unknown, and the plugin turns from squeue to sacct, which may not work at all.
 4. A pre-empted job that SLURM does not requeue (`slurm-no-requeue`) stays PREEMPTED; the plugin waits for its return.
+5. A job that ended and left squeue (after MinJobAge) while the driver was asleep is never heard of again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MODULE = PACKAGE.replace("-", "_")
 MENDED = ("2.8.",)  # versions that behave as told above; others are left alone until they are looked at
 PATIENCE = 6 * 3600.0  # seconds to wait for an absent cluster
 ALMOST = {"PREEMPTED": "CANCELLED"}  # final under slurm-no-requeue: to be run again by a retry
+FINAL = {
+    "COMPLETED", "BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "UNKNOWN",
+}  # fmt: skip
 
 Query = Callable[[str, Any], Awaitable[tuple[dict[str, str] | None, float | None]]]
 
@@ -61,19 +65,32 @@ def needs_guard() -> bool:
 
 
 def patient(query: Query, final_preemption: bool, patience: float = PATIENCE, first_wait: float = 2.0) -> Query:
-    """`query` that asks again until the cluster answers, and answers with bare states."""
+    """`query` that asks again until the cluster answers, answers with bare states, and tells the end of lost jobs."""
+    running: set[str] = set()
 
-    async def query_job_status(command: str, log: Any) -> tuple[dict[str, str] | None, float | None]:
+    async def ask(command: str, log: Any) -> tuple[dict[str, str] | None, float | None]:
         wait, end = first_wait, time.monotonic() + patience
         while True:
             states, seconds = await query(command, log)
-            if states is not None:
-                return {job: bare_state(state, final_preemption) for job, state in states.items()}, seconds
-            if time.monotonic() > end:
-                return None, None
+            if states is not None or time.monotonic() > end:
+                return states, seconds
             log.warning(f"SLURM does not answer; asking again in {wait:.0f} s.")
             await asyncio.sleep(wait)
             wait = min(60.0, 2 * wait)
+
+    async def query_job_status(command: str, log: Any) -> tuple[dict[str, str] | None, float | None]:
+        states, seconds = await ask(command, log)
+        if states is None:
+            return None, None
+        states = {job: bare_state(state, final_preemption) for job, state in states.items()}
+        if command.startswith("squeue"):
+            for job in running - set(states):
+                known, _ = await query(f"sacct -X -n -P -o JobIDRaw,State -j {job}", log)
+                # Without a word Snakemake is told that it ended, and looks for its outputs.
+                states[job] = bare_state((known or {}).get(job, "UNKNOWN"), final_preemption)
+        running.clear()
+        running.update(job for job, state in states.items() if state not in FINAL)
+        return states, seconds
 
     return query_job_status
 

@@ -65,6 +65,33 @@ def test_pre_emption_is_final_only_without_requeue():
     assert ask(answers({"1": "PREEMPTED"}), final_preemption=False) == {"1": "PREEMPTED"}
 
 
+@pytest.mark.parametrize(
+    ("accounting", "state"),
+    [({"1": "FAILED"}, "FAILED"), ({"1": "CANCELLED by 0"}, "CANCELLED"), ({}, "UNKNOWN"), (None, "UNKNOWN")],
+)
+def test_a_job_that_left_squeue_is_told_as_ended(accounting, state):
+    """By accounting where there is some; else as UNKNOWN, upon which Snakemake looks for the outputs."""
+    asked = []
+
+    async def query(command, log):
+        asked.append(command)
+        return {"squeue": ({"1": "RUNNING", "2": "COMPLETED"}, 0.1), "sacct": (accounting, 0.1)}[command.split()[0]]
+
+    async def later(command, log):
+        return ({}, 0.1) if command.startswith("squeue") and len(asked) >= 1 else await query(command, log)
+
+    async def two_polls():
+        poll = slurm.patient(later, final_preemption=True)
+        first = await poll("squeue", log)
+        asked.append("slept")
+        return first[0], (await poll("squeue", log))[0], (await poll("squeue", log))[0]
+
+    first, second, third = asyncio.run(two_polls())
+    assert first == {"1": "RUNNING", "2": "COMPLETED"}
+    assert second == {"1": state}, "the finished job is not asked for again"
+    assert third == {}, "its end is told once"
+
+
 def test_an_empty_state_stays():
     assert ask(answers({"1": ""}), final_preemption=True) == {"1": ""}
 

@@ -94,7 +94,9 @@ def untrained(setting: Setting) -> Respond:
 def gaussian(setting: Setting) -> Respond:
     """Independent normal numbers, drawn once per image: (N, D), as many columns as the target."""
     with torch.inference_mode():
-        width = predicted(setting)(to_pixels(setting.dataset.images[:1], setting.device), np.zeros(1, int)).shape[1]
+        width = predicted(setting)(
+            to_pixels(np.array(setting.dataset.images[:1]), setting.device), np.zeros(1, int)
+        ).shape[1]
     drawn = numpy_rng(*setting.stream("gaussian")).standard_normal((len(setting.dataset.labels), width), np.float32)
     table = torch.from_numpy(drawn)
     return lambda pixels, rows: table[torch.from_numpy(rows)].to(pixels.device)
