@@ -37,13 +37,13 @@ test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a p
 lint: $(VENV)/.installed  ## ruff, snakefmt and snakemake's own lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
 format: $(VENV)/.installed  ## write the code as the linters want it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow/rules
+	$(BIN)/snakefmt Snakefile workflow
 
 clean:  ## remove what was computed (not what was downloaded)
 	rm -rf results logs .snakemake resources/phantom
