@@ -61,7 +61,6 @@ def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local
         wait_until("the job is cancelled", lambda: study.state(cancelled) == "CANCELLED")
 
         timed_out = study.freeze("train_network")
-        cluster.command("scontrol", "update", f"JobId={timed_out}", "TimeLimit=1")
         for name in cluster.nodes:
             cluster.kill(name, 9)
         cluster.kill("slurmctld", 9)
@@ -69,6 +68,7 @@ def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local
         for name in cluster.nodes:
             cluster.start_node(name)
         cluster.start_controller()
+        cluster.command("scontrol", "update", f"JobId={timed_out}", "TimeLimit=1")
         wait_until("the job is over its limit", lambda: study.state(timed_out) == "TIMEOUT", 180)
 
         wait_until("another job trains", lambda: set(study.jobs("train_network")) - {timed_out}, 300)

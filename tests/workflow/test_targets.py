@@ -1,0 +1,86 @@
+"""The DAG: every target of every config resolves, and nothing more is in it than its name says."""
+
+import re
+
+import pytest
+import yaml
+
+CONFIGS = ("demo", "config", "study-small")
+TARGETS = ("all", "demo", "report")
+
+
+def jobs(text):
+    """Job counts per rule from a dry-run's table."""
+    table = text.rsplit("Job stats:", 1)[1].split("total")[0] if "Job stats:" in text else ""
+    return {name: int(count) for name, count in re.findall(r"(?m)^(\w+)\s+(\d+)$", table)}
+
+
+def dry_run(snakemake, project, tmp_path, *targets, config="demo", check=True, **options):
+    file = project / f"config/{config}.yaml" if isinstance(config, str) else config
+    return snakemake("-n", "--configfile", file, "--", *targets, directory=tmp_path, check=check, **options)
+
+
+@pytest.fixture(autouse=True)
+def accepted_terms(monkeypatch):
+    monkeypatch.setenv("NSD_ACCEPT_TERMS", "yes")
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_of_every_config_resolves(snakemake, project, tmp_path, config, target):
+    counts = jobs(dry_run(snakemake, project, tmp_path, target, config=config).text)
+    study = yaml.safe_load((project / f"config/{config}.yaml").read_text())
+    networks = len(study["tasks"]) * len(study["architectures"]) * len(study["conditions"]) * len(study["seeds"])
+    assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks
+    assert counts["train_predictor"] == len(study["rois"]) * len(study["predictor_seeds"])
+    assert counts["extract_betas"] == len(study["data"]["subjects"])
+    assert counts["write_roi_page"] == len(study["rois"])
+
+
+def test_the_literal_slurm_profile_resolves_from_the_root(project, snakemake, tmp_path):
+    """`snakemake --profile slurm all`, in a folder that looks like the project's root."""
+    for name in ("profiles", "slurm", "config"):
+        (tmp_path / name).symlink_to(project / name)
+    text = snakemake("-n", "--profile", "slurm", "all", directory=tmp_path).text
+    assert jobs(text)["train_network"] == 16
+
+
+def test_one_roi_page_builds_its_chain_and_nothing_else(snakemake, project, tmp_path):
+    text = dry_run(snakemake, project, tmp_path, "results/demo/report/roi/LO.html").text
+    counts = jobs(text)
+    assert counts["train_predictor"] == 1
+    assert counts["extract_roi"] == 2
+    assert counts["train_network"] == counts["attack_network"] == 3 * 2 * 2  # none, LO, LO-shuffled
+    assert counts["write_roi_page"] == 1
+    assert not {"tabulate_results", "write_index", "explain_network"} & set(counts)
+    assert set(re.findall(r"(?:responses|predictor gnet) of (\w+)", text)) == {"LO"}
+    assert set(re.findall(r": network (\S+) \(", text)) == {"none", "LO", "LO-shuffled"}
+
+
+def test_an_unknown_roi_is_one_clear_error(snakemake, project, tmp_path):
+    done = dry_run(snakemake, project, tmp_path, "results/demo/report/roi/V9.html", check=False)
+    assert done.returncode != 0
+    assert "V9.html" in done.text and "Traceback" not in done.text
+    study = yaml.safe_load((project / "config/demo.yaml").read_text())
+    study["conditions"]["V9"] = {**study["conditions"]["V1"], "target": ["V9"]}
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(study))
+    done = dry_run(snakemake, project, tmp_path, "all", config=tmp_path / "bad.yaml", check=False)
+    assert done.returncode != 0
+    assert "config: conditions.V9.target: unknown ROI 'V9'; `rois` has V1, V4, LO, FFA" in done.text
+    assert "Traceback" not in done.text
+
+
+def test_the_order_of_keys_means_nothing(snakemake, project, demo, tmp_path):
+    """Params are canonical strings: the same settings in another order train nothing again."""
+    study = yaml.safe_load((project / "config/demo.yaml").read_text())
+
+    def backwards(value):
+        return {k: backwards(value[k]) for k in reversed(value)} if isinstance(value, dict) else value
+
+    training = {section: backwards(study[section]) for section in ("training", "splits", "architectures")}
+    inner = {
+        name: {k: backwards(v) for k, v in study[name].items()} for name in ("predictors", "conditions", "attacks")
+    }
+    (tmp_path / "backwards.yaml").write_text(yaml.safe_dump({**study, **training, **inner}, sort_keys=False))
+    text = dry_run(snakemake, project, demo, "all", config=tmp_path / "backwards.yaml").text
+    assert not {"train_network", "train_predictor", "attack_network", "extract_roi"} & set(jobs(text))
