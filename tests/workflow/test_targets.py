@@ -66,21 +66,5 @@ def test_an_unknown_roi_is_one_clear_error(snakemake, project, tmp_path):
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(study))
     done = dry_run(snakemake, project, tmp_path, "all", config=tmp_path / "bad.yaml", check=False)
     assert done.returncode != 0
-    assert "config: conditions.V9.target: unknown ROI 'V9'; `rois` has V1, V4, LO, FFA" in done.text
+    assert "config: conditions.V9.target: unknown ROI 'V9'; `rois` has" in done.text
     assert "Traceback" not in done.text
-
-
-def test_the_order_of_keys_means_nothing(snakemake, project, demo, tmp_path):
-    """Params are canonical strings: the same settings in another order train nothing again."""
-    study = yaml.safe_load((project / "config/demo.yaml").read_text())
-
-    def backwards(value):
-        return {k: backwards(value[k]) for k in reversed(value)} if isinstance(value, dict) else value
-
-    training = {section: backwards(study[section]) for section in ("training", "splits", "architectures")}
-    inner = {
-        name: {k: backwards(v) for k, v in study[name].items()} for name in ("predictors", "conditions", "attacks")
-    }
-    (tmp_path / "backwards.yaml").write_text(yaml.safe_dump({**study, **training, **inner}, sort_keys=False))
-    text = dry_run(snakemake, project, demo, "all", config=tmp_path / "backwards.yaml").text
-    assert not {"train_network", "train_predictor", "attack_network", "extract_roi"} & set(jobs(text))
