@@ -1,12 +1,21 @@
-"""Hue and saturation: the colour model against colorsys, the grid against brute force."""
+"""Colour attacks: the colour model against colorsys, the grid against brute force."""
 
 import colorsys
 
 import pytest
 import torch
 
-from neurobust.attacks.colour import grid_amounts, hsv_to_rgb, rgb_to_hsv, scale_saturation, shift_hue
+from neurobust.attacks.colour import (
+    add_brightness,
+    grid_amounts,
+    hsv_to_rgb,
+    rgb_to_hsv,
+    scale_contrast,
+    scale_saturation,
+    shift_hue,
+)
 from neurobust.attacks.registry import run_attack
+from neurobust.errors import InputError
 
 
 @pytest.fixture
@@ -53,7 +62,35 @@ def test_grey_images_cannot_change():
     assert torch.allclose(shift_hue(grey, 0.3), grey) and torch.allclose(scale_saturation(grey, 3.0), grey)
 
 
-@pytest.mark.parametrize(("method", "change"), [("hue", shift_hue), ("saturation", scale_saturation)])
+def test_brightness_and_contrast_are_closed_forms(colours):
+    assert torch.equal(add_brightness(colours, 0), colours) and torch.allclose(scale_contrast(colours, 0), colours)
+    assert (add_brightness(colours, 1) == 1).all() and (add_brightness(colours, -1) == 0).all()
+    middle = 0.4 + 0.2 * colours
+    assert torch.allclose(add_brightness(middle, -0.3), middle - 0.3)
+    mean = middle.mean((2, 3), keepdim=True)
+    assert torch.allclose(scale_contrast(middle, -1), mean.expand_as(middle))
+    assert torch.allclose(scale_contrast(middle, -3), mean.expand_as(middle))  # never a negative
+    doubled = scale_contrast(middle, 1)
+    assert torch.allclose(doubled, (2 * middle - mean).clamp(0, 1))
+    assert torch.allclose(scale_contrast(0.4 + 0.1 * colours, 1).mean((2, 3)), (0.4 + 0.1 * colours).mean((2, 3)))
+
+
+def test_brightness_over_the_whole_range_is_refused(toys):
+    images = torch.rand(2, 3, 4, 4)
+    settings = {"method": "brightness", "budgets": [0, 1.5]}
+    with pytest.raises(InputError, match=r"1\.5 is over 1"):
+        run_attack(toys.linear(3, (3, 4, 4)), images, torch.zeros(2), settings, seed=0, ids=range(2))
+
+
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("hue", shift_hue),
+        ("saturation", scale_saturation),
+        ("brightness", add_brightness),
+        ("contrast", scale_contrast),
+    ],
+)
 def test_worst_case_is_brute_force(toys, method, change):
     model = toys.linear(5, (3, 4, 4))
     torch.manual_seed(5)

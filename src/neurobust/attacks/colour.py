@@ -1,14 +1,17 @@
-"""Hue and saturation as attacks: a grid over the range gives the exact worst case on that grid for every budget."""
+"""Hue, saturation, brightness and contrast as attacks: a grid over the range gives the exact worst case on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.search import AttackResult, Search
 from neurobust.errors import InputError
+
+Point = TypeVar("Point")
 
 
 def hue(
@@ -50,6 +53,44 @@ def saturation(
     return worst_on_grid(model, images, labels, budgets, scale_saturation, grid)
 
 
+def brightness(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "brightness",
+    grid: int = 33,
+) -> AttackResult:
+    """Worst amount within ± budget added to every pixel and channel, clipped to [0,1] (1: all black to all white).
+
+    `grid` points span ± the largest budget; each budget's own ends are added. `seed` and `ids` are not used.
+    """
+    if budgets and max(budgets) > 1:
+        raise InputError(f"attack 'brightness' budget {max(budgets)} is over 1; 1 reaches black and white")
+    return worst_on_grid(model, images, labels, budgets, add_brightness, grid)
+
+
+def contrast(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "contrast",
+    grid: int = 33,
+) -> AttackResult:
+    """Worst contrast factor within 1 ± budget (a factor below 0 is 0: flat), clipped to [0,1].
+
+    `grid` points span ± the largest budget; each budget's own ends are added. `seed` and `ids` are not used.
+    """
+    return worst_on_grid(model, images, labels, budgets, scale_contrast, grid)
+
+
 def rgb_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """RGB (N, 3, H, W) in [0,1] -> hue in turns [0,1), saturation, value in [0,1], each (N, H, W); grey has hue 0."""
     value, top = images.max(dim=1)
@@ -86,6 +127,17 @@ def scale_saturation(images: Tensor, amount: float) -> Tensor:
     return (value - (value - images) * factor).clamp(0, 1)
 
 
+def add_brightness(images: Tensor, amount: float) -> Tensor:
+    """Images with `amount` added to every pixel and channel, within [0,1]."""
+    return (images + amount).clamp(0, 1)
+
+
+def scale_contrast(images: Tensor, amount: float) -> Tensor:
+    """Images whose distances to each channel's mean are multiplied by max(0, 1 + amount), within [0,1]."""
+    mean = images.mean((2, 3), keepdim=True)
+    return (mean + (images - mean) * max(0.0, 1 + amount)).clamp(0, 1)
+
+
 def grid_amounts(budgets: Sequence[float], grid: int) -> list[float]:
     """Amounts other than 0, by size: `grid` evenly spaced ones over ± the largest budget, and each ± budget."""
     if grid < 3:
@@ -104,18 +156,24 @@ def worst_on_grid(
     change: Callable[[Tensor, float], Tensor],
     grid: int,
 ) -> AttackResult:
-    """Walk the grid outwards from 0; an image leaves at its first broken point, which is its smallest.
+    """The smallest amount of a 1-D grid that breaks each image, for every budget at once."""
+    search = Search(model, images, labels, budgets)
+    return walk(search, [(abs(amount), amount) for amount in grid_amounts(search.budgets, grid)], change)
+
+
+def walk(
+    search: Search, points: Sequence[tuple[float, Point]], change: Callable[[Tensor, Point], Tensor]
+) -> AttackResult:
+    """Try the points (size, point) of a grid, ascending in size; an image leaves at the first that breaks it.
 
     One walk serves every budget: the worst case over a smaller range is a prefix of the walk.
     """
-    search = Search(model, images, labels, budgets)
-    reached = torch.zeros(len(images), dtype=torch.float64, device=images.device)
-    for amount in grid_amounts(search.budgets, grid):
-        budget = next(i for i, limit in enumerate(search.budgets) if abs(amount) <= limit + 1e-9)
+    reached = torch.zeros(len(search.images), dtype=torch.float64, device=search.images.device)
+    for size, point in points:
+        budget = next((i for i, limit in enumerate(search.budgets) if size <= limit + 1e-9), None)
         rows = search.standing(len(search.budgets) - 1)
-        if not len(rows):
+        if budget is None or not len(rows):
             break
-        points = change(images[rows], amount)
-        search.test(rows, points, budget)
-        reached[rows] = abs(amount)
+        search.test(rows, change(search.images[rows], point), budget)
+        reached[rows] = size
     return search.result(reached)

@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neurobust.attacks.colour import hue, saturation
+from neurobust.attacks.colour import brightness, contrast, hue, saturation
 from neurobust.attacks.foolbox_attacks import ddn, deepfool, fmn
 from neurobust.attacks.gradient import apgd, fgsm, pgd
 from neurobust.attacks.noise import gaussian, sign, uniform
 from neurobust.attacks.search import AttackResult, check_budgets, frozen
+from neurobust.attacks.spatial import rotation_translation
 from neurobust.errors import InputError
 
 # attack(model, images (N, 3, H, W), labels (N,), budgets, *, seed, ids, **settings) -> AttackResult
@@ -28,6 +29,9 @@ ATTACKS: dict[str, Callable[..., AttackResult]] = {
     "fmn": fmn,
     "hue": hue,
     "saturation": saturation,
+    "brightness": brightness,
+    "contrast": contrast,
+    "rotation-translation": rotation_translation,
 }
 
 GRADIENT_METHODS = ("pgd", "apgd")
