@@ -8,16 +8,20 @@ is tested and its distance is measured, and a budget is met when the distance is
 from __future__ import annotations
 
 import copy
+import importlib.util
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from neurobust.attacks.decision import decide, find_starts, standing_rows
 from neurobust.attacks.norms import check_norm, lengths
-from neurobust.attacks.search import AttackResult, Search
-from neurobust.seeding import derive_seed
+from neurobust.attacks.search import AttackResult, Search, seeded
+from neurobust.errors import InputError
 
 
 class Counted(nn.Module):
@@ -81,7 +85,7 @@ def ddn(
     return minimum_norm(model, images, labels, budgets, seed, ids, norm, "DDNAttack", options)
 
 
-def fmn(
+def carlini_wagner(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -89,17 +93,103 @@ def fmn(
     *,
     seed: int,
     ids: Sequence[int],
-    norm: str = "linf",
+    norm: str = "l2",
     steps: int = 100,
-    gamma: float = 0.05,
+    binary_search_steps: int = 6,
+    stepsize: float = 0.01,
+    initial_const: float = 0.1,
 ) -> AttackResult:
-    """Fast minimum norm, linf only: foolbox 3.3.4's l2 version never projects onto its ball.
+    """Carlini and Wagner, l2: Adam on distance plus c times the margin, c by bisection. Source: IEEE S&P 2017."""
+    check_norm(norm, ("l2",))
+    options = {"steps": steps, "binary_search_steps": binary_search_steps, "stepsize": stepsize}
+    options |= {"initial_const": initial_const, "abort_early": False}  # it looks at the whole batch's loss
+    return minimum_norm(model, images, labels, budgets, seed, ids, norm, "L2CarliniWagnerAttack", options)
 
-    Source: Pintor et al., NeurIPS 2021.
+
+def ead(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "l1",
+    steps: int = 100,
+    binary_search_steps: int = 6,
+    stepsize: float = 0.01,
+    initial_const: float = 0.1,
+    regularization: float = 0.01,
+) -> AttackResult:
+    """Elastic net attack, l1: Carlini and Wagner's with an l1 term. Source: Chen et al., AAAI 2018."""
+    check_norm(norm, ("l1",))
+    options = {"steps": steps, "binary_search_steps": binary_search_steps, "initial_stepsize": stepsize}
+    options |= {"initial_const": initial_const, "regularization": regularization, "decision_rule": "L1"}
+    options |= {"abort_early": False}
+    return minimum_norm(model, images, labels, budgets, seed, ids, norm, "EADAttack", options)
+
+
+def brendel_bethge(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    pool: Tensor | None = None,
+    norm: str = "l2",
+    steps: int = 100,
+) -> AttackResult:
+    """Walks along the decision boundary by solving a small trust-region problem per step, l2. Needs numba.
+
+    Source: Brendel et al., NeurIPS 2019. foolbox does not declare numba, and its linf version may never end.
     """
-    check_norm(norm, ("linf",))
-    options = {"steps": steps, "gamma": gamma}
-    return minimum_norm(model, images, labels, budgets, seed, ids, norm, "LInfFMNAttack", options)
+    check_norm(norm, ("l2",))
+    if importlib.util.find_spec("numba") is None:
+        raise InputError("attack method 'brendel-bethge' needs the package numba; install it or remove the attack")
+    options = {"steps": steps}
+    return minimum_norm(
+        model,
+        images,
+        labels,
+        budgets,
+        seed,
+        ids,
+        norm,
+        "L2BrendelBethgeAttack",
+        options,
+        starts=partial(find_starts, pool=pool),
+    )
+
+
+def boundary(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    pool: Tensor | None = None,
+    norm: str = "l2",
+    steps: int = 1000,
+) -> AttackResult:
+    """A random walk along the decision boundary towards the image, l2. Source: Brendel et al., ICLR 2018."""
+    check_norm(norm, ("l2",))
+    options = {"steps": steps}
+    return minimum_norm(
+        model,
+        images,
+        labels,
+        budgets,
+        seed,
+        ids,
+        norm,
+        "BoundaryAttack",
+        options,
+        starts=partial(find_starts, pool=pool),
+    )
 
 
 def load_foolbox() -> Any:
@@ -120,32 +210,37 @@ def minimum_norm(
     norm: str,
     name: str,
     options: dict[str, Any],
+    starts: Callable[..., tuple[Tensor, Tensor]] | None = None,
 ) -> AttackResult:
     """Run one foolbox minimum-norm attack on the clean-correct images and place its distances among the budgets.
 
-    foolbox draws only where a gradient is exactly zero; that draw follows the seed and the batch's first image.
+    `starts` (`decision.find_starts`) is for attacks that walk from an adversarial: foolbox would give up a whole batch
+    for one image without a start, and draws for all images at once; they run image by image, on a seed of the image's
+    own. The others draw only where a gradient is exactly zero, and that draw follows the batch's first image.
     """
-    foolbox = load_foolbox()
     search = Search(model, images, labels, budgets)
-    rows, last = search.standing(0), len(search.budgets) - 1
-    ahead = search.positive()
-    if not len(rows) or not ahead:
+    if starts is None:
+        rows = standing_rows(search)
+        parts = [(rows, None)] if len(rows) else []
+    else:
+        rows, points = starts(search, seed, ids, norm=norm)
+        parts = [(rows[place : place + 1], points[place : place + 1]) for place in range(len(rows))]
+    if not parts:
         return search.result(norm)
+    foolbox = load_foolbox()
     counted = Counted(model)
     target = foolbox.PyTorchModel(counted, bounds=(0, 1), device=images.device)
-    counted.forwards = counted.backwards = 0
-    with torch.random.fork_rng(devices=[images.device] if images.device.type == "cuda" else []), torch.enable_grad():
-        torch.manual_seed(derive_seed(seed, "foolbox", name, ids[rows[0].item()]))
-        attack = getattr(foolbox.attacks, name)(**options)
-        points, _, _ = attack(target, images[rows].detach().clamp(0, 1), labels[rows].long(), epsilons=None)
-    points = torch.nan_to_num(points.detach(), nan=0.0).clamp(0, 1)
-    search.n_forward[rows, ahead[0][0]] += counted.forwards
-    search.n_backward[rows, ahead[0][0]] += counted.backwards
-    broken, _ = search.test(rows, points, last)
-    distance = lengths(search.adversarial.double() - images.double(), norm)
-    limits = torch.tensor(search.budgets, dtype=torch.float64, device=images.device)
-    hit = rows[broken]
-    search.first[hit] = torch.searchsorted(limits, distance[hit])
-    beyond = hit[search.first[hit] > last]
-    search.first[beyond], search.adversarial[beyond] = last + 1, images[beyond]
+    for rows, points in parts:
+        counted.forwards = counted.backwards = 0
+        given = {} if points is None else {"starting_points": points}
+        with seeded(images.device, seed, "foolbox", name, ids[rows[0].item()]), torch.enable_grad():
+            attack = getattr(foolbox.attacks, name)(**options)
+            found, _, _ = attack(target, images[rows].detach(), labels[rows], epsilons=None, **given)
+        found = torch.nan_to_num(found.detach(), nan=0.0).clamp(0, 1)
+        budget = search.positive()[0][0]
+        search.n_forward[rows, budget] += counted.forwards
+        search.n_backward[rows, budget] += counted.backwards
+        broken = decide(search, rows, found)
+        distance = lengths(found.double() - images[rows].double(), norm)
+        search.place(rows, found, torch.where(broken, distance, math.inf), norm)
     return search.result(norm)

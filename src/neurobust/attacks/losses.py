@@ -35,7 +35,30 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
 
 
+def towards(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """The targets' logits minus the right ones."""
+    return (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])).squeeze(1)
+
+
+def dlr_towards(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """`towards` over (first - mean of third and fourth logit); with 3 classes over (first - third), with 2 over 1.
+
+    Source: Croce and Hein, ICML 2020, equation 7, which needs 4 classes.
+    """
+    difference, classes = towards(logits, labels, targets), logits.shape[1]
+    if classes < 3:
+        return difference  # no third logit: nothing is left to divide by
+    top = logits.topk(min(classes, 4), dim=1).values
+    return difference / (top[:, 0] - top[:, 2:].mean(1) + 1e-12)
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "margin": margin, "dlr": dlr}
+# the same, towards one wrong class per image: (logits (N, K), labels (N,), targets (N,)) -> (N,)
+TARGETED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "ce": lambda logits, labels, targets: -cross_entropy(logits, targets),
+    "margin": towards,
+    "dlr": dlr_towards,
+}
 
 
 def check_loss(name: str) -> None:
@@ -44,14 +67,25 @@ def check_loss(name: str) -> None:
         raise InputError(f"attack loss '{name}' is unknown; use one of {sorted(LOSSES)}")
 
 
-def loss_gradient(model: nn.Module, points: Tensor, labels: Tensor, loss: str) -> tuple[Tensor, Tensor, Tensor]:
+def loss_values(logits: Tensor, labels: Tensor, loss: str, targets: Tensor | None = None) -> Tensor:
+    """The loss by its name, away from `labels` or, where there are `targets`, towards them: (N,)."""
+    return LOSSES[loss](logits, labels) if targets is None else TARGETED[loss](logits, labels, targets)
+
+
+def loss_gradient(
+    model: nn.Module, points: Tensor, labels: Tensor, loss: str, targets: Tensor | None = None, draws: int = 1
+) -> tuple[Tensor, Tensor, Tensor]:
     """Loss (N,), logits (N, K) and the loss's gradient with respect to the `points` (N, 3, H, W), all detached.
 
-    Only the input's gradient is computed: `autograd.grad` leaves `param.grad` alone.
+    Each is the mean over `draws` passes. Only the input's gradient is computed: `autograd.grad` leaves `param.grad`
+    alone.
     """
     points = points.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = model(points)
-        values = LOSSES[loss](logits, labels)
-        (gradient,) = torch.autograd.grad(values.sum(), points)
-    return values.detach(), logits.detach(), gradient
+    passes = []
+    for _ in range(draws):
+        with torch.enable_grad():
+            logits = model(points)
+            values = loss_values(logits, labels, loss, targets)
+            (gradient,) = torch.autograd.grad(values.sum(), points)
+        passes.append((values.detach(), logits.detach(), gradient))
+    return passes[0] if draws == 1 else tuple(sum(parts) / draws for parts in zip(*passes, strict=True))

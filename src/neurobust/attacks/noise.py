@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -61,11 +62,33 @@ def gaussian(
     return best_of_draws(model, images, labels, budgets, seed, ids, "gaussian", repeats)
 
 
+def salt_pepper(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "salt-pepper",
+    repeats: int = 10,
+) -> AttackResult:
+    """Best of `repeats` draws that turn the share `budget` of the pixels black or white, half of them each.
+
+    A larger budget turns the smaller one's pixels and more. The distance is the budget.
+    """
+    if budgets and max(budgets) > 1:
+        raise InputError(f"attack 'salt-pepper' budget {max(budgets)} is over 1, which is every pixel")
+    return best_of_draws(model, images, labels, budgets, seed, ids, "salt-pepper", repeats)
+
+
 def draw(kind: str, shape: Sequence[int], seed: int, identifier: int, repeat: int) -> Tensor:
     """One image's direction from its own stream: it depends on neither batch, order nor budget."""
     generator = torch_generator(seed, "noise", kind, identifier, repeat)
     if kind == "gaussian":
         return torch.randn(shape, generator=generator)
+    if kind == "salt-pepper":  # one number per pixel, for all its channels
+        return torch.rand(shape[1:], generator=generator).expand(*shape)
     values = torch.rand(shape, generator=generator) * 2 - 1
     return values.sign() if kind == "sign" else values
 
@@ -83,7 +106,7 @@ def best_of_draws(
     """Try each draw at every budget below the image's smallest broken one: exact best of all draws, nested."""
     if repeats < 1:
         raise InputError(f"attack repeats {repeats}: give at least 1")
-    norm = "l2" if kind == "gaussian" else "linf"
+    norm = {"gaussian": "l2", "salt-pepper": kind}.get(kind, "linf")
     search = Search(model, images, labels, budgets)
     for repeat in range(repeats):
         steps = search.positive()
@@ -99,9 +122,14 @@ def best_of_draws(
             if len(rows):
                 points = noisy(images[rows], noise[rows], radius, norm)
                 search.test(rows, points, budget)
+    if norm == "salt-pepper":
+        reached = torch.tensor([*search.budgets, math.nan], dtype=torch.float64, device=images.device)
+        return search.result(reached[search.first])
     return search.result(norm)
 
 
 def noisy(images: Tensor, noise: Tensor, radius: float, norm: str) -> Tensor:
     """The images with noise of this radius, inside [0,1]."""
+    if norm == "salt-pepper":
+        return torch.where(noise < radius / 2, 0, torch.where(noise >= 1 - radius / 2, 1, images))
     return stretch(images, noise, radius) if norm == "l2" else project(images + radius * noise, images, radius, norm)

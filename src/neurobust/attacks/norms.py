@@ -7,7 +7,11 @@ from torch import Tensor
 
 from neurobust.errors import InputError
 
+# What gradient ascent can climb under, and what a distance can be measured in. l0 counts values, not pixels.
 NORMS = ("linf", "l2")
+MEASURED = ("linf", "l2", "l1", "l0")
+
+ORDERS = {"linf": float("inf"), "l2": 2, "l1": 1, "l0": 0}
 
 # Radii are shrunk by this factor, so that float32 rounding never carries a point out of its ball.
 SHRINK = 1 - 1e-5
@@ -28,10 +32,9 @@ def per_image(values: Tensor | float, like: Tensor) -> Tensor | float:
 
 
 def lengths(delta: Tensor, kind: str) -> Tensor:
-    """Norm of each image's perturbation in float64: (N, ...) -> (N,), in pixel units."""
-    check_norm(kind)
-    flat = delta.flatten(1).double()
-    return flat.abs().amax(1) if kind == "linf" else torch.linalg.vector_norm(flat, dim=1)
+    """Norm of each image's perturbation in float64: (N, ...) -> (N,), in pixel units (l0: how many values differ)."""
+    check_norm(kind, MEASURED)
+    return torch.linalg.vector_norm(delta.flatten(1).double(), ORDERS[kind], dim=1)
 
 
 def steepest(gradient: Tensor, kind: str) -> Tensor:
@@ -88,3 +91,27 @@ def stretch(centre: Tensor, direction: Tensor, radius: float | Tensor) -> Tensor
     """Point along `direction` whose l2 distance from `centre` is `radius` after clipping to [0,1], where one exists."""
     t = box_scale(centre, direction, radius * SHRINK)
     return (centre + per_image(t, direction) * direction).clamp(0, 1)
+
+
+def shrink_into_ball(delta: Tensor, radius: Tensor, kind: str) -> Tensor:
+    """Nearest point of each ball of `radius` (N,) around 0 to `delta` (N, ...), without the box.
+
+    l0 keeps the `radius` largest values; l1 lowers every value by one threshold (Duchi et al., ICML 2008).
+    """
+    reach = per_image(radius.to(delta), delta)
+    if kind == "linf":
+        return torch.minimum(torch.maximum(delta, -reach), reach)
+    if kind == "l2":
+        size = per_image(torch.linalg.vector_norm(delta.flatten(1), dim=1), delta)
+        return delta * (reach / size.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1)
+    size = delta.flatten(1).abs()
+    ranked = size.sort(dim=1, descending=True).values
+    if kind == "l0":
+        kept = radius.long().clamp(0, size.shape[1])
+        last = ranked.gather(1, (kept - 1).clamp_min(0)[:, None])
+        return torch.where((size >= last) & (kept > 0)[:, None], delta.flatten(1), 0).view_as(delta)
+    places = torch.arange(1, size.shape[1] + 1, device=delta.device)
+    surplus = (ranked.cumsum(1) - reach.flatten(1)) / places
+    held = (ranked > surplus).sum(1, keepdim=True).clamp_min(1)
+    threshold = surplus.gather(1, held - 1).clamp_min(0)
+    return (delta.flatten(1).sign() * (size - threshold).clamp_min(0)).view_as(delta)

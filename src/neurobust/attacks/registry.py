@@ -9,24 +9,39 @@ from typing import Any
 from torch import Tensor, nn
 
 from neurobust.attacks.colour import brightness, contrast, hue, saturation
-from neurobust.attacks.foolbox_attacks import ddn, deepfool, fmn
-from neurobust.attacks.gradient import apgd, fgsm, pgd
-from neurobust.attacks.noise import gaussian, sign, uniform
-from neurobust.attacks.search import AttackResult, check_budgets, frozen
+from neurobust.attacks.decision import blended, hopskipjump
+from neurobust.attacks.ensemble import autoattack
+from neurobust.attacks.fmn import fmn
+from neurobust.attacks.foolbox_attacks import boundary, brendel_bethge, carlini_wagner, ddn, deepfool, ead
+from neurobust.attacks.gradient import apgd, apgd_targeted, fgsm, pgd
+from neurobust.attacks.noise import gaussian, salt_pepper, sign, uniform
+from neurobust.attacks.search import AttackResult, check_budgets, frozen, seeded
 from neurobust.attacks.spatial import rotation_translation
+from neurobust.attacks.square import square
 from neurobust.errors import InputError
 
-# attack(model, images (N, 3, H, W), labels (N,), budgets, *, seed, ids, **settings) -> AttackResult
+# attack(model, images (N, 3, H, W), labels (N,), budgets, *, seed, ids, **settings) -> AttackResult; one that starts
+# from other images of the task also takes them as `pool` (M, 3, H, W) or None
 ATTACKS: dict[str, Callable[..., AttackResult]] = {
     "uniform": uniform,
     "sign": sign,
     "gaussian": gaussian,
+    "salt-pepper": salt_pepper,
     "fgsm": fgsm,
     "pgd": pgd,
     "apgd": apgd,
+    "apgd-targeted": apgd_targeted,
+    "autoattack": autoattack,
+    "square": square,
+    "hopskipjump": hopskipjump,
+    "blended": blended,
+    "fmn": fmn,
     "deepfool": deepfool,
     "ddn": ddn,
-    "fmn": fmn,
+    "carlini-wagner": carlini_wagner,
+    "ead": ead,
+    "brendel-bethge": brendel_bethge,
+    "boundary": boundary,
     "hue": hue,
     "saturation": saturation,
     "brightness": brightness,
@@ -35,12 +50,14 @@ ATTACKS: dict[str, Callable[..., AttackResult]] = {
 }
 
 GRADIENT_METHODS = ("pgd", "apgd")
-NOISE_METHODS = ("uniform", "sign", "gaussian")
+NOISE_METHODS = ("uniform", "sign", "gaussian", "salt-pepper")
 
 # what one unit of a configured budget is, in the attack's own unit (pixels in [0,1], turns of hue, change of factor)
 UNITS = {"1/255": 1 / 255, "1": 1.0}
 
 RESERVED = ("method", "budgets", "unit")
+# what an attack is given beside its settings
+GIVEN = ("seed", "ids", "pool")
 
 
 def resolve(name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +71,8 @@ def resolve(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     if "budgets" not in settings:
         raise InputError(f"attack '{name}': no budgets; give a list that ascends from 0")
     signature = inspect.signature(ATTACKS[method]).parameters
-    options = {key: value.default for key, value in signature.items() if value.default is not inspect.Parameter.empty}
+    defaults = {key: value.default for key, value in signature.items() if key not in GIVEN}
+    options = {key: value for key, value in defaults.items() if value is not inspect.Parameter.empty}
     given = {key: value for key, value in settings.items() if key not in RESERVED}
     unknown = sorted(set(given) - set(options))
     if unknown:
@@ -75,11 +93,13 @@ def run_attack(
     seed: int,
     ids: Sequence[int],
     name: str = "attack",
+    pool: Tensor | None = None,
 ) -> AttackResult:
     """Run one attack on one batch: images (N, 3, H, W) in [0,1], labels int64 (N,), `ids` the images' dataset rows.
 
-    The model is attacked in eval mode with frozen parameters and given back as it was. The result's budgets and
-    distances are in the attack's own unit (`settings` budgets times their unit).
+    `pool`: other images of the task (M, 3, H, W), for attacks that start from one. The model is attacked in eval mode
+    with frozen parameters and given back as it was; if it draws random numbers itself, they follow the seed. The
+    result's budgets and distances are in the attack's own unit (`settings` budgets times their unit).
     """
     settings = resolve(name, settings)
     if images.ndim != 4 or len(images) != len(labels) or len(images) != len(ids) or not len(images):
@@ -90,5 +110,13 @@ def run_attack(
         raise InputError(f"attack '{name}': pixels outside [0,1]; normalisation belongs inside the model")
     options = {key: value for key, value in settings.items() if key not in RESERVED}
     budgets = [budget * UNITS[settings["unit"]] for budget in settings["budgets"]]
-    with frozen(model):
-        return ATTACKS[settings["method"]](model, images, labels.long(), budgets, seed=seed, ids=list(ids), **options)
+    if needs_pool(settings["method"]):
+        options["pool"] = pool
+    attack = ATTACKS[settings["method"]]
+    with frozen(model), seeded(images.device, seed, "model", name, ids[0]):
+        return attack(model, images, labels.long(), budgets, seed=seed, ids=list(ids), **options)
+
+
+def needs_pool(method: str) -> bool:
+    """Whether the attack starts from other images of the task."""
+    return "pool" in inspect.signature(ATTACKS[method]).parameters

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from neurobust.attacks.losses import loss_gradient
 from neurobust.attacks.norms import lengths
 from neurobust.errors import InputError
+from neurobust.seeding import derive_seed
 
 
 @dataclass
@@ -24,7 +26,8 @@ class AttackResult:
     distance: float64 (N,), distance of `adversarial` (0 for clean errors, NaN where nothing was found);
     adversarial: float (N, 3, H, W), the adversarial of the smallest broken budget; the clean image for clean errors
     and where nothing was found; n_forward, n_backward: float64 (N, B), passes spent on the image
-    between the budget before and this one, so that a row's sum is the image's whole cost.
+    between the budget before and this one, so that a row's sum is the image's whole cost; member: int64 (N,), which
+    attack of an ensemble (`ensemble.MEMBERS`) reached `first`, -1 where none did; None for any other attack.
     """
 
     budgets: list[float]
@@ -34,6 +37,7 @@ class AttackResult:
     adversarial: Tensor
     n_forward: Tensor
     n_backward: Tensor
+    member: Tensor | None = None
 
     @property
     def success(self) -> Tensor:
@@ -72,11 +76,26 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             module.training = mode
 
 
-class Search:
-    """Book-keeping of one batch under attack: which images stand, the best adversarials, the passes spent."""
+@contextlib.contextmanager
+def seeded(device: torch.device, *parts: object) -> Iterator[None]:
+    """Torch's global generators follow the stream `parts` inside, for networks and libraries that draw from them."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive_seed(*parts))
+        yield
 
-    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float]):
+
+class Search:
+    """Book-keeping of one batch under attack: which images stand, the best adversarials, the passes spent.
+
+    `draws` > 1 is for networks that draw random numbers: logits, losses and gradients are means over as many passes
+    (expectation over transformation: Athalye et al., ICML 2018).
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], draws: int = 1):
+        if draws < 1:
+            raise InputError(f"attack eot {draws}: give at least 1 draw")
         self.model, self.images, self.labels, self.budgets = model, images, labels, check_budgets(budgets)
+        self.draws = draws
         count, size, device = len(images), len(self.budgets), images.device
         self.first = torch.full((count,), size, device=device)
         self.adversarial = images.clone()
@@ -87,6 +106,7 @@ class Search:
             raise InputError(f"attacked model returns shape {tuple(logits.shape)}; give (N, classes) with 2 or more")
         if not logits.isfinite().all():
             raise InputError("attacked model returns logits that are not finite on clean images; train it again")
+        self.clean_logits = logits
         self.clean_correct = logits.argmax(1) == labels
         self.first[~self.clean_correct] = 0
 
@@ -100,9 +120,17 @@ class Search:
 
     def forward(self, rows: Tensor, points: Tensor, budget: int) -> Tensor:
         """Logits of the candidates `points` of the images `rows`, counted at this budget."""
-        self.n_forward[rows, budget] += 1
+        self.n_forward[rows, budget] += self.draws
         with torch.no_grad():
-            return self.model(points)
+            return sum(self.model(points) for _ in range(self.draws)) / self.draws
+
+    def gradient(
+        self, rows: Tensor, points: Tensor, loss: str, budget: int, targets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss (n,), logits (n, K) and gradient at the candidates of the images `rows`, counted at this budget."""
+        self.n_forward[rows, budget] += self.draws
+        self.n_backward[rows, budget] += self.draws
+        return loss_gradient(self.model, points, self.labels[rows], loss, targets, self.draws)
 
     def offer(self, rows: Tensor, points: Tensor, logits: Tensor, budget: int) -> Tensor:
         """Record the candidates that are misclassified; returns which ones, bool (n,). Only standing rows."""
@@ -116,6 +144,22 @@ class Search:
         """Forward and record: (broken (n,), logits (n, K))."""
         logits = self.forward(rows, points, budget)
         return self.offer(rows, points, logits, budget), logits
+
+    def reached(self, norm: str) -> Tensor:
+        """Distances float64 (N,) of the adversarials known so far: 0 for clean errors, inf where there is none."""
+        known = lengths(self.adversarial.double() - self.images.double(), norm)
+        return torch.where(self.first < len(self.budgets), known, math.inf)
+
+    def place(self, rows: Tensor, points: Tensor, distance: Tensor, norm: str) -> None:
+        """Record adversarials of measured `distance` float64 (n,), inf for none, where nearer than those known.
+
+        Each is placed at the smallest budget that holds it; one beyond every budget is no adversarial.
+        """
+        limits = torch.tensor(self.budgets, dtype=torch.float64, device=distance.device)
+        place = torch.searchsorted(limits, distance)
+        nearer = (distance < self.reached(norm)[rows]) & (place <= self.first[rows]) & (place < len(limits))
+        self.first[rows[nearer]] = place[nearer]
+        self.adversarial[rows[nearer]] = points[nearer].to(self.adversarial.dtype)
 
     def result(self, distance: Tensor | str) -> AttackResult:
         """Close the search and move it to the CPU. `distance`: a norm to measure, or the distances themselves (N,)."""

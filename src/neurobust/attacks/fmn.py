@@ -1,0 +1,107 @@
+"""Fast minimum norm attack under linf, l2, l1 and l0: one run finds the nearest adversarial for all budgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.norms import MEASURED, check_norm, lengths, per_image, shrink_into_ball, steepest
+from neurobust.attacks.search import AttackResult, Search
+from neurobust.errors import InputError
+
+# the norm that bounds how fast the loss can change under each norm (l0: one more value moves it by the largest slope)
+DUAL = {"linf": "l1", "l2": "l2", "l1": "linf", "l0": "linf"}
+
+HALVINGS = 10
+
+
+def fmn(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Sequence[float],
+    *,
+    seed: int,
+    ids: Sequence[int],
+    norm: str = "linf",
+    steps: int = 100,
+    gamma: float = 0.05,
+    stepsize: float = 1.0,
+) -> AttackResult:
+    """Shrinks a ball of its own per image while its point is adversarial and grows it while it is not.
+
+    `gamma`: by which share the radius changes at first; `stepsize`: l2 length of the first step; both fall as a cosine.
+    `seed` and `ids` are not used: the attack has no random part. Source: Pintor et al., NeurIPS 2021. At the end each
+    adversarial is pulled back along its line to the boundary (not under l0).
+    """
+    search = Search(model, images, labels, budgets)
+    find_nearest(search, norm, steps, gamma, stepsize)
+    return search.result(norm)
+
+
+def find_nearest(search: Search, norm: str, steps: int, gamma: float = 0.05, stepsize: float = 1.0) -> None:
+    """The attack on the images of a search that stand at the smallest budget above 0: the others cannot gain."""
+    check_norm(norm, MEASURED)
+    if steps < 1 or not 0 < gamma < 1 or stepsize <= 0:
+        raise InputError(
+            f"attack steps {steps}, gamma {gamma}, stepsize {stepsize}: give steps >= 1, 0 < gamma < 1 and stepsize > 0"
+        )
+    ahead = search.positive()
+    rows = search.standing(ahead[0][0]) if ahead else torch.zeros(0, dtype=torch.long)
+    if not len(rows):
+        return
+    budget, clean = ahead[0][0], search.images[rows]
+    delta, best = torch.zeros_like(clean), clean.clone()
+    nearest = torch.full((len(rows),), math.inf, dtype=torch.float64, device=clean.device)
+    radius = nearest.clone()
+    for step in range(steps):
+        share = (1 + math.cos(math.pi * step / steps)) / 2
+        points = clean + delta
+        loss, logits, gradient = search.gradient(rows, points, "margin", budget)
+        broken = (loss > 0) & logits.isfinite().all(1)
+        size = lengths(points.double() - clean.double(), norm)
+        nearer = broken & (size < nearest)
+        nearest, best = torch.where(nearer, size, nearest), torch.where(per_image(nearer, points), points, best)
+        gap = -loss.double() / lengths(gradient, DUAL[norm]).clamp_min(1e-12)
+        radius = next_radius(radius, broken, nearest, size + gap, gamma * share, norm)
+        moved = delta + stepsize * max(share, 0.01) * steepest(gradient, "l2")
+        delta = (clean + shrink_into_ball(moved, radius, norm)).clamp(0, 1) - clean
+    if norm != "l0":
+        best, nearest = pull_back(search, rows, best, nearest, norm, budget)
+    search.place(rows, best, nearest, norm)
+
+
+def next_radius(radius: Tensor, broken: Tensor, nearest: Tensor, estimate: Tensor, gamma: float, norm: str) -> Tensor:
+    """The balls' next radii (n,): `estimate` is where the boundary would be if the loss were linear."""
+    smaller = torch.minimum(radius * (1 - gamma), nearest)
+    larger = torch.where(nearest.isfinite(), radius * (1 + gamma), estimate)
+    if norm == "l0":  # whole values: at least one less or one more
+        smaller = torch.minimum(torch.minimum(radius - 1, (radius * (1 - gamma)).floor()), nearest - 1)
+        larger = torch.where(nearest.isfinite(), torch.maximum(radius + 1, larger.floor()), estimate.ceil())
+        larger = torch.minimum(larger, nearest - 1)
+    return torch.where(broken, smaller, larger).clamp_min(1.0 if norm == "l0" else 0.0)
+
+
+def pull_back(
+    search: Search, rows: Tensor, points: Tensor, distance: Tensor, norm: str, budget: int
+) -> tuple[Tensor, Tensor]:
+    """Bisect the line from each clean image to its adversarial; the nearest tested adversarials and their distances."""
+    found = distance.isfinite().nonzero().squeeze(1)
+    if not len(found):
+        return points, distance
+    points, distance, rows = points.clone(), distance.clone(), rows[found]
+    clean, far = search.images[rows], points[found]
+    near = torch.zeros(len(found), dtype=far.dtype, device=far.device)
+    good = torch.ones_like(near)
+    for _ in range(HALVINGS):
+        middle = (near + good) / 2
+        tried = clean + per_image(middle, far) * (far - clean)
+        logits = search.forward(rows, tried, budget)
+        broken = (logits.argmax(1) != search.labels[rows]) & logits.isfinite().all(1)
+        near, good = torch.where(broken, near, middle), torch.where(broken, middle, good)
+        points[found[broken]] = tried[broken]
+    distance[found] = lengths(points[found].double() - clean.double(), norm)
+    return points, distance
