@@ -234,6 +234,7 @@ def checkpoints(steps: int) -> list[int]:
     return sorted(set(places))
 
 
+def climb_adaptive(ascent: Ascent, steps: int) -> None:
     """APGD's climb. Per image: step, best point with its gradient, and what the last checkpoint saw."""
     rows, points, looks, last_look = ascent.rows, ascent.start, set(checkpoints(steps)), 0
     if not len(rows):

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from neurobust.attacks.ascent import Ascent, ascend, ascend_towards, check_ascent, climb_adaptive
 from neurobust.attacks.fmn import find_nearest
 from neurobust.attacks.search import AttackResult, Search
 from neurobust.attacks.square import search_squares
@@ -39,6 +40,7 @@ def autoattack(
     search = Search(model, images, labels, budgets, eot)
 
     def climb(ascent: Ascent) -> None:
+        climb_adaptive(ascent, steps)
 
     members: dict[str, Callable[[], None]] = {
         "apgd-ce": partial(ascend, search, seed, ids, norm, "ce", 0, climb),

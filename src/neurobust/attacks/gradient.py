@@ -15,6 +15,7 @@ from neurobust.attacks.ascent import (
     ascend_towards,
     check_ascent,
     clean_directions,
+    climb_adaptive,
     climb_fixed,
     nested_ascent,
 )
@@ -107,6 +108,7 @@ def apgd(
     warm_steps = checked_warm_steps(steps, warm_steps)
 
     def climb(ascent: Ascent) -> None:
+        climb_adaptive(ascent, warm_steps if ascent.warm else steps)
 
     return nested_ascent(model, images, labels, budgets, seed, ids, norm, loss, steps, restarts, climb, eot)
 
@@ -135,6 +137,7 @@ def apgd_targeted(
     warm_steps = checked_warm_steps(steps, warm_steps)
 
     def climb(ascent: Ascent) -> None:
+        climb_adaptive(ascent, warm_steps if ascent.warm else steps)
 
     search = Search(model, images, labels, budgets, eot)
     ascend_towards(search, norm, loss, targets, climb)
