@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from neurobust.attacks.gradient import Ascent, climb_adaptive, climb_fixed
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths
 from neurobust.attacks.registry import ATTACKS, resolve, run_attack
@@ -165,6 +166,7 @@ def test_margin_loss_survives_scaled_logits(net, batch, toys):
 
 @pytest.mark.parametrize("steps", [5, 10, 20])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("climb", [lambda a, n: climb_fixed(a, n, 2.5 / n), climb_adaptive])
 def test_climb_reaches_its_radius_whatever_the_number_of_steps(toys, steps, norm, climb):
     """A fixed share of the budget per step (foolbox: 1/30) leaves a short attack far inside its ball."""
     model = toys.linear(3)
