@@ -121,7 +121,7 @@ def slow_roi(volume, voxels, ids, fit=None):
 @pytest.mark.parametrize("voxel_batch", [2048, 7])
 def test_roi_file_against_loops(tiny, extracted, tmp_path, subject, zscore, voxel_batch):
     path = tmp_path / "V1.h5"
-    splits = SPLITS | {"zscore": zscore}
+    splits = SPLITS | {"zscore": zscore, "trials": "all"}
     extract_roi(tiny.root, extracted[subject, "nii.gz"], subject, "V1", V1, splits, path, voxel_batch=voxel_batch)
     arrays, attrs = read(path)
     volume = tiny.betas[subject]
@@ -140,6 +140,9 @@ def test_roi_file_against_loops(tiny, extracted, tmp_path, subject, zscore, voxe
     np.testing.assert_array_equal(arrays["single_trial_nsd_id"], ids[np.isin(ids, shared)])
     expected = np.nan_to_num(scores[np.isin(ids, shared)])
     np.testing.assert_allclose(arrays["single_trials"], expected, rtol=1e-4, atol=1e-5)
+    # Asked for, the other trials are there too, in order of time; and they are no trial of a test image.
+    np.testing.assert_array_equal(arrays["trial_nsd_id"], ids[~np.isin(ids, shared)])
+    np.testing.assert_allclose(arrays["trials"], np.nan_to_num(scores[~np.isin(ids, shared)]), rtol=1e-4, atol=1e-5)
     k = np.mean(1 / arrays["n_repeats"][split == 2])
     s = arrays["ncsnr"].astype(float)
     np.testing.assert_allclose(arrays["noise_ceiling"], 100 * s**2 / (s**2 + k), rtol=1e-4)
@@ -156,6 +159,7 @@ def test_published_ncsnr_is_that_of_the_same_voxels(tiny, extracted, tmp_path):
     path = tmp_path / "V1.h5"
     extract_roi(tiny.root, extracted["subj01", "nii.gz"], "subj01", "V1", V1, SPLITS, path)
     arrays, _ = read(path)
+    assert "trials" not in arrays
     published = nib.load(layout.ncsnr(tiny.root, "subj01")).get_fdata()
     places = zip(*np.unravel_index(arrays["voxel_index"], published.shape), strict=True)
     np.testing.assert_allclose(arrays["ncsnr_file"], [published[place] for place in places], rtol=1e-6)
@@ -287,6 +291,7 @@ def test_sessions_of_another_subject_are_refused(tiny, tmp_path):
         ({"atlas": "prf-visualrois", "labels": ["V1"]}, {}, r"no label 'V1'; it has V1v, V1d"),
         ({"atlas": "prf-visual", "labels": ["V1v"]}, {}, r"rois.V1.atlas"),
         (V1, {"zscore": "test"}, r"splits.zscore"),
+        (V1, {"trials": "none"}, r"splits.trials"),
         (V1, {"fold": 3}, r"splits.fold: unknown key"),
         (V1, {"test": "special"}, r"splits.min_sessions"),
         (V1, {"test": "none"}, r"splits.test"),

@@ -65,3 +65,13 @@ def test_batches_hold_every_training_image_once_and_depend_on_seed_and_epoch_alo
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
     other = training_batches(subjects, 8, 3, 2)
     assert any(not np.array_equal(a[1], b[1]) for a, b in zip(first, other, strict=True))
+
+
+def test_shuffled_pairs_stay_in_their_split_and_leave_the_test_pairs_alone(subject):
+    shuffled, again, other = subject.shuffled(1), subject.shuffled(1), subject.shuffled(2)
+    for split, moved in ((0, True), (1, True), (2, False)):
+        rows = subject.rows_of(split)
+        assert sorted(shuffled.row[rows]) == sorted(subject.row[rows])
+        assert np.array_equal(shuffled.row[rows], subject.row[rows]) != moved
+    assert np.array_equal(shuffled.row, again.row) and not np.array_equal(shuffled.row, other.row)
+    assert shuffled.responses is subject.responses and np.array_equal(subject.row, np.arange(60))

@@ -68,6 +68,15 @@ def test_every_kind_is_written_and_read_back_the_same(train, kind_settings):
     assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0, "a target must be differentiable"
 
 
+def test_a_predictor_of_shuffled_pairs_knows_nothing_and_is_tested_on_the_true_ones(train):
+    """Ridge on pixels finds the quadrants' brightness; after the pairing is shuffled, nothing of it is left."""
+    ridge = {"kind": "ridge", "features": "pixels", "folds": 3, "map_size": 2, "alphas": [0.1, 10]}
+    plain, _ = read_parquet(train(ridge, "plain") / "voxels.parquet")
+    shuffled, _ = read_parquet(train(ridge | {"shuffle_pairing": True}, "shuffled") / "voxels.parquet")
+    assert plain["r"].median() > 0.9 and abs(shuffled["r"].median()) < 0.4
+    assert shuffled["noise_ceiling"].equals(plain["noise_ceiling"]) and shuffled["ncsnr"].equals(plain["ncsnr"])
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(train, settings):
     first, again, other = train(settings, "a"), train(settings, "b"), train(settings, "c", seed=1)
     for name in ("model.safetensors", "voxels.parquet", "metrics.json"):

@@ -6,8 +6,9 @@ def guiding_rois():
 
 
 def guiding_predictors(wildcards):
-    """The predictor of each guiding ROI: of the kind that the first condition with this target names."""
+    """The predictor of each guiding ROI: the one that the first condition with this target names, controls last."""
     guides = [c for c in config["conditions"].values() if "target" in c and "predictor" in c]
+    guides.sort(key=lambda condition: "control" in condition)
     paths = []
     for roi in guiding_rois():
         name = next(c["predictor"] for c in guides if roi in c["target"])

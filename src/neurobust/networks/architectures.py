@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models import get_model_builder, get_model_weights, list_models
 
 from neurobust.errors import InputError
 from neurobust.io import load_weights
+from neurobust.vision import models
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,14 +22,15 @@ NEURAL_HEAD = "neural_head."
 # name -> builder of a module whose last Linear is the last operation of its forward pass. Squeezenet ends in a
 # convolution and has no such layer. A new architecture is one more entry.
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    name: get_model_builder(name) for name in list_models(module=torchvision.models, exclude="squeezenet*")
+    name: models.get_model_builder(name) for name in models.list_models(module=models, exclude="squeezenet*")
 }
 
 
 class Classifier(nn.Module):
     """Logits of [0, 1] RGB images: `head(features(images))`, the features being the penultimate layer.
 
-    `neural_head` (features -> target responses) is set during training only; it is no part of the classifier.
+    `neural_head` (features -> target responses) is set during training, and on demand by `load_network`; it is no
+    part of the classifier.
     """
 
     def __init__(
@@ -84,10 +85,11 @@ def build_network(
     return Classifier(model, feature_dim, num_classes, mean, std)
 
 
-def load_network(path: str | Path) -> Classifier:
+def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
     """Read a trained network: eval mode, frozen, float32, on the CPU; its neural head is left out.
 
-    Raises InputError if the file is no network of this pipeline.
+    With `neural_head`, `network.neural_head` is the linear map that the neural loss has trained, where it reads the
+    penultimate layer; None where there is no such map. Raises InputError if the file is no network of this pipeline.
     """
     state, config = load_weights(path)
     try:
@@ -98,7 +100,22 @@ def load_network(path: str | Path) -> Classifier:
     except (KeyError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise InputError(f"{path}: not the weights of a network ({text}); delete it and train again") from error
+    if neural_head:
+        network.neural_head = _trained_head(state, config)
     return network.eval().requires_grad_(False)
+
+
+def _trained_head(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> nn.Linear | None:
+    """The neural head of a weights file, if it is a linear map of the penultimate layer."""
+    weight, bias = (state.get(f"{NEURAL_HEAD}{name}") for name in ("weight", "bias"))
+    recipe = config.get("provenance", {}).get("params", {})
+    layers = recipe.get("condition", {}).get("layers", ["penultimate"])
+    if weight is None or bias is None or layers != ["penultimate"]:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        head = nn.Linear(weight.shape[1], weight.shape[0])
+    head.load_state_dict({"weight": weight, "bias": bias})
+    return head
 
 
 def _build_model(architecture: str, pretrained: bool, image_size: int) -> nn.Module:
@@ -115,7 +132,7 @@ def _build_model(architecture: str, pretrained: bool, image_size: int) -> nn.Mod
     try:
         if not pretrained:
             return builder(**arguments)
-        weights = get_model_weights(builder)
+        weights = models.get_model_weights(builder)
         return builder(weights=getattr(weights, "IMAGENET1K_V1", weights.DEFAULT), **arguments)
     except URLError as error:
         raise InputError(

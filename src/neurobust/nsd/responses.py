@@ -28,7 +28,8 @@ from neurobust.nsd.zscore import average_repeats, zscore_sessions
 
 logger = logging.getLogger("neurobust")
 
-SPLIT_KEYS = ("test", "validation", "seed", "zscore", "min_sessions")
+CHOICES = {"zscore": ("all", "train"), "trials": ("test", "all")}  # how responses are made and kept, not who is in a split
+SPLIT_KEYS = ("test", "validation", "seed", "min_sessions", *CHOICES)
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,13 @@ def read_columns(dataset: h5py.Dataset, columns: np.ndarray) -> np.ndarray:
 
 
 def check_splits(splits: Mapping[str, Any]) -> None:
-    """Raise InputError for an unknown key of the splits or z-score setting."""
+    """Raise InputError for an unknown key or choice of the splits."""
     for key in splits:
         if key not in SPLIT_KEYS:
             raise InputError(f"splits.{key}: unknown key; known are {', '.join(SPLIT_KEYS)}")
-    if splits.get("zscore", "all") not in ("all", "train"):
-        raise InputError(f"splits.zscore: '{splits['zscore']}' is not one of all, train")
+    for key, allowed in CHOICES.items():
+        if splits.get(key, allowed[0]) not in allowed:
+            raise InputError(f"splits.{key}: '{splits[key]}' is not one of {', '.join(allowed)}")
 
 
 def extract_roi(
@@ -102,7 +104,8 @@ def extract_roi(
     """Write {roi}.h5: responses (images, voxels) z-scored per session and averaged over repeats, splits and ceilings.
 
     `spec` is {atlas, labels, hemisphere?, within?, ncsnr_min?}; `splits` is {test: shared | special, validation: share
-    of the other images, seed, zscore: all | train, min_sessions (for special)}. Reads betas.h5 and small files only;
+    of the other images, seed, zscore: all | train, trials: test | all (which single trials are kept beside the averages),
+    min_sessions (for special)}. Reads betas.h5 and small files only;
     `voxel_batch` voxels of all trials are in memory at a time. `ncsnr` is recomputed from all trials by the published
     algorithm whatever `zscore` says; voxels without one get 0. An ROI that the subject lacks has 0 voxels.
     """
@@ -118,15 +121,17 @@ def extract_roi(
         columns = find_columns(betas, roi, voxel_index, trials.voxel_index)
         images, counts, table = repeats_table(trials.nsd_id)
         fit_on = splits.get("zscore", "all")
-        split = image_splits(design, images, **{k: v for k, v in splits.items() if k != "zscore"})
+        split = image_splits(design, images, **{k: v for k, v in splits.items() if k not in CHOICES})
         trial_split = split[np.searchsorted(images, trials.nsd_id)]
         if not (split == TEST).any():
             raise InputError(f"splits.test: {subject} saw no '{splits.get('test', 'shared')}' image in its sessions")
-        arrays = compute_responses(trials, columns, table, trial_split, fit_on == "train", voxel_batch)
+        kept = {"single_trial": np.flatnonzero(trial_split == TEST)}
+        if splits.get("trials") == "all":
+            kept["trial"] = np.flatnonzero(trial_split != TEST)
+        arrays = compute_responses(trials, columns, table, trial_split, fit_on == "train", kept, voxel_batch)
         digest = trials.sha256
-    arrays |= {
+    arrays |= {f"{name}_nsd_id": trials.nsd_id[rows] for name, rows in kept.items()} | {
         "n_repeats": counts, "nsd_id": images, "split": split, "voxel_index": voxel_index,
-        "single_trial_nsd_id": trials.nsd_id[trial_split == TEST],
         "ncsnr_file": np.nan_to_num(published[voxel_index]).astype(np.float32),
         "noise_ceiling": noise_ceiling(arrays["ncsnr"], np.bincount(counts[split == TEST])[1:]).astype(np.float32),
     }  # fmt: skip
@@ -143,13 +148,14 @@ def extract_roi(
 
 
 def compute_responses(
-    trials: Trials, columns: np.ndarray, table: np.ndarray, trial_split: np.ndarray, train_only: bool, voxel_batch: int
-) -> dict[str, np.ndarray]:
-    """`responses` (images, voxels), `single_trials` (test trials, voxels) and `ncsnr` (voxels,), all float32."""
-    test = np.flatnonzero(trial_split == TEST)
+    trials: Trials, columns: np.ndarray, table: np.ndarray, trial_split: np.ndarray, train_only: bool,
+    kept: Mapping[str, np.ndarray], voxel_batch: int,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """`responses` (images, voxels), `ncsnr` (voxels,) and, for each name in `kept`, the trials of its rows as
+    `{name}s` (rows, voxels), all float32."""
     fit = trial_split == TRAIN if train_only else None
     responses = np.empty((len(table), len(columns)), np.float32)
-    single = np.empty((len(test), len(columns)), np.float32)
+    single = {f"{name}s": np.empty((len(rows), len(columns)), np.float32) for name, rows in kept.items()}
     ratio = np.empty(len(columns), np.float32)
     for start in range(0, len(columns), voxel_batch):
         batch = slice(start, start + voxel_batch)
@@ -159,5 +165,6 @@ def compute_responses(
         if fit is not None:
             scores = zscore_sessions(raw, trials.session, fit)
         responses[:, batch] = average_repeats(scores, table)
-        single[:, batch] = np.nan_to_num(scores[test])
-    return {"responses": responses, "single_trials": single, "ncsnr": ratio}
+        for array, rows in zip(single.values(), kept.values(), strict=True):
+            array[:, batch] = np.nan_to_num(scores[rows])
+    return {"responses": responses, "ncsnr": ratio, **single}

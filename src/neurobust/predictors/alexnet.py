@@ -13,9 +13,10 @@ from neurobust.io import replacing, sha256_file
 def fetch_alexnet(path: Path) -> None:
     """Write the weights from torchvision's own address to `path`, checked by the hash that their name carries."""
     import torch
-    from torchvision.models import AlexNet_Weights
 
-    url = AlexNet_Weights.IMAGENET1K_V1.url
+    from neurobust.vision import models
+
+    url = models.AlexNet_Weights.IMAGENET1K_V1.url
     digest = re.search(r"-([0-9a-f]{8,})\.pth$", url)[1]
     with replacing(path) as temporary:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -38,6 +38,17 @@ class SubjectData:
     @property
     def voxels(self) -> int:
         return self.responses.shape[1]
+
+    def shuffled(self, seed: int) -> SubjectData:
+        """The same data with the images of the training responses permuted, and so with those of validation.
+
+        Every image keeps its split; images, responses and the pairs of the test split are what they were.
+        """
+        row = self.row.copy()
+        for split in (TRAIN, VALIDATION):
+            rows = self.rows_of(split)
+            row[rows] = numpy_rng(seed, "pairing", self.subject, split).permutation(row[rows])
+        return replace(self, row=row)
 
     def rows_of(self, split: int) -> np.ndarray:
         """Rows of `responses` that belong to a split."""

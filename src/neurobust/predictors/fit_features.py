@@ -39,12 +39,12 @@ def feature_config(settings: dict[str, Any], subjects: list[SubjectData]) -> dic
 
 def load_network(path: str, network: str, seed: int) -> nn.Module:
     """A torchvision network with the weights of a file (its state dict), or seeded ones for `random`."""
-    from torchvision.models import get_model, list_models
+    from neurobust.vision import models
 
-    if network not in list_models():
+    if network not in models.list_models():
         raise InputError(f"network: '{network}' is not one of torchvision's; see torchvision.models.list_models()")
     seed_everything(seed, "features", network)
-    model = get_model(network, weights=None)
+    model = models.get_model(network, weights=None)
     if path != RANDOM:
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -30,12 +30,12 @@ class ComponentNet(nn.Module):
         mean: list[float], std: list[float],
     ):  # fmt: skip
         super().__init__()
-        from torchvision.models import get_model
+        from neurobust.vision import models
 
         self.voxels, self.components, self.input_size = dict(voxels), dict(components), input_size
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
-        self.core = get_model(architecture, weights=None, num_classes=sum(components.values()))
+        self.core = models.get_model(architecture, weights=None, num_classes=sum(components.values()))
         for subject, count in voxels.items():
             self.register_buffer(f"centre_{subject}", torch.zeros(count))
             self.register_buffer(f"basis_{subject}", torch.zeros(components[subject], count))

@@ -105,7 +105,8 @@ def train_predictor(
     """Fit one predictor to one ROI of all subjects and write model, metrics and voxel table.
 
     rois and stimuli: one file per subject, in the same order. `settings["kind"]` is a key of PREDICTORS. The batches
-    bound the memory of readout and validation and do not change the result.
+    bound the memory of readout and validation and do not change the result. `settings["shuffle_pairing"]` trains on
+    permuted pairs of image and response and tests on the true ones: a predictor that should know nothing.
     """
     if settings["kind"] not in PREDICTORS:
         raise InputError(f"predictor kind {settings['kind']!r} is not one of {sorted(PREDICTORS)}")
@@ -116,8 +117,9 @@ def train_predictor(
         raise InputError(f"{rois[0]}: the ROI has no voxels in any subject; widen its labels or remove it from `rois`")
     sources = {f"roi {path.parent.name}": path for path in rois}
     record = provenance(sources, settings, seed)
+    pairs = [data.shuffled(seed) for data in subjects] if settings.get("shuffle_pairing") else subjects
     fitted, config, history = kind.fit(
-        settings, subjects, seed, checkpoint, canonical_json(record), voxel_batch=voxel_batch, image_batch=image_batch
+        settings, pairs, seed, checkpoint, canonical_json(record), voxel_batch=voxel_batch, image_batch=image_batch
     )
     table = pd.concat([voxel_table(fitted, kind, data, image_batch) for data in subjects], ignore_index=True)
     result = {

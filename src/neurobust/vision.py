@@ -1,0 +1,33 @@
+"""torchvision's models, imported without torch.compile: `from neurobust.vision import models`.
+
+torchvision asks in one place (ops.roi_align, of detection, not used here) whether the device can compile, and asking
+imports the whole compiler: 4 CPU seconds, in every job. While torchvision is imported here, a stand-in answers no.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+ASKED = "torch._dynamo.utils"
+
+
+def _import_models() -> ModuleType:
+    import torch  # noqa: F401  whoever imports the compiler itself has done so now
+
+    if ASKED not in sys.modules:
+        stand_in = ModuleType(ASKED)
+        stand_in.is_compile_supported = lambda device_type: False
+        sys.modules[ASKED] = stand_in
+        try:
+            import torchvision.models
+        except ImportError:
+            pass  # a version that asks for more: imported again below, with the compiler
+        finally:
+            del sys.modules[ASKED]
+    import torchvision.models
+
+    return torchvision.models
+
+
+models = _import_models()
