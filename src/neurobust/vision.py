@@ -1,4 +1,4 @@
-"""torchvision's models, imported without torch.compile: `from neurobust.vision import models`.
+"""torchvision's models, imported without torch.compile: `from neurobust.vision import feature_extraction, models`.
 
 torchvision asks in one place (ops.roi_align, of detection, not used here) whether the device can compile, and asking
 imports the whole compiler: 4 CPU seconds, in every job. While torchvision is imported here, a stand-in answers no.
@@ -6,6 +6,7 @@ imports the whole compiler: 4 CPU seconds, in every job. While torchvision is im
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 
@@ -31,3 +32,4 @@ def _import_models() -> ModuleType:
 
 
 models = _import_models()
+feature_extraction = importlib.import_module("torchvision.models.feature_extraction")

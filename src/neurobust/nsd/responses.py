@@ -28,7 +28,8 @@ from neurobust.nsd.zscore import average_repeats, zscore_sessions
 
 logger = logging.getLogger("neurobust")
 
-CHOICES = {"zscore": ("all", "train"), "trials": ("test", "all")}  # how responses are made and kept, not who is in a split
+# How responses are made and kept, not who is in a split; the first is the default.
+CHOICES = {"zscore": ("all", "train"), "trials": ("test", "all")}
 SPLIT_KEYS = ("test", "validation", "seed", "min_sessions", *CHOICES)
 
 
@@ -104,9 +105,8 @@ def extract_roi(
     """Write {roi}.h5: responses (images, voxels) z-scored per session and averaged over repeats, splits and ceilings.
 
     `spec` is {atlas, labels, hemisphere?, within?, ncsnr_min?}; `splits` is {test: shared | special, validation: share
-    of the other images, seed, zscore: all | train, trials: test | all (which single trials are kept beside the averages),
-    min_sessions (for special)}. Reads betas.h5 and small files only;
-    `voxel_batch` voxels of all trials are in memory at a time. `ncsnr` is recomputed from all trials by the published
+    of the other images, seed, zscore: all | train, trials: test | all (the single trials that are kept beside the averages),
+    min_sessions (for special)}. Reads betas.h5 and small files only; `voxel_batch` voxels of all trials are in memory at a time. `ncsnr` is recomputed from all trials by the published
     algorithm whatever `zscore` says; voxels without one get 0. An ROI that the subject lacks has 0 voxels.
     """
     check_spec(roi, spec)

@@ -77,11 +77,12 @@ class NetworkMaps(nn.Module):
         mean: list[float], std: list[float],
     ):  # fmt: skip
         super().__init__()
-        from neurobust.vision import models  # before any other import of torchvision
-        from torchvision.models.feature_extraction import create_feature_extractor
+        from neurobust.vision import feature_extraction, models
 
         full = models.get_model(network, weights=None)
-        self.extractor = create_feature_extractor(full, {layer: str(k) for k, layer in enumerate(layers)})
+        self.extractor = feature_extraction.create_feature_extractor(
+            full, {layer: str(k) for k, layer in enumerate(layers)}
+        )
         self.map_size, self.channels = map_size, list(channels)
         for k, count in enumerate(channels):
             self.register_buffer(f"kept{k}", torch.arange(count))

@@ -47,8 +47,8 @@ class Trials:
 def single_trials(data: SubjectData) -> Trials:
     """All trials whose images are not for testing, in order of time.
 
-    A ROI file without single trials (`splits.trials: all` keeps them) gives its averages instead, in order of nsd_id and weighted by their repeats: the
-    squared errors of n repeats are n times that of their average, plus a constant.
+    A ROI file without single trials (`splits.trials: all` keeps them) gives its averages instead, in order of nsd_id
+    and weighted by their repeats: the squared errors of n repeats are n times that of their average, plus a constant.
     """
     if data.trials is not None:
         picture = data.row[np.searchsorted(data.nsd_id, data.trial_nsd_id)]
