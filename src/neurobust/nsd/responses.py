@@ -105,9 +105,10 @@ def extract_roi(
     """Write {roi}.h5: responses (images, voxels) z-scored per session and averaged over repeats, splits and ceilings.
 
     `spec` is {atlas, labels, hemisphere?, within?, ncsnr_min?}; `splits` is {test: shared | special, validation: share
-    of the other images, seed, zscore: all | train, trials: test | all (the single trials that are kept beside the averages),
-    min_sessions (for special)}. Reads betas.h5 and small files only; `voxel_batch` voxels of all trials are in memory at a time. `ncsnr` is recomputed from all trials by the published
-    algorithm whatever `zscore` says; voxels without one get 0. An ROI that the subject lacks has 0 voxels.
+    of the other images, seed, min_sessions (for special), zscore: all | train (trials that it is fitted on), trials:
+    test | all (single trials that are kept beside the averages)}. Reads betas.h5 and small files only; `voxel_batch`
+    voxels of all trials are in memory at a time. `ncsnr` is recomputed from all trials by the published algorithm
+    whatever `zscore` says; voxels without one get 0. An ROI that the subject lacks has 0 voxels.
     """
     check_spec(roi, spec)
     check_splits(splits)
