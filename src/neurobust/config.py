@@ -64,6 +64,9 @@ def cross_checks(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (key path, problem) for names that point nowhere."""
     yield from _check_data(config)
     for name, condition in config["conditions"].items():
+        for weight in condition.get("weights", ()):
+            if weight == condition["weight"] or f"{name}-w{weight:g}" in config["conditions"]:
+                yield f"conditions.{name}.weights", f"{weight:g} is there already, as the weight of a condition"
         for key, problem in _check_condition(config, condition):
             yield f"conditions.{name}.{key}", problem
     for name, settings in config["attacks"].items():
@@ -80,7 +83,7 @@ def cross_checks(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _check_condition(config: Mapping[str, Any], condition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (key, problem) for what does not fit together in one condition."""
     if "target" not in condition:
-        for key in sorted(set(condition) - {"weight", "reference"})[:1]:
+        for key in sorted(set(condition) - {"weight", "weights", "reference"})[:1]:
             yield key, "a condition without a target has no such key; add `target` or remove it"
         return
     if "loss" not in condition:
@@ -145,10 +148,25 @@ def _check_data(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "data.format", f"the phantom is not written as {data['format']}; add it to phantom.formats"
 
 
+def with_sweeps(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The study with each condition's `weights` as conditions of their own, V1-w0.5 being V1 with that weight.
+
+    They follow the condition and carry its name as `sweep`: together they are its curve of clean and robust accuracy,
+    along which the report compares it at equal clean accuracy. The condition keeps its own weight and name.
+    """
+    conditions = {}
+    for name, condition in config["conditions"].items():
+        own = {key: value for key, value in condition.items() if key != "weights"}
+        conditions[name] = own
+        for weight in condition.get("weights", ()):
+            conditions[f"{name}-w{weight:g}"] = {**own, "weight": weight, "sweep": name}
+    return {**config, "conditions": conditions}
+
+
 def recipe_of(config: Mapping[str, Any], task: str, architecture: str, condition: str) -> dict[str, Any]:
     """Everything that makes a network: the task's training over the study's, the architecture and the condition."""
     recipe = {**config["training"], **config["tasks"][task]["training"]}
-    chosen = {key: value for key, value in config["conditions"][condition].items() if key != "predictor"}
+    chosen = {key: value for key, value in config["conditions"][condition].items() if key not in ("predictor", "sweep")}
     chosen["target"] = "+".join(chosen["target"]) if "target" in chosen else None
     if "features" in chosen:  # the weights are an input, told by their content and not by their name
         chosen["features"] = {key: value for key, value in chosen["features"].items() if key != "weights"}

@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from neurobust.config import attack_settings, check_config, predictor_seed, recipe_of, task_size
+from neurobust.config import attack_settings, check_config, predictor_seed, recipe_of, task_size, with_sweeps
 from neurobust.errors import InputError
 
 
@@ -79,6 +79,22 @@ def test_none_differs_from_a_condition_in_its_condition_alone(demo_config):
     assert with_target == without
 
 
+def test_a_sweep_is_conditions_that_differ_in_their_weight_and_their_name_alone(demo_config):
+    config = {**demo_config, "conditions": {name: dict(c) for name, c in demo_config["conditions"].items()}}
+    config["conditions"]["V1"]["weights"] = [0.5, 0.25]
+    swept = with_sweeps(config)
+    assert list(swept["conditions"]) == ["none", "V1", "V1-w0.5", "V1-w0.25", "LO", "LO-shuffled"]
+    recipes = {name: recipe_of(swept, "digits", "resnet18", name) for name in ("V1", "V1-w0.5", "V1-w0.25")}
+    assert [recipe["condition"].pop("weight") for recipe in recipes.values()] == [0.8, 0.5, 0.25]
+    assert recipes["V1"] == recipes["V1-w0.5"] == recipes["V1-w0.25"] == recipe_of_without_weight(demo_config)
+    assert swept["conditions"]["V1-w0.5"]["sweep"] == "V1" and "weights" in config["conditions"]["V1"]
+
+
+def recipe_of_without_weight(config):
+    recipe = recipe_of(config, "digits", "resnet18", "V1")
+    return recipe | {"condition": {key: value for key, value in recipe["condition"].items() if key != "weight"}}
+
+
 def test_predictor_seeds_go_round(demo_config):
     config = {**demo_config, "seeds": [3, 5, 8], "predictor_seeds": [0, 1]}
     assert [predictor_seed(config, seed) for seed in (3, 5, 8)] == [0, 1, 0]
@@ -128,6 +144,7 @@ def test_every_key_of_the_schema_has_a_meaning_or_a_name_that_says_it(schema):
 
 CONDITION_FAULTS = [
     ({"control": "subsampled"}, "match: missing"),
+    ({"weights": [0.5, 0.8]}, "weights: 0.8 is there already"),
     ({"match": ["V1"]}, "match: goes with `control: subsampled`"),
     ({"control": "subsampled", "match": ["V9"]}, "match: unknown ROI 'V9'"),
     ({"features": {"architecture": "alexnet"}}, "features: goes with `control: features`"),
@@ -211,7 +228,7 @@ def test_the_schema_knows_losses_controls_schedules_references_and_tasks(schema)
 
     rules = yaml.safe_load(schema.read_text())["properties"]
     condition = rules["conditions"]["additionalProperties"]["properties"]
-    assert set(condition) == {*CONDITION_KEYS, "predictor"}
+    assert set(condition) == {*CONDITION_KEYS, "predictor", "weights"}
     assert set(condition["loss"]["enum"]) == set(LOSSES)
     assert set(condition["control"]["enum"]) == set(CONTROLS) - {None}
     assert set(condition["schedule"]["enum"]) == set(WEIGHT_SCHEDULES)

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from neurobust.config import PHANTOM_TASKS, attack_settings, check_config, predictor_seed, recipe_of, task_size
+from neurobust.config import (
+    PHANTOM_TASKS,
+    attack_settings,
+    check_config,
+    predictor_seed,
+    recipe_of,
+    task_size,
+    with_sweeps,
+)
 from neurobust.errors import InputError
 from neurobust.io import canonical_json
 from neurobust.sources import source_files
@@ -15,6 +23,7 @@ try:
     check_config(config, Path(workflow.basedir) / "config" / "schema.yaml")
 except InputError as error:
     raise WorkflowError(str(error)) from None
+config["conditions"] = with_sweeps(config)["conditions"]
 
 RESULTS = config["results"]
 LOGS = RESULTS.replace("results", "logs", 1)

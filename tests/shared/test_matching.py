@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurobust.networks.matching import at_clean, bootstrap_difference, curve, matched_difference, shared_range, sweep
+from neurobust.matching import at_clean, bootstrap_difference, curve, matched_difference, shared_range
 
 
 def test_interpolation_along_a_sweep():
@@ -50,11 +50,6 @@ def test_interval_covers_a_planted_difference_and_shrinks_with_its_noise():
         assert low < 0.05 < high or abs((low + high) / 2 - 0.05) < noise
         widths.append(high - low)
     assert widths[0] < widths[1] / 3
-
-
-def test_sweep_names_conditions_by_weight():
-    found = sweep("V1", {"target": ["V1"], "weight": 0.9}, [0.5, 0.25])
-    assert found == {"V1-w0.5": {"target": ["V1"], "weight": 0.5}, "V1-w0.25": {"target": ["V1"], "weight": 0.25}}
 
 
 def test_a_broken_sweep_is_refused():

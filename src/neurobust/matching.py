@@ -6,15 +6,10 @@ conditions are compared along the clean accuracies that both curves reach; nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-
-def sweep(name: str, condition: Mapping[str, Any], weights: Iterable[float]) -> dict[str, dict[str, Any]]:
-    """The condition at each weight, by name: `V1-w0.5`. The condition's own weight is replaced."""
-    return {f"{name}-w{weight:g}": {**condition, "weight": weight} for weight in weights}
 
 
 def curve(clean: Sequence[float], robust: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
