@@ -4,6 +4,7 @@
     eval "$(python tests/slurm/cluster.py env DIR)"    point this shell at it
     python tests/slurm/cluster.py down DIR        stop it, each daemon by its process id
     python tests/slurm/cluster.py missing|packages     what is not installed; what to install
+    python tests/slurm/cluster.py try             start one for a moment and run a job on each node; fails if it cannot
 
 Needs root and Debian's packages (`make test-slurm` installs them): PACKAGES below. DIR must be short (a socket's path
 ends at 107 characters) and is everything that the cluster writes: configuration, keys, state, database, logs.
@@ -21,6 +22,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -344,19 +346,37 @@ class Cluster:
         return steps | own
 
 
+def try_out() -> None:
+    """Bring a cluster up, run a job on every node, take it down; one line and exit status 1 if that does not work."""
+    with tempfile.TemporaryDirectory(prefix="sl-", dir="/tmp") as folder:
+        cluster = Cluster(folder)
+        try:
+            cluster.up()
+            ran = cluster.command("srun", f"--nodes={len(cluster.nodes)}", "--time=1", "hostname").split()
+            if len(ran) != len(cluster.nodes):
+                raise RuntimeError("its nodes are up, but run no jobs")
+        except Exception as error:  # whatever it is, this machine cannot
+            sys.exit(f"no SLURM for tests: {' '.join(str(error).split())}")
+        finally:
+            cluster.down()
+
+
 def main() -> None:
     """`missing` fails if something is, `packages` names what to install; see the module for the others."""
     verb, folder = (*sys.argv[1:], "", "")[:2]
     if verb == "packages":
         print(PACKAGES)
         return
-    if verb not in ("up", "down", "env", "missing") or (verb != "missing" and not folder):
+    alone = verb in ("missing", "try")
+    if verb not in ("up", "down", "env", "missing", "try") or not (alone or folder):
         sys.exit(__doc__)
     missing = missing_programs()
     if verb == "env":
         print(f"export SLURM_CONF={folder}/slurm.conf PATH={folder}/bin:$PATH:/usr/sbin")
     elif missing:
         sys.exit(f"no SLURM for tests: {', '.join(missing)} missing; as root: apt-get install {PACKAGES}")
+    elif verb == "try":
+        try_out()
     elif verb != "missing":
         getattr(Cluster(folder), verb)()
 
