@@ -50,6 +50,8 @@ SETTINGS = {
     "brightness": {"method": "brightness", "budgets": [0, 0.1, 0.3], "grid": 9},
     "contrast": {"method": "contrast", "budgets": [0, 0.5, 1], "grid": 9},
     "rotation-translation": {"method": "rotation-translation", "budgets": [0, 0.5, 1], "angles": 5, "shifts": 3},
+    "adaptive-joint": {"method": "adaptive-joint", **LINF, "steps": 5},
+    "adaptive-collision": {"method": "adaptive-collision", **LINF, "steps": 5},
 }
 EVERY = pytest.mark.parametrize("name", list(SETTINGS))
 

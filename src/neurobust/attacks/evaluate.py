@@ -10,29 +10,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from neurobust import deadline
+from neurobust.attacks.adaptive import ADAPTIVE_METHODS, POOL_IMAGES, describe, show_pool
 from neurobust.attacks.cells import CELL_IMAGES, cell_path, read_cell, source_hash, write_cell
 from neurobust.attacks.checks import label, model_checks, table_checks
-from neurobust.attacks.registry import UNITS, resolve, run_attack
+from neurobust.attacks.ensemble import MEMBERS
+from neurobust.attacks.images import choose_images, choose_training, exact_kernels, to_batch, unit_pixels
+from neurobust.attacks.probes import probe_checks
+from neurobust.attacks.registry import UNITS, needs_pool, resolve, run_attack
+from neurobust.attacks.transfer import TRANSFER_ARRAYS, resolve_transfer, transfer_cell, write_adversarials
 from neurobust.attacks.verify import verify
 from neurobust.errors import InputError
 from neurobust.io import memmap_dataset, provenance, replacing, sha256_file, write_json, write_parquet
 from neurobust.progress import Progress
-from neurobust.seeding import numpy_rng
 from neurobust.training import pick_device
 
 logger = logging.getLogger("neurobust")
 
-TEST_SPLIT = 2
 EXAMPLES = 6
 CHECK_IMAGES = 64
-CELL_ARRAYS = {"clean_correct", "first", "distance", "n_forward", "n_backward", "adversarial", "seconds", "counts"}
+IMAGE_ARRAYS = ("clean_correct", "first", "distance", "n_forward", "n_backward", "member")
+CELL_ARRAYS = {*IMAGE_ARRAYS, "adversarial", "seconds", "counts"}
 COUNTS = ("checked", "demoted", "bounds", "distance", "label")
 
 
@@ -47,6 +50,8 @@ def attack_network(
     seed: int,
     n_images: int,
     names: dict[str, Any],
+    transfer: dict[str, Any] | None = None,
+    adversarials: Path | None = None,
     attack_batch: int = 128,
 ) -> None:
     """Attack one network with every attack of `attacks` and write what docs/design.md says.
@@ -54,18 +59,17 @@ def attack_network(
     attacks: name -> settings (`registry.resolve`); outputs: name -> parquet; examples: npz; checks: JSON;
     cells: folder of finished work; names: architecture and condition of the network, for the files' attributes. The
     images are the first `n_images` of the task's test images in one fixed order, the same for all its networks.
+    With `transfer` (`transfer.resolve_transfer`), the adversarials that other networks will meet go to `adversarials`.
     `attack_batch` images are attacked at once: it costs memory and changes no result beyond float32 rounding. Raises
     InputError on bad settings or files.
     """
-    from neurobust.networks import load_network
-
     resolved = {name: resolve(name, settings) for name, settings in attacks.items()}
     if set(outputs) != set(resolved):
         raise InputError(f"attacks {sorted(resolved)} and their outputs {sorted(outputs)} differ; name each once")
     chosen, labels, task = choose_images(Path(dataset), n_images)
     device = pick_device()
-    network = load_network(Path(model)).to(device)
     pixels = memmap_dataset(dataset, "images")
+    network = load_attacked(Path(model), resolved, Path(dataset), pixels, device)
     origin = {
         "model": sha256_file(model), "dataset": sha256_file(dataset), "sources": source_hash(),
         "torch": torch.__version__, "seed": seed,
@@ -73,6 +77,9 @@ def attack_network(
     gallery: dict[str, np.ndarray] = {
         "image": chosen[:EXAMPLES], "label": labels[:EXAMPLES], "clean": unit_pixels(pixels, chosen[:EXAMPLES]),
     }  # fmt: skip
+    pool = None
+    if any(needs_pool(settings["method"]) for settings in resolved.values()):
+        pool = to_batch(pixels, choose_training(Path(dataset), POOL_IMAGES)[0], device)
     tables: dict[str, dict[str, Any]] = {}
     progress = Progress(len(resolved) * math.ceil(n_images / CELL_IMAGES), "attacks")
     with exact_kernels():
@@ -80,19 +87,18 @@ def attack_network(
 
             def compute(rows: slice, name: str = name, settings: dict[str, Any] = settings) -> dict[str, np.ndarray]:
                 return compute_cell(
-                    network, pixels, chosen[rows], labels[rows], name, settings, seed, rows.start, attack_batch, device
-                )
+                    network, pixels, chosen[rows], labels[rows], name, settings, seed, rows.start, attack_batch, device,
+                    pool,
+                )  # fmt: skip
 
             cell = gather_cells(Path(cells), chosen, {"settings": settings, **origin}, compute, progress)
-            tables[name] = summarise(cell, settings)
+            tables[name] = summarise(cell, settings) | describe(network, settings)
             add_examples(gallery, name, cell, settings)
         batch = to_batch(pixels, chosen[:CHECK_IMAGES], device)
-        found = model_checks(network, batch, torch.from_numpy(labels[:CHECK_IMAGES]).to(device), seed)
-    found += table_checks(tables)
-    for entry in found:
-        if not entry["passed"]:
-            logger.warning(
-                "%s: check '%s' failed (%s); robust accuracy may be too high", model, label(entry), entry["note"]
+        found = all_checks(network, batch, torch.from_numpy(labels[:CHECK_IMAGES]).to(device), tables, seed, model)
+        if transfer is not None:
+            strong = transfer_cells(
+                network, pixels, chosen, labels, transfer, origin, Path(cells), attack_batch, device
             )
     record = provenance({"dataset": dataset, "model": model}, seed=seed)
     names = {"task": task, "seed": seed, **names}
@@ -100,7 +106,60 @@ def attack_network(
         write_parquet(outputs[name], to_frame(chosen, table), attributes(name, table, names, record))
     with replacing(examples) as temporary, temporary.open("wb") as file:
         np.savez(file, **gallery)
+    if transfer is not None:
+        write_adversarials(adversarials, strong)
     write_json(checks, found)
+
+
+def load_attacked(
+    model: Path, attacks: dict[str, dict[str, Any]], dataset: Path, pixels: np.ndarray, device: torch.device
+) -> nn.Module:
+    """The network; for adaptive attacks with the head of its neural loss and a pool of training images."""
+    from neurobust.networks import load_network
+
+    if not any(settings["method"] in ADAPTIVE_METHODS for settings in attacks.values()):
+        return load_network(model).to(device)
+    network = load_network(model, neural_head=True).to(device)
+    rows, labels, _ = choose_training(dataset, POOL_IMAGES)
+    with exact_kernels():
+        show_pool(network, to_batch(pixels, rows, device), torch.from_numpy(labels).to(device))
+    return network
+
+
+def all_checks(
+    network: nn.Module, images: Tensor, labels: Tensor, tables: dict[str, dict[str, Any]], seed: int, model: Path
+) -> list[dict[str, Any]]:
+    """The checks of a network, of its attacks' tables, and of their ascents; the failed ones go to the log."""
+    found = model_checks(network, images, labels, seed)
+    found += table_checks(tables) + probe_checks(network, images, labels, tables, seed)
+    for entry in found:
+        if not entry["passed"]:
+            logger.warning(
+                "%s: check '%s' failed (%s); robust accuracy may be too high", model, label(entry), entry["note"]
+            )
+    return found
+
+
+def transfer_cells(
+    network: nn.Module,
+    pixels: np.ndarray,
+    chosen: np.ndarray,
+    labels: np.ndarray,
+    transfer: dict[str, Any],
+    origin: dict[str, Any],
+    folder: Path,
+    attack_batch: int,
+    device: torch.device,
+) -> dict[str, np.ndarray]:
+    """The network's adversarials for others, kept in cells as an attack's are."""
+    settings = resolve_transfer(transfer)
+    chosen, labels = chosen[: settings["images"]], labels[: settings["images"]]
+
+    def compute(rows: slice) -> dict[str, np.ndarray]:
+        return transfer_cell(network, pixels, chosen[rows], labels[rows], settings, attack_batch, device)
+
+    progress = Progress(math.ceil(len(chosen) / CELL_IMAGES), "adversarials for other networks")
+    return gather_cells(folder, chosen, {"transfer": settings, **origin}, compute, progress, TRANSFER_ARRAYS)
 
 
 def gather_cells(
@@ -109,53 +168,21 @@ def gather_cells(
     parts: dict[str, Any],
     compute: Callable[[slice], dict[str, np.ndarray]],
     progress: Progress,
+    arrays: set[str] = CELL_ARRAYS,
 ) -> dict[str, np.ndarray]:
     """One attack's cells in order, read where they are finished and computed where not, joined along the images."""
     done = []
     for start in range(0, len(chosen), CELL_IMAGES):
         rows = slice(start, min(start + CELL_IMAGES, len(chosen)))
         path = cell_path(folder, ids=chosen[rows].tolist(), start=start, examples=EXAMPLES, **parts)
-        cell = read_cell(path, CELL_ARRAYS)
+        cell = read_cell(path, arrays)
         if cell is None:
             deadline.check()
             cell = compute(rows)
             write_cell(path, cell)
         done.append(cell)
         progress.step()
-    return {key: np.concatenate([cell[key] for cell in done]) for key in sorted(CELL_ARRAYS)}
-
-
-def choose_images(dataset: Path, n_images: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """Rows (n_images,) of the test images to attack, their labels, and the task's name.
-
-    The order is drawn from the task's name alone: every network of a task meets the same images, and more images
-    continue the same list.
-    """
-    try:
-        with h5py.File(dataset, "r") as file:
-            split, labels, task = file["split"][:], file["labels"][:], str(file.attrs["task"])
-    except (OSError, KeyError) as error:
-        raise InputError(f"{dataset}: not a readable dataset file ({error}); delete it and run again") from error
-    rows = np.flatnonzero(split == TEST_SPLIT)
-    if not 0 < n_images <= len(rows):
-        raise InputError(f"{dataset}: {n_images} images to attack, but the test split has {len(rows)}; lower n_images")
-    chosen = numpy_rng("attacks", "images", task).permutation(rows)[:n_images].astype(np.int64)
-    return chosen, labels[chosen].astype(np.int64), task
-
-
-def unit_pixels(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The images `rows` as float32 (n, H, W, 3) in [0,1]."""
-    return np.stack([pixels[row] for row in rows]).astype(np.float32) / np.float32(255)
-
-
-def to_batch(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
-    """The images `rows` as a float32 tensor (n, 3, H, W) in [0,1] on `device`."""
-    return torch.from_numpy(unit_pixels(pixels, rows)).permute(0, 3, 1, 2).contiguous().to(device)
-
-
-def exact_kernels():
-    """Convolutions in full float32 by a fixed algorithm: TF32 and tuned kernels would change adversarials."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    return {key: np.concatenate([cell[key] for cell in done]) for key in sorted(arrays)}
 
 
 def compute_cell(
@@ -169,22 +196,26 @@ def compute_cell(
     start: int,
     attack_batch: int,
     device: torch.device,
+    pool: Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """Attack the images `ids` batch by batch and verify. `start`: how many images of the list lie before these.
 
-    Adversarials (n, 3, H, W) are kept for the first EXAMPLES images of the whole list alone.
+    `pool`: training images (M, 3, H, W) for the attacks that start from one. Adversarials (n, 3, H, W) are kept for the
+    first EXAMPLES images of the whole list alone.
     """
     began, parts, counts = time.monotonic(), [], np.zeros((1, len(COUNTS)), dtype=np.int64)
     for place in range(0, len(ids), attack_batch):
         rows = ids[place : place + attack_batch]
         images = to_batch(pixels, rows, device)
         targets = torch.from_numpy(labels[place : place + attack_batch]).to(device)
-        result = run_attack(network, images, targets, settings, seed=seed, ids=rows.tolist(), name=name)
-        result, verification = verify(network, images, targets, result, settings["norm"])
+        result = run_attack(network, images, targets, settings, seed=seed, ids=rows.tolist(), name=name, pool=pool)
+        result, verification = verify(network, images, targets, result, settings["norm"], settings.get("eot", 1))
         if verification["demoted"]:
             logger.warning("%s: verification demoted %s", name, verification)
         counts += np.array([verification[key] for key in COUNTS])
-        part = {key: getattr(result, key) for key in ("clean_correct", "first", "distance", "n_forward", "n_backward")}
+        if result.member is None:
+            result.member = torch.full_like(result.first, -1)
+        part = {key: getattr(result, key) for key in IMAGE_ARRAYS}
         parts.append(part | {"adversarial": result.adversarial[: max(0, EXAMPLES - start - place)]})
     cell = {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]}
     return cell | {"seconds": np.array([time.monotonic() - began]), "counts": counts}
@@ -200,6 +231,7 @@ def summarise(cell: dict[str, np.ndarray], settings: dict[str, Any]) -> dict[str
         "distance": cell["distance"] / UNITS[settings["unit"]],
         "n_forward": cell["n_forward"],
         "n_backward": cell["n_backward"],
+        "member": cell["member"],
         "seconds": float(cell["seconds"].sum()),
         "verification": dict(zip(COUNTS, cell["counts"].sum(0).tolist(), strict=True)),
     }
@@ -211,16 +243,20 @@ def attributes(name: str, table: dict[str, Any], names: dict[str, Any], record: 
     return {
         **names, "attack": name, "settings": settings, "norm": settings["norm"], "unit": settings["unit"],
         "seconds": table["seconds"], "verification": table["verification"],
+        **{key: table[key] for key in ("space",) if key in table},
         "versions": {package: version(package) for package in ("torch", "numpy", "foolbox")},
         "provenance": record | {"params": settings},
     }  # fmt: skip
 
 
 def to_frame(chosen: np.ndarray, table: dict[str, Any]) -> pd.DataFrame:
-    """One row per (image, budget), images in the order of attack, budgets ascending."""
+    """One row per (image, budget), images in the order of attack, budgets ascending.
+
+    An ensemble's rows also name the `member` that broke the image, empty for clean errors and standing images.
+    """
     success, size = table["success"], len(table["settings"]["budgets"])
     distance = np.where(success, table["distance"][:, None], np.nan)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "image": np.repeat(chosen, size),
             "budget": np.tile(np.array(table["settings"]["budgets"], dtype=np.float64), len(chosen)),
@@ -231,6 +267,10 @@ def to_frame(chosen: np.ndarray, table: dict[str, Any]) -> pd.DataFrame:
             "n_backward": table["n_backward"].ravel(),
         }
     )
+    if table["settings"]["method"] == "autoattack":
+        names = np.array([*MEMBERS, ""], dtype=object)
+        frame["member"] = np.where(success, names[table["member"]][:, None], "").ravel()
+    return frame
 
 
 def add_examples(gallery: dict[str, np.ndarray], name: str, cell: dict[str, np.ndarray], settings: dict) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from neurobust.attacks.adaptive import adaptive_collision, adaptive_joint
 from neurobust.attacks.colour import brightness, contrast, hue, saturation
 from neurobust.attacks.decision import blended, hopskipjump
 from neurobust.attacks.ensemble import autoattack
@@ -47,6 +48,8 @@ ATTACKS: dict[str, Callable[..., AttackResult]] = {
     "brightness": brightness,
     "contrast": contrast,
     "rotation-translation": rotation_translation,
+    "adaptive-joint": adaptive_joint,
+    "adaptive-collision": adaptive_collision,
 }
 
 GRADIENT_METHODS = ("pgd", "apgd")

@@ -1,0 +1,122 @@
+"""Checks that climb again on a few images: do the attacks' own ascents go up, end, and keep what they find?
+
+Source: indicators of attack failure, Pintor et al., NeurIPS 2022 (silent success, incomplete optimisation, no ascent);
+Carlini et al., arXiv 1902.06705 (twice the steps must change little). The records are those of `checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.checks import TOLERANCE, check
+from neurobust.attacks.losses import loss_gradient
+from neurobust.attacks.noise import draw, noisy
+from neurobust.attacks.norms import lengths, project, steepest
+from neurobust.attacks.registry import UNITS, run_attack
+from neurobust.attacks.search import frozen
+
+PROBED = ("pgd", "apgd")
+PROBE_IMAGES = 8  # per attack: one of them is 12 %, so a check speaks from the second on
+MORE = 0.13  # share of the images that twice the steps may break in addition
+UNFINISHED = 0.1  # share of the whole gain that the last tenth of the steps may still bring, over images
+
+
+def probe_checks(
+    model: nn.Module, images: Tensor, labels: Tensor, tables: dict[str, dict[str, Any]], seed: int
+) -> list[dict[str, Any]]:
+    """Climb again on the first clean-correct images (N, 3, H, W), at the budget that breaks nearest to half of them.
+
+    tables: as in `checks.table_checks`; their first N rows are these images. One cold ascent from a random point with
+    twice the steps and no early end, and the attack itself on a network whose every answer is noted.
+    """
+    found = []
+    for name, table in tables.items():
+        settings, count = table["settings"], len(images)
+        rows = np.flatnonzero(table["clean_correct"][:count])[:PROBE_IMAGES]
+        ahead = [place for place, budget in enumerate(settings["budgets"]) if budget > 0]
+        if settings["method"] not in PROBED or not len(rows) or not ahead:
+            continue
+        success = table["success"][rows]
+        place = min(ahead, key=lambda place: abs(success[:, place].mean() - 0.5))
+        chosen = torch.from_numpy(rows).to(images.device)
+        values, broken = climb_again(model, images[chosen], labels[chosen], settings, place, seed)
+        more = (broken.any(0).numpy() & ~success[:, place]).mean()
+        note = "share of images that twice the steps from a random point break in addition"
+        found.append(check("doubled_steps", more <= MORE, more, note, name))
+        found += ascent_checks(values, name)
+        found.append(silent_success(model, images[chosen], labels[chosen], settings, place, seed, name))
+    return found
+
+
+def climb_again(
+    model: nn.Module, images: Tensor, labels: Tensor, settings: dict[str, Any], place: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Loss and misclassification (iterates, N) of a fixed-step ascent with twice the steps, from a random point."""
+    radius, steps = settings["budgets"][place] * UNITS[settings["unit"]], 2 * settings["steps"]
+    norm, kind = settings["norm"], "uniform" if settings["norm"] == "linf" else "gaussian"
+    noise = torch.stack([draw(kind, images.shape[1:], seed, row, 0) for row in range(len(images))]).to(images)
+    points, values, broken = noisy(images, noise, radius, norm), [], []
+    with frozen(model):
+        for _ in range(steps + 1):
+            value, logits, gradient = loss_gradient(model, points, labels, settings["loss"])
+            values.append(value.double().cpu())
+            broken.append(((logits.argmax(1) != labels) & logits.isfinite().all(1)).cpu())
+            points = project(points + 2.5 / steps * radius * steepest(gradient, norm), images, radius, norm)
+    return torch.stack(values), torch.stack(broken)
+
+
+def ascent_checks(values: Tensor, attack: str) -> list[dict[str, Any]]:
+    """The loss (iterates, N) rises, and has nearly ended to rise. Values that are not finite count as no rise."""
+    values = values.nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+    best = values.cummax(0).values
+    gain = best[-1] - best[0]
+    flat = (~(gain > 0)).double().mean().item()
+    note = "share of images on which the ascent never raises the loss above its start"
+    found = [check("ascent", flat <= TOLERANCE, flat, note, attack)]
+    rising = gain.isfinite() & (gain > 0)
+    if rising.any():
+        late = best[-1] - best[len(best) - 1 - (len(best) - 1) // 10]
+        share = (late[rising].sum() / gain[rising].sum()).item()
+        note = "share of the whole gain in loss that the last tenth of the steps brings"
+        found.append(check("unfinished", share <= UNFINISHED, share, note, attack))
+    return found
+
+
+class Noted(nn.Module):
+    """A network that notes which images it has misclassified within a ball around them, whoever asks.
+
+    A point belongs to the nearest image: rows need no bookkeeping, and balls of half the distance between two images
+    do not meet.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, radius: float, norm: str):
+        super().__init__()
+        self.model, self.images, self.labels, self.radius, self.norm = model, images, labels, radius, norm
+        self.broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Logits of `points`."""
+        logits = self.model(points)
+        with torch.no_grad():
+            owner = torch.cdist(points.detach().flatten(1), self.images.flatten(1)).argmin(1)
+            inside = lengths(points.detach() - self.images[owner], self.norm) <= self.radius
+            wrong = (logits.argmax(1) != self.labels[owner]) & logits.isfinite().all(1)
+            self.broken[owner[inside & wrong]] = True
+        return logits
+
+
+def silent_success(
+    model: nn.Module, images: Tensor, labels: Tensor, settings: dict[str, Any], place: int, seed: int, name: str
+) -> dict[str, Any]:
+    """An image that an attack broke on its way must be broken in its result."""
+    radius = settings["budgets"][place] * UNITS[settings["unit"]]
+    noted = Noted(model, images, labels, radius, settings["norm"])
+    again = {**settings, "budgets": [0.0, settings["budgets"][place]]}
+    result = run_attack(noted, images, labels, again, seed=seed, ids=range(len(images)), name=name)
+    lost = (noted.broken.cpu() & ~result.success[:, -1]).double().mean().item()
+    note = "share of images that the attack broke on its way and reports as standing"
+    return check("silent_success", lost <= TOLERANCE, lost, note, name)
