@@ -154,12 +154,19 @@ def _mix(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _blur(images: Tensor) -> Tensor:
-    """Gaussian-weighted means over every window that lies inside the image."""
-    places = torch.arange(SSIM_WINDOW, dtype=images.dtype, device=images.device) - SSIM_WINDOW // 2
-    window = torch.exp(-(places**2) / (2 * SSIM_SIGMA**2))
-    window = (window / window.sum()).expand(3, 1, SSIM_WINDOW)
-    rows = functional.conv2d(images, window[..., None], groups=3)
-    return functional.conv2d(rows, window[:, :, None], groups=3)
+    """Gaussian-weighted means over every window that lies inside the image (N, 3, H, W): 10 px fewer each way."""
+    down, across = (_windows(size).to(images) for size in images.shape[2:])
+    return down.T @ images @ across
+
+
+def _windows(size: int) -> Tensor:
+    """The window at each place inside `size` pixels as a column: (size, size - 10), a band of weights."""
+    weights = torch.exp(-((torch.arange(SSIM_WINDOW).double() - SSIM_WINDOW // 2) ** 2) / (2 * SSIM_SIGMA**2))
+    places = torch.arange(size - SSIM_WINDOW + 1)
+    matrix = torch.zeros(size, len(places), dtype=torch.float64)
+    for step, weight in enumerate(weights / weights.sum()):
+        matrix[places + step, places] = weight
+    return matrix
 
 
 def _check(images: Tensor, others: Tensor) -> None:

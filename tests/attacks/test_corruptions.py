@@ -1,0 +1,316 @@
+"""Common corruptions: published strengths, closed forms, rising severity, and the files that they pass through."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from neurobust.attacks import corruptions
+from neurobust.attacks.corruptions import blur, digital, files, noise, weather
+from neurobust.attacks.corruptions.registry import CORRUPTIONS, choose_types, corrupt
+from neurobust.attacks.corruptions.tables import EXTRA, SCORED, SEVERITIES, TABLES
+from neurobust.attacks.images import choose_images
+from neurobust.attacks.perceptual import ssim
+from neurobust.errors import InputError
+from neurobust.io import read_parquet
+
+# Pairs of severities whose published numbers do not get stronger, by set and type; why is tested further down.
+LEVEL = {
+    "cifar": {"glass_blur": {(1, 2), (2, 3), (4, 5)}, "elastic_transform": {(1, 2), (2, 3), (3, 4), (4, 5)},
+              "motion_blur": {(3, 4)}, "spatter": {(3, 4)}, "saturate": {(2, 3)}},
+    "imagenet": {"elastic_transform": {(2, 3), (3, 4)}, "saturate": {(2, 3)}, "fog": {(3, 4)}},
+}  # fmt: skip
+
+
+def textured(count, side):
+    """Colourful images uint8 (count, side, side, 3) with structure at every scale."""
+    rng, images = np.random.default_rng(0), []
+    for _ in range(count):
+        image = 0.8 * rng.standard_normal(3) + np.zeros((side, side, 3))
+        for sd, weight in ((0.6, 0.3), (side / 16, 0.6), (side / 5, 1.0)):
+            field = gaussian_filter(rng.standard_normal(image.shape), (sd, sd, 0))
+            image = image + weight * field / field.std()
+        images.append(np.rint(255 / (1 + np.exp(-image))).astype(np.uint8))
+    return np.stack(images)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return textured(6, 32)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_published_numbers():
+    """Spot checks against Hendrycks and Dietterich's own tables; `zoom_blur` holds how many factors theirs make."""
+    cifar, imagenet = TABLES["cifar"], TABLES["imagenet"]
+    assert [c[0] for c in cifar["gaussian_noise"]] == [0.04, 0.06, 0.08, 0.09, 0.10]
+    assert [c[0] for c in imagenet["shot_noise"]] == [60, 25, 12, 5, 3]
+    assert cifar["glass_blur"][3] == (0.25, 1, 2) and imagenet["glass_blur"][2] == (1, 2, 3)
+    assert imagenet["motion_blur"] == ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))
+    assert cifar["snow"][4] == (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8)
+    assert imagenet["frost"][4] == (0.6, 0.75) and cifar["fog"][2] == (0.75, 2.5)
+    assert [c[0] for c in imagenet["jpeg_compression"]] == [25, 18, 15, 10, 7]
+    assert cifar["elastic_transform"][1] == (32 * 0.05, 32 * 0.2, 32 * 0.07)
+    assert imagenet["elastic_transform"][4] == pytest.approx((244 * 0.12, 244 * 0.01, 244 * 0.02))
+    for top, (count, step) in zip((1.06, 1.11, 1.16, 1.21, 1.26), cifar["zoom_blur"], strict=True):
+        assert len(np.arange(1, top, step)) == count
+    ends = (1.11, 1.16, 1.21, 1.26, 1.31)
+    for top, (count, step) in zip(ends, imagenet["zoom_blur"], strict=True):
+        assert len(np.arange(1, top, step)) == count
+
+
+def test_every_type_has_five_strengths_in_every_set():
+    assert set(CORRUPTIONS) == {*SCORED, *EXTRA} and (len(SCORED), len(EXTRA)) == (15, 4)
+    for table in TABLES.values():
+        assert set(table) == set(CORRUPTIONS)
+        assert all(len(strengths) == 5 for strengths in table.values())
+
+
+def strength(kind, severity, table, images):
+    """Mean absolute change and lost structure (1 - SSIM) of the images under one corruption."""
+    changed = np.stack([corrupt(image, kind, severity, table, index) for index, image in enumerate(images)])
+    one, other = (torch.from_numpy(part).permute(0, 3, 1, 2) / 255 for part in (images, changed))
+    return np.array([np.abs(changed.astype(float) - images).mean(), 1 - ssim(one, other).mean().item()])
+
+
+@pytest.mark.parametrize(("table", "side", "count"), [("cifar", 32, 16), ("cifar", 64, 6), ("imagenet", 224, 3)])
+def test_severity_rises(table, side, count):
+    """The change, or where a veil dims and brightens at once (frost, fog, snow) the loss of structure, grows."""
+    images = textured(count, side)
+    for kind in CORRUPTIONS:
+        found = {severity: strength(kind, severity, table, images) for severity in SEVERITIES}
+        assert found[1][0] > 0, kind
+        for low in SEVERITIES[:-1]:
+            if (low, low + 1) not in LEVEL[table].get(kind, ()):
+                assert (found[low + 1] > found[low]).any(), f"{table} {side} {kind}: {low} -> {low + 1}"
+
+
+def test_why_some_published_strengths_do_not_rise(rng):
+    image = textured(1, 64)[0] / 255
+    glass, motion = TABLES["cifar"]["glass_blur"], TABLES["cifar"]["motion_blur"]
+    assert glass[1][0] == glass[3][0] and glass[1][2] < glass[3][2]  # same blur, swapped twice: stronger
+    change = [np.abs(blur.glass_blur(image, np.random.default_rng(1), 1, *glass[k]) - image).mean() for k in (1, 3)]
+    assert change[1] > 1.1 * change[0]
+    assert motion[2][1] == motion[3][1]  # one SD, and both kernels reach far beyond it: the same blur
+    assert np.allclose(blur.trail(image, *motion[2], 20), blur.trail(image, *motion[3], 20), atol=1e-6)
+    fog = TABLES["imagenet"]["fog"]  # as thick, and rougher
+    assert fog[2][0] == fog[3][0] and fog[2][1] > fog[3][1]
+    saturate = TABLES["cifar"]["saturate"]
+    assert all(factor < 1 for factor, _ in saturate[:2]) and all(factor > 1 for factor, _ in saturate[2:])
+    spatter = TABLES["cifar"]["spatter"]
+    assert [mud for *_, mud in spatter] == [0, 0, 0, 1, 1]
+    elastic = TABLES["cifar"]["elastic_transform"]  # the affine jitter falls while the warp rises
+    assert sorted((jitter for *_, jitter in elastic), reverse=True) == [jitter for *_, jitter in elastic]
+    warp = [np.abs(digital.elastic_transform(image, np.random.default_rng(1), 1, amount, sd, 0) - image).mean()
+            for amount, sd, _ in elastic]  # fmt: skip
+    assert warp[0] == pytest.approx(0, abs=1e-12) and warp == sorted(warp) and warp[4] > warp[2]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_an_image_is_corrupted_alike_whatever_came_before(images, table):
+    for kind in CORRUPTIONS:
+        alone = corrupt(images[3], kind, 4, table, 3)
+        batch = [corrupt(image, kind, 4, table, index) for index, image in reversed(list(enumerate(images)))][::-1]
+        assert np.array_equal(alone, batch[3])
+        assert alone.dtype == np.uint8 and alone.shape == images[3].shape
+
+
+def test_images_severities_and_types_have_draws_of_their_own(images):
+    for kind in ("gaussian_noise", "shot_noise", "impulse_noise", "glass_blur", "snow", "frost", "fog", "spatter",
+                 "speckle_noise", "elastic_transform", "motion_blur"):  # fmt: skip
+        assert not np.array_equal(corrupt(images[0], kind, 5, "cifar", 0), corrupt(images[0], kind, 5, "cifar", 1)), (
+            kind
+        )
+    image = np.full((32, 32, 3), 128, np.uint8)
+    drawn = [corrupt(image, "gaussian_noise", severity, "cifar", 0).astype(float) - 128 for severity in (3, 4)]
+    assert abs(np.corrcoef(drawn[0].ravel(), drawn[1].ravel())[0, 1]) < 0.1
+
+
+def test_noise_moments(rng):
+    image = np.full((200, 200, 3), 0.5)
+    assert noise.gaussian_noise(image, rng, 1, 0.1).std() == pytest.approx(0.1, rel=0.02)
+    shot = noise.shot_noise(image, rng, 1, 60)
+    assert (shot.mean(), shot.std()) == pytest.approx((0.5, np.sqrt(0.5 / 60)), rel=0.02)
+    assert noise.speckle_noise(image, rng, 1, 0.2).std() == pytest.approx(0.1, rel=0.02)
+    impulse = noise.impulse_noise(image, rng, 1, 0.27)
+    black, white = (impulse == 0).mean(), (impulse == 1).mean()
+    assert (black, white) == pytest.approx((0.135, 0.135), rel=0.05) and black + white + (impulse == 0.5).mean() == 1
+
+
+def test_colour_corruptions_are_colorsys(rng):
+    import colorsys
+
+    image = textured(1, 12)[0] / 255
+    image[0, 0], image[0, 1] = 0, (0.3, 0.3, 0.3)  # black and a grey, which has the hue of red
+
+    def by_colorsys(change):
+        return np.array(
+            [[colorsys.hsv_to_rgb(*change(*colorsys.rgb_to_hsv(*pixel))) for pixel in row] for row in image]
+        )
+
+    assert np.allclose(digital.brightness(image, rng, 1, 0.2), by_colorsys(lambda h, s, v: (h, s, min(v + 0.2, 1))))
+    for factor, amount in ((0.3, 0), (2, 0.1), (20, 0.2)):
+        expected = by_colorsys(lambda h, s, v, f=factor, a=amount: (h, min(s * f + a, 1), v))
+        assert np.allclose(digital.saturate(image, rng, 1, factor, amount), expected)
+
+
+def test_contrast_and_pixelate_are_closed_forms(images, rng):
+    image = images[0] / 255
+    expected = image.mean((0, 1)) + 0.3 * (image - image.mean((0, 1)))
+    assert np.allclose(digital.contrast(image, rng, 1, 0.3), expected)
+    boxes = image.reshape(16, 2, 16, 2, 3).mean((1, 3)).repeat(2, 0).repeat(2, 1)
+    assert np.abs(digital.pixelate(image, rng, 1, 0.5) - boxes).max() <= 1.01 / 255  # PIL rounds rows, then columns
+
+
+def test_jpeg_is_a_jpeg_file(images, rng):
+    buffer = io.BytesIO()
+    Image.fromarray(images[0]).save(buffer, "JPEG", quality=25)
+    assert np.array_equal(corrupt(images[0], "jpeg_compression", 1, "imagenet", 0), np.asarray(Image.open(buffer)))
+
+
+def test_blurs_keep_a_flat_image_and_spread_a_point(rng):
+    flat, point = np.full((40, 40, 3), 0.3), np.zeros((41, 41, 3))
+    point[20, 20] = 1
+    for change in (lambda x: blur.gaussian_blur(x, rng, 1, 2), lambda x: blur.defocus_blur(x, rng, 1, 3, 0.1),
+                   lambda x: blur.trail(x, 6, 2, 30), lambda x: blur.zoom_blur(x, rng, 1, 12, 0.01),
+                   lambda x: blur.glass_blur(x, rng, 1, 0.7, 2, 2),
+                   lambda x: digital.elastic_transform(x, rng, 1, 3, 2, 4)):  # fmt: skip
+        assert np.allclose(change(flat), 0.3)
+    disc = blur.defocus_blur(point, rng, 1, 3, 0.1)[..., 0]
+    rows, columns = np.mgrid[-20:21, -20:21]
+    assert np.allclose(disc, (rows**2 + columns**2 <= 9) / 29, atol=1e-6)
+
+
+def test_motion_is_half_a_gaussian_along_the_line():
+    point = np.zeros((41, 41))
+    point[20, 20] = 1
+    weights = np.exp(-(np.arange(13) ** 2) / 8) / np.exp(-(np.arange(13) ** 2) / 8).sum()
+    right, down = blur.trail(point, 6, 2, 0), blur.trail(point, 6, 2, 90)
+    assert np.allclose(right[20, 20:7:-1], weights) and right.sum() == pytest.approx(1)
+    assert np.allclose(down[20:7:-1, 20], weights)
+    diagonal = blur.trail(point, 6, 2, 45)
+    assert all(row == column for row, column in np.argwhere(diagonal > 0)) and diagonal.sum() == pytest.approx(1)
+
+
+def test_glass_swaps_and_does_not_copy(rng):
+    """The published files lose pixels to a swap of views; ours keep every one."""
+    image = np.arange(32 * 32 * 3).reshape(32, 32, 3) / 3072
+    glass = blur.glass_blur(image, rng, 1, 0.0, 1, 2)
+    assert np.array_equal(np.sort(glass.ravel()), np.sort(image.ravel()))
+    assert (glass != image).any(2).mean() > 0.7
+    moved = [np.abs(np.array(np.unravel_index(round(value * 3072) // 3, (32, 32))) - (row, column)).max()
+             for row, line in enumerate(glass[..., 0]) for column, value in enumerate(line)]  # fmt: skip
+    assert np.mean(moved) < 2.5, "a sweep in one direction would drag pixels along"
+
+
+def test_magnified_ramp_is_a_flatter_ramp():
+    ramp = np.arange(33.0)[:, None] + 2 * np.arange(33.0)
+    assert np.array_equal(blur.magnify(ramp, 1.0), ramp)
+    assert np.allclose(blur.magnify(ramp, 1.25), 48 + (ramp - 48) / 1.25)
+
+
+def test_weather_layers(rng):
+    cloud = weather.plasma(48, 2.0, rng)
+    assert cloud.shape == (48, 48) and cloud.min() >= 0 and cloud.max() <= 1
+    clouds = [weather.plasma(64, decay, np.random.default_rng(1)) for decay in (3, 2, 1.4)]
+    rough = [np.abs(np.diff(cloud, n=2)).mean() for cloud in clouds]
+    assert rough == sorted(rough) and rough[2] > 2 * rough[0]  # a slower decay is a rougher cloud
+    image = textured(1, 32)[0] / 255
+    fog = weather.fog(image, np.random.default_rng(3), 1, 1.5, 2)
+    cloud = weather.plasma(32, 2, np.random.default_rng(3))[..., None]
+    assert np.allclose(fog, (image + 1.5 * cloud) * image.max() / (image.max() + 1.5)) and fog.max() <= 1
+    means = [weather.crystals(side, np.random.default_rng(2)).mean() for side in (32, 64, 224)]
+    assert min(means) > 0.3 and max(means) < 0.6
+    dry = weather.spatter(image, rng, 1, 0.1, 0.01, 1, 0.9, 0.5, 0)
+    assert np.array_equal(dry, image)  # no drop anywhere
+
+
+def test_a_set_means_the_same_at_any_size():
+    """Lengths grow with the image: a picture at twice the side is corrupted like itself."""
+    small = np.kron(textured(1, 16)[0], np.ones((2, 2, 1))).astype(np.uint8)
+    large = np.kron(small, np.ones((2, 2, 1))).astype(np.uint8)
+    for kind in ("gaussian_blur", "zoom_blur", "contrast", "brightness", "saturate"):
+        one, two = (corrupt(image, kind, 5, "cifar", 0).astype(float) for image in (small, large))
+        halved = two.reshape(32, 2, 32, 2, 3).mean((1, 3))
+        assert np.abs(one - halved).mean() < 4, kind
+
+
+def test_bad_requests_are_one_clear_error(images):
+    for kind, severity, table in (("rain", 1, "cifar"), ("snow", 6, "cifar"), ("snow", 1, "mnist")):
+        with pytest.raises(InputError, match="choose a type"):
+            corrupt(images[0], kind, severity, table, 0)
+    with pytest.raises(InputError, match=r"image 7: uint8 \(32, 16, 3\)"):
+        corrupt(images[0][:, :16], "snow", 1, "cifar", 7)
+    with pytest.raises(InputError, match="'rain' is unknown"):
+        choose_types(["snow", "rain"])
+    with pytest.raises(InputError, match="'most' is unknown"):
+        choose_types("most")
+
+
+def test_types_come_in_one_order():
+    assert choose_types("scored") == list(SCORED) and choose_types("all") == [*SCORED, *EXTRA]
+    assert choose_types(["snow", "gaussian_noise"]) == ["gaussian_noise", "snow"]
+
+
+SETTINGS = {"set": "cifar", "types": ["gaussian_noise", "contrast", "saturate"], "images": 9}
+
+
+def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: net))
+    monkeypatch.setattr(files, "pick_device", lambda: torch.device("cpu"))
+    weights, table = tmp_path / "model.safetensors", tmp_path / "corruptions.parquet"
+    weights.write_bytes(b"digits net")
+    corruptions.make_corruptions(dataset, SETTINGS, tmp_path / "corruptions.h5")
+    rows, labels, _ = choose_images(dataset, 9)
+    with h5py.File(dataset) as source, h5py.File(tmp_path / "corruptions.h5") as file:
+        clean, images = source["images"][:], file["images"][:]
+        assert images.shape == (3, 5, 9, 8, 8, 3) and file["images"].chunks == (1, 1, 1, 8, 8, 3)
+        assert file["image"][:].tolist() == rows.tolist()
+        assert file.attrs["types"] == '["gaussian_noise","contrast","saturate"]' and file.attrs["set"] == "cifar"
+        assert "sha256" in file.attrs["provenance"]
+    assert np.array_equal(images[0, 4, 2], corrupt(clean[rows[2]], "gaussian_noise", 5, "cifar", rows[2]))
+
+    names = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
+    corruptions.corrupt_network(dataset, weights, tmp_path / "corruptions.h5", table, names, image_batch=4)
+    frame, attrs = read_parquet(table)
+    assert list(frame.columns) == ["image", "corruption", "severity", "clean_correct", "correct"]
+    assert len(frame) == 3 * 5 * 9 and attrs["types"] == ["gaussian_noise", "contrast", "saturate"]
+    with torch.no_grad():
+        for row in frame.sample(20, random_state=0).itertuples():
+            place = (attrs["types"].index(row.corruption), row.severity - 1, rows.tolist().index(row.image))
+            points = np.stack([images[place], clean[row.image]])
+            answers = net(torch.from_numpy(points).permute(0, 3, 1, 2).float() / 255).argmax(1)
+            assert [row.correct, row.clean_correct] == (answers == labels[place[2]]).tolist()
+    assert 0 < frame["correct"].mean() < 1
+
+    again = tmp_path / "again.h5"
+    corruptions.make_corruptions(dataset, SETTINGS, again)
+    assert again.read_bytes() == (tmp_path / "corruptions.h5").read_bytes()
+
+
+def test_more_images_continue_the_same_list(dataset, tmp_path):
+    for count in (3, 5):
+        corruptions.make_corruptions(dataset, SETTINGS | {"images": count}, tmp_path / f"{count}.h5")
+    with h5py.File(tmp_path / "3.h5") as few, h5py.File(tmp_path / "5.h5") as more:
+        assert np.array_equal(few["images"][:], more["images"][:, :, :3])
+
+
+def test_corrupted_images_of_another_task_are_refused(dataset, net, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: net))
+    made, weights = tmp_path / "corruptions.h5", tmp_path / "model.safetensors"
+    weights.write_bytes(b"digits net")
+    corruptions.make_corruptions(dataset, SETTINGS | {"images": 2}, made)
+    names = {"task": "faces", "architecture": "tiny", "condition": "none", "seed": 0}
+    with pytest.raises(InputError, match="made of task 'digits'"):
+        corruptions.corrupt_network(dataset, weights, made, tmp_path / "table.parquet", names)
+    assert not (tmp_path / "table.parquet").exists()
