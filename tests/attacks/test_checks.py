@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from neurobust.attacks import probes
 from neurobust.attacks.checks import flags, label, model_checks, table_checks
+from neurobust.attacks.probes import Noted, ascent_checks, probe_checks
 from neurobust.attacks.registry import resolve, run_attack
 
 
@@ -22,6 +24,31 @@ def test_scaled_logits_are_flagged(net, batch, toys):
 
 def test_probabilities_are_flagged(net, batch, toys):
     assert "logits" in failed(toys.Canary(net, after=lambda logits: logits.softmax(1)), batch)
+
+
+def test_logits_that_underflow_are_flagged_and_large_ones_are_not(net, batch, toys):
+    assert "logit_scale" in failed(toys.Canary(net, after=lambda logits: 1e3 * logits), batch)
+    assert "logit_scale" not in failed(toys.Canary(net, after=lambda logits: 2 * logits), batch)
+
+
+def test_logits_that_depend_on_the_batch_are_flagged(net, batch, toys):
+    assert "batch_size" in failed(toys.Canary(net, after=lambda logits: logits - logits.mean(0)), batch)
+
+
+def test_gradient_that_is_not_finite_is_flagged(net, batch, toys):
+    found = failed(toys.Canary(net, before=lambda x: x + (0 * x).sqrt()), batch)
+    assert {"gradient_ce", "gradient_margin", "gradient_start_ce", "gradient_start_margin"} <= found
+
+
+def test_gradient_is_looked_at_beside_the_image_too(net, batch, toys):
+    """Flat everywhere but at pixels of exactly n/255: the images themselves have a gradient."""
+
+    def flat_between(x):
+        on_grid = (((255 * x).round() / 255 - x).abs() < 1e-6).flatten(1).all(1)
+        return torch.where(on_grid[:, None, None, None], x, x.detach())
+
+    found = failed(toys.Canary(net, before=flat_between), batch)
+    assert "gradient_margin" not in found and "gradient_start_margin" in found
 
 
 def test_quantised_input_is_flagged(net, batch, toys):
@@ -87,3 +114,77 @@ def test_demoted_adversarials_are_flagged(tables):
 def test_cross_entropy_alone_is_flagged(net, batch):
     alone = {"pgd": table(net, batch, method="pgd", budgets=[0, 8], steps=2, loss="ce")}
     assert "margin_loss" in flags(table_checks(alone))
+
+
+def test_steps_too_short_for_the_ball_are_flagged(net, batch):
+    """The default of foolbox: 1/30 of the budget, whatever the number of steps."""
+    short = {"pgd": table(net, batch, method="pgd", budgets=[0, 8], steps=5, rel_stepsize=1 / 30)}
+    assert "reach/pgd" in flags(table_checks(short))
+    short["pgd"] = table(net, batch, method="pgd", budgets=[0, 8], steps=5)
+    assert "reach/pgd" not in flags(table_checks(short))
+
+
+def test_black_box_attack_that_finds_more_is_flagged(tables):
+    settings = {"method": "square", "norm": "linf", "unit": "1/255", "budgets": [float(b) for b in BUDGETS]}
+    tables["square"] = {**tables["pgd"], "settings": settings}
+    assert "not_weaker/pgd vs square" not in flags(table_checks(tables))
+    tables["square"]["success"] = tables["square"]["success"].copy()
+    tables["square"]["success"][:, 1:] = True
+    assert "not_weaker/pgd vs square" in flags(table_checks(tables))
+
+
+# --- probes ---
+
+
+def probed(model, batch, tables):
+    return flags(probe_checks(model, *batch, tables, seed=0))
+
+
+def test_sound_attack_passes_its_probes(net, batch, tables):
+    found = probe_checks(net, *batch, {"pgd": tables["pgd"]}, seed=0)
+    assert flags(found) == []
+    assert [entry["check"] for entry in found] == ["doubled_steps", "ascent", "unfinished", "silent_success"]
+    assert probe_checks(net, *batch, {"noise": tables["noise"]}, seed=0) == []
+
+
+def test_attack_that_ends_too_early_is_flagged(net, batch):
+    weak = {"pgd": table(net, batch, method="pgd", budgets=[0, 16], steps=8)}
+    weak["pgd"]["success"][:, 1] = ~weak["pgd"]["clean_correct"]
+    assert "doubled_steps/pgd" in probed(net, batch, weak)
+
+
+def test_ascent_without_a_gradient_is_flagged(net, batch, toys):
+    flat = toys.Canary(net, before=lambda x: (x * 32).round() / 32)
+    assert "ascent/pgd" in probed(flat, batch, {"pgd": table(flat, batch, method="pgd", budgets=[0, 8], steps=3)})
+
+
+def test_loss_that_still_rises_is_flagged():
+    rising = torch.linspace(0, 1, 41).square()[:, None].repeat(1, 5)
+    settled = 1 - torch.exp(-torch.linspace(0, 8, 41))[:, None].repeat(1, 5)
+    assert flags(ascent_checks(rising, "a")) == ["unfinished/a"]
+    assert flags(ascent_checks(settled, "a")) == []
+    assert flags(ascent_checks(torch.zeros(41, 5), "a")) == ["ascent/a"]
+    assert flags(ascent_checks(torch.full((41, 5), torch.nan), "a")) == ["ascent/a"]
+
+
+def test_attack_that_loses_what_it_found_is_flagged(net, batch, tables, monkeypatch):
+    """An attack that returns its last iterate although an earlier one was misclassified."""
+
+    def forgetful(*arguments, **options):
+        result = run_attack(*arguments, **options)
+        result.first[result.clean_correct] = len(result.budgets)
+        return result
+
+    monkeypatch.setattr(probes, "run_attack", forgetful)
+    assert "silent_success/pgd" in probed(net, batch, {"pgd": tables["pgd"]})
+
+
+def test_only_points_inside_the_ball_are_noted(net, batch):
+    images, labels = batch[0][:6], net(batch[0][:6]).argmax(1)
+    noted = Noted(net, images, labels, 0.1, "linf")
+    noted(1 - images)  # far away, and surely read otherwise
+    assert not noted.broken.any()
+    Noted(net, images, (labels + 1) % 10, 0.1, "linf")(images)
+    wrong = Noted(net, images, (labels + 1) % 10, 0.1, "linf")
+    wrong(images[[4, 2]] + 0.01)
+    assert wrong.broken.tolist() == [False, False, True, False, True, False]

@@ -185,3 +185,34 @@ def test_bad_requests_are_one_clear_line(study, tmp_path, dataset):
     with pytest.raises(InputError, match=r"dataset\.h5: not a readable dataset"):
         study("out")
     assert not (tmp_path / "out").exists()
+
+
+def test_adversarials_for_other_networks_are_written_on_demand(study, tmp_path, monkeypatch, net):
+    settings = {"method": "pgd", "norm": "linf", "budget": 24, "steps": 3, "loss": "margin", "images": 12}
+    whole = study("whole", transfer=settings, adversarials=tmp_path / "whole.npz")
+    arrays = np.load(tmp_path / "whole.npz")
+    order = read_parquet(whole / "hue.parquet")[0].image.unique()
+    assert (arrays["image"] == order[:12]).all() and arrays["adversarial"].shape == (12, 8, 8, 3)
+    points = torch.from_numpy(arrays["adversarial"]).permute(0, 3, 1, 2)
+    assert (net(points).argmax(1).numpy() != arrays["label"]).mean() > 0.3
+    cells = len(list((tmp_path / "cells").glob("*.npz")))
+    study("again", transfer=settings, adversarials=tmp_path / "again.npz")
+    assert len(list((tmp_path / "cells").glob("*.npz"))) == cells
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    study("other", transfer=settings | {"budget": 8}, adversarials=tmp_path / "other.npz")
+    assert len(list((tmp_path / "cells").glob("*.npz"))) == cells + 2, "the attacks' own cells stay"
+
+
+def test_adaptive_attacks_say_where_they_acted(study, monkeypatch, net):
+    seen = []
+
+    def load_network(path, neural_head=False):
+        seen.append(neural_head)
+        return net
+
+    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=load_network))
+    attacks = {"adaptive": {"method": "adaptive-collision", "budgets": [0, 16], "steps": 2}, "hue": ATTACKS["hue"]}
+    out = study("out", attacks=attacks)
+    assert read_parquet(out / "adaptive.parquet")[1]["space"] == "logits" and seen == [True]
+    assert "space" not in read_parquet(out / "hue.parquet")[1]
+    assert len(net.collision_pool[0]) > 200, "training images that the network reads"

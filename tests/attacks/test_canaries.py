@@ -1,0 +1,125 @@
+"""Canaries: each is caught by sound attacks and checks, and missed by unsound ones; sound networks raise no flag."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from neurobust.attacks import canaries
+from neurobust.attacks.canaries import CANARIES, attack_canaries, canary_attacks, distances, find_flags, run_linear
+from neurobust.attacks.losses import loss_gradient
+from neurobust.errors import InputError
+from neurobust.io import read_json
+
+ATTACKS = {
+    "noise": {"method": "uniform", "budgets": [0, 8, 16, 32], "repeats": 2},
+    "fgsm": {"method": "fgsm", "budgets": [0, 8, 16, 32]},
+    "pgd-linf": {"method": "pgd", "budgets": [0, 8, 16, 32], "steps": 8, "loss": "margin"},
+    "apgd-l2": {"method": "apgd", "norm": "l2", "budgets": [0, 0.5, 1], "steps": 10},
+    "hue": {"method": "hue", "budgets": [0, 0.5], "grid": 3},
+}
+ONE = {"pgd-linf": ATTACKS["pgd-linf"]}
+NAMES = [*CANARIES, "linear"]
+
+
+def missed(path):
+    return [entry["canary"] for entry in read_json(path)["canaries"] if not entry["caught"]]
+
+
+@pytest.fixture(scope="module")
+def robust_net(digits, digits_net, toys):
+    """The digits net, trained further on its own adversarials (one step of 32/255)."""
+    images, labels = toys.to_tensor(digits[0]), torch.from_numpy(digits[1])
+    net = copy.deepcopy(digits_net)
+    parameters = list(net.parameters())
+    torch.manual_seed(1)
+    for _ in range(8):
+        for rows in torch.randperm(1400).split(64):
+            gradient = loss_gradient(net, images[rows], labels[rows], "ce")[2]
+            points = (images[rows] + 32 / 255 * gradient.sign()).clamp(0, 1)
+            loss = nn.functional.cross_entropy(net(points), labels[rows])
+            for parameter, change in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                parameter.data -= 0.1 * change
+    return net.eval()
+
+
+def test_six_of_six_are_caught_twice_alike(dataset, tmp_path):
+    for name in ("one", "two"):
+        attack_canaries(dataset, ATTACKS, tmp_path / f"{name}.json", n_images=24)
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    found = read_json(tmp_path / "one.json")
+    assert [entry["canary"] for entry in found["canaries"]] == NAMES and missed(tmp_path / "one.json") == []
+    assert found["train_accuracy"] > 0.9 and found["images"] == 24 and found["attacks"] == ["pgd-linf", "apgd-l2"]
+    entries = {entry["canary"]: entry for entry in found["canaries"]}
+    assert entries["undefended"]["value"] <= 0.02 and entries["undefended"]["found"] == []
+    assert 0.999 <= entries["linear"]["value"] <= 1.02
+    for name, (_, expected) in CANARIES.items():
+        assert set(expected) <= set(entries[name]["found"])
+
+
+def test_a_plain_and_an_adversarially_trained_network_raise_no_flag(net, robust_net, batch):
+    attacks = canary_attacks(ATTACKS)
+    robust = {}
+    for name, network in (("plain", net), ("robust", robust_net)):
+        found, tables = find_flags(network, *batch, attacks, seed=0)
+        assert found == [], name
+        robust[name] = 1 - tables["pgd-linf"]["success"][:, 3].mean()
+    assert robust["robust"] > robust["plain"] + 0.1, "the second network is robust indeed"
+
+
+def test_a_study_without_an_iterative_attack_is_given_one(dataset, tmp_path):
+    single = {"fgsm": ATTACKS["fgsm"], "hue": ATTACKS["hue"]}
+    assert list(canary_attacks(single)) == ["fgsm", "pgd"]
+    attack_canaries(dataset, single, tmp_path / "c.json", n_images=8)
+    assert missed(tmp_path / "c.json") == [] and read_json(tmp_path / "c.json")["attacks"] == ["pgd"]
+
+
+def test_a_broken_attack_is_told_from_a_sound_one(dataset, tmp_path, monkeypatch):
+    run = canaries.run_attack
+
+    def blind(model, images, labels, settings, **options):
+        """Finds nothing where it would take a gradient."""
+        result = run(model, images, labels, settings, **options)
+        if settings["method"] in ("pgd", "apgd"):
+            result.first[result.clean_correct] = len(result.budgets)
+        return result
+
+    monkeypatch.setattr(canaries, "run_attack", blind)
+    attack_canaries(dataset, ONE, tmp_path / "c.json", n_images=8)
+    assert missed(tmp_path / "c.json") == ["undefended", "linear"]
+
+
+def test_checks_that_see_nothing_are_told_from_sound_ones(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(canaries, "model_checks", lambda *arguments: [])
+    attack_canaries(dataset, ONE, tmp_path / "c.json", n_images=8)
+    assert missed(tmp_path / "c.json") == ["scaled logits", "probabilities", "quantised input", "noisy input"]
+
+
+def test_a_check_that_flags_everything_is_told_from_a_sound_one(dataset, tmp_path, monkeypatch):
+    always = [{"check": "alarm", "attack": "", "passed": False, "value": None, "note": ""}]
+    monkeypatch.setattr(canaries, "table_checks", lambda tables: always)
+    attack_canaries(dataset, ONE, tmp_path / "c.json", n_images=8)
+    assert missed(tmp_path / "c.json") == ["undefended"]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_linear_distance_is_the_closed_form(toys, norm):
+    model = toys.linear(4)
+    images, labels = toys.interior_images(model, 9)
+    exact = toys.closed_form(model, images, labels, norm)
+    assert torch.allclose(distances(model[1], images, labels, norm), exact, rtol=1e-5)
+
+
+def test_linear_canary_needs_an_iterative_attack(batch):
+    attacks = canary_attacks(ATTACKS)
+    assert run_linear(batch[0], attacks, 0)["caught"]
+    assert not run_linear(batch[0], {"fgsm": attacks["fgsm"]}, 0)["caught"]
+
+
+def test_labels_that_cannot_be_learned_are_one_clear_line(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(canaries, "EPOCHS", 0)
+    monkeypatch.setattr(canaries, "LEAST", 300)
+    with pytest.raises(InputError, match=r"dataset\.h5: a small network reads \d+ of 400 images"):
+        attack_canaries(dataset, ATTACKS, tmp_path / "c.json")
+    assert not (tmp_path / "c.json").exists()
