@@ -15,11 +15,12 @@ export GIT_PYTHON_REFRESH := quiet
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.installed: envs/requirements.lock pyproject.toml
+$(VENV)/.installed: envs/requirements.lock envs/peers.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "neurobust needs Python 3.11 or newer; give PYTHON=python3.11")'
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .uv uv
 	.uv/bin/uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
 	.uv/bin/uv pip install --quiet --python $(BIN)/python -r envs/requirements.lock
+	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps -r envs/peers.lock
 	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 

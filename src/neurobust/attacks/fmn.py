@@ -66,7 +66,8 @@ def find_nearest(search: Search, norm: str, steps: int, gamma: float = 0.05, ste
         nearer = broken & (size < nearest)
         nearest, best = torch.where(nearer, size, nearest), torch.where(per_image(nearer, points), points, best)
         gap = -loss.double() / lengths(gradient, DUAL[norm]).clamp_min(1e-12)
-        radius = next_radius(radius, broken, nearest, size + gap, gamma * share, norm)
+        beyond = (size + gap) * (1 + gamma)  # on the boundary itself nothing is broken
+        radius = next_radius(radius, broken, nearest, beyond, gamma * share, norm)
         moved = delta + stepsize * max(share, 0.01) * steepest(gradient, "l2")
         delta = (clean + shrink_into_ball(moved, radius, norm)).clamp(0, 1) - clean
     if norm != "l0":
@@ -75,7 +76,7 @@ def find_nearest(search: Search, norm: str, steps: int, gamma: float = 0.05, ste
 
 
 def next_radius(radius: Tensor, broken: Tensor, nearest: Tensor, estimate: Tensor, gamma: float, norm: str) -> Tensor:
-    """The balls' next radii (n,): `estimate` is where the boundary would be if the loss were linear."""
+    """The balls' next radii (n,): `estimate` is just beyond where a linear loss would have its boundary."""
     smaller = torch.minimum(radius * (1 - gamma), nearest)
     larger = torch.where(nearest.isfinite(), radius * (1 + gamma), estimate)
     if norm == "l0":  # whole values: at least one less or one more

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.losses import loss_gradient
+from neurobust.attacks.losses import loss_gradient, towards
 from neurobust.attacks.norms import lengths
 from neurobust.errors import InputError
 from neurobust.seeding import derive_seed
@@ -88,7 +88,7 @@ class Search:
     """Book-keeping of one batch under attack: which images stand, the best adversarials, the passes spent.
 
     `draws` > 1 is for networks that draw random numbers: logits, losses and gradients are means over as many passes
-    (expectation over transformation: Athalye et al., ICML 2018).
+    (expectation over transformation: Athalye et al., ICML 2018), and a candidate must hold on fresh draws.
     """
 
     def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], draws: int = 1):
@@ -135,10 +135,22 @@ class Search:
     def offer(self, rows: Tensor, points: Tensor, logits: Tensor, budget: int) -> Tensor:
         """Record the candidates that are misclassified; returns which ones, bool (n,). Only standing rows."""
         broken = (logits.argmax(1) != self.labels[rows]) & logits.isfinite().all(1)
+        if self.draws > 1 and broken.any():
+            broken[broken.clone()] = self.confirm(rows[broken], points[broken], logits[broken].argmax(1), budget)
         hit = rows[broken]
         self.first[hit] = budget
         self.adversarial[hit] = points[broken]
         return broken
+
+    def confirm(self, rows: Tensor, points: Tensor, wrong: Tensor, budget: int) -> Tensor:
+        """Whether fresh draws put class `wrong` (n,) above the label by two standard errors, bool (n,).
+
+        The draws that a search has seen are those that flattered its candidate.
+        """
+        self.n_forward[rows, budget] += self.draws
+        with torch.no_grad():
+            leads = torch.stack([towards(self.model(points), self.labels[rows], wrong) for _ in range(self.draws)])
+        return leads.mean(0) > 2 * leads.std(0) / math.sqrt(self.draws)
 
     def test(self, rows: Tensor, points: Tensor, budget: int) -> tuple[Tensor, Tensor]:
         """Forward and record: (broken (n,), logits (n, K))."""

@@ -1,0 +1,93 @@
+"""Against an independent implementation of AutoAttack's attacks (torchattacks 3.5.1): ours is never the weaker one.
+
+torchattacks pins a version of requests that nothing else here can live with, so it is installed without its
+dependencies (envs/peers.lock); without it these tests are skipped.
+"""
+
+import pytest
+import torch
+from torch import nn
+
+from neurobust.attacks.losses import loss_gradient
+from neurobust.attacks.registry import run_attack
+
+torchattacks = pytest.importorskip("torchattacks")
+
+IMAGES = 200
+BUDGETS = {"linf": [0.04, 0.09, 0.14], "l2": [0.3, 0.7, 1.1]}
+NAMES = {"linf": "Linf", "l2": "L2"}
+
+
+def train(digits, toys, radius):
+    """A two-layer net on the digits; with a `radius`, on single-step adversarials of it from a random start."""
+    images, labels = toys.to_tensor(digits[0][:1400]), torch.from_numpy(digits[1][:1400])
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), nn.Linear(64, 10))
+    parameters = list(net.parameters())
+    momenta = [torch.zeros_like(parameter) for parameter in parameters]
+    for _ in range(15):
+        for rows in torch.randperm(1400).split(64):
+            points, target = images[rows], labels[rows]
+            if radius:
+                noise = radius * (2 * torch.rand_like(points) - 1)
+                _, _, gradient = loss_gradient(net, (points + noise).clamp(0, 1), target, "ce")
+                points = (points + (noise + 1.25 * radius * gradient.sign()).clamp(-radius, radius)).clamp(0, 1)
+            loss = nn.functional.cross_entropy(net(points), target)
+            for parameter, momentum, gradient in zip(
+                parameters, momenta, torch.autograd.grad(loss, parameters), strict=True
+            ):
+                parameter.data -= 0.05 * momentum.mul_(0.9).add_(gradient)
+    return net.eval()
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.1], ids=["plain", "adversarially trained"])
+def victim(request, digits, toys):
+    net = train(digits, toys, request.param)
+    images, labels = toys.to_tensor(digits[0][1400 : 1400 + IMAGES]), torch.from_numpy(digits[1][1400 : 1400 + IMAGES])
+    assert (net(images).argmax(1) == labels).float().mean() > 0.9
+    return net, images, labels
+
+
+def theirs(victim, attack, norm, queries=None, **settings):
+    """Robust accuracy at each budget, one run for each."""
+    net, images, labels = victim
+    robust = []
+    for budget in BUDGETS[norm]:
+        peer = getattr(torchattacks, attack)(net, norm=NAMES[norm], eps=budget, **settings)
+        if queries:  # of AutoAttack's last member
+            peer._autoattack.attacks[-1].n_queries = queries
+        adversarial = peer(images, labels)
+        robust.append((net(adversarial).argmax(1) == labels).double().mean())
+    return torch.stack(robust)
+
+
+def ours(victim, method, norm, **settings):
+    net, images, labels = victim
+    settings = {"method": method, "norm": norm, "unit": "1", "budgets": BUDGETS[norm]} | settings
+    return 1 - run_attack(net, images, labels, settings, seed=0, ids=range(IMAGES)).success.double().mean(0)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(
+    ("method", "settings", "attack", "peer"),
+    [
+        ("apgd", {"loss": "ce", "steps": 30}, "APGD", {"loss": "ce", "steps": 30}),
+        ("apgd", {"loss": "dlr", "steps": 30}, "APGD", {"loss": "dlr", "steps": 30}),
+        ("apgd-targeted", {"steps": 15}, "APGDT", {"steps": 15}),
+        ("square", {"queries": 300}, "Square", {"n_queries": 300}),
+    ],
+)
+def test_each_attack_is_no_weaker(victim, norm, method, settings, attack, peer):
+    ours_, theirs_ = ours(victim, method, norm, **settings), theirs(victim, attack, norm, **peer)
+    tolerance = {"square": 0.02, "apgd": 0.01}.get(method, 0.005)  # one start or one draw is luck in part
+    assert (ours_ <= theirs_ + tolerance + 1e-9).all(), (ours_, theirs_)
+    assert theirs_[0] > theirs_[-1] + 0.1  # the budgets matter
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_ensemble_is_no_weaker_than_autoattack(victim, norm):
+    """As the package has it, with ten steps each and nine targets, but 500 queries in place of 5000, as ours."""
+    theirs_ = theirs(victim, "AutoAttack", norm, queries=500, seed=0)
+    ours_ = ours(victim, "autoattack", norm, steps=10, queries=500)
+    assert (ours_ <= theirs_ + 0.005 + 1e-9).all(), (ours_, theirs_)
