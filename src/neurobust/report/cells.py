@@ -13,13 +13,17 @@ from neurobust.report.statistics import curve_area
 
 
 class Cell(NamedTuple):
-    """Who survived what: `images` (n,) rows of dataset.h5, `budgets` (b,) ascending from 0, `robust` (n, b) bool."""
+    """Who survived what: `images` (n,) rows of dataset.h5, `budgets` (b,) ascending from 0, `robust` (n, b) bool.
+
+    `distance` (n,): size of each image's verified adversarial, NaN where there is none; None where it is not recorded.
+    """
 
     images: np.ndarray
     budgets: np.ndarray
     robust: np.ndarray
     cost: dict[str, float]
     attrs: dict[str, Any]
+    distance: np.ndarray | None = None
 
     def at(self, budget: float) -> np.ndarray:
         """Whether each image survives `budget`."""
@@ -50,10 +54,12 @@ def read_cell(path: Path) -> Cell:
         raise InputError(f"{path}: {len(frame)} rows for {shape[0]} images x {shape[1]} budgets; delete it, run again")
     clean = frame["clean_correct"].to_numpy(bool).reshape(shape)
     robust = ~frame["success"].to_numpy(bool).reshape(shape) & clean
+    sizes = frame["distance"].to_numpy(float).reshape(shape) if "distance" in frame else None
+    distance = None if sizes is None else np.fmin.reduce(sizes, axis=1, initial=np.nan)
     if shape[0] and (not shape[1] or budgets[0] > 0):
         budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
     cost = {name: float(frame[name].sum()) / max(shape[0], 1) for name in ("n_forward", "n_backward")}
-    return Cell(images, budgets, robust, cost, attrs)
+    return Cell(images, budgets, robust, cost, attrs, distance)
 
 
 def worst_case(cells: list[Cell]) -> Cell:
@@ -77,4 +83,10 @@ def common_images(cells: list[Cell]) -> list[Cell]:
         if not np.array_equal(cell.budgets, cells[0].budgets):
             lists = f"{cells[0].budgets.tolist()} and {cell.budgets.tolist()}"
             raise InputError(f"attack '{cell.attrs.get('attack')}': networks attacked at budgets {lists}; run it again")
-    return [cell._replace(images=images, robust=cell.robust[np.isin(cell.images, images)]) for cell in cells]
+    rows = [np.isin(cell.images, images) for cell in cells]
+    return [
+        cell._replace(
+            images=images, robust=cell.robust[row], distance=None if cell.distance is None else cell.distance[row]
+        )
+        for cell, row in zip(cells, rows, strict=True)
+    ]

@@ -231,6 +231,7 @@ def attack_table(study: Study, tables: Tables) -> list[dict[str, Any]]:
             {"label": attack_label(study, attack), "name": attack, "networks": len(part)}
             | {"images": int(part["n_images"].max()), "forward": f"{part['n_forward'].mean():.0f}"}
             | {"backward": f"{part['n_backward'].mean():.0f}", "seconds": duration(part["seconds"].sum(min_count=1))}
+            | {"mean": duration(part["seconds"].mean())}
             | {
                 "settings": sorted(set(part["settings"])),
                 "verified": ", ".join(f"{k} {v:g}" for k, v in sorted(verified.items())),

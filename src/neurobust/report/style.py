@@ -80,16 +80,17 @@ def grid_of(panels: int) -> tuple[int, int]:
 
 
 def panel_blocks(
-    titles: list[str], panels: int, height: float, handles: list[Any] | None = None
+    titles: list[str], panels: int, height: float, handles: list[Any] | None = None, wide: float = WIDEST
 ) -> tuple[Any, list[list[Any]]]:
     """A figure with a titled block of `panels` axes per title, and a legend of `handles` on top. Call within `rc()`.
 
-    `height` is a panel's, in inches; the width follows from the page's. Returns the figure and each block's axes.
+    `height` is a panel's, in inches; its width is at most `wide` and what the page has. Returns the figure and each
+    block's axes.
     """
     from matplotlib.figure import Figure
 
     rows, columns = grid_of(panels)
-    width = columns * min(WIDEST, WIDTH / columns)
+    width = columns * min(wide, WIDTH / columns)
     across = min(max(1, int(width / 1.5)), len(handles or [])) or 1
     block, legend = rows * height + 0.3, 0.15 + 0.2 * math.ceil(len(handles or []) / across) if handles else 0.0
     figure = Figure(figsize=(width, block * len(titles) + legend), layout="constrained")

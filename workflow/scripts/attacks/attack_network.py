@@ -18,5 +18,7 @@ run(
     cells=Path(snakemake.params.cells) / ".cells",
     seed=int(snakemake.wildcards.seed),
     n_images=snakemake.params.images,
+    transfer=json.loads(snakemake.params.transfer),
+    adversarials=Path(dict(snakemake.output.items()).get("adversarials", "")),
     names={name: snakemake.wildcards[name] for name in ("task", "architecture", "condition")},
 )

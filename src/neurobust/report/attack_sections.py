@@ -1,0 +1,114 @@
+"""What a page says of the attacks as instruments: canaries, smallest budgets, which attack broke which image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from neurobust.report.figures import Tables, blocks
+from neurobust.report.sections import MISSING, between, condition_cell, percent, plain, text
+from neurobust.report.study import NORMS, Study, attack_label, format_budget
+
+
+def canary_note(tables: Tables) -> dict[str, Any]:
+    """The canaries: `missed` in words, `caught` per task in one line, all of them as `rows`."""
+    table = tables["canaries"]
+    missed, caught, rows = [], [], []
+    for task, part in table.groupby("task", sort=False):
+        found = part[part["caught"].astype(bool)]
+        caught.append(f"{len(found)} of {len(part)} on {task}")
+        for row in part.itertuples():
+            entry = {
+                "task": task, "canary": row.canary, "caught": bool(row.caught), "note": text(row.note),
+                "expected": words(row.expected), "found": words(row.found),
+                "value": "" if pd.isna(row.value) else f"{row.value:.4g}",
+            }  # fmt: skip
+            rows.append(entry)
+            if not entry["caught"]:
+                missed.append(entry)
+    return {"missed": missed, "caught": ", ".join(caught), "rows": rows}
+
+
+def words(checks: Any) -> str:
+    """Names of checks for readers: `gradient_ce, ascent/pgd` -> `gradient ce, ascent (pgd)`."""
+    names = [name for name in text(checks).split(", ") if name]
+    parts = [name.replace("_", " ").partition("/") for name in names]
+    return ", ".join(f"{check} ({attack})" if attack else check for check, _, attack in parts)
+
+
+def minimal_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
+    """Per task: the median smallest budget of each condition under the worst of all attacks of each norm."""
+    table = tables["minimal_budget"].assign(unit=tables["minimal_budget"]["unit"].fillna(""))
+    merged = table[table["attacks"].str.contains(", ", regex=False)] if len(table) else table
+    result = []
+    for task, architecture, part in blocks(merged):
+        norms = list(part[["norm", "unit"]].drop_duplicates().itertuples(index=False, name=None))
+        lines = []
+        for condition in [name for name in study["conditions"] if name in set(part["condition"])]:
+            cells = [median_cell(part[(part["condition"] == condition) & (part["norm"] == norm)]) for norm, _ in norms]
+            lines.append({"condition": condition_cell(study, condition), "cells": cells})
+        heads = [
+            {"name": NORMS.get(norm, norm), "unit": unit if unit != NORMS.get(norm) else ""} for norm, unit in norms
+        ]
+        result.append({"task": task, "architecture": architecture, "heads": heads, "lines": lines})
+    return result
+
+
+def median_cell(seeds: pd.DataFrame) -> dict[str, str]:
+    """Mean over seeds of the median image, with the range over seeds; `> 8` where half the images stand at 8."""
+    if not len(seeds):
+        return {"main": MISSING, "spread": ""}
+    if seeds["median"].isna().any():
+        standing = int(seeds["median"].isna().sum())
+        note = f"in {standing} of {len(seeds)} seeds" if standing < len(seeds) else ""
+        return {"main": f"> {seeds['largest'].max():g}", "spread": note}
+    spread = between(seeds["median"].min(), seeds["median"].max(), plain) if len(seeds) > 1 else "one seed"
+    return {"main": plain(seeds["median"].mean()), "spread": spread}
+
+
+def break_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
+    """Per task and norm: share of the clean-correct images that each attack breaks, and that it alone breaks."""
+    table = tables["breaks"].assign(unit=tables["breaks"]["unit"].fillna(""))
+    result = []
+    for task, architecture, part in blocks(table):
+        for (norm, unit), rows in part.groupby(["norm", "unit"], sort=False):
+            attacks = list(dict.fromkeys(rows["attack"]))
+            conditions = [name for name in study["conditions"] if name in set(rows["condition"])]
+            lines = [
+                {
+                    "condition": condition_cell(study, name),
+                    "cells": break_cells(rows[rows["condition"] == name], attacks),
+                }
+                for name in conditions
+            ]
+            names = {"task": task, "architecture": architecture, "norm": NORMS.get(norm, norm)}
+            heads = [attack_label(study, attack) for attack in attacks]
+            pairs = pair_lines(study, rows, attacks)
+            budget = format_budget(float(rows["budget"].iloc[0]), unit)
+            result.append(names | {"budget": budget, "heads": heads, "lines": lines, "pairs": pairs})
+    return result
+
+
+def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, str]]:
+    """One condition's cells, over its seeds."""
+    own = rows[rows["attack"] == rows["other"]].groupby("attack")[["n_correct", "n_broken", "n_only"]].sum()
+    cells = []
+    for attack in attacks:
+        count = max(own.loc[attack, "n_correct"], 1)
+        only = own.loc[attack, "n_only"]
+        cells.append(
+            {"main": percent(own.loc[attack, "n_broken"] / count), "only": percent(only / count), "any": bool(only)}
+        )
+    return cells
+
+
+def pair_lines(study: Study, rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, Any]]:
+    """Over all networks: the share of images that the line's attack breaks and the column's does not."""
+    sums = rows.groupby(["attack", "other"])[["n_correct", "n_broken"]].sum()
+    share = (sums["n_broken"] / sums["n_correct"].clip(lower=1)).unstack()
+    return [
+        {"name": attack_label(study, attack),
+         "cells": [percent(share.loc[attack, other]) if other != attack else "" for other in attacks]}
+        for attack in attacks
+    ]  # fmt: skip

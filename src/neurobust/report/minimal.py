@@ -1,0 +1,112 @@
+"""The smallest budget that breaks each image, merged over the attacks of one norm, and which attack broke which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from neurobust.report.cells import Cell
+from neurobust.report.study import Study, attack_settings, reference_budget
+
+Cells = dict[str, Cell]  # one network's cells by attack
+POINTS = 40  # of a survival curve, beside the attacks' own budgets
+
+
+def minimal_budget(cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n,) that all `cells` hold, and the smallest budget (n,) that breaks each under any of the attacks.
+
+    0 for clean errors, inf for images that stand under every attack. The size of the verified adversarial counts where
+    it is below the smallest budget of the list: its budget would have sufficed. All cells share a norm and a unit.
+    """
+    images = cells[0].images
+    for cell in cells[1:]:
+        images = np.intersect1d(images, cell.images)
+    smallest = np.full(len(images), np.inf)
+    for cell in cells:
+        smallest = np.minimum(smallest, own_budget(cell)[np.isin(cell.images, images)])
+    return images, smallest
+
+
+def own_budget(cell: Cell) -> np.ndarray:
+    """The smallest budget (n,) that breaks each image under one attack; inf where none of its list does."""
+    standing = cell.robust.all(1)
+    listed = np.where(standing, np.inf, cell.budgets[np.where(standing, 0, (~cell.robust).argmax(1))])
+    return listed if cell.distance is None else np.fmin(listed, np.where(standing, np.inf, cell.distance))
+
+
+def survival(smallest: np.ndarray, budgets: np.ndarray) -> np.ndarray:
+    """Share of images that stand at each budget: those whose smallest budget is larger. It cannot rise."""
+    return (smallest[:, None] > budgets * (1 + 1e-6)).mean(0) if len(smallest) else np.full(len(budgets), np.nan)
+
+
+def norm_groups(study: Study) -> dict[tuple[str, str], list[str]]:
+    """The study's attacks by (norm, unit), worst cases left out: those whose budgets can be compared."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, settings in attack_settings(study).items():
+        if settings.get("norm") and "members" not in settings:
+            groups.setdefault((settings["norm"], settings.get("unit", "")), []).append(name)
+    return groups
+
+
+def common_range(cells: list[Cell]) -> float:
+    """The largest budget that every attack was given: beyond it an image may stand for want of trying."""
+    return min(float(cell.budgets[-1]) for cell in cells)
+
+
+def minimal_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
+    """Per norm: quartiles over images of the smallest budget, empty where more images than that stand."""
+    for (norm, unit), members in norm_groups(study).items():
+        images, smallest = minimal_budget([cells[name] for name in members])
+        most = common_range([cells[name] for name in members])
+        found = np.where(smallest <= most * (1 + 1e-6), smallest, np.inf)
+        quartiles = np.quantile(found, [0.25, 0.5, 0.75], method="higher") if len(found) else [np.inf] * 3
+        yield {
+            "norm": norm, "unit": unit, "attacks": ", ".join(members), "largest": most, "n_images": len(images),
+            "n_broken": int(np.isfinite(found).sum()),
+            **{name: value if np.isfinite(value) else np.nan
+               for name, value in zip(("q25", "median", "q75"), quartiles, strict=True)},
+        }  # fmt: skip
+
+
+def survival_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
+    """Per norm: robust accuracy against the worst of all its attacks, on a fine list of budgets."""
+    for (norm, unit), members in norm_groups(study).items():
+        chosen = [cells[name] for name in members]
+        _, smallest = minimal_budget(chosen)
+        most = common_range(chosen)
+        listed = np.concatenate([cell.budgets for cell in chosen])
+        budgets = np.unique(np.concatenate([listed[listed <= most], np.linspace(0, most, POINTS + 1)]).round(9))
+        for budget, share in zip(budgets, survival(smallest, budgets), strict=True):
+            yield {"norm": norm, "unit": unit, "budget": budget, "robust_accuracy": share}
+
+
+def break_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
+    """Per norm with two attacks or more: what each breaks at the reference budget that another does not.
+
+    n_broken: clean-correct images that `attack` breaks and `other` does not; all that it breaks where both are one.
+    n_only: those that it breaks and none of the others does.
+    """
+    settings = attack_settings(study)
+    for (norm, unit), members in norm_groups(study).items():
+        budgets = sorted(set.intersection(*({*cells[name].budgets.tolist()} for name in members)))
+        budget = reference_budget(settings.get(f"worst-{norm}", {}), budgets)
+        if len(members) < 2 or budget is None:
+            continue
+        images = minimal_budget([cells[name] for name in members])[0]
+        correct = np.ones(len(images), dtype=bool)
+        broken = {}
+        for name in members:
+            rows = np.isin(cells[name].images, images)
+            correct &= cells[name].robust[rows, 0]
+            broken[name] = ~cells[name].at(budget)[rows]
+        for name in members:
+            elsewhere = np.any([broken[other] for other in members if other != name], axis=0)
+            for other in members:
+                missed = broken[name] & correct & (~broken[other] | (other == name))
+                yield {
+                    "norm": norm, "unit": unit, "budget": budget, "attack": name, "other": other,
+                    "n_correct": int(correct.sum()), "n_broken": int(missed.sum()),
+                    "n_only": int((broken[name] & correct & ~elsewhere).sum()),
+                }  # fmt: skip

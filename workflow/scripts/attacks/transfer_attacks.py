@@ -1,0 +1,18 @@
+"""Show every network the adversarials of all the others."""
+
+import json
+from pathlib import Path
+
+from neurobust.attacks.transfer import transfer_attacks
+from neurobust.script import run
+
+run(
+    snakemake,
+    transfer_attacks,
+    dataset=Path(snakemake.input.dataset),
+    models=[Path(path) for path in snakemake.input.models],
+    adversarials=[Path(path) for path in snakemake.input.adversarials],
+    settings=json.loads(snakemake.params.settings),
+    output=Path(snakemake.output.transfer),
+    names={name: snakemake.wildcards[name] for name in ("task", "architecture")},
+)
