@@ -97,7 +97,7 @@ def our_step(batch: int, voxels: int) -> Callable[[], None]:
     def step():
         optimiser.zero_grad(set_to_none=True)
         accumulate_gradients(
-            model, model.readouts[SUBJECT], images, target, weight, l1=0.1, floor=0.1, voxel_batch=512
+            model, model.readouts[SUBJECT], images, target, weight, l1=0.1, floor=0.1, voxel_batch=256
         )  # fmt: skip
         optimiser.step()
 

@@ -100,7 +100,7 @@ def summarise_table(table: pd.DataFrame) -> dict[str, float | int | None]:
 def train_predictor(
     rois: list[Path], stimuli: list[Path], settings: dict[str, Any], seed: int,
     model: Path, metrics: Path, voxels: Path, checkpoint: Path | None = None,
-    voxel_batch: int = 512, image_batch: int = 100,
+    voxel_batch: int = 256, image_batch: int = 100,
 ) -> None:  # fmt: skip
     """Fit one predictor to one ROI of all subjects and write model, metrics and voxel table.
 
