@@ -51,7 +51,9 @@ DEFAULTS = {
 }
 GPU_SPEEDUP = 200.0  # a data-centre GPU against one core, on batches that fill it
 # Passes forward and backward per image and budget that an attack's defaults make, where `steps` does not say it.
-PASSES = {"fgsm": 2, "deepfool": 100, "apgd": 2, "uniform": 1, "sign": 1, "gaussian": 1, "hue": 1, "saturation": 1}
+PASSES = {"fgsm": 2, "deepfool": 100, "apgd": 2, "uniform": 1, "sign": 1, "gaussian": 1, "hue": 1, "saturation": 1,
+          "brightness": 1, "contrast": 1}  # fmt: skip
+GRIDS = ("hue", "saturation", "brightness", "contrast", "rotation-translation")  # one walk serves every budget
 # Images of the tasks that do not say it.
 TASK_IMAGES = {
     "digits": 1797, "cifar10": 60000, "cifar100": 60000, "tiny-imagenet": 110000, "celeba-identity": 2900,
@@ -160,7 +162,9 @@ def attack_passes(settings: Mapping[str, Any]) -> float:
     passes = PASSES.get(method, 2) * one
     if "steps" in settings:
         passes = 2 * settings["steps"] * max(1, settings.get("restarts", 1))
-    finds_minimum = method in ("deepfool", "ddn", "fmn", "hue", "saturation")
+    if method == "rotation-translation":
+        passes = settings.get("angles", 31) * settings.get("shifts", 5) ** 2
+    finds_minimum = method in ("deepfool", "ddn", "fmn", *GRIDS)
     return passes * (1 if finds_minimum else budgets)
 
 

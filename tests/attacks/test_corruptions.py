@@ -305,12 +305,14 @@ def test_more_images_continue_the_same_list(dataset, tmp_path):
         assert np.array_equal(few["images"][:], more["images"][:, :, :3])
 
 
-def test_corrupted_images_of_another_task_are_refused(dataset, net, tmp_path, monkeypatch):
+def test_corruptions_of_other_images_are_refused(dataset, net, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: net))
     made, weights = tmp_path / "corruptions.h5", tmp_path / "model.safetensors"
     weights.write_bytes(b"digits net")
     corruptions.make_corruptions(dataset, SETTINGS | {"images": 2}, made)
-    names = {"task": "faces", "architecture": "tiny", "condition": "none", "seed": 0}
-    with pytest.raises(InputError, match="made of task 'digits'"):
+    with h5py.File(dataset, "a") as file:
+        file["images"][0, 0, 0, 0] ^= 1
+    names = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
+    with pytest.raises(InputError, match="made of other images than"):
         corruptions.corrupt_network(dataset, weights, made, tmp_path / "table.parquet", names)
     assert not (tmp_path / "table.parquet").exists()

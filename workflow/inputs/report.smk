@@ -4,8 +4,11 @@ TABLES = [
     "inside", "compute",
 ]  # fmt: skip
 FIGURES = ["differences", "robust_accuracy", "clean_vs_robust", "predictors", "inside"]
-NORMS = {"hue": "hue", "saturation": "saturation", "deepfool": "l2", "ddn": "l2", "fgsm": "linf", "pgd": "linf", "apgd": "linf", "fmn": "linf", "uniform": "linf", "sign": "linf", "gaussian": "l2"}  # fmt: skip
-UNITS = {"linf": "1/255", "l2": "L2", "hue": "of the circle", "saturation": ""}
+NORMS = {"hue": "hue", "saturation": "saturation", "brightness": "brightness", "contrast": "contrast", "rotation-translation": "rotation-translation", "deepfool": "l2", "ddn": "l2", "fgsm": "linf", "pgd": "linf", "apgd": "linf", "fmn": "linf", "uniform": "linf", "sign": "linf", "gaussian": "l2"}  # fmt: skip
+UNITS = {
+    "linf": "1/255", "l2": "L2", "l1": "L1", "l0": "pixels", "hue": "of the circle", "saturation": "", "brightness": "", "contrast": "",
+    "rotation-translation": "of the range",
+}  # fmt: skip
 PREDICTOR = list(config["predictors"])[0]
 
 

@@ -62,17 +62,17 @@ def corrupt_network(
     """
     from neurobust.networks import load_network
 
+    record = provenance({"dataset": dataset, "model": model, "corruptions": corruptions})
     device = pick_device()
     network = load_network(model).to(device)
     pixels = memmap_dataset(dataset, "images")
     with h5py.File(corruptions, "r") as file, exact_kernels():
         kinds, rows, images = json.loads(file.attrs["types"]), file["image"][:], file["images"]
-        if file.attrs["task"] != names["task"] or rows.max() >= len(pixels):
-            raise InputError(
-                f"{corruptions}: made of task '{file.attrs['task']}', not of {dataset}; delete and run again"
-            )
-        with h5py.File(dataset, "r") as source:
-            labels = source["labels"][:][rows]
+        source = json.loads(file.attrs["provenance"])["inputs"]["dataset"]
+        if source["sha256"] != record["inputs"]["dataset"]["sha256"]:
+            raise InputError(f"{corruptions}: made of other images than {dataset}; delete it and run again")
+        with h5py.File(dataset, "r") as task:
+            labels = task["labels"][:][rows]
         clean = classify(network, np.stack([pixels[row] for row in rows]), image_batch, device) == labels
         correct = np.empty((len(kinds), len(SEVERITIES), len(rows)), dtype=bool)
         progress = Progress(len(kinds), "corrupted images")
@@ -85,9 +85,8 @@ def corrupt_network(
     frame = index.to_frame(index=False)[["image", "corruption", "severity"]]
     frame["clean_correct"] = np.tile(clean, len(kinds) * len(SEVERITIES))
     frame["correct"] = correct.ravel()
-    inputs = {"dataset": dataset, "model": model, "corruptions": corruptions}
     versions = {name: version(name) for name in ("torch", "numpy")}
-    write_parquet(output, frame, attrs | {"versions": versions, "provenance": provenance(inputs)})
+    write_parquet(output, frame, attrs | {"versions": versions, "provenance": record})
 
 
 def classify(network: torch.nn.Module, images: np.ndarray, image_batch: int, device: torch.device) -> np.ndarray:
