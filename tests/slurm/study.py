@@ -60,7 +60,7 @@ class Study:
         return [line.split()[0] for line in lines if f"rule_{rule}_" in line + "_"]
 
     def script(self, rule):
-        """(SLURM id, pid) of a script that runs, once its training has saved a checkpoint."""
+        """(SLURM id, pid) of a script that runs, once this very training has saved a checkpoint."""
         found = []
 
         def running():
@@ -73,16 +73,20 @@ class Study:
                 except (OSError, UnicodeDecodeError):
                     continue
                 ours = environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf"
-                if ours and words.rstrip("\0").endswith(f".{rule}.py") and self.saved(rule):
-                    found.append((environment["SLURM_JOB_ID"], int(entry.name)))
+                if ours and words.rstrip("\0").endswith(f".{rule}.py"):
+                    job = environment["SLURM_JOB_ID"]
+                    found.extend([(job, int(entry.name))] if self.saved(rule, job) else [])
             return bool(found)
 
         wait_until(f"{rule} runs and has saved a checkpoint", running, 300)
         return found[-1]
 
-    def saved(self, rule):
-        stage = {"train_predictor": "predictors", "train_network": "networks"}[rule]
-        return any((self.folder / "results/tiny" / stage).rglob(".checkpoint.pt"))
+    def saved(self, rule, job):
+        """Whether the job's training has saved a checkpoint; which training it is stands in the job's comment."""
+        stage = self.folder / "results/tiny" / {"train_predictor": "predictors", "train_network": "networks"}[rule]
+        comment = self.cluster.command("squeue", "-h", "-j", job, "-o", "%k").strip()
+        folders = [path.parent.relative_to(stage).as_posix() for path in stage.rglob(".checkpoint.pt")]
+        return any(comment.endswith(folder.replace("/seed", "/").replace("/", "_")) for folder in folders)
 
     def freeze(self, rule):
         """Stop a training job after a checkpoint, so that it surely meets what is done to it; its SLURM id."""
