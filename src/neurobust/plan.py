@@ -25,12 +25,14 @@ STAGES = {
     "nsd": ("make_phantom", "make_scenes", "extract_betas", "extract_roi", "build_stimuli"),
     "predictors": ("train_predictor",),
     "networks": ("make_faces", "prepare_task", "train_network"),
-    "attacks": ("attack_network",),
+    "attacks": ("attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network"),
     "explain": ("explain_network",),
     "report": ("tabulate_results", "draw_figures", "write_index", "write_roi_page"),
 }
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
-GPU_RULES = ("train_predictor", "train_network", "attack_network", "explain_network")
+GPU_RULES = (
+    "train_predictor", "train_network", "attack_network", "transfer_attacks", "corrupt_network", "explain_network",
+)  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
 DEFAULTS = {
     "make_phantom": 1.5e-3,  # per trial
@@ -43,6 +45,10 @@ DEFAULTS = {
     "prepare_task": 1.5e-3,  # per image
     "train_network": 1.6e-3,  # per image pass and 1000 pixels
     "attack_network": 1e-3,  # per image pass and 1000 pixels
+    "attack_canaries": 5.0,  # per task
+    "transfer_attacks": 1e-3,  # per image pass and 1000 pixels
+    "make_corruptions": 2e-4,  # per corrupted image and 1000 pixels
+    "corrupt_network": 5e-4,  # per image pass and 1000 pixels
     "explain_network": 1e-3,  # the same
     "tabulate_results": 0.2,  # per network
     "draw_figures": 0.2,
@@ -173,8 +179,14 @@ def _networks(config: Mapping[str, Any]) -> Iterator[Job]:
     for task, spec in config["tasks"].items():
         count, side = task_images(config, task), task_size(config, task)
         yield Job("prepare_task", (task,), count, count * side**2 * 3)
+        yield Job("attack_canaries", (task,), 1.0)
+        corrupted = _corrupted_images(config) * side**2 / 1000
+        if corrupted:
+            yield Job("make_corruptions", (task,), corrupted, 2500 * corrupted)
         epochs = {**config["training"], **spec["training"]}["epochs"]
         for architecture in config["architectures"]:
+            if "transfer" in config:
+                yield Job("transfer_attacks", (task, architecture), _transfer_passes(config) * side**2 / 1000)
             for name, condition in config["conditions"].items():
                 rois = tuple(condition.get("target", ()))
                 for seed in config["seeds"]:
@@ -184,7 +196,26 @@ def _networks(config: Mapping[str, Any]) -> Iterator[Job]:
                     attacked = config["attack_images"] * side**2 / 1000
                     yield Job("train_network", where, seen, 45e6, rois)
                     yield Job("attack_network", where, attacked * (passes + 20), 2e6 * (side / 32) ** 2, rois)
+                    if corrupted:
+                        yield Job("corrupt_network", where, corrupted, 1e5, rois)
                     yield Job("explain_network", where, attacked * 4 + attacked * len(config["rois"]), 1e4, rois)
+
+
+def _corrupted_images(config: Mapping[str, Any]) -> int:
+    """Corrupted images of one task: every type at five severities."""
+    if "corruptions" not in config:
+        return 0
+    types = config["corruptions"]["types"]
+    count = len(types) if isinstance(types, list) else {"scored": 15, "all": 19}[types]
+    return 5 * count * config["corruptions"]["images"]
+
+
+def _transfer_passes(config: Mapping[str, Any]) -> float:
+    """Image passes of one task and architecture's transfer: every network sees the adversarials of each."""
+    networks = len(config["conditions"]) * len(config["seeds"])
+    images = min(config["transfer"].get("images", config["attack_images"]), config["attack_images"])
+    climbs = 2 * config["transfer"]["steps"] * networks if config["transfer"].get("ensembles") else 0
+    return images * (networks**2 + climbs)
 
 
 def _guide(config: Mapping[str, Any], condition: Mapping[str, Any]) -> float:

@@ -63,6 +63,7 @@ def make_study(root: Path) -> dict:
         "rois": ["V1", "V4", "LO", "FFA"],
         "subjects": ["subj01", "subj02"],
         "root": str(root),
+        "transfer": {"method": "pgd", "norm": "linf", "budget": 8, "steps": 10, "loss": "margin"},
     }
 
 
@@ -75,6 +76,8 @@ def write_study(study: dict) -> dict:
             for condition in study["conditions"]:
                 for seed in study["seeds"]:
                     write_network(study, task, architecture, condition, seed)
+            write_transfer(study, task, architecture)
+        write_canaries(root / "attacks" / task / "canaries.json")
     for roi in study["rois"]:
         for seed in study["seeds"]:
             write_predictor(study, roi, seed)
@@ -90,6 +93,38 @@ def write_dataset(path: Path, task: str) -> None:
     with h5py.File(path, "w") as file:
         file["labels"] = np.arange(300) % 10
         file.attrs["classes"] = json.dumps([f"{task} {index}" for index in range(10)])
+
+
+def write_canaries(path: Path, **changes) -> None:
+    """Six canaries, all caught but for `changes` {name: entry}."""
+    expected = {
+        "undefended": [], "scaled logits": ["gradient_ce", "logit_scale"], "probabilities": ["logits"],
+        "quantised input": ["gradient_ce", "gradient_margin"], "noisy input": ["deterministic"], "linear": [],
+    }  # fmt: skip
+    found = [
+        {"canary": name, "expected": checks, "found": [*checks, "ascent/pgd-linf"] if checks else [], "caught": True,
+         "value": None, "note": ""}
+        | changes.get(name, {})
+        for name, checks in expected.items()
+    ]  # fmt: skip
+    write_json(path, {"images": 48, "train_accuracy": 1.0, "attacks": ["pgd-linf"], "canaries": found})
+
+
+def write_transfer(study: dict, task: str, architecture: str) -> None:
+    """Accuracy rises with the target's toughness and is least for its own adversarials; an ensemble per condition."""
+    keys = [(condition, seed) for condition in study["conditions"] for seed in study["seeds"]]
+    rows = []
+    for source in [*keys, *((condition, -1) for condition in study["conditions"])]:
+        for target in keys:
+            if source[1] == -1 and source[0] == target[0]:
+                continue
+            accuracy = 0.02 if source == target else 0.3 * TOUGHNESS.get(target[0], 1.3) + 0.1 * (source[1] == 1)
+            rows.append(
+                {"source_condition": source[0], "source_seed": source[1], "target_condition": target[0],
+                 "target_seed": target[1], "n": N_IMAGES, "n_shared": N_IMAGES - 4, "clean_accuracy": 0.95,
+                 "accuracy": accuracy, "beyond_white_box": 0.0}
+            )  # fmt: skip
+    write_parquet(Path(study["root"]) / "attacks" / task / architecture / "transfer.parquet", pd.DataFrame(rows))
 
 
 def write_network(study: dict, task: str, architecture: str, condition: str, seed: int) -> None:

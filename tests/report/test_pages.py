@@ -226,8 +226,10 @@ def test_odd_studies_are_reported(odd, tiny_study, tmp_path):
             frame, _ = read_parquet(root / f"predictors/gnet/LO/seed{seed}/voxels.parquet")
             write_parquet(root / f"predictors/gnet/MT/seed{seed}/voxels.parquet", frame.iloc[:0])
     else:
-        for path in (*root.rglob("checks.json"), *root.rglob("inside.parquet"), *root.rglob("examples.npz")):
-            path.unlink()
+        study["transfer"] = None
+        for name in ("checks.json", "inside.parquet", "examples.npz", "canaries.json", "transfer.parquet"):
+            for path in root.rglob(name):
+                path.unlink()
         shutil.rmtree(root / "benchmarks")
         shutil.rmtree(root / "cortex")
     folder = write_report(study, tmp_path / "report")
@@ -241,6 +243,7 @@ def test_odd_studies_are_reported(odd, tiny_study, tmp_path):
         "no extras": "No check was run",
     }
     assert said[odd] in page.text
+    assert ("No canary was run" in page.text) == (odd == "no extras")
     assert "digits, resnet18" in print_summary(folder / "tables")
 
 

@@ -101,7 +101,25 @@ def stand_ins(config, folder):
         "attacks/attack_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors")},
             {"tables": [at(f"{a}.parquet") for a in config["attacks"]], "examples": at("e.npz"), "checks": at("c")},
-            {"attacks": json.dumps(attack_settings(config)), "images": 16, "cells": str(folder)}, NETWORK,
+            {"attacks": json.dumps(attack_settings(config)), "images": 16, "cells": str(folder), "transfer": "null"},
+            NETWORK,
+        ),
+        "attacks/attack_canaries": (
+            {"dataset": at("dataset.h5")}, {"canaries": at("canaries.json")},
+            {"attacks": json.dumps(attack_settings(config))}, {"task": "digits"},
+        ),
+        "attacks/transfer_attacks": (
+            {"dataset": at("dataset.h5"), "models": [at("m.safetensors")], "adversarials": [at("transfer.npz")]},
+            {"transfer": at("transfer.parquet")}, {"settings": '{"budget": 8}'},
+            {"task": "digits", "architecture": "resnet18"},
+        ),
+        "attacks/make_corruptions": (
+            {"dataset": at("dataset.h5")}, {"corruptions": at("corruptions.h5")},
+            {"settings": '{"set": "cifar", "types": "all", "images": 2}'}, {"task": "digits"},
+        ),
+        "attacks/corrupt_network": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "corruptions": at("corruptions.h5")},
+            {"table": at("corruptions.parquet")}, {}, NETWORK,
         ),
         "explain/explain_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
@@ -110,8 +128,8 @@ def stand_ins(config, folder):
         "report/tabulate_results": ({}, {"summary": at("summary.csv")}, {"study": study}, {}),
         "report/draw_figures": ({"tables": [at("a.csv")]}, {"inside": at("inside.svg")}, {"study": study}, {}),
         "report/write_index": (
-            {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")]}, {"page": at("i.html")},
-            {"study": study}, {},
+            {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")]},
+            {"page": at("i.html")}, {"study": study}, {},
         ),
         "report/write_roi_page": ({}, {"page": at("LO.html")}, {"study": study}, {"roi": "LO"}),
     }  # fmt: skip

@@ -35,6 +35,8 @@ def test_every_target_of_every_config_resolves(snakemake, project, tmp_path, con
     assert counts["train_predictor"] == len(study["rois"]) * len(study["predictor_seeds"])
     assert counts["extract_betas"] == len(study["data"]["subjects"])
     assert counts["write_roi_page"] == len(study["rois"])
+    assert counts.get("corrupt_network", 0) == ("corruptions" in study) * networks
+    assert counts.get("make_corruptions", 0) == ("corruptions" in study) * len(study["tasks"])
 
 
 def test_the_literal_slurm_profile_resolves_from_the_root(project, snakemake, tmp_path):

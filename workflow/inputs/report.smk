@@ -1,13 +1,24 @@
 # What the rules of report take: names, paths and parameters, no rules.
 TABLES = [
     "robust_accuracy", "summary", "differences", "networks", "conditions", "attacks", "predictors", "rois", "checks",
-    "inside", "compute",
+    "inside", "compute", "canaries", "minimal_budget", "survival", "breaks", "transfer",
+    "corruptions", "corruption_errors",
 ]  # fmt: skip
-FIGURES = ["differences", "robust_accuracy", "clean_vs_robust", "predictors", "inside"]
-NORMS = {"hue": "hue", "saturation": "saturation", "brightness": "brightness", "contrast": "contrast", "rotation-translation": "rotation-translation", "deepfool": "l2", "ddn": "l2", "fgsm": "linf", "pgd": "linf", "apgd": "linf", "fmn": "linf", "uniform": "linf", "sign": "linf", "gaussian": "l2"}  # fmt: skip
+FIGURES = [
+    "differences", "robust_accuracy", "clean_vs_robust", "predictors", "inside", "survival", "transfer", "corruptions",
+]  # fmt: skip
+# The norm of a method where its settings name none: the attack functions' own defaults (a test compares them).
+NORMS = {
+    "uniform": "linf", "sign": "linf", "fgsm": "linf", "pgd": "linf", "apgd": "linf", "apgd-targeted": "linf",
+    "autoattack": "linf", "square": "linf", "fmn": "linf", "adaptive-joint": "linf", "adaptive-collision": "linf",
+    "gaussian": "l2", "hopskipjump": "l2", "blended": "l2", "deepfool": "l2", "ddn": "l2", "carlini-wagner": "l2",
+    "brendel-bethge": "l2", "boundary": "l2", "salt-pepper": "salt-pepper", "ead": "l1", "hue": "hue",
+    "saturation": "saturation", "brightness": "brightness", "contrast": "contrast",
+    "rotation-translation": "rotation-translation",
+}  # fmt: skip
 UNITS = {
-    "linf": "1/255", "l2": "L2", "l1": "L1", "l0": "pixels", "hue": "of the circle", "saturation": "", "brightness": "", "contrast": "",
-    "rotation-translation": "of the range",
+    "linf": "1/255", "l2": "L2", "l1": "L1", "l0": "values", "hue": "of the circle", "saturation": "",
+    "brightness": "", "contrast": "", "rotation-translation": "of the range", "salt-pepper": "of the pixels",
 }  # fmt: skip
 PREDICTOR = list(config["predictors"])[0]
 
@@ -38,6 +49,8 @@ def study():
             "subjects": SUBJECTS,
             "attacks": {name: shown_attack(settings) for name, settings in config["attacks"].items()},
             "primary_attack": config["primary_attack"],
+            "transfer": TRANSFER,
+            "corruptions": CORRUPTIONS,
         }
     )
 
@@ -52,6 +65,7 @@ def results_of(conditions, rois):
         expand(f"{RESULTS}/networks/{{network}}/{{file}}", network=networks, file=["metrics.json", "history.parquet"])
         + expand(f"{RESULTS}/attacks/{{network}}/{{attack}}.parquet", network=networks, attack=ATTACKS)
         + expand(f"{RESULTS}/attacks/{{network}}/{{file}}", network=networks, file=["examples.npz", "checks.json"])
+        + expand(f"{RESULTS}/attacks/{{task}}/canaries.json", task=TASKS)
         + expand("{predictor}/{file}", predictor=predictors, file=["metrics.json", "voxels.parquet"])
         + expand(f"{RESULTS}/cortex/{{subject}}/{{roi}}.h5", subject=SUBJECTS, roi=rois)
     )

@@ -5,6 +5,8 @@ rule tabulate_results:
     input:
         results=results_of(CONDITIONS, ROIS),
         inside=expand(f"{RESULTS}/explain/{{network}}/inside.parquet", network=networks_of(CONDITIONS)),
+        transfer=transfer_tables(),
+        corruptions=corruption_tables(),
         code=sources("report/tabulate_results"),
     output:
         **{

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from neurobust.report.figures import Tables, blocks
+from neurobust.report.minimal import MEMBER
 from neurobust.report.sections import MISSING, between, condition_cell, percent, plain, text
 from neurobust.report.study import NORMS, Study, attack_label, format_budget
 
@@ -28,6 +29,30 @@ def canary_note(tables: Tables) -> dict[str, Any]:
             if not entry["caught"]:
                 missed.append(entry)
     return {"missed": missed, "caught": ", ".join(caught), "rows": rows}
+
+
+MEANINGS = {
+    "deterministic": "five passes of the same images give the same logits",
+    "batch_size": "an image alone and in a batch gives the same logits",
+    "logits": "the output is logits and no probabilities",
+    "logit_scale": "the softmax does not underflow",
+    "gradient_ce": "cross-entropy has a gradient at the images",
+    "gradient_margin": "the margin has a gradient at the images",
+    "gradient_start_ce": "cross-entropy has a gradient beside the images",
+    "gradient_start_margin": "the margin has a gradient beside the images",
+    "unbounded": "nothing stands when the budget is the whole box",
+    "monotone": "no image recovers at a larger budget",
+    "verification": "adversarials hold when looked at again: bounds, size, label",
+    "margin_loss": "an iterative attack uses a loss that does not underflow",
+    "reach": "the steps of an attack can cross its ball",
+    "not_weaker": "single steps, noise and black-box attacks break nothing that it does not",
+    "noise_weaker": "noise of the same size breaks far less",
+    "doubled_steps": "twice the steps, from a random start, break hardly more",
+    "ascent": "the loss rises along the iterations",
+    "unfinished": "the loss has nearly ended to rise",
+    "silent_success": "what was broken on the way is broken in the result",
+    "transfer": "other networks' adversarials break nothing that its own do not",
+}
 
 
 def words(checks: Any) -> str:
@@ -83,6 +108,7 @@ def break_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
                 for name in conditions
             ]
             names = {"task": task, "architecture": architecture, "norm": NORMS.get(norm, norm)}
+            names["members"] = member_notes(study, rows)
             heads = [attack_label(study, attack) for attack in attacks]
             pairs = pair_lines(study, rows, attacks)
             budget = format_budget(float(rows["budget"].iloc[0]), unit)
@@ -103,9 +129,22 @@ def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, str]]:
     return cells
 
 
+def member_notes(study: Study, rows: pd.DataFrame) -> list[str]:
+    """What of an ensemble's success each of its members had, over all networks: one sentence per ensemble."""
+    own = rows[rows["other"].str.startswith(MEMBER)]
+    notes = []
+    for attack, part in own.groupby("attack", sort=False):
+        counts = part.groupby("other")["n_broken"].sum().sort_values(ascending=False)
+        shares = [
+            f"{name.removeprefix(MEMBER)} {percent(count / max(counts.sum(), 1))}" for name, count in counts.items()
+        ]
+        notes.append(f"Of what {attack_label(study, attack)} broke, in percent by its members: {', '.join(shares)}.")
+    return notes
+
+
 def pair_lines(study: Study, rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, Any]]:
     """Over all networks: the share of images that the line's attack breaks and the column's does not."""
-    sums = rows.groupby(["attack", "other"])[["n_correct", "n_broken"]].sum()
+    sums = rows[rows["other"].isin(attacks)].groupby(["attack", "other"])[["n_correct", "n_broken"]].sum()
     share = (sums["n_broken"] / sums["n_correct"].clip(lower=1)).unstack()
     return [
         {"name": attack_label(study, attack),

@@ -16,6 +16,7 @@ class Cell(NamedTuple):
     """Who survived what: `images` (n,) rows of dataset.h5, `budgets` (b,) ascending from 0, `robust` (n, b) bool.
 
     `distance` (n,): size of each image's verified adversarial, NaN where there is none; None where it is not recorded.
+    `member` (n, b): which attack of an ensemble had broken the image, empty where none; None for any other attack.
     """
 
     images: np.ndarray
@@ -24,6 +25,7 @@ class Cell(NamedTuple):
     cost: dict[str, float]
     attrs: dict[str, Any]
     distance: np.ndarray | None = None
+    member: np.ndarray | None = None
 
     def at(self, budget: float) -> np.ndarray:
         """Whether each image survives `budget`."""
@@ -59,7 +61,8 @@ def read_cell(path: Path) -> Cell:
     if shape[0] and (not shape[1] or budgets[0] > 0):
         budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
     cost = {name: float(frame[name].sum()) / max(shape[0], 1) for name in ("n_forward", "n_backward")}
-    return Cell(images, budgets, robust, cost, attrs, distance)
+    member = frame["member"].to_numpy(str).reshape(shape) if "member" in frame and robust.shape == shape else None
+    return Cell(images, budgets, robust, cost, attrs, distance, member)
 
 
 def worst_case(cells: list[Cell]) -> Cell:

@@ -12,6 +12,7 @@ import pandas as pd
 from neurobust.errors import InputError
 from neurobust.io import write_text
 from neurobust.report.comparisons import pairs
+from neurobust.report.corruptions import draw_corruptions
 from neurobust.report.inside_figure import draw_inside
 from neurobust.report.predictor_figure import draw_predictors
 from neurobust.report.study import (
@@ -37,7 +38,9 @@ from neurobust.report.style import (
     roi_style,
     to_svg,
 )
+from neurobust.report.survival_figure import draw_survival
 from neurobust.report.tables import read_tables
+from neurobust.report.transfer import draw_transfer
 
 Tables = dict[str, pd.DataFrame]
 MANY = 8  # conditions that a panel can tell apart; with more, controls are drawn on the pages per ROI only
@@ -253,7 +256,11 @@ FIGURES: dict[str, Callable[[Study, Tables], str]] = {
     "clean_vs_robust": draw_clean_vs_robust,
     "predictors": draw_predictors,
     "inside": draw_inside,
+    "survival": draw_survival,
+    "transfer": draw_transfer,
+    "corruptions": draw_corruptions,
 }
+WHOLE_STUDY = ("inside", "transfer", "corruptions")  # figures that need more than one ROI's chain
 
 
 def draw_figures(study: Study, tables: Path, outputs: dict[str, Path]) -> None:

@@ -12,6 +12,7 @@ from neurobust.report.study import Study, attack_settings, reference_budget
 
 Cells = dict[str, Cell]  # one network's cells by attack
 POINTS = 40  # of a survival curve, beside the attacks' own budgets
+MEMBER = "by its member "  # begins `other` in the rows of an ensemble's members
 
 
 def minimal_budget(cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +87,8 @@ def break_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
     """Per norm with two attacks or more: what each breaks at the reference budget that another does not.
 
     n_broken: clean-correct images that `attack` breaks and `other` does not; all that it breaks where both are one.
-    n_only: those that it breaks and none of the others does.
+    n_only: those that it breaks and none of the others does. Rows whose `other` begins with MEMBER count what fell to
+    each member of an ensemble.
     """
     settings = attack_settings(study)
     for (norm, unit), members in norm_groups(study).items():
@@ -109,4 +111,15 @@ def break_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
                     "norm": norm, "unit": unit, "budget": budget, "attack": name, "other": other,
                     "n_correct": int(correct.sum()), "n_broken": int(missed.sum()),
                     "n_only": int((broken[name] & correct & ~elsewhere).sum()),
+                }  # fmt: skip
+        for name in members:
+            if cells[name].member is None:
+                continue
+            place = int(np.flatnonzero(cells[name].budgets == budget)[0])
+            credited = cells[name].member[np.isin(cells[name].images, images), place]
+            for member in sorted({*credited.tolist()} - {""}):
+                yield {
+                    "norm": norm, "unit": unit, "budget": budget, "attack": name, "other": f"{MEMBER}{member}",
+                    "n_correct": int(correct.sum()), "n_broken": int((correct & (credited == member)).sum()),
+                    "n_only": 0,
                 }  # fmt: skip

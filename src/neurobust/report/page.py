@@ -9,12 +9,14 @@ from typing import Any
 
 from neurobust import __version__
 from neurobust.io import write_text
-from neurobust.report import sections
+from neurobust.report import attack_sections, sections
+from neurobust.report.corruption_section import corruption_tables
 from neurobust.report.examples import example_grids
-from neurobust.report.figures import FIGURES, MANY, Tables
+from neurobust.report.figures import FIGURES, MANY, WHOLE_STUDY, Tables
 from neurobust.report.study import Study, check_study, networks, roi_study
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import COLUMNS, collect_results, read_tables
+from neurobust.report.transfer import transfer_note
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -40,7 +42,7 @@ def write_roi_page(study: Study, roi: str, output: Path) -> None:
     part = roi_study(study, roi) | {"all_rois": list(study.get("all_rois", study["rois"]))}
     # Its rule declares that ROI's chain alone, so the page must not look at what else happens to lie there.
     frames = collect_results(part, extras=False)
-    drawn = {name: draw(part, frames) for name, draw in FIGURES.items() if name != "inside"}
+    drawn = {name: draw(part, frames) for name, draw in FIGURES.items() if name not in WHOLE_STUDY}
     examples = [network.folder(part, "attacks") / "examples.npz" for network in networks(part)]
     links: dict[str, Any] = {"rois": [], "tables": [], "index": "../index.html"}
     title = f"Does guidance by {roi} make the networks more robust?"
@@ -76,6 +78,12 @@ def render(
         "rois": sections.roi_table(frames),
         "examples": example_grids(study, examples),
         "checks": checks,
+        "meanings": attack_sections.MEANINGS,
+        "canaries": attack_sections.canary_note(frames),
+        "minimal": attack_sections.minimal_tables(study, frames),
+        "breaks": attack_sections.break_tables(study, frames),
+        "transfer": transfer_note(study) if len(frames["transfer"]) else "",
+        "corruptions": corruption_tables(study, frames),
         "attacks": sections.attack_table(study, frames),
         "compute": sections.compute_table(frames),
         "versions": sections.versions(frames),

@@ -96,7 +96,7 @@ def roi_study(study: Study, roi: str) -> Study:
 def is_noise(attack: str, settings: dict[str, Any] | None = None) -> bool:
     """Whether an attack is a noise baseline: it draws perturbations without looking at the network."""
     settings = settings or {}
-    return attack.startswith("noise") or settings.get("method") in {"uniform", "sign", "gaussian"}
+    return attack.startswith("noise") or settings.get("method") in {"uniform", "sign", "gaussian", "salt-pepper"}
 
 
 def attack_settings(study: Study) -> dict[str, dict[str, Any]]:

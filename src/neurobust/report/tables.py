@@ -15,6 +15,8 @@ from neurobust.io import canonical_json, read_json, read_parquet, write_text
 from neurobust.report.cells import Cell, read_cell, worst_case
 from neurobust.report.comparisons import curve_rows, difference_rows, summary_rows
 from neurobust.report.compute import compute_rows
+from neurobust.report.corruptions import corruption_rows, error_rows
+from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.study import (
     Network,
     Study,
@@ -27,6 +29,7 @@ from neurobust.report.study import (
     primary_attack,
     target_of,
 )
+from neurobust.report.transfer import transfer_checks, transfer_rows
 
 NETWORK = ["task", "architecture", "condition", "seed"]
 
@@ -64,6 +67,18 @@ COLUMNS: dict[str, list[str]] = {
     "checks": [*NETWORK, "attack", "check", "passed", "value", "note"],
     "inside": [*NETWORK, "measure", "roi", "value", "unit"],
     "compute": ["rule", "jobs", "seconds_total", "seconds_mean", "seconds_max", "memory_mb_max", "source"],
+    "canaries": ["task", "canary", "expected", "found", "caught", "value", "note"],
+    "minimal_budget": [
+        *NETWORK, "norm", "unit", "attacks", "largest", "n_images", "n_broken", "q25", "median", "q75",
+    ],
+    "survival": [*NETWORK, "norm", "unit", "budget", "robust_accuracy"],
+    "breaks": [*NETWORK, "norm", "unit", "budget", "attack", "other", "n_correct", "n_broken", "n_only"],
+    "transfer": [
+        "task", "architecture", "source_condition", "source_seed", "target_condition", "target_seed", "n", "n_shared",
+        "clean_accuracy", "accuracy", "beyond_white_box",
+    ],
+    "corruptions": [*NETWORK, "corruption", "scored", "severity", "n", "clean_accuracy", "accuracy"],
+    "corruption_errors": [*NETWORK, "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
 }  # fmt: skip
 
 
@@ -71,8 +86,8 @@ def collect_results(study: Study, extras: bool = True) -> dict[str, pd.DataFrame
     """Read a study's results into one tidy table per name of `COLUMNS`; every column is there even without rows.
 
     Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
-    cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures (which need every
-    ROI's predictor) and benchmark files are not read.
+    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures and
+    transfer (which need every ROI's chain) and benchmark files are not read.
     """
     check_study(study)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
@@ -80,6 +95,13 @@ def collect_results(study: Study, extras: bool = True) -> dict[str, pd.DataFrame
     for task in study["tasks"]:
         for architecture in study["architectures"]:
             add_attacks(study, task, architecture, rows)
+    rows["canaries"] = [row for task in study["tasks"] for row in canary_rows(study, task)]
+    if extras and study.get("transfer"):
+        rows["transfer"] = transfer_rows(study)
+        rows["checks"] += transfer_checks(rows["transfer"])
+    if extras and study.get("corruptions"):
+        rows["corruptions"] = corruption_rows(study)
+        rows["corruption_errors"] = error_rows(rows["corruptions"])
     for network in networks(study):
         rows["checks"] += check_rows(study, network)
         rows["inside"] += inside_rows(study, network) if extras else []
@@ -120,16 +142,21 @@ def add_attacks(study: Study, task: str, architecture: str, rows: dict[str, list
         rows["summary"] += [names | row for row in summary_rows(cells, settings, clean)]
         primary = {"primary": attack == primary_attack(study)}
         rows["differences"] += [names | primary | row for row in difference_rows(study, cells, settings)]
+    for network in here:
+        own = {attack: cells[network[2:]] for attack, cells in loaded.items()}
+        for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
+            rows[table] += [network._asdict() | row for row in make(study, own)]
 
 
 def attack_row(network: Network, attack: str, settings: dict[str, Any], cell: Cell) -> dict[str, Any]:
     attrs = cell.attrs
+    used = attrs.get("settings", settings) | ({"acts on": attrs["space"]} if "space" in attrs else {})
     texts = {name: canonical_json(attrs.get(name)) for name in ("verification", "versions")}
     return (
         network._asdict()
         | {"attack": attack, "norm": attrs.get("norm", settings.get("norm", "")), "unit": settings.get("unit", "")}
         | {"n_images": len(cell.images), **cell.cost, "seconds": number(attrs.get("seconds"))}
-        | {"settings": canonical_json(attrs.get("settings", settings)), **texts}
+        | {"settings": canonical_json(used), **texts}
     )
 
 
@@ -144,6 +171,21 @@ def check_rows(study: Study, network: Network) -> list[dict[str, Any]]:
         | {"passed": bool(check["passed"]), "value": number(check.get("value"))}
         for check in checks
     ]  # fmt: skip
+
+
+def canary_rows(study: Study, task: str) -> list[dict[str, Any]]:
+    """What became of the task's canaries; nothing where none were run."""
+    path = Path(study["root"]) / "attacks" / task / "canaries.json"
+    if not path.exists():
+        return []
+    found = read_json(path)
+    if not isinstance(found, dict) or "canaries" not in found:
+        raise InputError(f"{path}: not a record of canaries; delete it and run again")
+    return [
+        {"task": task, "canary": entry["canary"], "caught": bool(entry["caught"]), "value": number(entry["value"])}
+        | {"expected": ", ".join(entry["expected"]), "found": ", ".join(entry["found"]), "note": entry["note"]}
+        for entry in found["canaries"]
+    ]
 
 
 def inside_rows(study: Study, network: Network) -> list[dict[str, Any]]:

@@ -1,0 +1,153 @@
+"""Canaries and transfer on the pages: a missed canary is the first thing said, a caught one a quiet line."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neurobust.errors import InputError
+from neurobust.io import read_json, read_parquet, write_json, write_parquet
+from neurobust.report import tabulate_results, write_index, write_roi_page
+from neurobust.report.attack_sections import break_tables, canary_note, median_cell, minimal_tables, words
+from neurobust.report.figures import FIGURES
+from neurobust.report.tables import COLUMNS, collect_results, read_tables
+from neurobust.report.transfer import matrices, transfer_checks
+
+
+@pytest.fixture(scope="module")
+def tables(study):
+    return collect_results(study)
+
+
+@pytest.fixture
+def changed(study, tmp_path):
+    """The study in a folder of its own, to be damaged: one task."""
+    shutil.copytree(study["root"], tmp_path / "results")
+    return study | {"root": str(tmp_path / "results"), "tasks": ["digits"]}
+
+
+def index_of(study, folder):
+    tabulate_results(study, {name: folder / "tables" / f"{name}.csv" for name in COLUMNS})
+    write_index(study, folder / "tables", {}, [], folder / "index.html")
+    return (folder / "index.html").read_text()
+
+
+def miss(study, canary, note):
+    path = Path(study["root"]) / "attacks/digits/canaries.json"
+    found = read_json(path)
+    entry = next(entry for entry in found["canaries"] if entry["canary"] == canary)
+    entry |= {"caught": False, "note": note}
+    write_json(path, found)
+
+
+def test_a_missed_canary_is_red_and_first_on_every_page(changed, tmp_path):
+    quiet = index_of(changed, tmp_path)
+    assert 'id="canaries"' not in quiet and "6 of 6 on digits caught" in quiet
+    miss(changed, "noisy input", "not flagged: deterministic")
+    write_roi_page(changed, "LO", tmp_path / "LO.html")
+    for page in (index_of(changed, tmp_path), (tmp_path / "LO.html").read_text()):
+        body = page[page.index("<body>") :]
+        assert body.index('class="notice bad" id="canaries"') < body.index("<h1>")
+        assert "1 of 6 canaries was not caught" in page and "digits: noisy input. not flagged: deterministic" in page
+        assert "5 of 6" not in body[: body.index("<h1>")]
+
+
+def test_canaries_that_are_no_record_are_one_clear_line(changed):
+    path = Path(changed["root"]) / "attacks/digits/canaries.json"
+    write_json(path, [])
+    with pytest.raises(InputError, match=r"canaries\.json: not a record of canaries"):
+        collect_results(changed)
+
+
+def test_canaries_of_several_tasks(study, tables):
+    note = canary_note(tables)
+    assert note["caught"] == "6 of 6 on digits, 6 of 6 on phantom-scenes" and note["missed"] == []
+    assert note["rows"][1]["found"] == "gradient ce, logit scale, ascent (pgd-linf)"
+    assert words("") == ""
+
+
+def test_matrix_is_the_mean_over_pairs_of_seeds(study, tables):
+    table = tables["transfer"][tables["transfer"]["task"] == "digits"]
+    (_, sources, one), (_, together, all_seeds) = matrices(study, table)
+    order = list(study["conditions"])
+    assert sources == [*order, "itself (white-box)"] and together == order
+    for row, source in enumerate(order):
+        for column, target in enumerate(order):
+            pairs = [  # slow: every pair of networks that differ
+                entry.accuracy for entry in table.itertuples()
+                if (entry.source_condition, entry.target_condition) == (source, target) and entry.source_seed >= 0
+                and (source, entry.source_seed) != (target, entry.target_seed)
+            ]  # fmt: skip
+            assert len(pairs) == (2 if source == target else 4) and one[row, column] == pytest.approx(np.mean(pairs))
+    assert one[-1] == pytest.approx(0.02), "the last line is each network's own"
+    assert np.isnan(np.diag(all_seeds)).all() and np.isfinite(all_seeds).sum() == 12
+
+
+def test_a_twin_with_one_seed_is_an_empty_cell(study, tables):
+    table = tables["transfer"].query("task == 'digits' and source_seed == 0 and target_seed == 0")
+    (_, _, values), *others = matrices(study, table)
+    assert others == [] and np.isnan(np.diag(values[:-1])).all()
+    assert "from one network" in FIGURES["transfer"](study, tables | {"transfer": table})
+
+
+def test_an_attack_that_is_beaten_from_elsewhere_is_a_failed_check(changed, tmp_path):
+    path = Path(changed["root"]) / "attacks/digits/resnet18/transfer.parquet"
+    frame, attrs = read_parquet(path)
+    own = frame["source_condition"] == frame["target_condition"]
+    row = frame[(frame["source_condition"] == "none") & (frame["target_condition"] == "V1") & ~own].index[0]
+    frame.loc[row, "beyond_white_box"] = 0.25
+    write_parquet(path, frame, attrs)
+    found = collect_results(changed)["checks"].query("check == 'transfer'")
+    assert len(found) == 8 and (~found["passed"].astype(bool)).sum() == 1
+    failed = found[~found["passed"].astype(bool)].iloc[0]
+    assert failed["condition"] == "V1" and failed["attack"].startswith("from none seed") and failed["value"] == 0.25
+    assert "transfer (from none seed" in index_of(changed, tmp_path)
+
+
+def test_ensembles_and_networks_without_common_images_are_no_evidence():
+    names = {"task": "t", "architecture": "a", "target_condition": "V1", "target_seed": 0, "source_condition": "none"}
+    row = names | {"source_seed": -1, "n_shared": 5, "beyond_white_box": 1.0}
+    assert transfer_checks([row, row | {"source_seed": 1, "n_shared": 0, "beyond_white_box": np.nan}]) == []
+
+
+def test_missing_transfer_is_named_and_without_the_key_not_asked_for(changed):
+    path = Path(changed["root"]) / "attacks/digits/resnet18/transfer.parquet"
+    path.unlink()
+    with pytest.raises(InputError, match=r"transfer\.parquet: missing"):
+        collect_results(changed)
+    assert len(collect_results(changed | {"transfer": None})["transfer"]) == 0
+    assert len(collect_results(changed, extras=False)["transfer"]) == 0, "a ROI's page needs no other network"
+
+
+def test_tables_read_back_say_the_same(study, tables, tmp_path):
+    tabulate_results(study, {name: tmp_path / f"{name}.csv" for name in COLUMNS})
+    back = read_tables(tmp_path)
+    assert minimal_tables(study, back) == minimal_tables(study, tables)
+    assert break_tables(study, back) == break_tables(study, tables)
+    linf = next(table for table in break_tables(study, back) if table["norm"] == "L∞")
+    assert linf["heads"] == ["FGSM", "PGD L∞", "uniform noise"] and linf["budget"] == "2/255"
+
+
+def test_median_of_images_that_stand():
+    seeds = pd.DataFrame({"median": [2.0, 4.0], "largest": 8.0})
+    assert median_cell(seeds) == {"main": "3.00", "spread": "2.00 to 4.00"}
+    assert median_cell(seeds.assign(median=[np.nan, 4.0])) == {"main": "> 8", "spread": "in 1 of 2 seeds"}
+    assert median_cell(seeds.assign(median=np.nan)) == {"main": "> 8", "spread": ""}
+
+
+def test_pages_know_the_norm_and_the_unit_of_every_attack():
+    """The workflow names them without importing torch: they must be the attack functions' own."""
+    import ast
+    import inspect
+    import re
+
+    from neurobust.attacks.registry import ATTACKS
+
+    text = (Path(__file__).parents[2] / "workflow/inputs/report.smk").read_text()
+    norms, units = (
+        ast.literal_eval(re.search(rf"(?ms)^{name} = (\{{.*?\}})", text).group(1)) for name in ("NORMS", "UNITS")
+    )
+    assert norms == {name: inspect.signature(attack).parameters["norm"].default for name, attack in ATTACKS.items()}
+    assert set(norms.values()) <= set(units)

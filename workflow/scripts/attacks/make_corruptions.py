@@ -1,0 +1,15 @@
+"""Corrupt a task's test images."""
+
+import json
+from pathlib import Path
+
+from neurobust.attacks.corruptions import make_corruptions
+from neurobust.script import run
+
+run(
+    snakemake,
+    make_corruptions,
+    dataset=Path(snakemake.input.dataset),
+    settings=json.loads(snakemake.params.settings),
+    output=Path(snakemake.output.corruptions),
+)
