@@ -19,7 +19,7 @@ def demo_config(project):
     return yaml.safe_load((project / "config/demo.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["demo", "config", "study-small"])
+@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic"])
 def test_the_shipped_studies_are_valid(project, schema, name):
     check_config(yaml.safe_load((project / f"config/{name}.yaml").read_text()), schema)
 
@@ -42,6 +42,8 @@ FAULTS = [
     ("attacks/fgsm/steps", 3, "config: attacks.fgsm: key 'steps' is not allowed here; choose one of method"),
     ("attacks/fgsm/method", "fgsmm", "config: attacks.fgsm.method: 'fgsmm' is not known"),
     ("attacks/pgd-linf/reference_budget", 3, "config: attacks.pgd-linf.reference_budget: 3 is not one of the budgets"),
+    ("transfer/loss", "mse", "config: transfer.loss: 'mse' is not known; choose one of ce, margin, dlr"),
+    ("transfer/budgets", [8], "config: transfer: unknown key 'budgets'; known keys are budget"),
     ("primary_attack", "pgd", "config: primary_attack: 'pgd' is not one of `attacks`"),
     ("seeds", [0, 0], "config: seeds: [0, 0] has non-unique elements"),
     ("results", "/tmp/x", "config: results: '/tmp/x' does not match"),
@@ -119,9 +121,8 @@ def test_the_schema_knows_the_settings_of_every_attack(schema):
         allowed = set(rule["then"]["propertyNames"]["enum"]) - general
         for method in condition.get("enum", [condition.get("const")]):
             parameters = inspect.signature(ATTACKS[method]).parameters.values()
-            taken = {p.name for p in parameters if p.default is not p.empty}
-            if method in ("hue", "saturation"):
-                taken -= {"norm"}
+            # an attack with a measure of its own, called after it, has no choice of norm
+            taken = {p.name for p in parameters if p.default is not p.empty and p.default != method}
             assert allowed == taken, method
 
 
@@ -210,7 +211,7 @@ def test_the_recipes_of_every_study_are_resolved(project):
     """What the configuration allows, the training accepts: schema and recipe know the same names."""
     from neurobust.networks.recipe import resolve_recipe
 
-    for name in ("demo", "config", "study-small"):
+    for name in ("demo", "config", "study-small", "semantic"):
         config = yaml.safe_load((project / f"config/{name}.yaml").read_text())
         for task in config["tasks"]:
             for architecture in config["architectures"]:
@@ -254,3 +255,20 @@ def test_the_small_study_has_the_demo_s_phantom_every_roi_and_every_control(proj
     assert controls >= {"shuffled", "random", "gaussian", "pixels", "features", "phase-scrambled", "subsampled"}
     assert {roi for c in study["conditions"].values() for roi in c.get("target", [])} == set(study["rois"])
     assert len(study["seeds"]) == 3
+
+
+SEMANTIC_FAULTS = [
+    ({"cadv": {"tasks": ["photos"]}}, "semantic.cadv.tasks: unknown task 'photos'; `tasks` has phantom-scenes, digits"),
+    ({"semanticadv": {"tasks": ["digits"]}}, "semantic.semanticadv.tasks: 'digits' has no attributes; of kinds phantom"),
+    ({"semanticadv": {}}, "semantic.semanticadv: missing key 'tasks'"),
+    ({"tadv": {"strengths": [4, 1]}}, "semantic.tadv.strengths: [4, 1] must ascend"),
+    ({"cadv": {"colours": 3}}, "semantic.cadv: unknown key 'colours'; known keys are clusters"),
+    ({"networks": {"painter": {}}}, "semantic.networks: unknown key 'painter'; known keys are colouriser"),
+]
+
+
+@pytest.mark.parametrize(("section", "message"), SEMANTIC_FAULTS)
+def test_faults_of_semantic_attacks_are_named(demo_config, schema, section, message):
+    with pytest.raises(InputError) as caught:
+        check_config({**demo_config, "semantic": {"images": 4, **section}}, schema)
+    assert message in str(caught.value) and "\n" not in str(caught.value)

@@ -34,6 +34,8 @@ def test_every_target_of_every_config_resolves(snakemake, project, tmp_path, con
     assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks
     assert counts["train_predictor"] == len(study["rois"]) * len(study["predictor_seeds"])
     assert counts["extract_betas"] == len(study["data"]["subjects"])
+    assert counts["attack_canaries"] == len(study["tasks"])
+    assert counts["transfer_attacks"] == len(study["tasks"]) * len(study["architectures"])
     assert counts["write_roi_page"] == len(study["rois"])
     assert counts.get("corrupt_network", 0) == ("corruptions" in study) * networks
     assert counts.get("make_corruptions", 0) == ("corruptions" in study) * len(study["tasks"])
@@ -54,7 +56,8 @@ def test_one_roi_page_builds_its_chain_and_nothing_else(snakemake, project, tmp_
     assert counts["extract_roi"] == 2
     assert counts["train_network"] == counts["attack_network"] == 3 * 2 * 2  # none, LO, LO-shuffled
     assert counts["write_roi_page"] == 1
-    assert not {"tabulate_results", "write_index", "explain_network"} & set(counts)
+    assert not {"tabulate_results", "write_index", "explain_network", "transfer_attacks"} & set(counts)
+    assert counts["attack_canaries"] == 2, "a canary that is missed is said on this page too"
     assert set(re.findall(r"(?:responses|predictor gnet) of (\w+)", text)) == {"LO"}
     assert set(re.findall(r": network (\S+) \(", text)) == {"none", "LO", "LO-shuffled"}
 
