@@ -56,6 +56,25 @@ def test_warm_steps_spend_less_and_break_as_much(net, batch):
     assert torch.equal(warm.n_backward[first, 1], whole.n_backward[first, 1])  # nothing is warm at the first budget
 
 
+@pytest.mark.parametrize("method", ["pgd", "apgd"])
+def test_bisection_finds_what_the_ascending_order_finds(net, batch, toys, method):
+    budgets = [0, 4, 8, 12, 16, 20, 24, 32, 40]
+    ascending, bisected = (
+        run(net, batch, method, budgets=budgets, steps=20, order=order) for order in ("ascending", "bisection")
+    )
+    assert (bisected.success.sum(0) >= ascending.success.sum(0) - 1).all()
+    assert bisected.n_backward.sum() < 0.7 * ascending.n_backward.sum()
+    assert (bisected.success[:, 1:] >= bisected.success[:, :-1]).all()
+    _, counts = verify(net, *batch, bisected, "linf")
+    assert counts["demoted"] == 0
+    model = toys.linear(5)
+    images, labels = toys.interior_images(model, 8)
+    exact = toys.closed_form(model, images, labels, "linf")
+    fine = [exact.min().item() * 0.99 * 1.01**step for step in range(200)]
+    result = run(model, (images, labels), method, budgets=fine, unit="1", steps=10, order="bisection")
+    assert (result.distance >= 0.999 * exact).all() and (result.distance <= 1.02 * exact).all()
+
+
 def test_targeted_losses_follow_their_definitions():
     torch.manual_seed(1)
     for classes in (2, 3, 4, 7):
@@ -179,6 +198,7 @@ def test_noisy_network_gives_the_same_result_twice(net, batch):
     ("changes", "message"),
     [
         ({"eot": 0}, "eot 0"),
+        ({"order": "random"}, "order 'random'"),
         ({"warm_steps": 0}, "warm_steps 0"),
         ({"method": "apgd-targeted", "targets": 0}, "targets 0"),
     ],

@@ -1,7 +1,7 @@
 """Gradient ascent over nested budgets: what PGD and APGD share, and how each of them climbs.
 
-Budgets ascend. An image that is broken leaves; a standing one enters the next budget with the best point of the last,
-scaled to the new radius. Every iterate is tested, not the last alone.
+Budgets ascend, or are bisected per image. An image that is broken leaves; it enters its next budget with the best point
+of the last, scaled to the new radius. Every iterate is tested, not the last alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def clean_directions(search: Search, losses: Sequence[str], norm: str) -> list[T
 class Ascent:
     """One climb at one budget: where it starts, and the best point it has met for each image of the batch.
 
-    targets: wrong classes (N,) to climb towards, or None; warm: whether it goes on from a smaller budget's climb.
+    targets: wrong classes (N,) to climb towards, or None; warm: whether it goes on from another budget's climb.
     """
 
     search: Search
@@ -92,11 +92,12 @@ def nested_ascent(
     restarts: int,
     climb: Callable[[Ascent], None],
     draws: int = 1,
+    order: str = "ascending",
 ) -> AttackResult:
-    """Climb at every budget from the best start: single steps and the last budget's best point; then cold restarts."""
+    """Climb at each budget from the best start: single steps and the last budget's best point; then cold restarts."""
     check_ascent(norm, loss, steps, restarts)
     search = Search(model, images, labels, budgets, draws)
-    ascend(search, seed, ids, norm, loss, restarts, climb)
+    ascend(search, seed, ids, norm, loss, restarts, climb, order)
     return search.result(norm)
 
 
@@ -116,31 +117,66 @@ def ascend(
     loss: str,
     restarts: int,
     climb: Callable[[Ascent], None],
+    order: str = "ascending",
 ) -> None:
-    """The untargeted ascent on the images of a search that still stand, budget by budget."""
+    """The untargeted ascent on the images of a search that still stand, over the budgets in this `order`."""
     images = search.images
     directions = clean_directions(search, list(dict.fromkeys([loss, "ce"])), norm)
-    best, before = images.clone(), 0.0
-    for budget, radius in search.positive():
-        rows = search.standing(budget)
-        if not len(rows):
-            break
-        starts = [images + radius * direction for direction in directions]
-        if before:
-            starts.append(images + (radius / before) * (best - images))
+    best, reached = images.clone(), torch.zeros(len(images), dtype=images.dtype, device=images.device)
+
+    def attack(budget: int, radius: float, rows: Tensor) -> None:
         ascent = Ascent(search, rows, images, budget, radius, norm, loss, best.clone(), no_loss(images))
+        ascent.warm = bool((reached[rows] > 0).all())
+        starts = [images + radius * direction for direction in directions]
+        if ascent.warm:
+            starts.append(images + per_image(radius / reached, images) * (best - images))
+        met = rows
         for start in starts:
             if len(rows):
                 rows = rows[ascent.test(rows, ascent.project(rows, start[rows]))]
-        ascent.rows, ascent.start, ascent.warm = rows, ascent.best[rows], before > 0
+        ascent.rows, ascent.start = rows, ascent.best[rows]
         climb(ascent)
         ascent.warm = False
         for restart in range(restarts):
-            ascent.rows = rows = search.standing(budget)
+            ascent.rows = rows = rows[search.first[rows] > budget]
             if len(rows):
                 ascent.start = random_points(images, radius, norm, seed, ids, rows, budget, restart)
                 climb(ascent)
-        best, before = ascent.best, radius
+        best[met], reached[met] = ascent.best[met], radius
+
+    visit(search, order, attack)
+
+
+def visit(search: Search, order: str, attack: Callable[[int, float, Tensor], None]) -> None:
+    """Call attack(budget's index, its radius, rows that stand there) so that every image's smallest budget is found.
+
+    ascending: every budget up to the image's smallest broken one is attacked. bisection: the middle one of those in
+    question, then the half below for the images that broke there and the half above for the others.
+    """
+    if order == "ascending":
+        for budget, radius in search.positive():
+            rows = search.standing(budget)
+            if not len(rows):
+                return
+            attack(budget, radius, rows)
+        return
+    if order != "bisection":
+        raise InputError(f"attack order '{order}' is unknown; use 'ascending' or 'bisection'")
+
+    def halve(part: list[tuple[int, float]], rows: Tensor) -> None:
+        if not part or not len(rows):
+            return
+        middle = len(part) // 2
+        budget, radius = part[middle]
+        standing = rows[search.first[rows] > budget]
+        if len(standing):
+            attack(budget, radius, standing)
+        broken = search.first[rows] <= budget
+        halve(part[:middle], rows[broken])
+        halve(part[middle + 1 :], rows[~broken])
+
+    ahead = search.positive()
+    halve(ahead, search.standing(ahead[0][0] if ahead else 0))
 
 
 def ascend_towards(search: Search, norm: str, loss: str, targets: int, climb: Callable[[Ascent], None]) -> None:

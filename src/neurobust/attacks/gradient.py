@@ -66,13 +66,15 @@ def pgd(
     rel_stepsize: float | None = None,
     restarts: int = 0,
     eot: int = 1,
+    order: str = "ascending",
 ) -> AttackResult:
     """Projected gradient ascent with a fixed step of `rel_stepsize` times the budget (default 2.5 / steps).
 
     The default reaches 2.5 budgets far, whatever the number of steps. `warm_steps` (default: steps) are spent at every
-    budget but the first. `restarts` adds that many cold starts from a random point of the ball for the images that
-    still stand. `eot` averages logits and gradients of a network that draws random numbers over that many passes.
-    Source: Madry et al., ICLR 2018.
+    budget but an image's first. `restarts` adds that many cold starts from a random point of the ball for the images
+    that still stand. `eot` averages logits and gradients of a network that draws random numbers over that many passes.
+    `order` "bisection" attacks an image at about log2 of the budgets, in place of all up to the smallest that breaks
+    it, and takes an image that stands at one to stand at the smaller ones. Source: Madry et al., ICLR 2018.
     """
     rel_stepsize = 2.5 / max(steps, 1) if rel_stepsize is None else rel_stepsize
     if rel_stepsize <= 0:
@@ -82,7 +84,7 @@ def pgd(
     def climb(ascent: Ascent) -> None:
         climb_fixed(ascent, warm_steps if ascent.warm else steps, rel_stepsize)
 
-    return nested_ascent(model, images, labels, budgets, seed, ids, norm, loss, steps, restarts, climb, eot)
+    return nested_ascent(model, images, labels, budgets, seed, ids, norm, loss, steps, restarts, climb, eot, order)
 
 
 def apgd(
@@ -99,18 +101,19 @@ def apgd(
     warm_steps: int | None = None,
     restarts: int = 0,
     eot: int = 1,
+    order: str = "ascending",
 ) -> AttackResult:
     """Projected ascent with momentum that halves its step where progress stalls and resumes from its best point.
 
-    `warm_steps` and `eot` as in `pgd`. Source: Croce and Hein, ICML 2020, algorithm 1 (momentum 0.75, rho 0.75, first
-    step twice the budget).
+    `warm_steps`, `order` and `eot` as in `pgd`. Source: Croce and Hein, ICML 2020, algorithm 1 (momentum 0.75, rho
+    0.75, first step twice the budget).
     """
     warm_steps = checked_warm_steps(steps, warm_steps)
 
     def climb(ascent: Ascent) -> None:
         climb_adaptive(ascent, warm_steps if ascent.warm else steps)
 
-    return nested_ascent(model, images, labels, budgets, seed, ids, norm, loss, steps, restarts, climb, eot)
+    return nested_ascent(model, images, labels, budgets, seed, ids, norm, loss, steps, restarts, climb, eot, order)
 
 
 def apgd_targeted(

@@ -52,8 +52,8 @@ ATTACKS: dict[str, Callable[..., AttackResult]] = {
     "adaptive-collision": adaptive_collision,
 }
 
-GRADIENT_METHODS = ("pgd", "apgd")
-NOISE_METHODS = ("uniform", "sign", "gaussian", "salt-pepper")
+GRADIENT_METHODS = ("pgd", "apgd", "autoattack")
+NOISE_METHODS = ("uniform", "sign", "gaussian")
 
 # what one unit of a configured budget is, in the attack's own unit (pixels in [0,1], turns of hue, change of factor)
 UNITS = {"1/255": 1 / 255, "1": 1.0}

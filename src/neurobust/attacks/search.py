@@ -26,7 +26,7 @@ class AttackResult:
     distance: float64 (N,), distance of `adversarial` (0 for clean errors, NaN where nothing was found);
     adversarial: float (N, 3, H, W), the adversarial of the smallest broken budget; the clean image for clean errors
     and where nothing was found; n_forward, n_backward: float64 (N, B), passes spent on the image
-    between the budget before and this one, so that a row's sum is the image's whole cost; member: int64 (N,), which
+    at this budget, so that a row's sum is the image's whole cost; member: int64 (N,), which
     attack of an ensemble (`ensemble.MEMBERS`) reached `first`, -1 where none did; None for any other attack.
     """
 
