@@ -254,3 +254,9 @@ def tiny_study(tmp_path) -> dict:
     keep = {"none": study["conditions"]["none"], "LO": study["conditions"]["LO"]}
     small = {"tasks": ["digits"], "conditions": keep, "attacks": {"pgd-linf": ATTACKS["pgd-linf"]}, "rois": ["LO"]}
     return write_study(study | small)
+
+
+@pytest.fixture(scope="session")
+def fill_study():
+    """A function: write every file that the report of a study dict reads."""
+    return write_study

@@ -123,6 +123,21 @@ def test_failed_checks_are_marked_not_hidden(report):
     assert digits.count('title="a masking check failed"') == 1 and 'title="a masking check failed"' not in scenes
 
 
+def test_a_sweep_is_compared_at_equal_clean_accuracy_and_nowhere_else(report, study, fill_study, tmp_path):
+    assert "At equal clean accuracy" not in (report / "index.html").read_text()
+    swept = {name: dict(recipe) for name, recipe in study["conditions"].items()}
+    swept["LO-w0.5"] = swept["LO"] | {"weight": 0.5, "sweep": "LO"}
+    wide = fill_study(study | {"conditions": swept, "root": str(tmp_path / "results")})
+    page = Page((write_report(wide, tmp_path / "report") / "index.html").read_text())
+    assert "At equal clean accuracy" in page.text
+    answer = page.text[page.text.index("The answer") : page.text.index("At equal clean accuracy")]
+    assert "LO-w0.5 minus" not in answer.replace("\n", " ")
+    table = pd.read_csv(tmp_path / "report/tables/differences.csv", keep_default_na=False)
+    assert "LO-w0.5" not in set(table["condition"]) | set(table["baseline"])
+    matched = pd.read_csv(tmp_path / "report/tables/matched.csv", keep_default_na=False)
+    assert {*zip(matched["condition"], matched["baseline"], strict=True)} == {("LO", "none"), ("LO", "LO-shuffled")}
+
+
 def test_two_runs_are_byte_identical(report, study, tmp_path):
     again = write_report(study, tmp_path)
     files = sorted(path.relative_to(report) for path in report.rglob("*") if path.is_file())

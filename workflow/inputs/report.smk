@@ -1,7 +1,7 @@
 # What the rules of report take: names, paths and parameters, no rules.
 TABLES = [
     "robust_accuracy", "summary", "differences", "networks", "conditions", "attacks", "predictors", "rois", "checks",
-    "inside", "compute", "canaries", "minimal_budget", "survival", "breaks", "transfer",
+    "inside", "compute", "canaries", "minimal_budget", "survival", "breaks", "transfer", "matched",
     "corruptions", "corruption_errors",
 ]  # fmt: skip
 FIGURES = [

@@ -8,7 +8,7 @@ import pandas as pd
 
 from neurobust.report.figures import Tables, blocks
 from neurobust.report.minimal import MEMBER
-from neurobust.report.sections import MISSING, between, condition_cell, percent, plain, text
+from neurobust.report.sections import MISSING, between, condition_cell, percent, plain, signed, text
 from neurobust.report.study import NORMS, Study, attack_label, format_budget
 
 
@@ -114,6 +114,23 @@ def break_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
             budget = format_budget(float(rows["budget"].iloc[0]), unit)
             result.append(names | {"budget": budget, "heads": heads, "lines": lines, "pairs": pairs})
     return result
+
+
+def matched_table(study: Study, tables: Tables) -> dict[str, Any]:
+    """Conditions at equal clean accuracy: `lines`, and the attack and budget that they are read at."""
+    table = tables["matched"]
+    if not len(table):
+        return {}
+    attack, budget = table["attack"].iloc[0], float(table["budget"].iloc[0])
+    unit = study["attacks"].get(attack, {}).get("unit", "")
+    lines = [
+        {"task": row.task, "architecture": row.architecture, "condition": condition_cell(study, row.condition)}
+        | {"baseline": row.baseline, "weights": int(row.n_weights), "seeds": int(row.n_seeds)}
+        | {"clean": between(row.clean_low, row.clean_high) or "none in common", "difference": signed(row.difference)}
+        | {"interval": between(row.low, row.high, signed)}
+        for row in table.itertuples()
+    ]
+    return {"attack": attack_label(study, attack), "budget": format_budget(budget, unit), "lines": lines}
 
 
 def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, str]]:

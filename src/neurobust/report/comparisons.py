@@ -9,7 +9,7 @@ import numpy as np
 
 from neurobust.report.cells import Cell, common_images
 from neurobust.report.statistics import paired_bootstrap, t_interval, wilson_interval
-from neurobust.report.study import Study, controls_of, reference_budget, target_of
+from neurobust.report.study import Study, controls_of, is_swept, reference_budget, target_of
 
 Cells = dict[tuple[str, int], Cell]
 
@@ -96,7 +96,7 @@ def pairs(study: Study) -> list[tuple[str, str]]:
     """The comparisons of a study: (guided condition or control, none) and (guided condition, each of its controls)."""
     found = []
     for condition in study["conditions"]:
-        if target_of(study, condition) is None:
+        if target_of(study, condition) is None or is_swept(study, condition):
             continue
         if "none" in study["conditions"]:
             found.append((condition, "none"))

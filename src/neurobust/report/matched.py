@@ -13,6 +13,7 @@ from neurobust.report.study import (
     attack_settings,
     controls_of,
     is_control,
+    is_swept,
     primary_attack,
     reference_budget,
     target_of,
@@ -47,8 +48,8 @@ def matched_rows(
         if (row["task"], row["architecture"]) == (task, architecture)
     }
     rows = []
-    for condition, recipe in study["conditions"].items():
-        if target_of(study, condition) is None or is_control(study, condition) or "sweep" in (recipe or {}):
+    for condition in study["conditions"]:
+        if target_of(study, condition) is None or is_control(study, condition) or is_swept(study, condition):
             continue
         for baseline in ("none", *controls_of(study, condition)):
             pair = [sweep_of(study, name) for name in (condition, baseline)]

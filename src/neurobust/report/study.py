@@ -69,16 +69,21 @@ def target_of(study: Study, condition: str) -> str | None:
 
 def is_control(study: Study, condition: str) -> bool:
     """Whether a condition removes one ingredient of another one."""
-    recipe = study["conditions"].get(condition) or {}
-    return bool(recipe["control"]) if "control" in recipe else condition.endswith("-shuffled")
+    return bool((study["conditions"].get(condition) or {}).get("control"))
+
+
+def is_swept(study: Study, condition: str) -> bool:
+    """Whether a condition is another one at another weight: a point of its curve, compared along that curve alone."""
+    return bool((study["conditions"].get(condition) or {}).get("sweep"))
 
 
 def controls_of(study: Study, condition: str) -> list[str]:
-    """The controls of a condition: same target, one ingredient removed; its own `-shuffled` first."""
+    """The controls of a condition: same target, one ingredient removed; its own `-shuffled` first. A sweep has none."""
     target = target_of(study, condition)
-    if target is None or is_control(study, condition):
+    if target is None or is_control(study, condition) or is_swept(study, condition):
         return []
-    found = [name for name in study["conditions"] if is_control(study, name) and target_of(study, name) == target]
+    controls = [name for name in study["conditions"] if is_control(study, name) and not is_swept(study, name)]
+    found = [name for name in controls if target_of(study, name) == target]
     own = f"{condition}-shuffled"
     return sorted(found, key=lambda name: name != own)
 

@@ -16,6 +16,7 @@ from neurobust.report.cells import Cell, read_cell, worst_case
 from neurobust.report.comparisons import curve_rows, difference_rows, summary_rows
 from neurobust.report.compute import compute_rows
 from neurobust.report.corruptions import corruption_rows, error_rows
+from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.study import (
     Network,
@@ -77,6 +78,10 @@ COLUMNS: dict[str, list[str]] = {
         "task", "architecture", "source_condition", "source_seed", "target_condition", "target_seed", "n", "n_shared",
         "clean_accuracy", "accuracy", "beyond_white_box",
     ],
+    "matched": [
+        "task", "architecture", "condition", "baseline", "attack", "budget", "n_seeds", "n_weights", "clean_low",
+        "clean_high", "difference", "low", "high",
+    ],
     "corruptions": [*NETWORK, "corruption", "scored", "severity", "n", "clean_accuracy", "accuracy"],
     "corruption_errors": [*NETWORK, "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
 }  # fmt: skip
@@ -95,6 +100,7 @@ def collect_results(study: Study, extras: bool = True) -> dict[str, pd.DataFrame
     for task in study["tasks"]:
         for architecture in study["architectures"]:
             add_attacks(study, task, architecture, rows)
+            rows["matched"] += matched_rows(study, task, architecture, rows["networks"], rows["robust_accuracy"])
     rows["canaries"] = [row for task in study["tasks"] for row in canary_rows(study, task)]
     if extras and study.get("transfer"):
         rows["transfer"] = transfer_rows(study)
