@@ -151,3 +151,14 @@ def test_pages_know_the_norm_and_the_unit_of_every_attack():
     )
     assert norms == {name: inspect.signature(attack).parameters["norm"].default for name, attack in ATTACKS.items()}
     assert set(norms.values()) <= set(units)
+
+
+def test_many_failed_checks_are_folded_and_counted(changed, tmp_path):
+    entry = {"check": "doubled_steps", "attack": "pgd-linf", "passed": False, "value": 0.5, "note": "a & b"}
+    for seed in (0, 1):
+        path = Path(changed["root"]) / f"attacks/digits/resnet18/none/seed{seed}/checks.json"
+        write_json(path, read_json(path) + [entry] * 4)
+    page = index_of(changed, tmp_path)
+    assert "9 masking checks failed" in page and "<summary>3 more</summary>" in page
+    assert page.count("doubled steps (pgd-linf), value 0.5. a &amp; b") == 8
+    assert "twice the steps, from a random start, break hardly more" in page

@@ -82,6 +82,7 @@ def render(
         "canaries": attack_sections.canary_note(frames),
         "minimal": attack_sections.minimal_tables(study, frames),
         "breaks": attack_sections.break_tables(study, frames),
+        "matched": attack_sections.matched_table(study, frames),
         "transfer": transfer_note(study) if len(frames["transfer"]) else "",
         "corruptions": corruption_tables(study, frames),
         "attacks": sections.attack_table(study, frames),

@@ -234,7 +234,9 @@ def attack_table(study: Study, tables: Tables) -> list[dict[str, Any]]:
             | {"mean": duration(part["seconds"].mean())}
             | {
                 "settings": sorted(set(part["settings"])),
-                "verified": ", ".join(f"{k} {v:g}" for k, v in sorted(verified.items())),
+                "verified": ", ".join(
+                    f"{k} {v:g}" for k, v in sorted(verified.items()) if v or k in ("checked", "demoted")
+                ),
             }
         )
     return rows
