@@ -15,7 +15,7 @@ from neurobust.phantom import files
 from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, exact_noise, plant_subject
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
-from neurobust.phantom.scenes import CATEGORIES, render_all, sample_scenes
+from neurobust.phantom.scenes import CATEGORIES, Scene, render_all, sample_scenes
 from neurobust.phantom.shapes import FACE_ATTRIBUTES
 from neurobust.progress import Progress
 from neurobust.seeding import numpy_rng
@@ -221,15 +221,23 @@ def build_scene_task(output: Path, settings: dict[str, Any]) -> None:
 def build_face_task(output: Path, settings: dict[str, Any]) -> None:
     """Labelled faces that no subject saw: as `build_scene_task`, the labels being identities.
 
-    `attributes` (N, 4) are 0 or 1, `attribute_names` what they are. Every split has each person equally often.
+    `attributes` (N, 4) are 0 or 1, `attribute_names` what they are. Every split has each person equally often. With
+    `aligned` the faces fill the frame, upright, as in aligned photographs, so that a few pixels show their attributes.
     """
     counts = (settings["train"], settings["validation"], settings["test"])
     scenes = sample_scenes(sum(counts), settings["seed"], "phantom faces", faces=1.0)
     labels = np.concatenate([np.arange(count) % settings["identities"] for count in counts])
     scenes = [replace(scene, identity=int(person)) for scene, person in zip(scenes, labels, strict=True)]
+    if settings.get("aligned"):
+        scenes = [align(scene) for scene in scenes]
     attributes = np.array([[scene.attributes[name] for name in FACE_ATTRIBUTES] for scene in scenes], np.uint8)
     classes = np.array([f"person {k:02d}" for k in range(settings["identities"])])
     with replacing(output) as temporary, temporary.open("wb") as file:
         np.savez(file, images=render_all(scenes, settings["size"]), labels=labels, classes=classes,
                  split=np.repeat(np.arange(3, dtype=np.uint8), counts), attributes=attributes,
                  attribute_names=np.array(FACE_ATTRIBUTES))  # fmt: skip
+
+
+def align(scene: Scene) -> Scene:
+    """The scene with its object in the middle, about as large as the frame; what was chance keeps a tenth of it."""
+    return replace(scene, x=scene.x / 10, y=scene.y / 10, size=0.8 + scene.size / 10, angle=scene.angle / 3)

@@ -1,0 +1,160 @@
+"""What the three semantic attacks share: strengths that only add freedom, images that leave when broken, baselines.
+
+Strengths ascend like budgets: at a larger one an attacker may do whatever he may do at a smaller one. So an image that
+is broken stays broken, only survivors are attacked on, and success never falls with strength.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.losses import LOSSES
+from neurobust.attacks.search import check_budgets
+from neurobust.errors import InputError
+
+Render = Callable[[Tensor, list[Tensor]], Tensor]  # (rows (n,), variables) -> images (n, 3, H, W) in [0,1]
+Objective = Callable[[Tensor, Tensor, Tensor, list[Tensor]], Tensor]  # (rows, images, logits, variables) -> (n,)
+
+
+@dataclass
+class Attempt:
+    """One attack on N images at S strengths.
+
+    clean_correct (N,); first int64 (N,): index of the smallest strength that broke the image, S where none did, 0 for
+    clean errors; tried: S batches (N, 3, H, W), the adversarial where there is one, else the last image tried (the
+    clean image for clean errors); baselines: name -> S batches made without the network under attack; n_forward and
+    n_backward float64 (N, S): its passes.
+    """
+
+    strengths: list[float]
+    clean_correct: Tensor
+    first: Tensor
+    tried: list[Tensor]
+    n_forward: Tensor
+    n_backward: Tensor
+    baselines: dict[str, list[Tensor]] = field(default_factory=dict)
+
+
+class Book:
+    """Which images stand, what broke the others, what it cost.
+
+    An image leaves once another class leads the true one by more than `confidence` in probability; at the end of a
+    strength those where another class leads at all are broken too, by the largest lead that was seen.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, strengths: Sequence[float], confidence: float):
+        if not 0 <= confidence < 1:
+            raise InputError(f"semantic attack: confidence {confidence} is not in [0, 1)")
+        self.model, self.images, self.labels, self.confidence = model, images, labels, confidence
+        self.strengths = check_budgets(strengths)
+        count, size = len(images), len(self.strengths)
+        self.first = torch.full((count,), size, device=images.device)
+        self.best = images.clone()
+        self.lead = torch.full((count,), -torch.inf, device=images.device)
+        self.tried: list[Tensor] = []
+        self.n_forward, self.n_backward = (
+            torch.zeros(count, size, dtype=torch.float64, device=images.device) for _ in range(2)
+        )
+        with torch.no_grad():
+            logits = model(images)
+        self.n_forward[:, 0] += 1
+        self.clean_correct = logits.argmax(1) == labels
+        self.first[~self.clean_correct] = 0
+
+    def standing(self) -> Tensor:
+        """Rows (n,) of the images that nothing has broken yet."""
+        return (self.first == len(self.strengths)).nonzero().squeeze(1)
+
+    def offer(self, rows: Tensor, images: Tensor, logits: Tensor, strength: int) -> Tensor:
+        """Look at the candidates of `rows`; bool (n,), which of them leave."""
+        lead = probability_lead(logits, self.labels[rows])
+        better = lead > self.lead[rows]
+        self.best[rows[better]], self.lead[rows[better]] = images[better], lead[better]
+        gone = lead > self.confidence
+        self.first[rows[gone]] = strength
+        return gone
+
+    def close(self, strength: int) -> None:
+        """End a strength: those with any lead are broken by it; what was tried is kept."""
+        rows = self.standing()
+        self.first[rows[self.lead[rows] > 0]] = strength
+        self.tried.append(self.best.cpu().clone())
+
+    def attempt(self, baselines: dict[str, list[Tensor]]) -> Attempt:
+        """Everything, on the CPU."""
+        moved = (part.cpu() for part in (self.clean_correct, self.first))
+        cost = (part.cpu() for part in (self.n_forward, self.n_backward))
+        stored = {name: [batch.detach().cpu() for batch in batches] for name, batches in baselines.items()}
+        return Attempt(self.strengths, *moved, self.tried, *cost, stored)
+
+
+def probability_lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """Probability of the best wrong class minus that of the right one (n,); positive means broken."""
+    lead = LOSSES["margin"](logits.double().softmax(1), labels)
+    # two probabilities that both round to zero tell nothing: the logits do
+    tie = torch.where(LOSSES["margin"](logits, labels) > 0, 1e-12, -1e-12)
+    return torch.where(lead.isfinite(), torch.where(lead == 0, tie.double(), lead), -torch.inf).to(logits.dtype)
+
+
+def descend(
+    book: Book, strength: int, rows: Tensor, optimiser, render: Render, objective: Objective, steps: int
+) -> list[Tensor]:
+    """Minimise the objective of each of `rows` for `steps` steps, until it leaves; its last variables, in that order.
+
+    Every proposed point is rendered and looked at, the one after the last step too. The optimiser is left with the
+    images that stand, and may go on from there.
+    """
+    final = [point.detach().clone() for point in optimiser.points]
+    places = torch.arange(len(rows), device=rows.device)
+    for step in range(steps + 1):
+        if not len(places):
+            break
+        moving, here = step < steps, rows[places]
+        points = [point.detach().requires_grad_(moving) for point in optimiser.points]
+        with torch.set_grad_enabled(moving):
+            images = render(here, points)
+            logits = book.model(images)
+            values = objective(here, images, logits, points)
+        book.n_forward[here, strength] += 1
+        for whole, point in zip(final, points, strict=True):
+            whole[places] = point.detach()
+        gone = book.offer(here, images.detach(), logits.detach(), strength)
+        if moving:
+            book.n_backward[here, strength] += 1
+            gradients = torch.autograd.grad(values.sum(), points)
+            optimiser.tell(values.detach(), gradients)
+        if gone.any():
+            optimiser.keep(~gone)
+        places = places[~gone]
+    return final
+
+
+def misclassify(loss: str, labels: Tensor) -> Objective:
+    """The objective to lose the true label: minus the loss `ce`, `margin` or `dlr`."""
+    if loss not in LOSSES:
+        raise InputError(f"semantic attack: loss '{loss}' is unknown; use one of {sorted(LOSSES)}")
+
+    def objective(rows: Tensor, images: Tensor, logits: Tensor, points: list[Tensor]) -> Tensor:
+        return -LOSSES[loss](logits, labels[rows])
+
+    return objective
+
+
+def match_scale(
+    make: Callable[[Tensor], Tensor], distance: Callable[[Tensor], Tensor], wanted: Tensor, rounds: int = 6
+) -> Tensor:
+    """The images `make(scale)` whose distance comes nearest to `wanted` (N,) from below, scales (N,) in [0, 1].
+
+    By bisection, so a distance that is not monotone in the scale gives some crossing of it.
+    """
+    low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
+    full = distance(make(high)) <= wanted
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        below = distance(make(middle)) <= wanted
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return make(torch.where(full, 1.0, low))

@@ -1,0 +1,100 @@
+"""The cross-layer Gram loss against a slow reference, its gates, and tAdv on a network of known taste."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from neurobust.attacks.semantic.data import TRAIN
+from neurobust.attacks.semantic.tadv import TAdv, same_length_noise
+from neurobust.attacks.semantic.texture import TextureNetwork, cross_grams, gram_scales, style_fall, texture_loss
+
+
+def slow_gram(low, high):
+    enlarged = functional.interpolate(high[None], size=low.shape[1:], mode="bilinear", align_corners=False)[0]
+    channels, height, width = low.shape
+    gram = torch.zeros(channels, len(high))
+    for i in range(channels):
+        for j in range(len(high)):
+            for y in range(height):
+                for x in range(width):
+                    gram[i, j] += low[i, y, x] * enlarged[j, y, x]
+    return gram / (height * width)
+
+
+def test_gram_and_loss_equal_a_slow_reference():
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 3, 6, 6), torch.randn(2, 4, 3, 3), torch.randn(2, 2, 2, 2)]
+    styles = [torch.randn_like(part) for part in maps]
+    mine, wanted = cross_grams(maps), cross_grams(styles)
+    loss = texture_loss(mine, wanted, gram_scales(mine))
+    for n in range(2):
+        total = 0.0
+        for k in range(2):
+            gram, style = slow_gram(maps[k][n], maps[k + 1][n]), slow_gram(styles[k][n], styles[k + 1][n])
+            assert torch.allclose(mine[k][n], gram, atol=1e-5)
+            total += ((gram - style) ** 2).mean() / maps[k].shape[1] ** 2 / gram.flatten().std()
+        assert torch.isclose(loss[n], total, rtol=1e-4)
+
+
+def test_the_loss_of_an_image_to_itself_is_zero_and_falls_towards_another(data, batch):
+    torch.manual_seed(0)
+    network = TextureNetwork(4, (8, 8, 16, 16, 16)).eval().requires_grad_(False)
+    images = batch[0]
+    grams = cross_grams(network.maps(images))
+    assert texture_loss(grams, grams, gram_scales(grams)).abs().max() == 0
+    assert style_fall(network, images[:4], images[4:], 14).min() > 1
+
+
+def tadv(data, **settings):
+    torch.manual_seed(0)
+    network = TextureNetwork(4, (8, 8, 16, 16, 16)).eval().requires_grad_(False)
+    return TAdv({"texture": network}, data, {**TAdv.defaults, "strengths": (0, 1, 4, 8), **settings})
+
+
+def test_styles_are_the_nearest_of_another_class_and_know_no_network(data, batch):
+    attack = tadv(data)
+    images, _, rows = batch
+    labels = torch.from_numpy(data.labels[rows])
+    styles, targets = attack.choose_styles(images, labels, rows)
+    assert (targets != labels.numpy()).all() and (data.labels[styles] == targets).all()
+    assert (data.split[styles] == TRAIN).all()
+    features = functional.normalize(attack.network.features(images), dim=1)
+    for k in range(len(rows)):
+        rivals = attack.bank[attack.bank_labels == targets[k]]
+        others = functional.normalize(attack.network.features(data.pixels(rivals, torch.device("cpu"))), dim=1)
+        assert styles[k] == rivals[int((others @ features[k]).argmax())]
+    again, _ = attack.choose_styles(images[3:5], labels[3:5], rows[3:5])
+    assert again.tolist() == styles[3:5].tolist()
+
+
+def test_tadv_is_monotone_counts_its_passes_and_does_not_depend_on_batch_or_order(data, batch, toys):
+    images, labels, rows = batch
+    network = toys.MeanColour()
+    everything = np.arange(len(data.labels))
+    answers = network(data.pixels(everything, torch.device("cpu"))).argmax(1).numpy()
+    attack = tadv(replace(data, labels=answers), weight=1.0)  # the labels of the toy
+    whole = attack(network, images, labels, rows)
+    assert len(whole.tried) == 4 and whole.clean_correct.all()
+    assert torch.equal(whole.tried[0], images), "no step, no change"
+    standing = whole.first == 4
+    assert (whole.n_backward.sum(1)[standing] == 8).all() and (whole.n_backward[:, 0] == 0).all()
+    assert ((whole.first > 0) | ~whole.clean_correct).all()
+    for place in range(4):
+        wrong = network(whole.tried[place]).argmax(1) != labels
+        assert torch.equal(wrong, whole.first <= place)
+        assert whole.tried[place].min() >= 0 and whole.tried[place].max() <= 1
+    order = [5, 2, 7]
+    part = attack(network, images[order], labels[order], [rows[k] for k in order])
+    assert torch.equal(part.first, whole.first[order])
+    assert torch.allclose(part.tried[-1], whole.tried[-1][order], atol=1e-5)
+
+
+def test_noise_has_the_length_of_what_it_is_compared_with(batch):
+    images, _, rows = batch
+    tried = (images + 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    noisy = same_length_noise(images, tried, rows)
+    wanted, found = ((part - images).flatten(1).norm(dim=1) for part in (tried, noisy))
+    assert torch.allclose(wanted, found, rtol=1e-3)
+    assert not torch.allclose(noisy, tried, atol=0.05)
