@@ -16,6 +16,8 @@ TASK_SIZES = {
     "digits": 32, "cifar10": 32, "cifar100": 32, "tiny-imagenet": 64, "celeba-identity": 64, "celeba-attributes": 64,
     "image-folder": 224,
 }  # fmt: skip
+# Tasks whose images have attributes, which SemanticAdv turns.
+FACE_TASKS = ("phantom-faces", "celeba-identity", "celeba-attributes")
 # Tasks whose images the user brings, and what `source` must be.
 USER_TASKS = {
     "image-folder": "the folder that holds train and val",
@@ -76,8 +78,23 @@ def cross_checks(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         reference = settings.get("reference_budget", budgets[-1])
         if reference not in budgets:
             yield f"attacks.{name}.reference_budget", f"{reference} is not one of the budgets {budgets}"
+    yield from _check_semantic(config)
     if config["primary_attack"] not in config["attacks"]:
         yield "primary_attack", f"'{config['primary_attack']}' is not one of `attacks`: {', '.join(config['attacks'])}"
+
+
+def _check_semantic(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (key path, problem) for semantic attacks on tasks that are not there or have no attributes."""
+    for attack, settings in config.get("semantic", {}).items():
+        if attack in ("images", "networks"):
+            continue
+        if list(settings.get("strengths", [])) != sorted(settings.get("strengths", [])):
+            yield f"semantic.{attack}.strengths", f"{settings['strengths']} must ascend"
+        for task in settings.get("tasks", []):
+            if task not in config["tasks"]:
+                yield f"semantic.{attack}.tasks", f"unknown task '{task}'; `tasks` has {', '.join(config['tasks'])}"
+            elif attack == "semanticadv" and config["tasks"][task]["kind"] not in FACE_TASKS:
+                yield f"semantic.{attack}.tasks", f"'{task}' has no attributes; of kinds {', '.join(FACE_TASKS)}"
 
 
 def _check_condition(config: Mapping[str, Any], condition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -259,7 +259,10 @@ def test_the_small_study_has_the_demo_s_phantom_every_roi_and_every_control(proj
 
 SEMANTIC_FAULTS = [
     ({"cadv": {"tasks": ["photos"]}}, "semantic.cadv.tasks: unknown task 'photos'; `tasks` has phantom-scenes, digits"),
-    ({"semanticadv": {"tasks": ["digits"]}}, "semantic.semanticadv.tasks: 'digits' has no attributes; of kinds phantom"),
+    (
+        {"semanticadv": {"tasks": ["digits"]}},
+        "semantic.semanticadv.tasks: 'digits' has no attributes; of kinds phantom",
+    ),
     ({"semanticadv": {}}, "semantic.semanticadv: missing key 'tasks'"),
     ({"tadv": {"strengths": [4, 1]}}, "semantic.tadv.strengths: [4, 1] must ascend"),
     ({"cadv": {"colours": 3}}, "semantic.cadv: unknown key 'colours'; known keys are clusters"),

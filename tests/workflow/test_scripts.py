@@ -121,6 +121,24 @@ def stand_ins(config, folder):
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "corruptions": at("corruptions.h5")},
             {"table": at("corruptions.parquet")}, {}, NETWORK,
         ),
+        **{
+            f"semantic/{rule}": (
+                {"dataset": at("dataset.h5"), "oracle": at("oracle.safetensors")},
+                {"weights": at("w.safetensors"), "record": at("w.json")},
+                {"settings": '{"epochs": 1}', "checkpoint": str(folder)}, {"task": "phantom-faces"},
+            )
+            for rule in ("train_oracle", "train_colouriser", "train_texture_network", "train_identity_network",
+                         "train_editor")
+        },
+        "semantic/attack_semantic": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "helpers": [at("oracle.safetensors")],
+             "records": [at("oracle.json")]},
+            {"table": at("cadv.parquet"), "examples": at("cadv.npz")},
+            {"settings": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
+        ),
+        "semantic/tabulate_semantic": (
+            {"tables": [at("cadv.parquet")]}, {"semantic": at("semantic.csv"), "gates": at("gates.csv")}, {}, {},
+        ),
         "explain/explain_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
             {"inside": at("i.parquet")}, {"rois": ["V1"], "images": 16}, NETWORK,
@@ -128,7 +146,7 @@ def stand_ins(config, folder):
         "report/tabulate_results": ({}, {"summary": at("summary.csv")}, {"study": study}, {}),
         "report/draw_figures": ({"tables": [at("a.csv")]}, {"inside": at("inside.svg")}, {"study": study}, {}),
         "report/write_index": (
-            {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")]},
+            {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")], "semantic": []},
             {"page": at("i.html")}, {"study": study}, {},
         ),
         "report/write_roi_page": ({}, {"page": at("LO.html")}, {"study": study}, {"roi": "LO"}),

@@ -67,6 +67,7 @@ rule write_index:
         tables=expand(f"{RESULTS}/report/tables/{{table}}.csv", table=TABLES),
         figures=expand(f"{RESULTS}/report/figures/{{figure}}.svg", figure=FIGURES),
         examples=expand(f"{RESULTS}/attacks/{{network}}/examples.npz", network=networks_of(CONDITIONS)),
+        semantic=semantic_report(),
         code=sources("report/write_index"),
     output:
         page=report(

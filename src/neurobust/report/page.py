@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from neurobust.report import attack_sections, sections
 from neurobust.report.corruption_section import corruption_tables
 from neurobust.report.examples import example_grids
 from neurobust.report.figures import FIGURES, MANY, WHOLE_STUDY, Tables
+from neurobust.report.semantic_section import semantic_section
 from neurobust.report.study import Study, check_study, networks, roi_study
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import COLUMNS, collect_results, read_tables
@@ -21,8 +23,18 @@ from neurobust.report.transfer import transfer_note
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_index(study: Study, tables: Path, figures: dict[str, Path], examples: list[Path], output: Path) -> None:
-    """Write the study's page from its CSV tables, its SVG figures by name and its networks' examples.npz files."""
+def write_index(
+    study: Study,
+    tables: Path,
+    figures: dict[str, Path],
+    examples: list[Path],
+    output: Path,
+    semantic: Sequence[Path] = (),
+) -> None:
+    """Write the study's page from its CSV tables, its SVG figures by name and its networks' examples.npz files.
+
+    `semantic`: tables and examples of semantic attacks, none where the study has none.
+    """
     check_study(study)
     frames = read_tables(tables)
     drawn = {name: Path(path).read_text(encoding="utf-8") for name, path in figures.items()}
@@ -33,7 +45,11 @@ def write_index(study: Study, tables: Path, figures: dict[str, Path], examples: 
                    if (Path(tables) / f"{name}.csv").exists()],
     }  # fmt: skip
     title = "Does brain guidance make the networks more robust?"
-    write_text(output, render(study, frames, drawn, examples, title=title, roi=None, links=links))
+    for path in semantic:
+        if Path(path).suffix == ".csv":
+            links["tables"].append({"name": Path(path).stem, "href": relative(Path(path), folder)})
+    page = render(study, frames, drawn, examples, title=title, roi=None, links=links, semantic=semantic)
+    write_text(output, page)
 
 
 def write_roi_page(study: Study, roi: str, output: Path) -> None:
@@ -51,7 +67,7 @@ def write_roi_page(study: Study, roi: str, output: Path) -> None:
 
 def render(
     study: Study, frames: Tables, drawn: dict[str, str], examples: list[Path], *, title: str, roi: str | None,
-    links: dict[str, Any],
+    links: dict[str, Any], semantic: Sequence[Path] = (),
 ) -> str:  # fmt: skip
     """Fill the template."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -85,6 +101,7 @@ def render(
         "matched": attack_sections.matched_table(study, frames),
         "transfer": transfer_note(study) if len(frames["transfer"]) else "",
         "corruptions": corruption_tables(study, frames),
+        "semantic": semantic_section(study, list(semantic)),
         "attacks": sections.attack_table(study, frames),
         "compute": sections.compute_table(frames),
         "versions": sections.versions(frames),

@@ -13,5 +13,6 @@ run(
     tables=Path(snakemake.input.tables[0]).parent,
     figures={Path(path).stem: Path(path) for path in snakemake.input.figures},
     examples=[Path(path) for path in snakemake.input.examples],
+    semantic=[Path(path) for path in snakemake.input.semantic],
     output=Path(snakemake.output.page),
 )

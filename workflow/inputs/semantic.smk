@@ -1,0 +1,40 @@
+# What the rules of semantic attacks take: names, paths and parameters, no rules.
+SEMANTIC = config.get("semantic", {})
+# The auxiliary networks that each attack reads.
+HELPERS = {
+    "cadv": ["colouriser", "oracle"],
+    "tadv": ["texture", "oracle"],
+    "semanticadv": ["editor", "identity", "oracle"],
+}
+SEMANTIC_ATTACKS = [attack for attack in HELPERS if attack in SEMANTIC]
+
+
+def semantic_settings(attack):
+    """An attack's settings without the tasks that it is run on."""
+    return canonical_json({key: value for key, value in SEMANTIC[attack].items() if key != "tasks"})
+
+
+def helper_settings(name):
+    """What of the configuration makes an auxiliary network."""
+    return canonical_json(SEMANTIC.get("networks", {}).get(name, {}))
+
+
+def helper_files(wildcards, suffix):
+    """The weights or the gates of the auxiliary networks of an attack on a task."""
+    return [f"{RESULTS}/attacks/{wildcards.task}/auxiliary/{name}.{suffix}" for name in HELPERS[wildcards.semantic]]
+
+
+def semantic_files(suffix):
+    """The semantic results of every network, in the config's order."""
+    return [
+        f"{RESULTS}/attacks/{network}/semantic/{attack}.{suffix}"
+        for attack in SEMANTIC_ATTACKS
+        for network in networks_of(CONDITIONS)
+        if network.split("/")[0] in SEMANTIC[attack].get("tasks", TASKS)
+    ]
+
+
+def semantic_report():
+    """What the page of the whole study reads of them; nothing without semantic attacks."""
+    tables = [f"{RESULTS}/report/tables/semantic.csv", f"{RESULTS}/report/tables/semantic_gates.csv"]
+    return tables + semantic_files("npz") if SEMANTIC_ATTACKS else []

@@ -1,0 +1,19 @@
+"""Train the colouriser of a task."""
+
+import json
+from pathlib import Path
+
+from neurobust.attacks.semantic.colouriser import ColouriserTrainer
+from neurobust.attacks.semantic.fit import train_auxiliary
+from neurobust.script import run
+
+run(
+    snakemake,
+    train_auxiliary,
+    kind=ColouriserTrainer,
+    dataset=Path(snakemake.input.dataset),
+    settings=json.loads(snakemake.params.settings),
+    weights=Path(snakemake.output.weights),
+    record=Path(snakemake.output.record),
+    checkpoint=Path(snakemake.params.checkpoint) / ".colouriser.checkpoint.pt",
+)

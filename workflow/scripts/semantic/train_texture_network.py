@@ -1,0 +1,19 @@
+"""Train the texture network of a task."""
+
+import json
+from pathlib import Path
+
+from neurobust.attacks.semantic.fit import train_auxiliary
+from neurobust.attacks.semantic.texture import TextureTrainer
+from neurobust.script import run
+
+run(
+    snakemake,
+    train_auxiliary,
+    kind=TextureTrainer,
+    dataset=Path(snakemake.input.dataset),
+    settings=json.loads(snakemake.params.settings),
+    weights=Path(snakemake.output.weights),
+    record=Path(snakemake.output.record),
+    checkpoint=Path(snakemake.params.checkpoint) / ".texture.checkpoint.pt",
+)
