@@ -29,7 +29,7 @@ FAULTS = [
     ("training/learning_rat", 0.1, "config: training: unknown key 'learning_rat'; known keys are"),
     ("training/learning_rate", 0, "config: training.learning_rate: 0"),
     ("conditions/V1/weight", 1.5, "config: conditions.V1.weight: 1.5 is greater than the maximum of 1"),
-    ("conditions/V1/target", ["V9"], "config: conditions.V1.target: unknown ROI 'V9'; `rois` has V1, V4, LO, FFA"),
+    ("conditions/V1/target", ["V9"], "config: conditions.V1.target: unknown ROI 'V9'; `rois` has V1, LO, FFA"),
     ("conditions/V1/predictor", "hnet", "config: conditions.V1.predictor: 'hnet' is not one of `predictors`: gnet"),
     ("conditions/V1/control", "shuffle", "config: conditions.V1.control: 'shuffle' is not known; choose one of"),
     ("conditions/none/loss", "mse", "config: conditions.none.loss: a condition without a target"),
