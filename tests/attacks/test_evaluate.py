@@ -120,6 +120,34 @@ def test_resumed_run_equals_one_in_one_go(study, monkeypatch):
     assert len(calls) == 10 and contents(again) == contents(resumed)
 
 
+def test_an_ensemble_says_which_attack_broke_which_image(study):
+    settings = {"method": "autoattack", "budgets": [0, 8, 32, 64], "steps": 4, "targets": 2, "queries": 10}
+    frame, attrs = read_parquet(study("out", attacks={"aa": settings}) / "aa.parquet")
+    assert list(frame.columns) == [*COLUMNS, "member"] and attrs["verification"]["demoted"] == 0
+    broken = frame.success & frame.clean_correct
+    assert set(frame.member[broken]) <= {"apgd-ce", "apgd-t", "fmn", "square"}
+    assert broken.any() and (frame.member[~broken] == "").all()
+
+
+def test_attacks_that_start_from_other_images_get_training_images(study, monkeypatch, dataset):
+    given, run = [], evaluate.run_attack
+
+    def watch(*arguments, pool, **settings):
+        given.append(pool)
+        return run(*arguments, pool=pool, **settings)
+
+    monkeypatch.setattr(evaluate, "run_attack", watch)
+    common = {"norm": "l2", "budgets": [0, 1, 8]}
+    out = study("out", attacks={"blended": {"method": "blended", **common}, "ddn": {"method": "ddn", **common}})
+    with h5py.File(dataset) as file:
+        shown = file["images"][:][file["split"][:] == 0].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    assert all(len(pool) and (np.abs(shown - pool[0].numpy()).max((1, 2, 3)) < 1e-6).any() for pool in given)
+    assert read_parquet(out / "blended.parquet")[0].success.any()
+    given.clear()
+    study("other", cells="other-cells", attacks={"ddn": {"method": "ddn", **common}})
+    assert given and not any(pool is not None for pool in given)
+
+
 def test_killed_run_leaves_no_partial_output(study, monkeypatch, tmp_path):
     monkeypatch.setattr(evaluate, "model_checks", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
