@@ -7,9 +7,10 @@ rate of its rule is measured on the benchmark files of studies that ran here, or
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,23 @@ DEFAULTS = {
     "write_roi_page": 0.2,
 }
 GPU_SPEEDUP = 200.0  # a data-centre GPU against one core, on batches that fill it
-# Passes forward and backward per image and budget that an attack's defaults make, where `steps` does not say it.
-PASSES = {"fgsm": 2, "deepfool": 100, "apgd": 2, "uniform": 1, "sign": 1, "gaussian": 1, "hue": 1, "saturation": 1,
-          "brightness": 1, "contrast": 1}  # fmt: skip
-GRIDS = ("hue", "saturation", "brightness", "contrast", "rotation-translation")  # one walk serves every budget
+# Passes forward and backward per image and budget of attacks whose `steps` do not say it.
+NOISE = ("uniform", "sign", "gaussian", "salt-pepper")
+GRIDS = ("hue", "saturation", "brightness", "contrast")
+PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    **dict.fromkeys(NOISE, lambda s: s.get("repeats", 10)),
+    **dict.fromkeys(GRIDS, lambda s: s.get("grid", 33)),
+    "rotation-translation": lambda s: s.get("angles", 31) * s.get("shifts", 5) ** 2,
+    "fgsm": lambda s: 2,
+    "blended": lambda s: 14 * s.get("candidates", 5),
+    "square": lambda s: s.get("queries", 1000),
+    "hopskipjump": lambda s: s.get("queries", 100) * s.get("steps", 20) ** 1.5 * 2 / 3,  # more of them at each step
+    "autoattack": lambda s: 2 * s.get("steps", 100) * (1 + s.get("targets", 9)) + s.get("queries", 5000),
+}
+REPEATS = ("restarts", "targets", "binary_search_steps", "eot")
+# One run of these serves every budget.
+FINDS_MINIMUM = ("deepfool", "ddn", "fmn", "carlini-wagner", "ead", "brendel-bethge", "boundary", "hopskipjump",
+                 "blended", "rotation-translation", *GRIDS)  # fmt: skip
 # Images of the tasks that do not say it.
 TASK_IMAGES = {
     "digits": 1797, "cifar10": 60000, "cifar100": 60000, "tiny-imagenet": 110000, "celeba-identity": 2900,
@@ -164,14 +178,13 @@ def task_images(config: Mapping[str, Any], task: str) -> int:
 def attack_passes(settings: Mapping[str, Any]) -> float:
     """Forward and backward passes per image of one attack with all its budgets (its first is 0: clean)."""
     method, budgets = settings["method"], len(settings["budgets"]) - 1
-    one = settings.get("repeats", 1) if method in ("uniform", "sign", "gaussian") else settings.get("grid", 1)
-    passes = PASSES.get(method, 2) * one
-    if "steps" in settings:
-        passes = 2 * settings["steps"] * max(1, settings.get("restarts", 1))
-    if method == "rotation-translation":
-        passes = settings.get("angles", 31) * settings.get("shifts", 5) ** 2
-    finds_minimum = method in ("deepfool", "ddn", "fmn", *GRIDS)
-    return passes * (1 if finds_minimum else budgets)
+    if method in PASSES:
+        passes = PASSES[method](settings)
+    else:
+        passes = 2 * settings.get("steps", 50) * math.prod(max(1, settings.get(name, 1)) for name in REPEATS)
+    if settings.get("order") == "bisection":
+        budgets = min(budgets, math.ceil(math.log2(budgets + 1)))
+    return passes * (1 if method in FINDS_MINIMUM else budgets)
 
 
 def _networks(config: Mapping[str, Any]) -> Iterator[Job]:
