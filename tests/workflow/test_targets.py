@@ -32,7 +32,10 @@ def test_every_target_of_every_config_resolves(snakemake, project, tmp_path, con
     study = yaml.safe_load((project / f"config/{config}.yaml").read_text())
     networks = len(study["tasks"]) * len(study["architectures"]) * len(study["conditions"]) * len(study["seeds"])
     assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks
-    assert counts["train_predictor"] == len(study["rois"]) * len(study["predictor_seeds"])
+    predictors = {(next(iter(study["predictors"])), roi) for roi in study["rois"]}
+    guided = [condition for condition in study["conditions"].values() if "predictor" in condition]
+    predictors |= {(condition["predictor"], roi) for condition in guided for roi in condition["target"]}
+    assert counts["train_predictor"] == len(predictors) * len(study["predictor_seeds"])
     assert counts["extract_betas"] == len(study["data"]["subjects"])
     assert counts["attack_canaries"] == len(study["tasks"])
     assert counts["transfer_attacks"] == len(study["tasks"]) * len(study["architectures"])
