@@ -30,7 +30,7 @@ def semantic_files(suffix):
         f"{RESULTS}/attacks/{network}/semantic/{attack}.{suffix}"
         for attack in SEMANTIC_ATTACKS
         for network in networks_of(CONDITIONS)
-        if network.split("/")[0] in SEMANTIC[attack].get("tasks", TASKS)
+        if Path(network).parts[0] in SEMANTIC[attack].get("tasks", TASKS)
     ]
 
 
