@@ -46,7 +46,7 @@ DEFAULTS = {
     "prepare_task": 1.5e-3,  # per image
     "train_network": 1.6e-3,  # per image pass and 1000 pixels
     "attack_network": 1e-3,  # per image pass and 1000 pixels
-    "attack_canaries": 5.0,  # per task
+    "attack_canaries": 2e-4,  # per image pass of its small network and 1000 pixels
     "transfer_attacks": 1e-3,  # per image pass and 1000 pixels
     "make_corruptions": 2e-4,  # per corrupted image and 1000 pixels
     "corrupt_network": 5e-4,  # per image pass and 1000 pixels
@@ -74,6 +74,7 @@ REPEATS = ("restarts", "targets", "binary_search_steps", "eot")
 # One run of these serves every budget.
 FINDS_MINIMUM = ("deepfool", "ddn", "fmn", "carlini-wagner", "ead", "brendel-bethge", "boundary", "hopskipjump",
                  "blended", "rotation-translation", *GRIDS)  # fmt: skip
+CANARY_PASSES = 48 * 500  # images, and passes of all canaries under all attacks
 # Images of the tasks that do not say it.
 TASK_IMAGES = {
     "digits": 1797, "cifar10": 60000, "cifar100": 60000, "tiny-imagenet": 110000, "celeba-identity": 2900,
@@ -192,7 +193,7 @@ def _networks(config: Mapping[str, Any]) -> Iterator[Job]:
     for task, spec in config["tasks"].items():
         count, side = task_images(config, task), task_size(config, task)
         yield Job("prepare_task", (task,), count, count * side**2 * 3)
-        yield Job("attack_canaries", (task,), 1.0)
+        yield Job("attack_canaries", (task,), CANARY_PASSES * side**2 / 1000)
         corrupted = _corrupted_images(config) * side**2 / 1000
         if corrupted:
             yield Job("make_corruptions", (task,), corrupted, 2500 * corrupted)

@@ -103,11 +103,11 @@ def test_what_is_done_is_not_planned_and_other_studies_lend_their_rates(config, 
     write_benchmarks(tmp_path / config["results"] / "benchmarks", done, lambda job: 10.0)
     text = plan.plan_text(config, tmp_path, project / "config", submitted=False, gpu=False)
     assert f"{len(jobs)} jobs, {len(done)} done, {len(jobs) - len(done)} to do" in text
-    assert "train_predictor   measured on 4 jobs of the study demo" in text
+    assert "train_predictor   measured on 3 jobs of the study demo" in text
     assert "train_network     documented default\n" in text
     study = load(project, "study")
     text = plan.plan_text(study, tmp_path, project / "config", submitted=True, gpu=True)
-    assert "train_predictor   measured on 4 jobs of the study demo" in text
+    assert "train_predictor   measured on 3 jobs of the study demo" in text
     assert "train_network     documented default on a GPU" in text
     assert "Download: about" in text
 
