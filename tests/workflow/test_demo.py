@@ -232,7 +232,8 @@ def test_attacks_are_in_their_order(results, task, condition, seed, config):
     assert (curves["pgd-linf"] <= curves["fgsm"]).all(), "PGD is not weaker than FGSM at any budget"
     for noise, attack in (("noise-uniform", "pgd-linf"), ("noise-gaussian", "pgd-l2")):
         assert (curves[noise] >= curves[attack]).all()
-        assert (curves[noise] - curves[attack]).max() > 0.3, f"{noise} is far weaker than {attack}"
+        lost = {name: (curves[name].iloc[0] - curves[name]).max() for name in (noise, attack)}
+        assert lost[attack] > 0.15 and lost[noise] < lost[attack] / 4, f"{noise} is far weaker than {attack}"
 
 
 def test_every_adversarial_was_verified_again(results, config):
