@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurobust.attacks.perceptual import lab_to_rgb, rgb_to_lab
+from neurobust.attacks.perceptual import colour_distance, lab_to_rgb, rgb_to_lab
 from neurobust.attacks.semantic.cadv import CAdv, Scene, colour_clusters, rank_clusters, smooth
 from neurobust.attacks.semantic.colouriser import (
     hint_input,
@@ -125,7 +125,18 @@ def test_baselines_are_what_they_say(batch, toys):
     assert torch.allclose(attempt.baselines["reconstruction"][0], images, atol=2e-3), "all hints given"
     grey = attempt.baselines["colouriser-only"][-1]
     assert (grey.amax(1) - grey.amin(1)).max() < 1e-2, "no cluster is pinned: the stand-in paints grey"
-    assert not torch.allclose(attempt.baselines["random-hints"][-1], grey)
+    pairs = zip(attempt.baselines["random-hints"], attempt.baselines["colouriser-only"], attempt.tried, strict=True)
+    moved = 0
+    for noisy, plain, tried in pairs:
+        far, alone, wanted = (colour_distance(images, other) for other in (noisy, plain, tried))
+        assert (far <= torch.maximum(alone, wanted) + 1e-6).all(), (
+            "no farther than the attack, if the colouriser is not"
+        )
+        short = alone < wanted - 0.05
+        assert (far[short] > alone[short]).all(), "hints take it towards the attack's distance"
+        assert torch.equal(noisy[alone > wanted], plain[alone > wanted]), "and change nothing where it is there already"
+        moved += int(short.sum())
+    assert moved
 
 
 def test_clean_errors_are_not_attacked(batch, toys):
