@@ -24,7 +24,8 @@ def module_file(name: str) -> Path | None:
     return None
 
 
-def imported_names(path: Path, module: str | None = None) -> set[str]:
+@cache
+def imported_names(path: Path, module: str | None = None) -> frozenset[str]:
     """Modules of the package that a file imports anywhere in it, also inside functions."""
     package = module if path.name == "__init__.py" else (module or "").rpartition(".")[0]
     names: set[str] = set()
@@ -35,7 +36,7 @@ def imported_names(path: Path, module: str | None = None) -> set[str]:
             base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-    return {name for name in names if name.split(".")[0] == PACKAGE.name}
+    return frozenset(name for name in names if name.split(".")[0] == PACKAGE.name)
 
 
 @cache
