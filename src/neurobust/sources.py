@@ -43,11 +43,14 @@ def imported_names(path: Path, module: str | None = None) -> frozenset[str]:
 def closure(name: str) -> frozenset[Path]:
     """Files of a module, of the packages around it, and of all that they import, transitively."""
     found: dict[str, Path] = {}
-    todo = [name]
+    seen, todo = set(), [name]
     while todo:
         module = todo.pop()
+        if module in seen:
+            continue
+        seen.add(module)
         path = module_file(module)
-        if path is None or module in found:
+        if path is None:
             continue
         found[module] = path
         parts = module.split(".")
