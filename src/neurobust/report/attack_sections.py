@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurobust.report.figures import Tables, blocks
+from neurobust.report.blocks import Tables, blocks
 from neurobust.report.minimal import MEMBER
 from neurobust.report.sections import MISSING, between, condition_cell, percent, plain, signed, text
 from neurobust.report.study import NORMS, Study, attack_label, format_budget

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurobust.report.figures import Tables, blocks
+from neurobust.report.blocks import Tables, blocks
 from neurobust.report.sections import MISSING, between, condition_cell, in_block, percent
 from neurobust.report.study import Study
 

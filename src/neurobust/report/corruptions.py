@@ -9,6 +9,7 @@ import pandas as pd
 
 from neurobust.errors import InputError
 from neurobust.io import read_parquet
+from neurobust.report.blocks import block_titles, blocks
 from neurobust.report.study import Study, networks
 from neurobust.report.style import empty_svg, panel_blocks, rc, to_svg
 from neurobust.report.transfer import draw_matrix
@@ -47,7 +48,7 @@ def error_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return []
     table["error"], table["loss"] = 1 - table["accuracy"], table["clean_accuracy"] - table["accuracy"]
     found = []
-    for (task, architecture), block in table.groupby(["task", "architecture"], sort=False):
+    for task, architecture, block in blocks(table):
         base = block[block["condition"] == BASELINE].groupby("corruption", sort=False)[["error", "loss"]].mean()
         for (condition, seed), part in block.groupby(["condition", "seed"], sort=False):
             own = part.groupby("corruption", sort=False)[["error", "loss"]].mean()
@@ -71,14 +72,12 @@ def draw_corruptions(study: Study, tables: dict[str, pd.DataFrame]) -> str:
     table = tables["corruptions"]
     if not len(table):
         return empty_svg("No corrupted image was classified.")
-    several = len(study["architectures"]) > 1
-    parts = list(table.groupby(["task", "architecture"], sort=False))
-    titles = [f"{task}, {architecture}" if several else task for (task, architecture), _ in parts]
+    parts = blocks(table)
     conditions, kinds = list(study["conditions"]), list(table["corruption"].unique())
     with rc():
         height, wide = 1.1 + 0.2 * (len(kinds) + 1), 1.8 + 0.42 * len(conditions)
-        figure, axes = panel_blocks(titles, 1, height, wide=wide)
-        for (_, part), (axis,) in zip(parts, axes, strict=True):
+        figure, axes = panel_blocks(block_titles(study, parts), 1, height, wide=wide)
+        for (_, _, part), (axis,) in zip(parts, axes, strict=True):
             means = part.groupby(["corruption", "condition"])["accuracy"].mean().unstack()
             means = means.reindex(index=kinds, columns=conditions).to_numpy(float)
             names = [kind.replace("_", " ") for kind in kinds]

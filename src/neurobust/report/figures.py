@@ -11,6 +11,7 @@ import pandas as pd
 
 from neurobust.errors import InputError
 from neurobust.io import write_text
+from neurobust.report.blocks import MANY, Tables, block_titles, blocks
 from neurobust.report.comparisons import pairs
 from neurobust.report.corruptions import draw_corruptions
 from neurobust.report.inside_figure import draw_inside
@@ -41,24 +42,6 @@ from neurobust.report.style import (
 from neurobust.report.survival_figure import draw_survival
 from neurobust.report.tables import read_tables
 from neurobust.report.transfer import draw_transfer
-
-Tables = dict[str, pd.DataFrame]
-MANY = 8  # conditions that a panel can tell apart; with more, controls are drawn on the pages per ROI only
-
-
-def blocks(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """(task, architecture, rows) in the order of the study."""
-    if not len(table):
-        return []
-    return [
-        (task, architecture, part) for (task, architecture), part in table.groupby(["task", "architecture"], sort=False)
-    ]
-
-
-def block_titles(study: Study, parts: list[tuple[str, str, pd.DataFrame]]) -> list[str]:
-    """A block's title: its task, and its architecture where there are several."""
-    several = len(study["architectures"]) > 1
-    return [f"{task}, {architecture}" if several else task for task, architecture, _ in parts]
 
 
 def uncrowded(study: Study, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:

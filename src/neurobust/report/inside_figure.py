@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.report.blocks import block_titles, blocks
 from neurobust.report.study import Study
 from neurobust.report.style import condition_style, empty_svg, is_leftmost, panel_blocks, rc, to_svg
 
@@ -18,12 +19,10 @@ def draw_inside(study: Study, tables: dict[str, pd.DataFrame]) -> str:
         return empty_svg("No inside measure was computed.")
     measures = list(table[["measure", "roi", "unit"]].drop_duplicates().itertuples(index=False, name=None))
     conditions = [name for name in study["conditions"] if name in set(table["condition"])]
-    parts = list(table.groupby(["task", "architecture"], sort=False))
-    several = len(study["architectures"]) > 1
-    titles = [f"{task}, {architecture}" if several else task for (task, architecture), _ in parts]
+    parts = blocks(table)
     with rc():
-        figure, axes = panel_blocks(titles, len(measures), 0.75 + 0.2 * len(conditions))
-        for (_, part), grid in zip(parts, axes, strict=True):
+        figure, axes = panel_blocks(block_titles(study, parts), len(measures), 0.75 + 0.2 * len(conditions))
+        for (_, _, part), grid in zip(parts, axes, strict=True):
             for index, (axis, (measure, roi, unit)) in enumerate(zip(grid, measures, strict=True)):
                 rows = part[(part["measure"] == measure) & (part["roi"] == roi) & (part["unit"] == unit)]
                 draw_measure(study, axis, rows, conditions)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurobust.report.cells import Cell
-from neurobust.report.study import Study, attack_settings, reference_budget
+from neurobust.report.study import Study, attack_settings, by_norm, reference_budget
 
 Cells = dict[str, Cell]  # one network's cells by attack
 POINTS = 40  # of a survival curve, beside the attacks' own budgets
@@ -42,15 +42,6 @@ def survival(smallest: np.ndarray, budgets: np.ndarray) -> np.ndarray:
     return (smallest[:, None] > budgets * (1 + 1e-6)).mean(0) if len(smallest) else np.full(len(budgets), np.nan)
 
 
-def norm_groups(study: Study) -> dict[tuple[str, str], list[str]]:
-    """The study's attacks by (norm, unit), worst cases left out: those whose budgets can be compared."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for name, settings in attack_settings(study).items():
-        if settings.get("norm") and "members" not in settings:
-            groups.setdefault((settings["norm"], settings.get("unit", "")), []).append(name)
-    return groups
-
-
 def common_range(cells: list[Cell]) -> float:
     """The largest budget that every attack was given: beyond it an image may stand for want of trying."""
     return min(float(cell.budgets[-1]) for cell in cells)
@@ -58,7 +49,7 @@ def common_range(cells: list[Cell]) -> float:
 
 def minimal_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
     """Per norm: quartiles over images of the smallest budget, empty where more images than that stand."""
-    for (norm, unit), members in norm_groups(study).items():
+    for (norm, unit), members in by_norm(attack_settings(study)).items():
         images, smallest = minimal_budget([cells[name] for name in members])
         most = common_range([cells[name] for name in members])
         found = np.where(smallest <= most * (1 + 1e-6), smallest, np.inf)
@@ -73,7 +64,7 @@ def minimal_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
 
 def survival_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
     """Per norm: robust accuracy against the worst of all its attacks, on a fine list of budgets."""
-    for (norm, unit), members in norm_groups(study).items():
+    for (norm, unit), members in by_norm(attack_settings(study)).items():
         chosen = [cells[name] for name in members]
         _, smallest = minimal_budget(chosen)
         most = common_range(chosen)
@@ -91,7 +82,7 @@ def break_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
     each member of an ensemble.
     """
     settings = attack_settings(study)
-    for (norm, unit), members in norm_groups(study).items():
+    for (norm, unit), members in by_norm(settings).items():
         budgets = sorted(set.intersection(*({*cells[name].budgets.tolist()} for name in members)))
         budget = reference_budget(settings.get(f"worst-{norm}", {}), budgets)
         if len(members) < 2 or budget is None:

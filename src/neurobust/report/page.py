@@ -11,9 +11,10 @@ from typing import Any
 from neurobust import __version__
 from neurobust.io import write_text
 from neurobust.report import attack_sections, sections
+from neurobust.report.blocks import MANY, Tables
 from neurobust.report.corruption_section import corruption_tables
 from neurobust.report.examples import example_grids
-from neurobust.report.figures import FIGURES, MANY, WHOLE_STUDY, Tables
+from neurobust.report.figures import FIGURES, WHOLE_STUDY
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.study import Study, check_study, networks, roi_study
 from neurobust.report.style import inline_svg

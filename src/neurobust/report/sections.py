@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.report.blocks import Tables, blocks
 from neurobust.report.comparisons import is_clear, verdict
-from neurobust.report.figures import Tables, blocks
 from neurobust.report.study import (
     Study,
     attack_label,

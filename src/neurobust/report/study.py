@@ -104,17 +104,22 @@ def is_noise(attack: str, settings: dict[str, Any] | None = None) -> bool:
     return attack.startswith("noise") or settings.get("method") in {"uniform", "sign", "gaussian", "salt-pepper"}
 
 
+def by_norm(attacks: dict[str, dict[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """Attacks by (norm, unit), worst cases left out: those whose budgets can be compared."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, settings in attacks.items():
+        if settings.get("norm") and "members" not in settings:
+            groups.setdefault((settings["norm"], settings.get("unit", "")), []).append(name)
+    return groups
+
+
 def attack_settings(study: Study) -> dict[str, dict[str, Any]]:
     """The study's attacks and, per norm and unit that two of them share, their per-image worst case `worst-<norm>`.
 
     In reading order: attacks as configured, worst cases, noise.
     """
     attacks = {name: dict(settings or {}) for name, settings in study["attacks"].items()}
-    groups: dict[tuple[str, str], list[str]] = {}
-    for name, settings in attacks.items():
-        if settings.get("norm"):
-            groups.setdefault((settings["norm"], settings.get("unit", "")), []).append(name)
-    for (norm, unit), members in groups.items():
+    for (norm, unit), members in by_norm(attacks).items():
         if len(members) > 1:
             label = f"worst case {NORMS.get(norm, norm)}"
             attacks[f"worst-{norm}"] = {"norm": norm, "unit": unit, "label": label, "members": members}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from neurobust.report.blocks import MANY, block_titles, blocks
 from neurobust.report.study import NORMS, Study, attack_settings, is_control
 from neurobust.report.style import condition_style, empty_svg, is_leftmost, panel_blocks, rc, to_svg
-
-MANY = 8  # conditions that a panel can tell apart; with more, controls are left out
 
 
 def draw_survival(study: Study, tables: dict[str, pd.DataFrame]) -> str:
@@ -21,15 +20,13 @@ def draw_survival(study: Study, tables: dict[str, pd.DataFrame]) -> str:
     if len(names) > MANY:
         names = [name for name in names if not is_control(study, name)]
     norms = list(table[["norm", "unit"]].drop_duplicates().itertuples(index=False, name=None))
-    parts = list(table.groupby(["task", "architecture"], sort=False))
-    several = len(study["architectures"]) > 1
-    titles = [f"{task}, {architecture}" if several else task for (task, architecture), _ in parts]
+    parts = blocks(table)
     with rc():
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], label=name, **line_style(study, name)) for name in names]
-        figure, axes = panel_blocks(titles, len(norms), 2.3, handles)
-        for (_, part), grid in zip(parts, axes, strict=True):
+        figure, axes = panel_blocks(block_titles(study, parts), len(norms), 2.3, handles)
+        for (_, _, part), grid in zip(parts, axes, strict=True):
             for index, (axis, (norm, unit)) in enumerate(zip(grid, norms, strict=True)):
                 here = part[(part["norm"] == norm) & (part["unit"] == unit)]
                 for name in names:

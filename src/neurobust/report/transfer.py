@@ -11,6 +11,7 @@ import pandas as pd
 
 from neurobust.errors import InputError
 from neurobust.io import read_parquet
+from neurobust.report.blocks import block_titles, blocks
 from neurobust.report.study import NORMS, Study, format_budget
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
 
@@ -82,14 +83,14 @@ def draw_transfer(study: Study, tables: dict[str, pd.DataFrame]) -> str:
     table = tables["transfer"]
     if not len(table):
         return empty_svg("No transfer was measured.")
-    several = len(study["architectures"]) > 1
-    parts = list(table.groupby(["task", "architecture"], sort=False))
-    titles = [f"{task}, {architecture}" if several else task for (task, architecture), _ in parts]
-    drawn = [list(matrices(study, part)) for _, part in parts]
+    parts = blocks(table)
+    drawn = [list(matrices(study, part)) for _, _, part in parts]
     count = len(study["conditions"])
     panels = max(len(found) for found in drawn)
     with rc():
-        figure, axes = panel_blocks(titles, panels, 1.1 + 0.24 * (count + 1), wide=1.6 + 0.42 * count)
+        figure, axes = panel_blocks(
+            block_titles(study, parts), panels, 1.1 + 0.24 * (count + 1), wide=1.6 + 0.42 * count
+        )
         for found, grid in zip(drawn, axes, strict=True):
             for index, axis in enumerate(grid):
                 if index >= len(found):
