@@ -79,22 +79,31 @@ def cross_checks(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         reference = settings.get("reference_budget", budgets[-1])
         if reference not in budgets:
             yield f"attacks.{name}.reference_budget", f"{reference} is not one of the budgets {budgets}"
+    for task, spec in config["tasks"].items():
+        yield from _check_names(config, f"tasks.{task}", spec)
     yield from _check_semantic(config)
     if config["primary_attack"] not in config["attacks"]:
         yield "primary_attack", f"'{config['primary_attack']}' is not one of `attacks`: {', '.join(config['attacks'])}"
 
 
+def _check_names(config: Mapping[str, Any], where: str, chosen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (key path, problem) for a list of tasks or conditions that names one that is not there."""
+    for key, what in (("tasks", "task"), ("conditions", "condition")):
+        for name in chosen.get(key, []):
+            if name not in config[key]:
+                yield f"{where}.{key}", f"unknown {what} '{name}'; `{key}` has {', '.join(config[key])}"
+
+
 def _check_semantic(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (key path, problem) for semantic attacks on tasks that are not there or have no attributes."""
+    """Yield (key path, problem) for semantic attacks on what is not there or on tasks that have no attributes."""
     for attack, settings in config.get("semantic", {}).items():
         if attack in ("images", "networks"):
             continue
         if list(settings.get("strengths", [])) != sorted(settings.get("strengths", [])):
             yield f"semantic.{attack}.strengths", f"{settings['strengths']} must ascend"
+        yield from _check_names(config, f"semantic.{attack}", settings)
         for task in settings.get("tasks", []):
-            if task not in config["tasks"]:
-                yield f"semantic.{attack}.tasks", f"unknown task '{task}'; `tasks` has {', '.join(config['tasks'])}"
-            elif attack == "semanticadv" and config["tasks"][task]["kind"] not in FACE_TASKS:
+            if attack == "semanticadv" and config["tasks"].get(task, {}).get("kind") not in FACE_TASKS:
                 yield f"semantic.{attack}.tasks", f"'{task}' has no attributes; of kinds {', '.join(FACE_TASKS)}"
 
 
@@ -179,6 +188,17 @@ def with_sweeps(config: Mapping[str, Any]) -> dict[str, Any]:
         for weight in condition.get("weights", ()):
             conditions[f"{name}-w{weight:g}"] = {**own, "weight": weight, "sweep": name}
     return {**config, "conditions": conditions}
+
+
+def chosen_conditions(config: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+    """The conditions that a section's `conditions` lists, each with its sweep; all of them where it has no such list.
+
+    `config` with its sweeps (`with_sweeps`), `chosen` a task or a semantic attack.
+    """
+    names = chosen.get("conditions", list(config["conditions"]))
+    return [
+        name for name, condition in config["conditions"].items() if name in names or condition.get("sweep") in names
+    ]
 
 
 def recipe_of(config: Mapping[str, Any], task: str, architecture: str, condition: str) -> dict[str, Any]:

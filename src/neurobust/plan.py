@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from neurobust.config import PHANTOM_TASKS, predictor_seed, task_size
+from neurobust.config import PHANTOM_TASKS, chosen_conditions, predictor_seed, task_size
 from neurobust.io import write_text
 from neurobust.progress import clock
 
@@ -200,8 +200,10 @@ def _networks(config: Mapping[str, Any]) -> Iterator[Job]:
         epochs = {**config["training"], **spec["training"]}["epochs"]
         for architecture in config["architectures"]:
             if "transfer" in config:
-                yield Job("transfer_attacks", (task, architecture), _transfer_passes(config) * side**2 / 1000)
-            for name, condition in config["conditions"].items():
+                passes_each = _transfer_passes(config, task) * side**2 / 1000
+                yield Job("transfer_attacks", (task, architecture), passes_each)
+            for name in chosen_conditions(config, spec):
+                condition = config["conditions"][name]
                 rois = tuple(condition.get("target", ()))
                 for seed in config["seeds"]:
                     where = (task, architecture, name, f"seed{seed}")
@@ -224,9 +226,9 @@ def _corrupted_images(config: Mapping[str, Any]) -> int:
     return 5 * count * config["corruptions"]["images"]
 
 
-def _transfer_passes(config: Mapping[str, Any]) -> float:
+def _transfer_passes(config: Mapping[str, Any], task: str) -> float:
     """Image passes of one task and architecture's transfer: every network sees the adversarials of each."""
-    networks = len(config["conditions"]) * len(config["seeds"])
+    networks = len(chosen_conditions(config, config["tasks"][task])) * len(config["seeds"])
     images = min(config["transfer"].get("images", config["attack_images"]), config["attack_images"])
     climbs = 2 * config["transfer"]["steps"] * networks if config["transfer"].get("ensembles") else 0
     return images * (networks**2 + climbs)
@@ -246,7 +248,8 @@ def _steps(condition: Mapping[str, Any]) -> float:
 
 
 def _report(config: Mapping[str, Any]) -> Iterator[Job]:
-    networks = len(config["tasks"]) * len(config["architectures"]) * len(config["conditions"]) * len(config["seeds"])
+    trained = sum(len(chosen_conditions(config, spec)) for spec in config["tasks"].values())
+    networks = trained * len(config["architectures"]) * len(config["seeds"])
     yield Job("tabulate_results", (), networks, 1e4 * networks)
     yield Job("draw_figures", (), networks, 1e6)
     yield Job("write_index", (), networks, 5e6)

@@ -136,14 +136,15 @@ def stand_ins(config, folder):
             {"table": at("cadv.parquet"), "examples": at("cadv.npz")},
             {"settings": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
         ),
-        "semantic/tabulate_semantic": (
-            {"tables": [at("cadv.parquet")]}, {"semantic": at("semantic.csv"), "gates": at("gates.csv")}, {}, {},
-        ),
         "explain/explain_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
             {"inside": at("i.parquet")}, {"rois": ["V1"], "images": 16}, NETWORK,
         ),
         "report/tabulate_results": ({}, {"summary": at("summary.csv")}, {"study": study}, {}),
+        "report/tabulate_semantic": (
+            {"tables": [at("cadv.parquet")], "networks": at("networks.csv")},
+            {"semantic": at("semantic.csv"), "gates": at("gates.csv")}, {"study": study}, {},
+        ),
         "report/draw_figures": ({"tables": [at("a.csv")]}, {"inside": at("inside.svg")}, {"study": study}, {}),
         "report/write_index": (
             {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")], "semantic": []},

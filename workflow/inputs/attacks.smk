@@ -7,9 +7,7 @@ ADVERSARIALS = {"adversarials": f"{RESULTS}/attacks/{NETWORK}/transfer.npz"} if 
 
 def twins_of(wildcards, stage, file):
     """A file of every network of one task and architecture."""
-    networks = expand(
-        NETWORK, task=wildcards.task, architecture=wildcards.architecture, condition=CONDITIONS, seed=SEEDS
-    )
+    networks = networks_of(CONDITIONS, [wildcards.task], [wildcards.architecture])
     return [f"{RESULTS}/{stage}/{network}/{file}" for network in networks]
 
 

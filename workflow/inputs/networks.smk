@@ -16,7 +16,9 @@ def planted_source(wildcards):
 def task_spec(wildcards):
     """What of a task's configuration makes its images."""
     task = config["tasks"][wildcards.task]
-    return canonical_json({key: value for key, value in task.items() if key not in ("source", "training")})
+    return canonical_json(
+        {key: value for key, value in task.items() if key not in ("source", "training", "conditions")}
+    )
 
 
 def target_predictors(wildcards):

@@ -37,6 +37,7 @@ def study():
             "phantom": config["data"]["source"] == "phantom",
             "root": RESULTS,
             "tasks": TASKS,
+            "trained": {task: trained(task) for task in TASKS},
             "architectures": ARCHITECTURES,
             "conditions": {
                 name: {**recipe, "target": "+".join(recipe["target"]) if "target" in recipe else None}
@@ -57,7 +58,8 @@ def study():
 
 def results_of(conditions, rois):
     """Every file that a page about some conditions and ROIs reads."""
-    networks = networks_of(conditions)
+    tasks = tasks_of(conditions)
+    networks = networks_of(conditions, tasks)
     predictors = expand(
         f"{RESULTS}/predictors/{PREDICTOR}/{{roi}}/seed{{seed}}", roi=rois, seed=config["predictor_seeds"]
     )
@@ -65,12 +67,21 @@ def results_of(conditions, rois):
         expand(f"{RESULTS}/networks/{{network}}/{{file}}", network=networks, file=["metrics.json", "history.parquet"])
         + expand(f"{RESULTS}/attacks/{{network}}/{{attack}}.parquet", network=networks, attack=ATTACKS)
         + expand(f"{RESULTS}/attacks/{{network}}/{{file}}", network=networks, file=["examples.npz", "checks.json"])
-        + expand(f"{RESULTS}/attacks/{{task}}/canaries.json", task=TASKS)
+        + expand(f"{RESULTS}/attacks/{{task}}/canaries.json", task=tasks)
         + expand("{predictor}/{file}", predictor=predictors, file=["metrics.json", "voxels.parquet"])
         + expand(f"{RESULTS}/cortex/{{subject}}/{{roi}}.h5", subject=SUBJECTS, roi=rois)
     )
 
 
+def tasks_of(conditions):
+    """The tasks on which a comparison of some conditions says anything: all but those that have `none` alone of them.
+
+    A study without a guided condition compares its tasks all the same.
+    """
+    found = [task for task in TASKS if any(name in trained(task) for name in conditions if name != "none")]
+    return found or TASKS
+
+
 def conditions_of(roi):
     """The conditions that a ROI's page compares: `none`, and those that the ROI guides."""
-    return [n for n, c in config["conditions"].items() if "target" not in c or "+".join(c["target"]) == roi]
+    return [n for n, c in config["conditions"].items() if n == "none" or "+".join(c.get("target", [])) == roi]

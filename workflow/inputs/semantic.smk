@@ -6,12 +6,18 @@ HELPERS = {
     "tadv": ["texture", "oracle"],
     "semanticadv": ["editor", "identity", "oracle"],
 }
+SEMANTIC_TABLES = {
+    "semantic": "semantic",
+    "gates": "semantic_gates",
+    "summary": "semantic_summary",
+    "differences": "semantic_differences",
+}
 SEMANTIC_ATTACKS = [attack for attack in HELPERS if attack in SEMANTIC]
 
 
 def semantic_settings(attack):
-    """An attack's settings without the tasks that it is run on."""
-    return canonical_json({key: value for key, value in SEMANTIC[attack].items() if key != "tasks"})
+    """An attack's settings without what it is run on."""
+    return canonical_json({key: value for key, value in SEMANTIC[attack].items() if key not in ("tasks", "conditions")})
 
 
 def helper_settings(name):
@@ -29,12 +35,11 @@ def semantic_files(suffix):
     return [
         f"{RESULTS}/attacks/{network}/semantic/{attack}.{suffix}"
         for attack in SEMANTIC_ATTACKS
-        for network in networks_of(CONDITIONS)
-        if Path(network).parts[0] in SEMANTIC[attack].get("tasks", TASKS)
+        for network in networks_of(chosen_conditions(config, SEMANTIC[attack]), SEMANTIC[attack].get("tasks", TASKS))
     ]
 
 
 def semantic_report():
     """What the page of the whole study reads of them; nothing without semantic attacks."""
-    tables = [f"{RESULTS}/report/tables/semantic.csv", f"{RESULTS}/report/tables/semantic_gates.csv"]
+    tables = [f"{RESULTS}/report/tables/{table}.csv" for table in SEMANTIC_TABLES.values()]
     return tables + semantic_files("npz") if SEMANTIC_ATTACKS else []

@@ -10,6 +10,7 @@ from neurobust.config import (
     PHANTOM_TASKS,
     attack_settings,
     check_config,
+    chosen_conditions,
     predictor_seed,
     recipe_of,
     task_size,
@@ -61,6 +62,21 @@ def sources(script):
     return [os.path.relpath(path) for path in files]
 
 
-def networks_of(conditions):
+def trained(task):
+    """The conditions that networks are trained with on a task."""
+    return chosen_conditions(config, config["tasks"][task])
+
+
+def networks_of(conditions, tasks=TASKS, architectures=ARCHITECTURES):
     """The folders of all networks of some conditions, below a stage's folder."""
-    return expand(NETWORK, task=TASKS, architecture=ARCHITECTURES, condition=conditions, seed=SEEDS)
+    return [
+        network
+        for task in tasks
+        for network in expand(
+            NETWORK,
+            task=task,
+            architecture=architectures,
+            condition=[name for name in conditions if name in trained(task)],
+            seed=SEEDS,
+        )
+    ]

@@ -33,6 +33,38 @@ rule tabulate_results:
         "../scripts/report/tabulate_results.py"
 
 
+if SEMANTIC_ATTACKS:
+
+    rule tabulate_semantic:
+        input:
+            tables=semantic_files("parquet"),
+            networks=f"{RESULTS}/report/tables/networks.csv",
+            code=sources("report/tabulate_semantic"),
+        output:
+            **{
+                name: report(
+                    f"{RESULTS}/report/tables/{table}.csv",
+                    category="Tables",
+                    caption="../report/table.rst",
+                    labels={"table": table},
+                )
+                for name, table in SEMANTIC_TABLES.items()
+            },
+        log:
+            f"{LOGS}/tabulate_semantic.log",
+        benchmark:
+            f"{BENCHMARKS}/report/tabulate_semantic.tsv"
+        localrule: True
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            study=study(),
+        message:
+            "collecting the results of semantic attacks"
+        script:
+            "../scripts/report/tabulate_semantic.py"
+
+
 rule draw_figures:
     input:
         tables=expand(f"{RESULTS}/report/tables/{{table}}.csv", table=TABLES),

@@ -159,32 +159,3 @@ if SEMANTIC_ATTACKS:
             "{wildcards.semantic} on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/semantic/attack_semantic.py"
-
-    rule tabulate_semantic:
-        input:
-            tables=semantic_files("parquet"),
-            code=sources("semantic/tabulate_semantic"),
-        output:
-            semantic=report(
-                f"{RESULTS}/report/tables/semantic.csv",
-                category="Tables",
-                caption="../report/table.rst",
-                labels={"table": "semantic"},
-            ),
-            gates=report(
-                f"{RESULTS}/report/tables/semantic_gates.csv",
-                category="Tables",
-                caption="../report/table.rst",
-                labels={"table": "semantic_gates"},
-            ),
-        log:
-            f"{LOGS}/tabulate_semantic.log",
-        benchmark:
-            f"{BENCHMARKS}/report/tabulate_semantic.tsv"
-        localrule: True
-        conda:
-            "../../envs/neurobust.yaml"
-        message:
-            "collecting the results of semantic attacks"
-        script:
-            "../scripts/semantic/tabulate_semantic.py"

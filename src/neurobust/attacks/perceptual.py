@@ -39,14 +39,19 @@ def lab_to_rgb(lab: Tensor, clip: bool = True) -> Tensor:
     Colours that sRGB lacks are clipped to [0,1], which changes their L too and stops their gradient; without `clip`
     they come back outside it (below black on the straight line of the transfer curve). Finite gradients everywhere.
     """
+    linear = lab_to_linear(lab)
+    high = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    images = torch.where(linear > 0.0031308, high, 12.92 * linear)
+    return images.clamp(0, 1) if clip else images
+
+
+def lab_to_linear(lab: Tensor) -> Tensor:
+    """CIE Lab (N, 3, ...) -> linear RGB, outside [0,1] where sRGB lacks the colour."""
     lightness, a, b = lab.unbind(1)
     y = (lightness + 16) / 116
     place = torch.stack([y + a / 500, y, y - b / 200], dim=1)
     xyz = torch.where(place > LAB_EDGE, place**3, 3 * LAB_EDGE**2 * (place - 4 / 29))
-    linear = _mix(xyz, torch.linalg.inv(_matrix(lab).double()).to(lab.dtype))
-    high = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    images = torch.where(linear > 0.0031308, high, 12.92 * linear)
-    return images.clamp(0, 1) if clip else images
+    return _mix(xyz, torch.linalg.inv(_matrix(lab).double()).to(lab.dtype))
 
 
 def ciede2000(lab: Tensor, other: Tensor) -> Tensor:
@@ -150,7 +155,7 @@ def _matrix(like: Tensor) -> Tensor:
 
 
 def _mix(images: Tensor, matrix: Tensor) -> Tensor:
-    return torch.einsum("ij,njhw->nihw", matrix, images)
+    return torch.einsum("ij,nj...->ni...", matrix, images)
 
 
 def _blur(images: Tensor) -> Tensor:

@@ -73,11 +73,12 @@ def draw_corruptions(study: Study, tables: dict[str, pd.DataFrame]) -> str:
     if not len(table):
         return empty_svg("No corrupted image was classified.")
     parts = blocks(table)
-    conditions, kinds = list(study["conditions"]), list(table["corruption"].unique())
+    kinds = list(table["corruption"].unique())
     with rc():
-        height, wide = 1.1 + 0.2 * (len(kinds) + 1), 1.8 + 0.42 * len(conditions)
+        height, wide = 1.1 + 0.2 * (len(kinds) + 1), 1.8 + 0.42 * table["condition"].nunique()
         figure, axes = panel_blocks(block_titles(study, parts), 1, height, wide=wide)
         for (_, _, part), (axis,) in zip(parts, axes, strict=True):
+            conditions = [name for name in study["conditions"] if name in set(part["condition"])]
             means = part.groupby(["corruption", "condition"])["accuracy"].mean().unstack()
             means = means.reindex(index=kinds, columns=conditions).to_numpy(float)
             names = [kind.replace("_", " ") for kind in kinds]

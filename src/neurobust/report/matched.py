@@ -17,6 +17,7 @@ from neurobust.report.study import (
     primary_attack,
     reference_budget,
     target_of,
+    trained,
 )
 from neurobust.seeding import numpy_rng
 
@@ -48,12 +49,13 @@ def matched_rows(
         if (row["task"], row["architecture"]) == (task, architecture)
     }
     rows = []
-    for condition in study["conditions"]:
+    conditions = trained(study, task)
+    for condition in conditions:
         if target_of(study, condition) is None or is_control(study, condition) or is_swept(study, condition):
             continue
         for baseline in ("none", *controls_of(study, condition)):
             pair = [sweep_of(study, name) for name in (condition, baseline)]
-            if baseline not in study["conditions"] or max(map(len, pair)) < 2:
+            if baseline not in conditions or max(map(len, pair)) < 2:
                 continue
             points = [
                 np.array([[values[name, seed] for name in names] for seed in study["seeds"]], dtype=float)

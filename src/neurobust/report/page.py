@@ -102,7 +102,7 @@ def render(
         "matched": attack_sections.matched_table(study, frames),
         "transfer": transfer_note(study) if len(frames["transfer"]) else "",
         "corruptions": corruption_tables(study, frames),
-        "semantic": semantic_section(study, list(semantic)),
+        "semantic": semantic_section(study, frames, list(semantic)),
         "attacks": sections.attack_table(study, frames),
         "compute": sections.compute_table(frames),
         "versions": sections.versions(frames),

@@ -1,6 +1,6 @@
 """What a page says of semantic attacks: success by strength beside baselines, how far images moved, gates, pictures.
 
-`tabulate_semantic` collects every network's rows into two tables; the page is drawn from those and a few examples.
+`tabulate_semantic` collects every network's rows into tables; the page is drawn from those and a few examples.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import pandas as pd
 
 from neurobust.errors import InputError
 from neurobust.io import canonical_json, read_parquet, write_text
+from neurobust.report.blocks import Tables
 from neurobust.report.examples import class_names, png_data, thin
 from neurobust.report.sections import MISSING, between, condition_cell, percent, plain
+from neurobust.report.side_by_side import NAMES, draw_side_by_side, side_by_side, summarise
 from neurobust.report.study import Network, Study
 from neurobust.report.style import NEUTRAL, condition_style, inline_svg, panel_blocks, rc, to_svg
 
-NAMES = {"cadv": "cAdv (colour)", "tadv": "tAdv (texture)", "semanticadv": "SemanticAdv (faces)"}
 VARIANTS = {
     "attack": "attack", "reconstruction": "given back", "colouriser-only": "colouriser only",
     "random-hints": "random hints", "texture-only": "texture only", "noise": "noise of the same L2",
@@ -32,12 +33,19 @@ COLUMNS = [
     "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
 ]  # fmt: skip
 GATE_COLUMNS = ["task", "network", "gate", "value", "threshold", "at_most", "passed", "note"]
+# Files and the names of their tables.
+TABLES = {
+    "semantic": "semantic", "semantic_gates": "gates", "semantic_summary": "summary",
+    "semantic_differences": "differences",
+}  # fmt: skip
 SHOWN = 2  # images per attack
 
 
-def tabulate_semantic(paths: list[Path], semantic: Path, gates: Path) -> None:
-    """Write `semantic.csv`, a row per network, attack, variant and strength, and `semantic_gates.csv`, a row per gate.
+def tabulate_semantic(study: Study, paths: list[Path], networks: Path, outputs: dict[str, Path]) -> None:
+    """Write `semantic`, a row per network, attack, variant and strength, `gates`, a row per gate, and two more.
 
+    `summary` and `differences` hold what the tables of these names say of other attacks. networks: the table of that
+    name.
     `success` and the oracle's agreement are over the images that the network reads rightly when clean, `accuracy` over
     all; distances are means over the images that the variant breaks.
     """
@@ -49,8 +57,15 @@ def tabulate_semantic(paths: list[Path], semantic: Path, gates: Path) -> None:
         for gate in attrs["gates"]:
             found[attrs["task"], gate["network"], gate["gate"]] = {"task": attrs["task"], **gate}
     table = pd.DataFrame(rows, columns=COLUMNS)
-    write_text(semantic, table.to_csv(index=False, lineterminator="\n"))
-    write_text(gates, pd.DataFrame(found.values(), columns=GATE_COLUMNS).to_csv(index=False, lineterminator="\n"))
+    tables = {"semantic": table, "gates": pd.DataFrame(found.values(), columns=GATE_COLUMNS)}
+    tables |= summarise(study, paths, read_csv(networks))
+    for name, path in outputs.items():
+        write_text(path, tables[name].to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table as the report writes it: only an empty field is a missing one, since a condition is called `none`."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def variant_rows(frame: pd.DataFrame, attrs: dict[str, Any]) -> list[dict[str, Any]]:
@@ -69,20 +84,25 @@ def variant_rows(frame: pd.DataFrame, attrs: dict[str, Any]) -> list[dict[str, A
     return rows
 
 
-def semantic_section(study: Study, paths: list[Path]) -> dict[str, Any] | None:
-    """What the template shows, from the two tables and the examples among `paths`; None where there are none."""
+def semantic_section(study: Study, frames: Tables, paths: list[Path]) -> dict[str, Any] | None:
+    """What the template shows, from the tables and the examples among `paths`; None where there are none.
+
+    frames: the study's other tables.
+    """
     from markupsafe import Markup
 
-    tables = {path.stem: path for path in map(Path, paths) if path.suffix == ".csv"}
-    if not tables:
+    files = {path.stem: path for path in map(Path, paths) if path.suffix == ".csv"}
+    if not files:
         return None
-    if set(tables) != {"semantic", "semantic_gates"}:
-        raise InputError(f"semantic attacks: tables {sorted(tables)}; give semantic.csv and semantic_gates.csv")
-    table, gates = (
-        pd.read_csv(tables[name], keep_default_na=False, na_values=[""]) for name in ("semantic", "semantic_gates")
-    )
+    if set(files) != set(TABLES):
+        raise InputError(f"semantic attacks: tables {sorted(files)}; give {', '.join(sorted(TABLES))}")
+    tables = {name: read_csv(files[stem]) for stem, name in TABLES.items()}
+    table, gates = tables["semantic"], tables["gates"]
+    summaries = {name: tables[name] for name in ("summary", "differences")}
     examples = [path for path in map(Path, paths) if path.suffix == ".npz"]
     return {
+        "beside": side_by_side(study, frames, summaries),
+        "beside_figure": Markup(inline_svg(draw_side_by_side(study, frames, table), "beside")),
         "figure": Markup(inline_svg(draw_semantic(study, table), "semantic")),
         "tables": [one_table(study, *names, part) for names, part in table.groupby(["task", "attack"], sort=False)],
         "gates": [gate_row(row) for row in gates.itertuples()],

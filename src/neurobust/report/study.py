@@ -3,7 +3,8 @@
 `study` is a JSON-able dict: `name`, `phantom` (bool), `tasks`, `architectures`, `conditions` {name: recipe}, `seeds`,
 `attacks` {name: {norm, unit, label, ...}}, `rois`, `subjects`, `root` (the results folder); optional `predictor`
 (folder name of the predictor, default "gnet"), `predictor_seeds` (default: `seeds`), `primary_attack`, `benchmarks` (a
-folder or a list of files). Recipes name their `target` ROI and `control`; attacks may name a `reference_budget`.
+folder or a list of files), `trained` {task: the conditions that it is trained with} (default: all). Recipes name their
+`target` ROI and `control`; attacks may name a `reference_budget`.
 """
 
 from __future__ import annotations
@@ -43,9 +44,15 @@ def networks(study: Study) -> Iterator[Network]:
     """Every trained network of the study, in the order of its lists."""
     for task in study["tasks"]:
         for architecture in study["architectures"]:
-            for condition in study["conditions"]:
+            for condition in trained(study, task):
                 for seed in study["seeds"]:
                     yield Network(task, architecture, condition, int(seed))
+
+
+def trained(study: Study, task: str) -> list[str]:
+    """The study's conditions that networks are trained with on a task."""
+    chosen = study.get("trained", {}).get(task, study["conditions"])
+    return [name for name in study["conditions"] if name in chosen]
 
 
 def predictor_folder(study: Study, roi: str, seed: int) -> Path:
@@ -95,7 +102,8 @@ def roi_study(study: Study, roi: str) -> Study:
     kept = {
         name: recipe for name, recipe in study["conditions"].items() if name == "none" or target_of(study, name) == roi
     }
-    return {**study, "rois": [roi], "conditions": kept}
+    tasks = [task for task in study["tasks"] if any(name in trained(study, task) for name in kept if name != "none")]
+    return {**study, "rois": [roi], "conditions": kept, "tasks": tasks or study["tasks"]}
 
 
 def is_noise(attack: str, settings: dict[str, Any] | None = None) -> bool:

@@ -62,14 +62,15 @@ def matrices(study: Study, table: pd.DataFrame) -> Iterator[tuple[str, list[str]
     The first has a row per condition, its own condition's other seeds included, and a last one for the white-box
     attack; the second, where there is one, has a row per ensemble.
     """
-    order = list(study["conditions"])
+    present = set(table["target_condition"])
+    order = [name for name in study["conditions"] if name in present]
     own = (table["source_condition"] == table["target_condition"]) & (table["source_seed"] == table["target_seed"])
     together = table["source_seed"] == ENSEMBLE
     apart = mean_matrix(table[~own & ~together], order)
     white = table[own].groupby("target_condition")["accuracy"].mean().reindex(order).to_numpy()
-    yield "one network", [*order, "itself (white-box)"], np.vstack([apart, white])
+    yield "one network", [*order, "itself (white-box)"], order, np.vstack([apart, white])
     if together.any():
-        yield "all seeds together", order, mean_matrix(table[together], order)
+        yield "all seeds together", order, order, mean_matrix(table[together], order)
 
 
 def mean_matrix(table: pd.DataFrame, order: list[str]) -> np.ndarray:
@@ -85,7 +86,7 @@ def draw_transfer(study: Study, tables: dict[str, pd.DataFrame]) -> str:
         return empty_svg("No transfer was measured.")
     parts = blocks(table)
     drawn = [list(matrices(study, part)) for _, _, part in parts]
-    count = len(study["conditions"])
+    count = max(len(found[0][2]) for found in drawn)
     panels = max(len(found) for found in drawn)
     with rc():
         figure, axes = panel_blocks(
@@ -96,8 +97,8 @@ def draw_transfer(study: Study, tables: dict[str, pd.DataFrame]) -> str:
                 if index >= len(found):
                     axis.axis("off")
                     continue
-                title, sources, values = found[index]
-                draw_matrix(axis, values, sources, list(study["conditions"]))
+                title, sources, targets, values = found[index]
+                draw_matrix(axis, values, sources, targets)
                 axis.set_title(f"from {title}", pad=8)
                 axis.set_ylabel("adversarials of" if is_leftmost(index, panels) else "")
         return to_svg(figure, "Accuracy under the adversarials of other networks, source by target")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurobust.attacks.perceptual import lab_to_rgb, rgb_to_lab
+from neurobust.attacks.perceptual import lab_to_linear, lab_to_rgb, rgb_to_lab
 from neurobust.attacks.semantic.blocks import convolution
 from neurobust.attacks.semantic.data import TRAIN, TaskImages, chunks
 from neurobust.attacks.semantic.fit import Trainer
@@ -102,20 +102,23 @@ def in_gamut(lightness: Tensor, ab: Tensor) -> Tensor:
     gradient; grey is always inside.
     """
     with torch.no_grad():
-        low = torch.zeros_like(lightness)
-        high = torch.ones_like(lightness)
-        inside = _has_colour(lightness, ab)
+        factor = torch.ones_like(lightness)
+        outside = ~_has_colour(lightness, ab)
+        # most pixels are inside: only the others are searched, as a list of them
+        light, colour = lightness[outside][:, None], ab.movedim(1, -1)[outside[:, 0]]
+        low, high = torch.zeros_like(light), torch.ones_like(light)
         for _ in range(GAMUT_ROUNDS):
             middle = (low + high) / 2
-            fits = _has_colour(lightness, middle * ab)
+            fits = _has_colour(light, middle * colour)
             low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
-        factor = torch.where(inside, 1.0, low)
+        factor[outside] = low[:, 0]
     return factor * ab
 
 
 def _has_colour(lightness: Tensor, ab: Tensor) -> Tensor:
-    rgb = lab_to_rgb(torch.cat([lightness, ab], 1), clip=False)
-    return ((rgb >= 0) & (rgb <= 1)).all(1, keepdim=True)
+    """Whether sRGB has the colours of (N, 1, ...) and (N, 2, ...): bool (N, 1, ...)."""
+    linear = lab_to_linear(torch.cat([lightness, ab], 1))
+    return ((linear >= 0) & (linear <= 1)).all(1, keepdim=True)
 
 
 def recolour(lightness: Tensor, ab: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Collect the results of semantic attacks into tables."""
 
+import json
 from pathlib import Path
 
 from neurobust.report.semantic_section import tabulate_semantic
@@ -8,7 +9,8 @@ from neurobust.script import run
 run(
     snakemake,
     tabulate_semantic,
+    study=json.loads(snakemake.params.study),
     paths=[Path(path) for path in snakemake.input.tables],
-    semantic=Path(snakemake.output.semantic),
-    gates=Path(snakemake.output.gates),
+    networks=Path(snakemake.input.networks),
+    outputs={name: Path(path) for name, path in snakemake.output.items()},
 )
