@@ -101,6 +101,9 @@ def _check_semantic(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         if list(settings.get("strengths", [])) != sorted(settings.get("strengths", [])):
             yield f"semantic.{attack}.strengths", f"{settings['strengths']} must ascend"
+        reference = settings.get("reference_strength")
+        if reference is not None and reference not in settings.get("strengths", []):
+            yield f"semantic.{attack}.reference_strength", f"{reference} is not one of its `strengths`"
         yield from _check_names(config, f"semantic.{attack}", settings)
         for task in settings.get("tasks", []):
             if attack == "semanticadv" and config["tasks"].get(task, {}).get("kind") not in FACE_TASKS:

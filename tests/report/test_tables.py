@@ -19,6 +19,7 @@ from neurobust.report.study import (
     reference_budget,
     roi_study,
     target_of,
+    trained,
 )
 from neurobust.report.tables import COLUMNS, collect_results, read_tables, tabulate_results
 
@@ -199,3 +200,16 @@ def test_verdict(seeds, images, t, words):
     assert verdict(row) == words
     row["n_seeds"] = 1
     assert verdict(row) == "one seed, no verdict"
+
+
+def test_a_task_may_be_trained_with_some_conditions_only(study):
+    """Nothing is looked for where nothing was trained, and a ROI's page has the tasks that say something of it."""
+    part = {**study, "trained": {"digits": ["none", "LO", "LO-shuffled"]}, "transfer": None}
+    assert trained(part, "phantom-scenes") == list(study["conditions"])
+    tables = collect_results(part)
+    for name in ("networks", "robust_accuracy", "summary", "differences"):
+        digits = tables[name][tables[name]["task"] == "digits"]
+        assert "V1" not in set(digits["condition"]) and "LO" in set(digits["condition"]), name
+    assert roi_study(part, "V1")["tasks"] == ["phantom-scenes"]
+    assert roi_study(part, "LO")["tasks"] == study["tasks"]
+    assert roi_study(part, "FFA")["tasks"] == study["tasks"], "a ROI that guides nothing has all of them"

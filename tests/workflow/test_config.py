@@ -5,7 +5,15 @@ import copy
 import pytest
 import yaml
 
-from neurobust.config import attack_settings, check_config, predictor_seed, recipe_of, task_size, with_sweeps
+from neurobust.config import (
+    attack_settings,
+    check_config,
+    chosen_conditions,
+    predictor_seed,
+    recipe_of,
+    task_size,
+    with_sweeps,
+)
 from neurobust.errors import InputError
 
 
@@ -248,7 +256,8 @@ def test_the_small_study_has_the_demo_s_phantom_every_roi_and_every_control(proj
     from neurobust.phantom.cortex import REGIONS
 
     study = yaml.safe_load((project / "config/study-small.yaml").read_text())
-    assert (study["data"], study["phantom"]) == (demo_config["data"], demo_config["phantom"])
+    assert study["data"] == demo_config["data"]
+    assert {k: v for k, v in study["phantom"].items() if k != "face_task"} == demo_config["phantom"]
     planted = {region.label for region in REGIONS} - {"OFA"}
     assert {label for roi in study["rois"].values() for label in roi["labels"]} == planted
     controls = {c.get("control") for c in study["conditions"].values() if "target" in c}
@@ -265,6 +274,8 @@ SEMANTIC_FAULTS = [
     ),
     ({"semanticadv": {}}, "semantic.semanticadv: missing key 'tasks'"),
     ({"tadv": {"strengths": [4, 1]}}, "semantic.tadv.strengths: [4, 1] must ascend"),
+    ({"tadv": {"strengths": [1, 4], "reference_strength": 2}}, "semantic.tadv.reference_strength: 2 is not one of"),
+    ({"cadv": {"conditions": ["V7"]}}, "semantic.cadv.conditions: unknown condition 'V7'; `conditions` has none, V1"),
     ({"cadv": {"colours": 3}}, "semantic.cadv: unknown key 'colours'; known keys are clusters"),
     ({"networks": {"painter": {}}}, "semantic.networks: unknown key 'painter'; known keys are colouriser"),
 ]
@@ -275,3 +286,17 @@ def test_faults_of_semantic_attacks_are_named(demo_config, schema, section, mess
     with pytest.raises(InputError) as caught:
         check_config({**demo_config, "semantic": {"images": 4, **section}}, schema)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_task_may_be_trained_with_some_conditions_only(demo_config, schema):
+    """A condition's sweep goes with it; a condition that is not there is named."""
+    config = copy.deepcopy(demo_config)
+    config["conditions"]["LO"]["weights"] = [0.5]
+    config["tasks"]["digits"]["conditions"] = ["LO", "none"]
+    check_config(config, schema)
+    swept = with_sweeps(config)
+    assert chosen_conditions(swept, config["tasks"]["digits"]) == ["none", "LO", "LO-w0.5"]
+    assert chosen_conditions(swept, config["tasks"]["phantom-scenes"]) == list(swept["conditions"])
+    config["tasks"]["digits"]["conditions"] = ["V7"]
+    with pytest.raises(InputError, match=r"tasks\.digits\.conditions: unknown condition 'V7'"):
+        check_config(config, schema)

@@ -14,6 +14,7 @@ from neurobust import plan
 
 STUDIES = {
     "demo": ["config/demo.yaml"],
+    "study-small": ["config/study-small.yaml"],
     "study": ["config/config.yaml"],
     "tiny": ["tests/slurm/tiny.yaml"],
     "paper": ["config/config.yaml", "tests/workflow/paper_grid.yaml"],
@@ -41,7 +42,7 @@ def dry_run_counts(snakemake, configs, folder):
     return {rule: int(count) for rule, count in re.findall(r"(?m)^(\w+) +(\d+)$", table)}
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
+@pytest.mark.parametrize("name", ["demo", "study-small", "paper"])
 def test_the_jobs_are_those_of_the_dag(project, snakemake, tmp_path, name):
     counts = dry_run_counts(snakemake, [project / path for path in STUDIES[name]], tmp_path)
     expected = Counter(job.rule for job in plan.study_jobs(load(project, name)))
@@ -116,7 +117,7 @@ def test_a_roi_is_charged_its_own_jobs(config):
     jobs = [job for job in plan.study_jobs(config) if "LO" in job.rois]
     assert Counter(job.rule for job in jobs) == {
         "extract_roi": 2, "train_predictor": 1, "train_network": 8, "attack_network": 8, "explain_network": 8,
-        "write_roi_page": 1,
+        "attack_semantic": 2, "write_roi_page": 1,
     }  # fmt: skip
 
 

@@ -50,6 +50,7 @@ def study():
             "subjects": SUBJECTS,
             "attacks": {name: shown_attack(settings) for name, settings in config["attacks"].items()},
             "primary_attack": config["primary_attack"],
+            "reference_strengths": {name: SEMANTIC[name].get("reference_strength") for name in SEMANTIC_ATTACKS},
             "transfer": TRANSFER,
             "corruptions": CORRUPTIONS,
         }

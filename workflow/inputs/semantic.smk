@@ -16,8 +16,9 @@ SEMANTIC_ATTACKS = [attack for attack in HELPERS if attack in SEMANTIC]
 
 
 def semantic_settings(attack):
-    """An attack's settings without what it is run on."""
-    return canonical_json({key: value for key, value in SEMANTIC[attack].items() if key not in ("tasks", "conditions")})
+    """An attack's settings without what it is run on and what its page quotes."""
+    other = ("tasks", "conditions", "reference_strength")
+    return canonical_json({key: value for key, value in SEMANTIC[attack].items() if key not in other})
 
 
 def helper_settings(name):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ VARIANTS = {
     "random-hints": "random hints", "texture-only": "texture only", "noise": "noise of the same L2",
     "edit-only": "edit only", "random-edit": "random edit",
 }  # fmt: skip
+APART = 8  # percent between the names of two lines
 STYLES = (":", "-.", (0, (1, 3)))  # of baselines
 NETWORK = ["task", "architecture", "condition", "seed"]
 DISTANCES = ("ciede2000", "ssim", "l2", "feature_distance")
@@ -165,10 +167,12 @@ def draw_semantic(study: Study, table: pd.DataFrame) -> str:
         for task, grid in zip(tasks, axes, strict=True):
             for k, attack in enumerate(attacks):
                 part = table[(table["task"] == task) & (table["attack"] == attack)]
-                draw_success(study, grid[2 * k], part)
-                draw_distance(study, grid[2 * k + 1], part)
-                for axis, title in ((grid[2 * k], NAMES.get(attack, attack)), (grid[2 * k + 1], "")):
-                    axis.set(title=title, xlabel=part["axis"].iloc[0] if len(part) else "")
+                for axis, draw in ((grid[k], draw_success), (grid[len(attacks) + k], draw_distance)):
+                    if not len(part):
+                        axis.axis("off")
+                        continue
+                    draw(study, axis, part)
+                    axis.set(title=NAMES.get(attack, attack), xlabel=part["axis"].iloc[0])
         return to_svg(figure, "Success of semantic attacks by strength, and the colour distance that it took")
 
 
@@ -191,12 +195,15 @@ def draw_success(study: Study, axis: Any, part: pd.DataFrame) -> None:
             seeds.mean().index, 100 * seeds.min(), 100 * seeds.max(), color=style["color"], alpha=0.15, lw=0
         )
     others = part[part["variant"] != "attack"]
+    names = {}
     for (variant, rows), line in zip(others.groupby("variant", sort=False), STYLES, strict=False):
         mean = 100 * rows.groupby("strength")["success"].mean()
         axis.plot(mean.index, mean, color=NEUTRAL, linestyle=line, linewidth=1.3)
-        axis.annotate(
-            VARIANTS.get(variant, variant), (mean.index[-1], mean.iloc[-1]), fontsize=7, ha="right", va="bottom"
-        )
+        names[VARIANTS.get(variant, variant)] = mean.iloc[-1]
+    lowest = -math.inf
+    for name, value in sorted(names.items(), key=lambda item: item[1]):
+        lowest = max(value, lowest + APART)  # one above the other where lines end together
+        axis.annotate(name, (others["strength"].max(), lowest), fontsize=7, ha="right", va="bottom")
     axis.set(ylim=(-3, 103), ylabel="broken, % of clean-correct")
 
 

@@ -50,6 +50,7 @@ def summarise(study: Study, paths: list[Path], networks: pd.DataFrame) -> Tables
     for (task, architecture, attack), cells in found.items():
         names = {"task": task, "architecture": architecture, "attack": attack}
         settings = {"unit": next(iter(cells.values())).attrs["axis"]}
+        settings["reference_budget"] = study.get("reference_strengths", {}).get(attack)
         here = in_block(networks, task, architecture)
         clean = {(row.condition, row.seed): row.clean_accuracy for row in here.itertuples()}
         rows["summary"] += [names | row for row in summary_rows(cells, settings, clean)]

@@ -3,8 +3,9 @@
 `study` is a JSON-able dict: `name`, `phantom` (bool), `tasks`, `architectures`, `conditions` {name: recipe}, `seeds`,
 `attacks` {name: {norm, unit, label, ...}}, `rois`, `subjects`, `root` (the results folder); optional `predictor`
 (folder name of the predictor, default "gnet"), `predictor_seeds` (default: `seeds`), `primary_attack`, `benchmarks` (a
-folder or a list of files), `trained` {task: the conditions that it is trained with} (default: all). Recipes name their
-`target` ROI and `control`; attacks may name a `reference_budget`.
+folder or a list of files), `trained` {task: the conditions that it is trained with} (default: all),
+`reference_strengths` {semantic attack: strength}. Recipes name their `target` ROI and `control`; attacks may name a
+`reference_budget`.
 """
 
 from __future__ import annotations

@@ -52,6 +52,24 @@ def test_shrinking_keeps_the_hue_and_lets_gradients_through(batch):
     assert wild.grad.isfinite().all() and wild.grad.abs().max() > 0
 
 
+def test_only_what_srgb_lacks_is_shrunk_and_as_little_as_can_be():
+    """Against a search pixel by pixel in float64."""
+    generator = torch.Generator().manual_seed(1)
+    lightness = 100 * torch.rand(1, 1, 6, 6, generator=generator)
+    ab = 60 * torch.randn(1, 2, 6, 6, generator=generator)
+    found = in_gamut(lightness, ab)
+    shrunk = 0
+    for row, column in np.ndindex(6, 6):
+        light, colour = lightness[0, :, row, column].double(), ab[0, :, row, column].double()
+        steps = torch.linspace(0, 1, 4001, dtype=torch.float64)
+        line = torch.cat([light.expand(4001, 1), steps[:, None] * colour], 1)[:, :, None, None]
+        rgb = lab_to_rgb(line, clip=False).flatten(1)
+        largest = steps[((rgb >= 0) & (rgb <= 1)).all(1)].max()
+        assert torch.allclose(found[0, :, row, column].double(), largest * colour, atol=5e-4 * colour.norm() + 1e-6)
+        shrunk += bool(largest < 1)
+    assert 5 < shrunk < 36, "some are inside and some are not"
+
+
 def test_blur_never_mixes_the_two_colour_axes():
     ab = torch.zeros(1, 2, 16, 16)
     ab[:, 0, 8, 8] = 100

@@ -4,6 +4,7 @@ import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -12,8 +13,10 @@ from neurobust.attacks.semantic import NETWORKS, evaluate
 from neurobust.attacks.semantic.descent import Attempt, probability_lead
 from neurobust.attacks.semantic.evaluate import SEMANTIC, attack_semantic, resolve, verify
 from neurobust.errors import InputError
-from neurobust.io import read_parquet, save_weights, write_json
-from neurobust.report.semantic_section import semantic_section, tabulate_semantic
+from neurobust.io import read_parquet, save_weights, write_json, write_parquet
+from neurobust.report.semantic_section import TABLES, read_csv, semantic_section, tabulate_semantic
+from neurobust.report.side_by_side import semantic_cell
+from neurobust.report.tables import COLUMNS
 
 SETTINGS = {
     "cadv": {"strengths": [0, 4, 8], "steps": 3},
@@ -146,7 +149,9 @@ def test_the_schema_knows_every_setting_and_the_workflow_every_network(project):
     rules = yaml.safe_load((project / "config/schema.yaml").read_text())
     semantic = rules["properties"]["semantic"]["properties"]
     for name, attack in SEMANTIC.items():
-        assert set(semantic[name]["properties"]) == {"tasks", *attack.defaults}, name
+        assert set(semantic[name]["properties"]) == {"tasks", "conditions", "reference_strength", *attack.defaults}, (
+            name
+        )
     assert set(semantic["networks"]["properties"]) == set(TRAINERS)
     taken = set(GENERAL).union(*(trainer.defaults for trainer in TRAINERS.values()))
     assert set(rules["$defs"]["helper"]["properties"]) == taken
@@ -157,13 +162,61 @@ def test_the_schema_knows_every_setting_and_the_workflow_every_network(project):
 
 def test_the_report_says_which_gates_failed(faces, helpers, victim, tmp_path):
     paths = [run(attack, faces, helpers, tmp_path) for attack in SEMANTIC]
-    tabulate_semantic(paths, tmp_path / "semantic.csv", tmp_path / "semantic_gates.csv")
-    study = {"conditions": {"none": {"target": None}}, "rois": [], "root": str(tmp_path)}
-    files = [tmp_path / "semantic.csv", tmp_path / "semantic_gates.csv", *(path.with_suffix(".npz") for path in paths)]
-    section = semantic_section(study, files)
+    study, frames, files = tabulated(paths, tmp_path)
+    section = semantic_section(study, frames, files)
     assert section["failed"] == ["editor (phantom-faces)"]
     assert [table["failed"] for table in section["tables"]] == [False, False, True]
     assert "<svg" in section["figure"] and len(section["grids"]) == 3
-    assert semantic_section(study, []) is None
-    with pytest.raises(InputError, match=r"give semantic\.csv and semantic_gates\.csv"):
-        semantic_section(study, files[:1])
+    assert semantic_section(study, frames, []) is None
+    with pytest.raises(InputError, match="give semantic, semantic_differences, semantic_gates, semantic_summary"):
+        semantic_section(study, frames, files[:1])
+
+
+def test_semantic_attacks_are_summarised_as_bounded_ones_are(faces, helpers, victim, tmp_path):
+    """The same count of survivors on the same images, condition minus none, beside the primary attack."""
+    paths = [run("cadv", faces, helpers, tmp_path, condition) for condition in ("none", "FFA")]
+    study, frames, files = tabulated(paths, tmp_path)
+    frame, _ = read_parquet(paths[1])
+    quoted = frame[(frame["variant"] == "attack") & (frame["strength"] == 8)]
+    summary, differences = (read_csv(tmp_path / f"semantic_{name}.csv") for name in ("summary", "differences"))
+    row = summary[summary["condition"] == "FFA"].iloc[0]
+    assert row["robust_accuracy"] == pytest.approx(1 - quoted["success"].mean()) and row["reference_budget"] == 8
+    assert (row["n_images"], row["n_seeds"], row["unit"]) == (6, 1, "free colour clusters")
+    assert set(differences["condition"]) == {"FFA"} and (differences["difference"] == 0).all(), "one network, twice"
+    section = semantic_section(study, frames, files)
+    (table,) = section["beside"]
+    assert [head["name"] for head in table["heads"]] == ["clean", "PGD", "cAdv (colour)"]
+    assert [line["condition"]["name"] for line in table["lines"]] == ["none", "FFA"]
+    assert table["lines"][1]["cells"][2]["main"] == f"{100 * row['robust_accuracy']:.1f}"
+    assert table["lines"][1]["cells"][1]["main"] == "62.5" and table["images"] == {"PGD": 48, "cAdv (colour)": 6}
+    assert "PGD" in section["beside_figure"] and "free colour clusters" in section["beside_figure"]
+
+
+def test_rows_that_are_no_semantic_attack_are_named(tmp_path):
+    write_parquet(tmp_path / "cadv.parquet", pd.DataFrame({"image": [0]}), {})
+    with pytest.raises(InputError, match=r"cadv\.parquet: not the rows of a semantic attack"):
+        semantic_cell(tmp_path / "cadv.parquet")
+
+
+def tabulated(paths, folder):
+    """A study of two conditions, its other tables and the files that its page reads."""
+    names = {"task": "phantom-faces", "architecture": "resnet18"}
+    conditions = {"none": {"target": None}, "FFA": {"target": "FFA"}}
+    study = {
+        "conditions": conditions, "rois": ["FFA"], "root": str(folder), "architectures": ["resnet18"],
+        "attacks": {"pgd": {"norm": "linf", "unit": "1/255", "label": "PGD"}}, "primary_attack": "pgd",
+        "reference_strengths": {"cadv": 8},
+    }  # fmt: skip
+    frames = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
+    both = [names | {"condition": name, "seed": 0} for name in conditions]
+    frames["networks"] = pd.DataFrame([row | {"clean_accuracy": 0.75} for row in both])
+    budget = {"attack": "pgd", "unit": "1/255", "robust_accuracy": 0.625}
+    frames["robust_accuracy"] = pd.DataFrame([row | budget | {"budget": 4.0} for row in both])
+    frames["summary"] = pd.DataFrame([row | budget | {
+        "n_seeds": 1, "n_images": 48, "reference_budget": 4.0, "robust_accuracy_min": 0.625,
+        "robust_accuracy_max": 0.625,
+    } for row in both])  # fmt: skip
+    frames["networks"].to_csv(folder / "networks.csv", index=False)
+    outputs = {name: folder / f"{stem}.csv" for stem, name in TABLES.items()}
+    tabulate_semantic(study, paths, folder / "networks.csv", outputs)
+    return study, frames, [*outputs.values(), *(path.with_suffix(".npz") for path in paths)]

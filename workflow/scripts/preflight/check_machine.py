@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from neurobust.plan import disk_bytes
+from neurobust.jobs import disk_bytes
 from neurobust.preflight import check_machine
 from neurobust.script import run
 
