@@ -70,9 +70,9 @@ def test_canaries_of_several_tasks(study, tables):
 
 def test_matrix_is_the_mean_over_pairs_of_seeds(study, tables):
     table = tables["transfer"][tables["transfer"]["task"] == "digits"]
-    (_, sources, one), (_, together, all_seeds) = matrices(study, table)
+    (_, sources, targets, one), (_, together, _, all_seeds) = matrices(study, table)
     order = list(study["conditions"])
-    assert sources == [*order, "itself (white-box)"] and together == order
+    assert sources == [*order, "itself (white-box)"] and together == targets == order
     for row, source in enumerate(order):
         for column, target in enumerate(order):
             pairs = [  # slow: every pair of networks that differ
@@ -87,7 +87,7 @@ def test_matrix_is_the_mean_over_pairs_of_seeds(study, tables):
 
 def test_a_twin_with_one_seed_is_an_empty_cell(study, tables):
     table = tables["transfer"].query("task == 'digits' and source_seed == 0 and target_seed == 0")
-    (_, _, values), *others = matrices(study, table)
+    (_, _, _, values), *others = matrices(study, table)
     assert others == [] and np.isnan(np.diag(values[:-1])).all()
     assert "from one network" in FIGURES["transfer"](study, tables | {"transfer": table})
 

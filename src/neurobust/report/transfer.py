@@ -56,8 +56,8 @@ def is_own(row: Any) -> bool:
     return (row["source_condition"], row["source_seed"]) == (row["target_condition"], row["target_seed"])
 
 
-def matrices(study: Study, table: pd.DataFrame) -> Iterator[tuple[str, list[str], np.ndarray]]:
-    """(title, names of the sources, accuracy (sources, targets)) of one task: means over pairs of seeds.
+def matrices(study: Study, table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[str], np.ndarray]]:
+    """(title, sources, targets, accuracy (sources, targets)) of one task: means over pairs of seeds.
 
     The first has a row per condition, its own condition's other seeds included, and a last one for the white-box
     attack; the second, where there is one, has a row per ensemble.
