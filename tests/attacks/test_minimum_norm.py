@@ -64,6 +64,16 @@ def test_boundary_comes_near_the_closed_form(toys):
     assert (ratio >= 0.999).all() and (ratio <= 1.25).all()
 
 
+def test_brendel_bethge_finds_the_closed_form(toys):
+    model = toys.linear(2)  # of more classes, a walk may end on the boundary of one that is not the nearest
+    images, labels = toys.interior_images(model, 8)
+    pool = torch.rand(20, *images.shape[1:], generator=torch.Generator().manual_seed(3))
+    settings = {"method": "brendel-bethge", "budgets": [0, 50], "unit": "1"}
+    result = run_attack(model, images, labels, settings, seed=0, ids=range(8), pool=pool)
+    ratio = result.distance / toys.closed_form(model, images, labels, "l2")
+    assert (ratio >= 0.999).all() and (ratio <= 1.02).all()
+
+
 def test_fmn_changes_nearly_as_few_values_as_possible(toys):
     model = toys.linear(3)
     images, labels = toys.interior_images(model, 8)
