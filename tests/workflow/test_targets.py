@@ -30,7 +30,8 @@ def accepted_terms(monkeypatch):
 def test_every_target_of_every_config_resolves(snakemake, project, tmp_path, config, target):
     counts = jobs(dry_run(snakemake, project, tmp_path, target, config=config).text)
     study = yaml.safe_load((project / f"config/{config}.yaml").read_text())
-    networks = len(study["tasks"]) * len(study["architectures"]) * len(study["conditions"]) * len(study["seeds"])
+    recipes = sum(len(task.get("conditions", study["conditions"])) for task in study["tasks"].values())
+    networks = recipes * len(study["architectures"]) * len(study["seeds"])
     assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks
     predictors = {(next(iter(study["predictors"])), roi) for roi in study["rois"]}
     guided = [condition for condition in study["conditions"].values() if "predictor" in condition]
