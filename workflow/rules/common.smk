@@ -69,14 +69,9 @@ def trained(task):
 
 def networks_of(conditions, tasks=TASKS, architectures=ARCHITECTURES):
     """The folders of all networks of some conditions, below a stage's folder."""
-    return [
-        network
-        for task in tasks
-        for network in expand(
-            NETWORK,
-            task=task,
-            architecture=architectures,
-            condition=[name for name in conditions if name in trained(task)],
-            seed=SEEDS,
-        )
-    ]
+    found = []
+    for task in tasks:
+        here = set(trained(task))
+        chosen = [name for name in conditions if name in here]
+        found += expand(NETWORK, task=task, architecture=architectures, condition=chosen, seed=SEEDS)
+    return found

@@ -9,7 +9,7 @@ import pandas as pd
 from neurobust.report.blocks import Tables, blocks
 from neurobust.report.minimal import MEMBER
 from neurobust.report.sections import MISSING, between, condition_cell, percent, plain, signed, text
-from neurobust.report.study import NORMS, Study, attack_label, format_budget
+from neurobust.report.study import NORMS, Study, attack_label, format_budget, in_order
 
 
 def canary_note(tables: Tables) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def minimal_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
     for task, architecture, part in blocks(merged):
         norms = list(part[["norm", "unit"]].drop_duplicates().itertuples(index=False, name=None))
         lines = []
-        for condition in [name for name in study["conditions"] if name in set(part["condition"])]:
+        for condition in in_order(study, part["condition"]):
             cells = [median_cell(part[(part["condition"] == condition) & (part["norm"] == norm)]) for norm, _ in norms]
             lines.append({"condition": condition_cell(study, condition), "cells": cells})
         heads = [
@@ -99,7 +99,7 @@ def break_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
     for task, architecture, part in blocks(table):
         for (norm, unit), rows in part.groupby(["norm", "unit"], sort=False):
             attacks = list(dict.fromkeys(rows["attack"]))
-            conditions = [name for name in study["conditions"] if name in set(rows["condition"])]
+            conditions = in_order(study, rows["condition"])
             lines = [
                 {
                     "condition": condition_cell(study, name),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from neurobust.report.blocks import Tables, blocks
 from neurobust.report.sections import MISSING, between, condition_cell, in_block, percent
-from neurobust.report.study import Study
+from neurobust.report.study import Study, in_order
 
 
 def corruption_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def corruption_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
         errors = in_block(tables["corruption_errors"], task, architecture)
         severities = sorted(int(severity) for severity in part["severity"].unique())
         lines = []
-        for condition in [name for name in study["conditions"] if name in set(part["condition"])]:
+        for condition in in_order(study, part["condition"]):
             own, found = part[part["condition"] == condition], errors[errors["condition"] == condition]
             cells = [over_seeds(own.groupby("seed")["clean_accuracy"].mean())]
             cells += [over_seeds(own[own["severity"] == s].groupby("seed")["accuracy"].mean()) for s in severities]

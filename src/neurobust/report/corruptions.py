@@ -10,7 +10,7 @@ import pandas as pd
 from neurobust.errors import InputError
 from neurobust.io import read_parquet
 from neurobust.report.blocks import block_titles, blocks
-from neurobust.report.study import Study, networks
+from neurobust.report.study import Study, in_order, networks
 from neurobust.report.style import empty_svg, panel_blocks, rc, to_svg
 from neurobust.report.transfer import draw_matrix
 
@@ -78,7 +78,7 @@ def draw_corruptions(study: Study, tables: dict[str, pd.DataFrame]) -> str:
         height, wide = 1.1 + 0.2 * (len(kinds) + 1), 1.8 + 0.42 * table["condition"].nunique()
         figure, axes = panel_blocks(block_titles(study, parts), 1, height, wide=wide)
         for (_, _, part), (axis,) in zip(parts, axes, strict=True):
-            conditions = [name for name in study["conditions"] if name in set(part["condition"])]
+            conditions = in_order(study, part["condition"])
             means = part.groupby(["corruption", "condition"])["accuracy"].mean().unstack()
             means = means.reindex(index=kinds, columns=conditions).to_numpy(float)
             names = [kind.replace("_", " ") for kind in kinds]

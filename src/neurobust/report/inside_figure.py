@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from neurobust.report.blocks import block_titles, blocks
-from neurobust.report.study import Study
+from neurobust.report.study import Study, in_order
 from neurobust.report.style import condition_style, empty_svg, is_leftmost, panel_blocks, rc, to_svg
 
 
@@ -18,7 +18,7 @@ def draw_inside(study: Study, tables: dict[str, pd.DataFrame]) -> str:
     if not len(table):
         return empty_svg("No inside measure was computed.")
     measures = list(table[["measure", "roi", "unit"]].drop_duplicates().itertuples(index=False, name=None))
-    conditions = [name for name in study["conditions"] if name in set(table["condition"])]
+    conditions = in_order(study, table["condition"])
     parts = blocks(table)
     with rc():
         figure, axes = panel_blocks(block_titles(study, parts), len(measures), 0.75 + 0.2 * len(conditions))

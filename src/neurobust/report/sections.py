@@ -16,6 +16,7 @@ from neurobust.report.study import (
     attack_settings,
     controls_of,
     format_budget,
+    in_order,
     is_control,
     primary_attack,
     target_of,
@@ -97,7 +98,7 @@ def main_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
             for row in in_block(differences, task, architecture).itertuples()
         }
         marked = set(in_block(failed, task, architecture)["condition"])
-        conditions = [name for name in study["conditions"] if name in set(part["condition"])]
+        conditions = in_order(study, part["condition"])
         found = {(row.condition, row.attack): row for row in here.itertuples()}
         attacks = [name for name in attack_settings(study) if name in set(here["attack"])]
         heads = [condition_cell(study, name) | {"sub": "", "marked": name in marked} for name in conditions]

@@ -18,8 +18,9 @@ from neurobust.report.blocks import Tables
 from neurobust.report.examples import class_names, png_data, thin
 from neurobust.report.sections import MISSING, between, condition_cell, percent, plain
 from neurobust.report.side_by_side import NAMES, draw_side_by_side, side_by_side, summarise
-from neurobust.report.study import Network, Study
+from neurobust.report.study import Network, Study, in_order
 from neurobust.report.style import NEUTRAL, condition_style, inline_svg, panel_blocks, rc, to_svg
+from neurobust.report.tables import read_csv
 
 VARIANTS = {
     "attack": "attack", "reconstruction": "given back", "colouriser-only": "colouriser only",
@@ -63,11 +64,6 @@ def tabulate_semantic(study: Study, paths: list[Path], networks: Path, outputs: 
     tables |= summarise(study, paths, read_csv(networks))
     for name, path in outputs.items():
         write_text(path, tables[name].to_csv(index=False, lineterminator="\n"))
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """A table as the report writes it: only an empty field is a missing one, since a condition is called `none`."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def variant_rows(frame: pd.DataFrame, attrs: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,7 +114,7 @@ def one_table(study: Study, task: str, attack: str, part: pd.DataFrame) -> dict[
     strengths = sorted(part["strength"].unique())
     own = part[part["variant"] == "attack"]
     lines = []
-    for condition in [name for name in study["conditions"] if name in set(own["condition"])]:
+    for condition in in_order(study, own["condition"]):
         found = own[own["condition"] == condition]
         cells = [seeds_cell(found[found["strength"] == strength]["success"]) for strength in strengths]
         last = found[found["strength"] == strengths[-1]]
@@ -180,7 +176,7 @@ def legend(study: Study, table: pd.DataFrame) -> list[Any]:
     """A handle per condition and one for each style of baseline."""
     from matplotlib.lines import Line2D
 
-    conditions = [name for name in study["conditions"] if name in set(table["condition"])]
+    conditions = in_order(study, table["condition"])
     handles = [Line2D([], [], label=name, **condition_style(study, name)) for name in conditions]
     return [*handles, Line2D([], [], color=NEUTRAL, linestyle=":", label="baselines")]
 

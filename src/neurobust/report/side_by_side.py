@@ -14,7 +14,7 @@ from neurobust.report.cells import Cell
 from neurobust.report.comparisons import Cells, difference_rows, summary_rows
 from neurobust.report.figures import draw_curves, legend_handles, uncrowded
 from neurobust.report.sections import answer_cell, budget_of, clean_cell, condition_cell, header, in_block
-from neurobust.report.study import Study, attack_label, attack_settings, primary_attack
+from neurobust.report.study import Study, attack_label, attack_settings, in_order, primary_attack
 from neurobust.report.style import is_leftmost, panel_blocks, rc, to_svg
 from neurobust.report.tables import COLUMNS
 
@@ -77,7 +77,7 @@ def side_by_side(study: Study, frames: Tables, semantic: Tables) -> list[dict[st
             {"condition": condition_cell(study, name), "cells": [
                 clean_cell(networks[networks["condition"] == name]),
                 *(answer_cell(study, name, rows.get((name, attack)), deltas) for attack in attacks),
-            ]} for name in study["conditions"] if name in set(own["condition"])
+            ]} for name in in_order(study, own["condition"])
         ]  # fmt: skip
         heads = [header(title(study, name), budget_of(summary, name)) for name in attacks]
         images = {title(study, name): int(summary[summary["attack"] == name]["n_images"].max()) for name in attacks}
@@ -109,7 +109,7 @@ def draw_side_by_side(study: Study, frames: Tables, semantic: pd.DataFrame) -> s
     settings |= {name: {"norm": None, "unit": part["axis"].iloc[0]} for name, part in own.groupby("attack", sort=False)}
     parts = blocks(table)
     with rc():
-        handles = legend_handles(study, [name for name in study["conditions"] if name in set(table["condition"])])
+        handles = legend_handles(study, in_order(study, table["condition"]))
         figure, axes = panel_blocks(block_titles(study, parts), len(settings), 2.3, handles)
         for (_, _, part), grid in zip(parts, axes, strict=True):
             for index, (axis, attack) in enumerate(zip(grid, settings, strict=True)):

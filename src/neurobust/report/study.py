@@ -10,7 +10,7 @@ folder or a list of files), `trained` {task: the conditions that it is trained w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,10 +50,15 @@ def networks(study: Study) -> Iterator[Network]:
                     yield Network(task, architecture, condition, int(seed))
 
 
+def in_order(study: Study, names: Iterable[str]) -> list[str]:
+    """The study's conditions that are among `names`, each once, in the study's order."""
+    found = set(names)
+    return [name for name in study["conditions"] if name in found]
+
+
 def trained(study: Study, task: str) -> list[str]:
     """The study's conditions that networks are trained with on a task."""
-    chosen = study.get("trained", {}).get(task, study["conditions"])
-    return [name for name in study["conditions"] if name in chosen]
+    return in_order(study, study.get("trained", {}).get(task, study["conditions"]))
 
 
 def predictor_folder(study: Study, roi: str, seed: int) -> Path:

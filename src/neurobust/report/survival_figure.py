@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from neurobust.report.blocks import MANY, block_titles, blocks
-from neurobust.report.study import NORMS, Study, attack_settings, is_control
+from neurobust.report.study import NORMS, Study, attack_settings, in_order, is_control
 from neurobust.report.style import condition_style, empty_svg, is_leftmost, panel_blocks, rc, to_svg
 
 
@@ -16,7 +16,7 @@ def draw_survival(study: Study, tables: dict[str, pd.DataFrame]) -> str:
     table = table[table["norm"].isin(merged_norms(study))]
     if not len(table):
         return empty_svg("No norm has two attacks to merge.")
-    names = [name for name in study["conditions"] if name in set(table["condition"])]
+    names = in_order(study, table["condition"])
     if len(names) > MANY:
         names = [name for name in names if not is_control(study, name)]
     norms = list(table[["norm", "unit"]].drop_duplicates().itertuples(index=False, name=None))

@@ -279,14 +279,18 @@ def tabulate_results(study: Study, outputs: dict[str, Path]) -> None:
         write_text(path, tables[name].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table as the report writes it: only an empty field is a missing one, since a condition is called `none`."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Read back the tables that `tabulate_results` wrote to `folder` as `<name>.csv`; an absent one has no rows."""
     tables = {}
     for name, columns in COLUMNS.items():
         path = Path(folder) / f"{name}.csv"
         if path.exists():
-            # A condition is called `none`: only an empty field is a missing one.
-            tables[name] = pd.read_csv(path, keep_default_na=False, na_values=[""])
+            tables[name] = read_csv(path)
             if list(tables[name].columns) != columns:
                 raise InputError(
                     f"{path}: columns are {list(tables[name].columns)}, not {columns}; delete it, run again"

@@ -12,7 +12,7 @@ import pandas as pd
 from neurobust.errors import InputError
 from neurobust.io import read_parquet
 from neurobust.report.blocks import block_titles, blocks
-from neurobust.report.study import NORMS, Study, format_budget
+from neurobust.report.study import NORMS, Study, format_budget, in_order
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
 
 ENSEMBLE = -1  # the seed of a source that is all seeds of a condition together
@@ -62,8 +62,7 @@ def matrices(study: Study, table: pd.DataFrame) -> Iterator[tuple[str, list[str]
     The first has a row per condition, its own condition's other seeds included, and a last one for the white-box
     attack; the second, where there is one, has a row per ensemble.
     """
-    present = set(table["target_condition"])
-    order = [name for name in study["conditions"] if name in present]
+    order = in_order(study, table["target_condition"])
     own = (table["source_condition"] == table["target_condition"]) & (table["source_seed"] == table["target_seed"])
     together = table["source_seed"] == ENSEMBLE
     apart = mean_matrix(table[~own & ~together], order)
