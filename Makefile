@@ -8,9 +8,11 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 CONFIG ?= config/demo.yaml
 SLURM_TEST := $(BIN)/python tests/slurm/cluster.py
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet
 
-.PHONY: help run test test-slurm lint format bench clean
+.PHONY: help run quick test test-isa test-slurm lint format picture bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +21,7 @@ $(VENV)/.installed: envs/requirements.lock envs/peers.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "neurobust needs Python 3.11 or newer; give PYTHON=python3.11")'
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .uv uv
 	.uv/bin/uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
-	.uv/bin/uv pip install --quiet --python $(BIN)/python -r envs/requirements.lock
+	.uv/bin/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r envs/requirements.lock
 	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps -r envs/peers.lock
 	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
@@ -28,8 +30,17 @@ run: $(VENV)/.installed  ## install, run the demo, print its main table and its 
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile $(CONFIG) -- all
 	$(BIN)/python -m neurobust.report $$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["results"])' $(CONFIG))
 
-test: $(VENV)/.installed lint  ## install and run every check, the demo included
-	$(BIN)/python -m pytest -m "not slurm"
+quick: $(VENV)/.installed lint  ## lint, and every test that neither starts Snakemake nor trains: about a minute
+	$(TEST) -m "not (snakemake or trains or slow or slurm)"
+
+test: $(VENV)/.installed lint  ## install and run every check but SLURM, the demo included
+	$(TEST) -m "not slurm"
+
+test-isa: $(VENV)/.installed  ## the numeric tests as other processors would compute them, with 1 and 2 threads
+	for threads in 1 2; do for isa in "default SSE41" "avx2 AVX2" ""; do \
+	  set -- $$isa; echo "threads $$threads, instructions $${1:-native}"; \
+	  env NEUROBUST_TEST_THREADS=$$threads $${1:+ATEN_CPU_CAPABILITY=$$1 ONEDNN_MAX_CPU_ISA=$$2} \
+	    $(TEST) -m "not snakemake" $(NUMERIC); done; done
 
 test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a phantom study through it
 	if [ "$$(id -u)" = 0 ] && ! $(SLURM_TEST) missing && command -v apt-get >/dev/null; then apt-get -qq update && apt-get install -qq -y --no-install-recommends $$($(SLURM_TEST) packages); fi
@@ -45,6 +56,11 @@ format: $(VENV)/.installed  ## write the code as the linters want it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+picture: run  ## the README's picture, from the demo as it came out on this machine; needs Chromium
+	chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
+	  --disable-component-update --disable-sync --hide-scrollbars --force-color-profile=srgb --window-size=1240,1310 \
+	  --user-data-dir=$$(mktemp -d) --screenshot=docs/images/report.png file://$(CURDIR)/results/demo/report/index.html
 
 clean:  ## remove what was computed (not what was downloaded)
 	rm -rf results logs .snakemake resources/phantom

@@ -1,13 +1,62 @@
-"""Fixtures that several rooms share: the project's folder, snakemake, and one run of the demo."""
+"""Fixtures that several rooms share: the project's folder, snakemake, and what is made once for all test processes.
+
+Tests may run in several processes at once. The demo, which takes minutes, runs beside the others from the start; the
+tests that look at it come last.
+"""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 PROJECT = Path(__file__).resolve().parents[1]
+SHARED = "NEUROBUST_SHARED"  # the folder of what is made once, as an environment variable for all test processes
+DEMO = "NEUROBUST_DEMO"  # a folder in which the demo has been run already, for work on the tests themselves
+
+
+# --- the processes of one test run ----------------------------------------------------------------------------------
+
+
+def pytest_configure(config):
+    if SHARED not in os.environ:
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="neurobust-tests-")
+        config.owns_shared = True
+
+
+def pytest_unconfigure(config):
+    if getattr(config, "owns_shared", False):
+        folder = Path(os.environ.pop(SHARED))
+        if (pid := folder / "demo.pid").exists() and not (folder / "demo.status").exists():
+            os.killpg(int(pid.read_text()), signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long comes first and what looks at the demo last; what starts Snakemake is marked."""
+    for item in items:
+        if {"snakemake", "demo"} & set(item.fixturenames) or item.path.parts[-2] == "workflow":
+            item.add_marker("snakemake")
+    items.sort(key=lambda item: ("demo" in item.fixturenames, item.get_closest_marker("slow") is None))
+
+
+def pytest_collection_finish(session):
+    if (
+        os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+        and not session.config.option.collectonly
+        and DEMO not in os.environ
+        and any("demo" in item.fixturenames for item in session.items)
+    ):
+        start_demo(Path(os.environ[SHARED]))
+
+
+# --- snakemake ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -15,13 +64,16 @@ def project():
     return PROJECT
 
 
+def command(*arguments, directory):
+    """(words, environment) of snakemake on this project in `directory`."""
+    words = [sys.executable, "-m", "snakemake", "-s", PROJECT / "Snakefile", "--directory", directory, *arguments]
+    return list(map(str, words)), {**os.environ, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
+
+
 def run_snakemake(*arguments, directory, check=True, timeout=1800):
     """Run snakemake on this project in `directory`; the finished process with its output as text."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(PROJECT / "Snakefile"), "--directory", str(directory)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
-    done = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=environment
-    )
+    words, environment = command(*arguments, directory=directory)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=environment)
     done.text = done.stdout + done.stderr
     assert not check or done.returncode == 0, done.text[-5000:]
     return done
@@ -32,17 +84,59 @@ def snakemake():
     return run_snakemake
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory):
-    """The demo, run once for all tests that look at its results: the folder that it was run in.
+# --- made once ------------------------------------------------------------------------------------------------------
 
-    NEUROBUST_DEMO names a folder where it has been run already (for work on the tests themselves).
-    """
-    if "NEUROBUST_DEMO" in os.environ:
-        return Path(os.environ["NEUROBUST_DEMO"])
-    folder = tmp_path_factory.mktemp("demo")
-    run_snakemake(
+
+@pytest.fixture(scope="session")
+def once():
+    """`once(name, make)`: a folder that `make(folder)` fills, in one of the test processes alone."""
+    shared = Path(os.environ[SHARED])
+
+    def once(name, make):
+        folder, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return once
+
+
+def start_demo(shared):
+    """Run the demo in the background; its exit status ends in `demo.status`."""
+    folder = shared / "demo"
+    folder.mkdir()
+    words, environment = command(
         "--configfile", PROJECT / "config/demo.yaml", "--profile", PROJECT / "profiles/local", "--cores", "2",
         "--quiet", "rules", "--", "demo", directory=folder,
     )  # fmt: skip
-    return folder
+    script = '"$@"; echo $? > "$0.new"; mv "$0.new" "$0"'
+    with (shared / "demo.log").open("wb") as log:
+        process = subprocess.Popen(
+            ["sh", "-c", script, str(shared / "demo.status"), *words],
+            stdout=log, stderr=log, env=environment, start_new_session=True,
+        )  # fmt: skip
+    (shared / "demo.pid").write_text(str(process.pid))
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The demo, run once for all tests that look at its results: the folder that it was run in."""
+    if DEMO in os.environ:
+        return Path(os.environ[DEMO])
+    shared = Path(os.environ[SHARED])
+    status, log = shared / "demo.status", shared / "demo.log"
+    wait_until("the demo is done", status.exists, 1800)
+    assert status.read_text().strip() == "0", log.read_text()[-5000:]
+    return shared / "demo"
+
+
+def wait_until(what, condition, seconds):
+    """Wait until `condition()`; fail with a line that says for what."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.2)

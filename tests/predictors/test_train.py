@@ -2,9 +2,8 @@
 
 import json
 import os
+import pickle
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,10 +14,10 @@ import torch
 from neurobust.errors import InputError
 from neurobust.io import load_weights, read_parquet
 from neurobust.predictors import fit_gnet as fit_gnet_module
-from neurobust.predictors import load_predictor
 from neurobust.predictors.predict import predict_subject
-from neurobust.predictors.target import MODULES
+from neurobust.predictors.target import MODULES, load_predictor
 from neurobust.predictors.train import PREDICTORS, train_predictor
+from neurobust.warm import Script, Server, job_environment
 
 COLUMNS = ["subject", "voxel_index", "r", "r_single", "noise_ceiling", "r_normalised", "ncsnr", "field_x", "field_y",
            "field_size", "fev", "r_low", "r_high", "p", "p_fdr"]  # fmt: skip
@@ -147,14 +146,12 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(train, settings, tmp_pat
 
 
 KILLED = """
-import json, sys
 from pathlib import Path
 import torch
 from neurobust.predictors.train import train_predictor
 torch.set_num_threads(1)
-rois, stimuli, settings, out = json.loads(sys.argv[1])
+rois, stimuli, settings, out = snakemake
 out = Path(out)
-print("ready", flush=True)
 train_predictor([Path(p) for p in rois], [Path(p) for p in stimuli], settings, 0, out / "model.safetensors",
                 out / "metrics.json", out / "voxels.parquet", out / ".checkpoint.pt")
 """
@@ -167,12 +164,15 @@ def test_kill_at_ten_random_moments_gives_the_same_weights(tmp_path, subject_mak
     roi, stimuli = write_subject(subject_maker(images=120))
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
 
+    script = tmp_path / "train.py"
+    script.write_text(KILLED)
+    worker = Server(environment=job_environment(1))
+    worker.ready(None)
+
     def start(out):
         out.mkdir(exist_ok=True)
-        arguments = json.dumps([[str(roi)], [str(stimuli)], settings, str(out)])
-        process = subprocess.Popen([sys.executable, "-c", KILLED, arguments], stdout=subprocess.PIPE, text=True)
-        assert process.stdout.readline() == "ready\n"
-        return process
+        arguments = pickle.dumps([[str(roi)], [str(stimuli)], settings, str(out)])
+        return worker.start(Script(str(script), arguments, str(tmp_path), "train"))
 
     begin = time.monotonic()
     assert start(whole).wait() == 0
@@ -180,17 +180,16 @@ def test_kill_at_ten_random_moments_gives_the_same_weights(tmp_path, subject_mak
     rng, kills = np.random.default_rng(0), 0
     while kills < 10:
         process = start(resumed)
-        try:
-            assert process.wait(rng.uniform(0, 0.8) * seconds) == 0
-        except subprocess.TimeoutExpired:
+        if not process.wait_for(rng.uniform(0, 0.8) * seconds):
             os.kill(process.pid, signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
             kills += 1
             continue
+        assert process.wait() == 0
         for name in ("model.safetensors", "metrics.json", "voxels.parquet"):
             (resumed / name).unlink()  # it ended before ten kills: the next one starts anew
-    process = start(resumed)
-    assert process.wait() == 0
+    assert start(resumed).wait() == 0
+    worker.close()
     for name in ("model.safetensors", "voxels.parquet", "metrics.json"):
         assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
 

@@ -15,73 +15,105 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slurm"))
 from study import PROJECT, numbers
 
 pytestmark = pytest.mark.slow
-TINY = ("--configfile", PROJECT / "tests/slurm/tiny.yaml", "--profile", PROJECT / "profiles/local", "--cores", "2")
+EXECUTORS = ("warm", "local")
 NETWORK = "results/tiny/networks/digits/resnet18/none/seed0/model.safetensors"
 # More of them by NEUROBUST_KILLS=30.
-KILLS = int(os.environ.get("NEUROBUST_KILLS", "6"))
+KILLS = int(os.environ.get("NEUROBUST_KILLS", "3"))
+
+
+def tiny(executor):
+    """The options that run the tiny study by an executor."""
+    config = ("--configfile", PROJECT / "tests/slurm/tiny.yaml", "--profile", PROJECT / "profiles/local")
+    return (*config, "--cores", "2", "--executor", executor)
+
+
+@pytest.fixture(params=EXECUTORS)
+def executor(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def undisturbed(snakemake, tmp_path_factory):
-    """The numbers of a run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    snakemake(*TINY, "--", "all", directory=folder)
-    return numbers(folder)
+def undisturbed(snakemake, once):
+    """The numbers of a run that nothing happened to, jobs started in the plain way."""
+    return numbers(once("undisturbed", lambda folder: snakemake(*tiny("local"), "--", "all", directory=folder)))
 
 
-def start(folder):
+def start(folder, executor):
     """The tiny study in the background, in a process group of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        PROJECT / "Snakefile",
-        "--directory",
-        folder,
-        *TINY,
-        "--",
-        "all",
-    ]
+    command = [sys.executable, "-m", "snakemake", "-s", PROJECT / "Snakefile", "--directory", folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
     with (folder / "out").open("ab") as out:
-        words = list(map(str, command))
+        words = list(map(str, [*command, *tiny(executor), "--", "all"]))
         return subprocess.Popen(words, stdout=out, stderr=out, env=environment, start_new_session=True)
 
 
 def members(group):
-    """The pids of a process group, with their command lines."""
+    """pid -> (parent, command line) of the processes of a group that run."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if os.getpgid(int(entry.name)) == group:
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().decode(errors="replace")
-        except (OSError, ValueError):
+            state, parent, its_group = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+            if int(its_group) == group and state != "Z":
+                words = (entry / "cmdline").read_bytes().decode(errors="replace")
+                found[int(entry.name)] = (int(parent), words)
+        except OSError:
             continue
     return found
 
 
-def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbed, tmp_path):
+def jobs(group):
+    """The pids of scripts: started anew, or forked from a worker."""
+    processes = members(group)
+    workers = {pid for pid, (_, words) in processes.items() if "neurobust.warm" in words}
+    return [pid for pid, (parent, words) in processes.items() if "/.snakemake/scripts/" in words or parent in workers]
+
+
+def wait_until_gone(group):
+    end = time.monotonic() + 20
+    while left := members(group):
+        assert time.monotonic() < end, f"processes stay behind: {left}"
+        time.sleep(0.1)
+
+
+def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbed, executor, tmp_path):
     """SIGKILL in turn to the driver with all its jobs, and to one job alone."""
     rng = numpy_rng("tests", "faults", "kills")
     killed = 0
     for turn in range(KILLS):
-        driver = start(tmp_path)
+        driver = start(tmp_path, executor)
         end = time.monotonic() + rng.uniform(3, 25)
         while time.monotonic() < end and driver.poll() is None:
             time.sleep(0.1)
         if driver.poll() is None:
-            jobs = [pid for pid, words in members(driver.pid).items() if "/.snakemake/scripts/" in words]
-            if turn % 2 and jobs:
-                os.kill(jobs[0], signal.SIGKILL)
+            running = jobs(driver.pid)
+            if turn % 2 and running:
+                os.kill(running[0], signal.SIGKILL)
                 time.sleep(2)
             os.killpg(driver.pid, signal.SIGKILL)
             killed += 1
         driver.wait()
-        snakemake(*TINY, "--unlock", directory=tmp_path)
+        wait_until_gone(driver.pid)
+        snakemake(*tiny(executor), "--unlock", directory=tmp_path)
     assert killed >= KILLS / 2, "the study was over before it could be killed"
-    snakemake(*TINY, "--", "all", directory=tmp_path)
+    snakemake(*tiny(executor), "--", "all", directory=tmp_path)
     assert numbers(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_a_driver_that_runs_warm_jobs(number, tmp_path):
+    """SIGKILL to the driver alone; SIGINT to all, as Ctrl-C in a terminal gives it."""
+    driver = start(tmp_path, "warm")
+    end = time.monotonic() + 120
+    while not any("neurobust.warm" in members(driver.pid).get(parent, (0, ""))[1]
+                  for parent, _ in members(driver.pid).values()):  # fmt: skip
+        assert driver.poll() is None and time.monotonic() < end, (tmp_path / "out").read_text()[-3000:]
+        time.sleep(0.1)
+    if number == signal.SIGKILL:
+        driver.kill()
+    else:
+        os.killpg(driver.pid, number)
+    assert driver.wait(60) != 0
+    wait_until_gone(driver.pid)
 
 
 @pytest.fixture
@@ -104,8 +136,8 @@ def errors(text):
     return [line for line in text.splitlines() if line.startswith("neurobust: error:")]
 
 
-def test_a_full_disk_is_one_clear_error_and_loses_nothing(snakemake, undisturbed, disk, tmp_path):
-    failed = snakemake(*TINY, "--", NETWORK, directory=tmp_path, check=False)
+def test_a_full_disk_is_one_clear_error_and_loses_nothing(snakemake, undisturbed, disk, executor, tmp_path):
+    failed = snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
     assert failed.returncode != 0
     assert len(errors(failed.text)) == 1 and "No space left on device" in errors(failed.text)[0], failed.text[-3000:]
     log = (tmp_path / "logs/tiny/train_network/digits/resnet18/none/seed0.log").read_text()
@@ -115,14 +147,14 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(snakemake, undisturbed
     assert not list((tmp_path / "results").rglob("*.tmp")), "half a file is left"
 
     assert disk("remount,size=1g")
-    snakemake(*TINY, "--", NETWORK, directory=tmp_path)
+    snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path)
     assert dataset.stat().st_mtime_ns == made, "what was finished is not done again"
     assert numbers(tmp_path)[NETWORK] == undisturbed[NETWORK]
 
 
-def test_a_read_only_results_folder_is_one_clear_error(snakemake, disk, tmp_path):
+def test_a_read_only_results_folder_is_one_clear_error(snakemake, disk, executor, tmp_path):
     assert disk("remount,ro")
-    failed = snakemake(*TINY, "--", NETWORK, directory=tmp_path, check=False)
+    failed = snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
     assert failed.returncode != 0
     assert "Read-only file system" in failed.text
     assert "Traceback" not in failed.text, failed.text[-3000:]
