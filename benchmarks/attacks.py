@@ -24,7 +24,7 @@ from neurobust.attacks.ascent import Ascent, climb_fixed, no_loss
 from neurobust.attacks.losses import loss_gradient
 from neurobust.attacks.registry import run_attack
 from neurobust.attacks.search import Search, frozen
-from neurobust.networks import build_network
+from neurobust.networks.architectures import build_network
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 

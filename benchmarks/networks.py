@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from neurobust.networks import build_network
+from neurobust.networks.architectures import build_network
 from neurobust.networks.losses import LOSSES
 from neurobust.predictors.gnet import GNet
 from neurobust.similarity import linear_cka

@@ -60,13 +60,13 @@ def closure(name: str) -> frozenset[Path]:
 
 
 @cache
-def source_files(script: Path) -> tuple[Path, ...]:
-    """A script and every package file that it imports, data files of their packages included, sorted.
+def source_files(script: Path, *modules: str) -> tuple[Path, ...]:
+    """A script and every package file that it or one of these modules imports, their packages' data files included.
 
     `neurobust/__init__.py`, which holds the version alone, is left out: a release must not retrain a study.
     """
     files: set[Path] = {script}
-    for name in imported_names(script):
+    for name in (*imported_names(script), *modules):
         files |= closure(name)
     folders = {path.parent for path in files if path.is_relative_to(PACKAGE)} - {PACKAGE}
     data = {p for folder in folders for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}

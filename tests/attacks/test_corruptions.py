@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from neurobust.attacks import corruptions
 from neurobust.attacks.corruptions import blur, digital, files, noise, weather
 from neurobust.attacks.corruptions.registry import CORRUPTIONS, choose_types, corrupt
 from neurobust.attacks.corruptions.tables import EXTRA, SCORED, SEVERITIES, TABLES
@@ -266,11 +265,11 @@ SETTINGS = {"set": "cifar", "types": ["gaussian_noise", "contrast", "saturate"],
 
 
 def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: net))
+    monkeypatch.setitem(sys.modules, "neurobust.networks.architectures", SimpleNamespace(load_network=lambda path: net))
     monkeypatch.setattr(files, "pick_device", lambda: torch.device("cpu"))
     weights, table = tmp_path / "model.safetensors", tmp_path / "corruptions.parquet"
     weights.write_bytes(b"digits net")
-    corruptions.make_corruptions(dataset, SETTINGS, tmp_path / "corruptions.h5")
+    files.make_corruptions(dataset, SETTINGS, tmp_path / "corruptions.h5")
     rows, labels, _ = choose_images(dataset, 9)
     with h5py.File(dataset) as source, h5py.File(tmp_path / "corruptions.h5") as file:
         clean, images = source["images"][:], file["images"][:]
@@ -281,7 +280,7 @@ def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, t
     assert np.array_equal(images[0, 4, 2], corrupt(clean[rows[2]], "gaussian_noise", 5, "cifar", rows[2]))
 
     names = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
-    corruptions.corrupt_network(dataset, weights, tmp_path / "corruptions.h5", table, names, image_batch=4)
+    files.corrupt_network(dataset, weights, tmp_path / "corruptions.h5", table, names, image_batch=4)
     frame, attrs = read_parquet(table)
     assert list(frame.columns) == ["image", "corruption", "severity", "clean_correct", "correct"]
     assert len(frame) == 3 * 5 * 9 and attrs["types"] == ["gaussian_noise", "contrast", "saturate"]
@@ -294,25 +293,25 @@ def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, t
     assert 0 < frame["correct"].mean() < 1
 
     again = tmp_path / "again.h5"
-    corruptions.make_corruptions(dataset, SETTINGS, again)
+    files.make_corruptions(dataset, SETTINGS, again)
     assert again.read_bytes() == (tmp_path / "corruptions.h5").read_bytes()
 
 
 def test_more_images_continue_the_same_list(dataset, tmp_path):
     for count in (3, 5):
-        corruptions.make_corruptions(dataset, SETTINGS | {"images": count}, tmp_path / f"{count}.h5")
+        files.make_corruptions(dataset, SETTINGS | {"images": count}, tmp_path / f"{count}.h5")
     with h5py.File(tmp_path / "3.h5") as few, h5py.File(tmp_path / "5.h5") as more:
         assert np.array_equal(few["images"][:], more["images"][:, :, :3])
 
 
 def test_corruptions_of_other_images_are_refused(dataset, net, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: net))
+    monkeypatch.setitem(sys.modules, "neurobust.networks.architectures", SimpleNamespace(load_network=lambda path: net))
     made, weights = tmp_path / "corruptions.h5", tmp_path / "model.safetensors"
     weights.write_bytes(b"digits net")
-    corruptions.make_corruptions(dataset, SETTINGS | {"images": 2}, made)
+    files.make_corruptions(dataset, SETTINGS | {"images": 2}, made)
     with h5py.File(dataset, "a") as file:
         file["images"][0, 0, 0, 0] ^= 1
     names = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
     with pytest.raises(InputError, match="made of other images than"):
-        corruptions.corrupt_network(dataset, weights, made, tmp_path / "table.parquet", names)
+        files.corrupt_network(dataset, weights, made, tmp_path / "table.parquet", names)
     assert not (tmp_path / "table.parquet").exists()

@@ -19,6 +19,7 @@ ATTACKS = {
     "gaussian": {"method": "gaussian", "budgets": [0, 1, 3], "repeats": 2},
     "hue": {"method": "hue", "budgets": [0, 0.25, 0.5], "grid": 5},
 }
+NETWORKS = "neurobust.networks.architectures"  # whose reader of networks the tests replace
 NAMES = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
 COLUMNS = ["image", "budget", "clean_correct", "success", "distance", "n_forward", "n_backward"]
 
@@ -28,7 +29,7 @@ def study(tmp_path, monkeypatch, dataset, net):
     """attack_network(**changes) on the digits, writing under tmp_path / folder; returns that folder."""
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"digits net")
-    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: net))
+    monkeypatch.setitem(sys.modules, NETWORKS, SimpleNamespace(load_network=lambda path: net))
     monkeypatch.setattr(evaluate, "CELL_IMAGES", 8)
     monkeypatch.setattr(evaluate, "pick_device", lambda: torch.device("cpu"))
 
@@ -181,7 +182,7 @@ def test_what_makes_a_cell_new(study, tmp_path, monkeypatch):
     changed = ATTACKS | {"hue": {"method": "hue", "budgets": [0, 0.5], "grid": 5}}
     assert count_new_cells(study, tmp_path, attacks=changed) == 3
     assert count_new_cells(study, tmp_path, seed=1) == 9
-    monkeypatch.setattr(evaluate, "source_hash", lambda: "another")
+    monkeypatch.setattr(evaluate, "source_hash", lambda *modules: "another")
     assert count_new_cells(study, tmp_path) == 9
 
 
@@ -194,7 +195,7 @@ def test_order_of_images_is_the_task_s_alone(study):
 
 def test_masked_network_is_marked_and_not_hidden(study, monkeypatch, net, toys, caplog):
     masked = toys.Canary(net, after=lambda logits: 1e3 * logits).eval()
-    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: masked))
+    monkeypatch.setitem(sys.modules, NETWORKS, SimpleNamespace(load_network=lambda path: masked))
     with caplog.at_level(logging.WARNING, "neurobust"):
         out = study("out")
     assert "gradient_ce" in flags(read_json(out / "checks.json"))
@@ -238,7 +239,7 @@ def test_adaptive_attacks_say_where_they_acted(study, monkeypatch, net):
         seen.append(neural_head)
         return net
 
-    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=load_network))
+    monkeypatch.setitem(sys.modules, NETWORKS, SimpleNamespace(load_network=load_network))
     attacks = {"adaptive": {"method": "adaptive-collision", "budgets": [0, 16], "steps": 2}, "hue": ATTACKS["hue"]}
     out = study("out", attacks=attacks)
     assert read_parquet(out / "adaptive.parquet")[1]["space"] == "logits" and seen == [True]

@@ -79,7 +79,8 @@ def study(tmp_path, monkeypatch, dataset, net, toys, digits):
         (folder / "model.safetensors").write_bytes(f"{condition}{seed}".encode())
         paths[condition, seed] = folder
     by_path = {paths[key] / "model.safetensors": network for key, network in networks.items()}
-    monkeypatch.setitem(sys.modules, "neurobust.networks", SimpleNamespace(load_network=lambda path: by_path[path]))
+    reader = SimpleNamespace(load_network=lambda path: by_path[path])
+    monkeypatch.setitem(sys.modules, "neurobust.networks.architectures", reader)
     monkeypatch.setattr(transfer, "pick_device", lambda: CPU)
 
     def run(name="t.parquet", **changes):

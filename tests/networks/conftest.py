@@ -107,11 +107,11 @@ def predictor():
 @pytest.fixture
 def predictor_file(tmp_path, monkeypatch, predictor):
     """A weights file that `load_target` reads as `predictor`, in train mode and unfrozen: the caller must freeze it."""
-    import neurobust.predictors
+    import neurobust.predictors.target
 
     path = tmp_path / "predictor.safetensors"
     save_weights(path, predictor.state_dict(), {"predictor": "tiny"})
-    monkeypatch.setattr(neurobust.predictors, "load_target", lambda paths: predictor.train(), raising=False)
+    monkeypatch.setattr(neurobust.predictors.target, "load_target", lambda paths: predictor.train(), raising=False)
     return path
 
 

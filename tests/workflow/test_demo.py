@@ -48,6 +48,26 @@ def test_a_second_run_has_nothing_to_do(snakemake, project, demo, profile):
     assert "Nothing to be done" in dry_run(snakemake, project, demo, ALL, profile=profile)
 
 
+def test_jobs_depend_on_the_attacks_that_the_study_configures_and_on_no_others(snakemake, project, demo):
+    """A comment in Square or SemanticAdv re-runs nothing of the demo, one in PGD just what runs PGD."""
+    table = snakemake(
+        "-D", "--configfile", project / "config/demo.yaml", "--cores", 1, "--", ALL, directory=demo
+    ).text  # fmt: skip
+    sources = {}
+    for columns in (line.split("\t") for line in table.splitlines() if line.count("\t") == 7):
+        files = {path.split("src/neurobust/")[1] for path in columns[4].split(",") if "src/neurobust/" in path}
+        sources.setdefault(columns[2], set()).update(files)
+    asked_by = lambda file: {rule for rule, files in sources.items() if file in files}  # noqa: E731
+    for file in ("square", "decision", "fmn", "ensemble", "adaptive", "foolbox_attacks", "spatial"):
+        assert asked_by(f"attacks/{file}.py") == set(), file
+    for file in ("semanticadv", "tadv", "texture", "editor", "identity"):
+        assert asked_by(f"attacks/semantic/{file}.py") == set(), file
+    assert asked_by("attacks/gradient.py") == {"attack_network", "attack_canaries"}
+    assert asked_by("attacks/semantic/cadv.py") == {"attack_semantic"}
+    assert asked_by("attacks/semantic/colouriser.py") == {"train_colouriser", "attack_semantic"}
+    assert asked_by("attacks/semantic/oracle.py") == {"train_oracle", "attack_semantic"}
+
+
 def test_a_new_date_on_a_source_file_changes_nothing(snakemake, project, demo):
     """Package files and scripts: what counts is their content."""
     files = [project / "src/neurobust/networks/train.py", project / "src/neurobust/io.py"]
@@ -152,9 +172,9 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
     import torch
 
     from neurobust.nsd.responses import extract_roi
-    from neurobust.predictors import load_predictor
     from neurobust.predictors.data import load_subject, to_float
     from neurobust.predictors.evaluate import pearson
+    from neurobust.predictors.target import load_predictor
 
     betas = shutil.copy(results / "cortex/subj01/betas.h5", tmp_path / "betas.h5")
     with h5py.File(betas, "r+") as file:

@@ -4,22 +4,34 @@ from pathlib import Path
 
 import neurobust
 from neurobust import sources
+from neurobust.attacks.methods import attack_modules
 
 PACKAGE = Path(neurobust.__file__).parent
 
 
-def names(script, project):
-    files = sources.source_files(project / "workflow/scripts" / f"{script}.py")
+def names(script, project, *modules):
+    files = sources.source_files(project / "workflow/scripts" / f"{script}.py", *modules)
     return {str(path.relative_to(PACKAGE)) for path in files if path.is_relative_to(PACKAGE)}
 
 
 def test_closure_follows_imports_inside_functions_and_packages(project):
     attack = names("attacks/attack_network", project)
-    assert {"io.py", "attacks/gradient.py", "attacks/evaluate.py", "networks/architectures.py"} <= attack
-    assert not {"networks/train.py", "predictors/gnet.py", "report/page.py", "nsd/betas.py"} & attack
+    assert {"io.py", "attacks/evaluate.py", "networks/architectures.py"} <= attack
+    assert (
+        not {"attacks/gradient.py", "networks/train.py", "predictors/gnet.py", "report/page.py", "nsd/betas.py"}
+        & attack
+    )
     train = names("networks/train_network", project)
     assert {"networks/train.py", "networks/losses.py", "predictors/gnet.py", "training.py"} <= train
     assert not {"attacks/gradient.py", "report/page.py"} & train
+
+
+def test_what_a_registry_names_is_a_source_where_it_is_asked_for(project):
+    modules = attack_modules({"a": {"method": "pgd"}}, "uniform")
+    assert modules == ["neurobust.attacks.gradient", "neurobust.attacks.noise"]
+    attack = names("attacks/attack_network", project, *modules)
+    assert {"attacks/gradient.py", "attacks/ascent.py", "attacks/noise.py"} <= attack
+    assert not {"attacks/square.py", "attacks/fmn.py"} & attack
 
 
 def test_the_script_itself_is_a_source_and_data_files_travel(project):

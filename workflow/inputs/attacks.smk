@@ -1,4 +1,6 @@
 # What the rules of attacks take: names, paths and parameters, no rules.
+from neurobust.attacks.methods import CANARY_METHOD, attack_modules
+
 TRANSFER = config.get("transfer")
 CORRUPTIONS = config.get("corruptions")
 # Written by a network's own attack job, where the study asks what it does to the other networks.

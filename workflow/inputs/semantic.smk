@@ -1,11 +1,7 @@
 # What the rules of semantic attacks take: names, paths and parameters, no rules.
+from neurobust.attacks.semantic.kinds import HELPERS, semantic_modules
+
 SEMANTIC = config.get("semantic", {})
-# The auxiliary networks that each attack reads.
-HELPERS = {
-    "cadv": ["colouriser", "oracle"],
-    "tadv": ["texture", "oracle"],
-    "semanticadv": ["editor", "identity", "oracle"],
-}
 SEMANTIC_TABLES = {
     "semantic": "semantic",
     "gates": "semantic_gates",

@@ -5,7 +5,7 @@ rule attack_network:
     input:
         dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
         model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
-        code=sources("attacks/attack_network"),
+        code=sources("attacks/attack_network", *attack_modules(config["attacks"])),
     output:
         **ADVERSARIALS,
         tables=expand(f"{RESULTS}/attacks/{NETWORK}/{{attack}}.parquet", attack=ATTACKS, allow_missing=True),
@@ -35,7 +35,7 @@ rule attack_network:
 rule attack_canaries:
     input:
         dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-        code=sources("attacks/attack_canaries"),
+        code=sources("attacks/attack_canaries", *attack_modules(config["attacks"], CANARY_METHOD)),
     output:
         canaries=f"{RESULTS}/attacks/{{task}}/canaries.json",
     log:

@@ -135,7 +135,7 @@ if SEMANTIC_ATTACKS:
             model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
             helpers=lambda wildcards: helper_files(wildcards, "safetensors"),
             records=lambda wildcards: helper_files(wildcards, "json"),
-            code=sources("semantic/attack_semantic"),
+            code=lambda wildcards: sources("semantic/attack_semantic", *semantic_modules(wildcards.semantic)),
         output:
             table=f"{RESULTS}/attacks/{NETWORK}/semantic/{{semantic}}.parquet",
             examples=f"{RESULTS}/attacks/{NETWORK}/semantic/{{semantic}}.npz",

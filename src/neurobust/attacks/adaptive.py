@@ -19,9 +19,6 @@ from neurobust.attacks.norms import check_norm, project, steepest
 from neurobust.attacks.search import AttackResult, Search, frozen
 from neurobust.errors import InputError
 
-ADAPTIVE_METHODS = ("adaptive-joint", "adaptive-collision")
-POOL_IMAGES = 256  # of the task, among which a collision looks for its goal
-
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]  # (rows, responses (n, D), logits (n, K)) -> (n,), to maximise
 
 
@@ -185,6 +182,6 @@ def objective_gradient(
     return values.detach(), logits.detach(), gradient
 
 
-def describe(model: nn.Module, settings: dict[str, Any]) -> dict[str, Any]:
-    """What an adaptive attack's table says of where it acted: {"space": ...}; nothing for other attacks."""
-    return {"space": target_space(model)} if settings["method"] in ADAPTIVE_METHODS else {}
+def describe(model: nn.Module) -> dict[str, Any]:
+    """What an adaptive attack's table says of where it acted: {"space": ...}."""
+    return {"space": target_space(model)}

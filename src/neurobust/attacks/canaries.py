@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from neurobust.attacks.checks import flags, model_checks, table_checks
 from neurobust.attacks.images import choose_training, exact_kernels, to_batch
+from neurobust.attacks.methods import CANARY_METHOD, NOISE_METHODS, UNITS
 from neurobust.attacks.norms import lengths
 from neurobust.attacks.probes import PROBED, probe_checks
-from neurobust.attacks.registry import NOISE_METHODS, UNITS, resolve, run_attack
+from neurobust.attacks.registry import resolve, run_attack
 from neurobust.attacks.search import frozen, seeded
 from neurobust.attacks.verify import verify
 from neurobust.errors import InputError
@@ -38,7 +39,7 @@ HALF_BOX = 0.5  # per pixel: every image can become grey, so no classifier can s
 STANDING = 0.02  # share of images that an undefended network may keep there
 LINEAR_IMAGES = 12
 AROUND = (0.98, 1.001, 1.005, 1.01, 1.02)  # budgets in analytic distances: the first must hold, the last must break
-DEFAULT_ATTACK = {"method": "pgd", "norm": "linf", "budgets": [0, 2, 8], "steps": 20, "loss": "margin"}
+DEFAULT_ATTACK = {"method": CANARY_METHOD, "norm": "linf", "budgets": [0, 2, 8], "steps": 20, "loss": "margin"}
 
 
 class Altered(nn.Module):

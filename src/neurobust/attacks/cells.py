@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neurobust.io import canonical_json, replacing
+from neurobust.sources import closure
 
 logger = logging.getLogger("neurobust")
 
@@ -21,11 +23,17 @@ logger = logging.getLogger("neurobust")
 CELL_IMAGES = 256
 
 
-def source_hash() -> str:
-    """SHA-256 over the sources of this package: a changed attack never meets an old cell."""
+@cache
+def source_hash(*modules: str) -> str:
+    """SHA-256 over the sources of this stage that these modules run: a changed attack never meets an old cell.
+
+    The registries are left out: an attack that is added to the code keeps every finished cell.
+    """
+    ours, registries = Path(__file__).parent, ("methods.py", "kinds.py")
+    files = frozenset().union(*(closure(module) for module in modules))
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(path for path in files if path.is_relative_to(ours) and path.name not in registries):
+        digest.update(path.relative_to(ours).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

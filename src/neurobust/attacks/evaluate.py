@@ -16,13 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from neurobust import deadline
-from neurobust.attacks.adaptive import ADAPTIVE_METHODS, POOL_IMAGES, describe, show_pool
 from neurobust.attacks.cells import CELL_IMAGES, cell_path, read_cell, source_hash, write_cell
 from neurobust.attacks.checks import label, model_checks, table_checks
-from neurobust.attacks.ensemble import MEMBERS
-from neurobust.attacks.images import choose_images, choose_training, exact_kernels, to_batch, unit_pixels
+from neurobust.attacks.images import (
+    POOL_IMAGES,
+    choose_images,
+    choose_training,
+    exact_kernels,
+    to_batch,
+    unit_pixels,
+)
+from neurobust.attacks.methods import ADAPTIVE_METHODS, ATTACKS, UNITS
 from neurobust.attacks.probes import probe_checks
-from neurobust.attacks.registry import UNITS, needs_pool, resolve, run_attack
+from neurobust.attacks.registry import needs_pool, resolve, run_attack
 from neurobust.attacks.transfer import TRANSFER_ARRAYS, resolve_transfer, transfer_cell, write_adversarials
 from neurobust.attacks.verify import verify
 from neurobust.errors import InputError
@@ -71,8 +77,7 @@ def attack_network(
     pixels = memmap_dataset(dataset, "images")
     network = load_attacked(Path(model), resolved, Path(dataset), pixels, device)
     origin = {
-        "model": sha256_file(model), "dataset": sha256_file(dataset), "sources": source_hash(),
-        "torch": torch.__version__, "seed": seed,
+        "model": sha256_file(model), "dataset": sha256_file(dataset), "torch": torch.__version__, "seed": seed,
     }  # fmt: skip
     gallery: dict[str, np.ndarray] = {
         "image": chosen[:EXAMPLES], "label": labels[:EXAMPLES], "clean": unit_pixels(pixels, chosen[:EXAMPLES]),
@@ -91,8 +96,9 @@ def attack_network(
                     pool,
                 )  # fmt: skip
 
-            cell = gather_cells(Path(cells), chosen, {"settings": settings, **origin}, compute, progress)
-            tables[name] = summarise(cell, settings) | describe(network, settings)
+            parts = {"settings": settings, "sources": sources_of(settings["method"]), **origin}
+            cell = gather_cells(Path(cells), chosen, parts, compute, progress)
+            tables[name] = summarise(cell, settings) | space_of(network, settings["method"])
             add_examples(gallery, name, cell, settings)
         batch = to_batch(pixels, chosen[:CHECK_IMAGES], device)
         found = all_checks(network, batch, torch.from_numpy(labels[:CHECK_IMAGES]).to(device), tables, seed, model)
@@ -111,18 +117,29 @@ def attack_network(
     write_json(checks, found)
 
 
+def sources_of(method: str) -> str:
+    """Digest of the sources behind one attack's cells."""
+    return source_hash("neurobust.attacks.evaluate", ATTACKS.module_name(method))
+
+
+def space_of(network: nn.Module, method: str) -> dict[str, str]:
+    """Where an adaptive attack acted on a network: {"space": ...}; nothing for other attacks."""
+    return ATTACKS.module(method).describe(network) if method in ADAPTIVE_METHODS else {}
+
+
 def load_attacked(
     model: Path, attacks: dict[str, dict[str, Any]], dataset: Path, pixels: np.ndarray, device: torch.device
 ) -> nn.Module:
     """The network; for adaptive attacks with the head of its neural loss and a pool of training images."""
-    from neurobust.networks import load_network
+    from neurobust.networks.architectures import load_network
 
     if not any(settings["method"] in ADAPTIVE_METHODS for settings in attacks.values()):
         return load_network(model).to(device)
     network = load_network(model, neural_head=True).to(device)
     rows, labels, _ = choose_training(dataset, POOL_IMAGES)
+    adaptive, shown = ATTACKS.module(ADAPTIVE_METHODS[0]), to_batch(pixels, rows, device)
     with exact_kernels():
-        show_pool(network, to_batch(pixels, rows, device), torch.from_numpy(labels).to(device))
+        adaptive.show_pool(network, shown, torch.from_numpy(labels).to(device))
     return network
 
 
@@ -159,7 +176,8 @@ def transfer_cells(
         return transfer_cell(network, pixels, chosen[rows], labels[rows], settings, attack_batch, device)
 
     progress = Progress(math.ceil(len(chosen) / CELL_IMAGES), "adversarials for other networks")
-    return gather_cells(folder, chosen, {"transfer": settings, **origin}, compute, progress, TRANSFER_ARRAYS)
+    parts = {"transfer": settings, "sources": source_hash("neurobust.attacks.transfer"), **origin}
+    return gather_cells(folder, chosen, parts, compute, progress, TRANSFER_ARRAYS)
 
 
 def gather_cells(
@@ -268,7 +286,7 @@ def to_frame(chosen: np.ndarray, table: dict[str, Any]) -> pd.DataFrame:
         }
     )
     if table["settings"]["method"] == "autoattack":
-        names = np.array([*MEMBERS, ""], dtype=object)
+        names = np.array([*ATTACKS.module("autoattack").MEMBERS, ""], dtype=object)
         frame["member"] = np.where(success, names[table["member"]][:, None], "").ravel()
     return frame
 

@@ -14,6 +14,7 @@ from neurobust.errors import InputError
 from neurobust.seeding import numpy_rng
 
 TRAIN_SPLIT, TEST_SPLIT = 0, 2
+POOL_IMAGES = 256  # training images that attacks may start from or aim at
 
 
 def choose_images(dataset: Path, n_images: int) -> tuple[np.ndarray, np.ndarray, str]:

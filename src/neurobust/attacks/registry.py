@@ -1,62 +1,16 @@
-"""The attacks by the name that a configuration calls them; a new attack is one function and one line here."""
+"""Settings of an attack with every default filled in, and one attack on one batch."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from neurobust.attacks.adaptive import adaptive_collision, adaptive_joint
-from neurobust.attacks.colour import brightness, contrast, hue, saturation
-from neurobust.attacks.decision import blended, hopskipjump
-from neurobust.attacks.ensemble import autoattack
-from neurobust.attacks.fmn import fmn
-from neurobust.attacks.foolbox_attacks import boundary, brendel_bethge, carlini_wagner, ddn, deepfool, ead
-from neurobust.attacks.gradient import apgd, apgd_targeted, fgsm, pgd
-from neurobust.attacks.noise import gaussian, salt_pepper, sign, uniform
+from neurobust.attacks.methods import ATTACKS, UNITS
 from neurobust.attacks.search import AttackResult, check_budgets, frozen, seeded
-from neurobust.attacks.spatial import rotation_translation
-from neurobust.attacks.square import square
 from neurobust.errors import InputError
-
-# attack(model, images (N, 3, H, W), labels (N,), budgets, *, seed, ids, **settings) -> AttackResult; one that starts
-# from other images of the task also takes them as `pool` (M, 3, H, W) or None
-ATTACKS: dict[str, Callable[..., AttackResult]] = {
-    "uniform": uniform,
-    "sign": sign,
-    "gaussian": gaussian,
-    "salt-pepper": salt_pepper,
-    "fgsm": fgsm,
-    "pgd": pgd,
-    "apgd": apgd,
-    "apgd-targeted": apgd_targeted,
-    "autoattack": autoattack,
-    "square": square,
-    "hopskipjump": hopskipjump,
-    "blended": blended,
-    "fmn": fmn,
-    "deepfool": deepfool,
-    "ddn": ddn,
-    "carlini-wagner": carlini_wagner,
-    "ead": ead,
-    "brendel-bethge": brendel_bethge,
-    "boundary": boundary,
-    "hue": hue,
-    "saturation": saturation,
-    "brightness": brightness,
-    "contrast": contrast,
-    "rotation-translation": rotation_translation,
-    "adaptive-joint": adaptive_joint,
-    "adaptive-collision": adaptive_collision,
-}
-
-GRADIENT_METHODS = ("pgd", "apgd", "autoattack")
-NOISE_METHODS = ("uniform", "sign", "gaussian")
-
-# what one unit of a configured budget is, in the attack's own unit (pixels in [0,1], turns of hue, change of factor)
-UNITS = {"1/255": 1 / 255, "1": 1.0}
 
 RESERVED = ("method", "budgets", "unit")
 # what an attack is given beside its settings

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from neurobust.attacks.images import exact_kernels, to_batch
 from neurobust.attacks.losses import check_loss, loss_gradient
+from neurobust.attacks.methods import UNITS
 from neurobust.attacks.norms import check_norm, lengths, per_image, project, steepest
-from neurobust.attacks.registry import UNITS
 from neurobust.attacks.search import frozen
 from neurobust.attacks.verify import ABSOLUTE, RELATIVE
 from neurobust.errors import InputError
@@ -218,7 +218,7 @@ def attack_ensembles(
     device: torch.device,
 ) -> Iterator[tuple[tuple[str, int], dict[str, np.ndarray]]]:
     """The adversarials of all seeds of a condition together, for every condition of two or more."""
-    from neurobust.networks import load_network
+    from neurobust.networks.architectures import load_network
 
     for condition in sorted({condition for condition, _ in model_of}):
         twins = [key for key in sorted(model_of) if key[0] == condition]
@@ -233,7 +233,7 @@ class Target:
     """A network that meets the others' adversarials, with its answers to the clean images and to its own."""
 
     def __init__(self, model: Path, key: tuple[str, int], device: torch.device):
-        from neurobust.networks import load_network
+        from neurobust.networks.architectures import load_network
 
         self.network, self.key, self.device = load_network(model).to(device), key, device
 

@@ -13,8 +13,8 @@ import torch
 
 from neurobust.explain.measures import linear_distance, low_frequency_share, margin_gradients, participation_ratio
 from neurobust.io import memmap_dataset, provenance, write_parquet
-from neurobust.networks import load_network
-from neurobust.predictors import load_target
+from neurobust.networks.architectures import load_network
+from neurobust.predictors.target import load_target
 from neurobust.seeding import numpy_rng
 from neurobust.similarity import debiased_cka
 from neurobust.training import pick_device

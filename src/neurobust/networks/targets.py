@@ -74,7 +74,7 @@ class NeuralTarget:
         options: Mapping[str, Any] | None = None,
         files: Mapping[str, Sequence[Path]] | None = None,
     ):
-        from neurobust.predictors import load_target
+        from neurobust.predictors.target import load_target
 
         self.device = device
         self.names = ", ".join(str(path) for path in predictors)

@@ -1,7 +1,6 @@
 """From files to table and examples: verification, finished cells, baselines against the true label, the report."""
 
 import itertools
-import json
 
 import numpy as np
 import pandas as pd
@@ -9,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.attacks.semantic import NETWORKS, evaluate
+from neurobust.attacks.semantic import evaluate
 from neurobust.attacks.semantic.descent import Attempt, probability_lead
 from neurobust.attacks.semantic.evaluate import SEMANTIC, attack_semantic, resolve, verify
+from neurobust.attacks.semantic.kinds import HELPERS, NETWORKS
 from neurobust.errors import InputError
 from neurobust.io import read_parquet, save_weights, write_json, write_parquet
 from neurobust.report.semantic_section import TABLES, read_csv, semantic_section, tabulate_semantic
@@ -49,11 +49,11 @@ def helpers(tmp_path_factory):
 @pytest.fixture
 def victim(monkeypatch):
     """A small net in place of the one that the model file would hold."""
-    import neurobust.networks
+    import neurobust.networks.architectures
 
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(196, 4)).eval()
-    monkeypatch.setattr(neurobust.networks, "load_network", lambda path: net)
+    monkeypatch.setattr(neurobust.networks.architectures, "load_network", lambda path: net)
     return net
 
 
@@ -143,8 +143,8 @@ def test_the_schema_knows_every_setting_and_the_workflow_every_network(project):
     """What the configuration may say is what the functions take."""
     import yaml
 
-    from neurobust.attacks.semantic import TRAINERS
     from neurobust.attacks.semantic.fit import GENERAL
+    from neurobust.attacks.semantic.kinds import TRAINERS
 
     rules = yaml.safe_load((project / "config/schema.yaml").read_text())
     semantic = rules["properties"]["semantic"]["properties"]
@@ -155,9 +155,8 @@ def test_the_schema_knows_every_setting_and_the_workflow_every_network(project):
     assert set(semantic["networks"]["properties"]) == set(TRAINERS)
     taken = set(GENERAL).union(*(trainer.defaults for trainer in TRAINERS.values()))
     assert set(rules["$defs"]["helper"]["properties"]) == taken
-    inputs = (project / "workflow/inputs/semantic.smk").read_text()
     for name, attack in SEMANTIC.items():
-        assert f'"{name}": {json.dumps(list(attack.networks))}' in inputs
+        assert attack.networks == HELPERS[name] and set(HELPERS[name]) <= set(NETWORKS)
 
 
 def test_the_report_says_which_gates_failed(faces, helpers, victim, tmp_path):

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from neurobust.attacks.corruptions import make_corruptions
+from neurobust.attacks.corruptions.files import make_corruptions
 from neurobust.script import run
 
 run(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from neurobust.explain import explain_network
+from neurobust.explain.network import explain_network
 from neurobust.script import run
 
 run(

@@ -60,7 +60,7 @@ def corrupt_network(
     the file's attributes. `image_batch` images are classified at once. Raises InputError where the corrupted images are
     not of this dataset.
     """
-    from neurobust.networks import load_network
+    from neurobust.networks.architectures import load_network
 
     record = provenance({"dataset": dataset, "model": model, "corruptions": corruptions})
     device = pick_device()

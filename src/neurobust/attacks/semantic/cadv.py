@@ -19,6 +19,7 @@ from neurobust.attacks.norms import per_image
 from neurobust.attacks.perceptual import colour_distance
 from neurobust.attacks.semantic.colouriser import OFF, ON, Colouriser, entropy, hint_input, recolour, split_lab
 from neurobust.attacks.semantic.descent import Attempt, Book, descend, match_scale, misclassify
+from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import Adam
 from neurobust.errors import InputError
 from neurobust.seeding import torch_generator
@@ -31,7 +32,7 @@ class CAdv:
     """Strength: how many of an image's colour clusters are not pinned; the paper's cAdv-4 is 4 of 8."""
 
     name = "cadv"
-    networks = ("colouriser", "oracle")
+    networks = HELPERS["cadv"]
     axis = "free colour clusters"
     keeps_lightness = True
     defaults: Mapping[str, Any] = {

@@ -16,28 +16,22 @@ import torch
 from torch import Tensor, nn
 
 from neurobust import deadline
-from neurobust.attacks.cells import cell_path, read_cell, write_cell
-from neurobust.attacks.evaluate import choose_images, exact_kernels
-from neurobust.attacks.perceptual import colour_distance, feature_distance, l2_distance, ssim
+from neurobust.attacks.cells import cell_path, read_cell, source_hash, write_cell
+from neurobust.attacks.images import choose_images, exact_kernels
+from neurobust.attacks.perceptual import colour_distance, feature_distance, l2_distance, rgb_to_lab, ssim
 from neurobust.attacks.search import check_budgets, frozen
-from neurobust.attacks.semantic.cadv import CAdv
-from neurobust.attacks.semantic.colouriser import split_lab
 from neurobust.attacks.semantic.data import TaskImages, chunks, load_task
 from neurobust.attacks.semantic.descent import Attempt
 from neurobust.attacks.semantic.fit import load_auxiliary
 from neurobust.attacks.semantic.gates import all_passed, read_gates
-from neurobust.attacks.semantic.semanticadv import SemanticAdv
-from neurobust.attacks.semantic.tadv import TAdv
+from neurobust.attacks.semantic.kinds import FACE_ATTACKS, SEMANTIC, semantic_modules
 from neurobust.attacks.verify import logits_again
 from neurobust.errors import InputError
 from neurobust.io import provenance, replacing, sha256_file, write_parquet
 from neurobust.progress import Progress
-from neurobust.sources import closure
 from neurobust.training import pick_device
 
 logger = logging.getLogger("neurobust")
-
-SEMANTIC: dict[str, type] = {attack.name: attack for attack in (CAdv, TAdv, SemanticAdv)}
 
 CELL_IMAGES = 64  # part of what the names of finished cells stand for
 EXAMPLES = 4
@@ -80,18 +74,19 @@ def attack_semantic(
     take. Nothing in an attack depends on the network's seed, so all networks meet the same hints, textures and edits;
     `attack_batch` changes no result beyond float32 rounding. Raises InputError on bad settings or files.
     """
-    from neurobust.networks import load_network
+    from neurobust.networks.architectures import load_network
 
     settings = resolve(attack, settings)
     paths = {name: Path(networks[name]) for name in SEMANTIC[attack].networks}
     gates = [entry for path in records for entry in read_gates(Path(path))]
     chosen, labels, _ = choose_images(Path(dataset), n_images)
     device = pick_device()
-    data = load_task(Path(dataset), attributes=attack == SemanticAdv.name)
+    data = load_task(Path(dataset), attributes=attack in FACE_ATTACKS)
     helpers = {name: load_auxiliary(path, name).to(device) for name, path in paths.items()}
     network = load_network(Path(model)).to(device)
+    sources = source_hash("neurobust.attacks.semantic.evaluate", *semantic_modules(attack))
     origin = {
-        "attack": attack, "settings": settings, "sources": source_hash(), "torch": torch.__version__,
+        "attack": attack, "settings": settings, "sources": sources, "torch": torch.__version__,
         "files": {name: sha256_file(path) for name, path in {"model": model, "dataset": dataset, **paths}.items()},
     }  # fmt: skip
     done, progress = [], Progress(math.ceil(n_images / CELL_IMAGES), attack)
@@ -129,16 +124,6 @@ def attack_semantic(
 
 COUNTS = ("checked", "demoted", "bounds", "lightness", "label")
 AXES = {"success": 1, "oracle_correct": 1, "same_person": 1} | dict.fromkeys(MEASURES, 1)  # (S, n): the images
-
-
-def source_hash() -> str:
-    """Digest of the sources that make an attack's result: a changed line never meets an old cell."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for path in sorted(closure("neurobust.attacks.semantic.evaluate"), key=lambda path: path.parts[-3:]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 class Judge:
@@ -219,7 +204,7 @@ def verify(
     wrong = (logits.argmax(1) != labels.cpu()[rows]) & logits.isfinite().all(1)
     light = torch.ones_like(wrong)
     if keeps_lightness:
-        change = split_lab(points.double())[0] - split_lab(images.cpu()[rows].double())[0]
+        change = (rgb_to_lab(points.double()) - rgb_to_lab(images.cpu()[rows].double()))[:, :1]
         light = change.abs().flatten(1).amax(1) <= LIGHTNESS
     good = inside & wrong & light
     first = attempt.first.clone()

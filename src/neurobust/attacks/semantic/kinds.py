@@ -1,23 +1,49 @@
-"""The auxiliary networks by name: a new one is a module, a class and one line here."""
+"""Semantic attacks and auxiliary networks by name: a new one is a module, a class and one line here.
+
+Nothing heavy is imported: the workflow reads from here which modules a study's attacks live in.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
-from neurobust.attacks.semantic.colouriser import Colouriser, ColouriserTrainer
-from neurobust.attacks.semantic.editor import Editor, EditorTrainer
-from neurobust.attacks.semantic.identity import IdentityNetwork, IdentityTrainer
-from neurobust.attacks.semantic.oracle import Oracle, OracleTrainer
-from neurobust.attacks.semantic.texture import TextureNetwork, TextureTrainer
+from neurobust.places import Places
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "colouriser": Colouriser,
-    "texture": TextureNetwork,
-    "oracle": Oracle,
-    "identity": IdentityNetwork,
-    "editor": Editor,
+PACKAGE = "neurobust.attacks.semantic"
+SEMANTIC: Places[Any] = Places(
+    {
+        "cadv": f"{PACKAGE}.cadv:CAdv",
+        "tadv": f"{PACKAGE}.tadv:TAdv",
+        "semanticadv": f"{PACKAGE}.semanticadv:SemanticAdv",
+    }
+)
+# The auxiliary networks that each attack reads; all are judged by the oracle.
+HELPERS = {
+    "cadv": ("colouriser", "oracle"),
+    "tadv": ("texture", "oracle"),
+    "semanticadv": ("editor", "identity", "oracle"),
 }
-TRAINERS = {
-    trainer.name: trainer
-    for trainer in (ColouriserTrainer, TextureTrainer, OracleTrainer, IdentityTrainer, EditorTrainer)
-}
+FACE_ATTACKS = ("semanticadv",)  # they turn attributes
+NETWORKS: Places[Any] = Places(
+    {
+        "colouriser": f"{PACKAGE}.colouriser:Colouriser",
+        "texture": f"{PACKAGE}.texture:TextureNetwork",
+        "oracle": f"{PACKAGE}.oracle:Oracle",
+        "identity": f"{PACKAGE}.identity:IdentityNetwork",
+        "editor": f"{PACKAGE}.editor:Editor",
+    }
+)
+TRAINERS: Places[Any] = Places(
+    {
+        "colouriser": f"{PACKAGE}.colouriser:ColouriserTrainer",
+        "texture": f"{PACKAGE}.texture:TextureTrainer",
+        "oracle": f"{PACKAGE}.oracle:OracleTrainer",
+        "identity": f"{PACKAGE}.identity:IdentityTrainer",
+        "editor": f"{PACKAGE}.editor:EditorTrainer",
+    }
+)
+
+
+def semantic_modules(attack: str) -> list[str]:
+    """The modules of an attack and of the auxiliary networks that it reads, sorted."""
+    return sorted({SEMANTIC.module_name(attack), *(NETWORKS.module_name(name) for name in HELPERS[attack])})

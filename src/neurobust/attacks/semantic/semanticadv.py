@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neurobust.attacks.semantic.data import TaskImages
 from neurobust.attacks.semantic.descent import Attempt, Book, descend, misclassify
 from neurobust.attacks.semantic.editor import Editor, flip_attributes
+from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import Adam
 from neurobust.errors import InputError
 from neurobust.seeding import numpy_rng, torch_generator
@@ -26,7 +27,7 @@ class SemanticAdv:
     """Strength s: weights of the edited features lie in [1 - s, 1]; 0 is the plain edit, 0.4 the published range."""
 
     name = "semanticadv"
-    networks = ("editor", "identity", "oracle")
+    networks = HELPERS["semanticadv"]
     axis = "range of the mixing weights"
     defaults: Mapping[str, Any] = {
         "strengths": (0, 0.2, 0.4, 0.7, 1), "attribute": "random", "steps": 60, "rebuild": 30, "learning_rate": 0.05,

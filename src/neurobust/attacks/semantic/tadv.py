@@ -18,6 +18,7 @@ from torch.nn import functional
 from neurobust.attacks.norms import lengths, stretch
 from neurobust.attacks.semantic.data import TRAIN, TaskImages, chunks
 from neurobust.attacks.semantic.descent import Attempt, Book, descend
+from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import LBFGS
 from neurobust.attacks.semantic.texture import (
     FIRST_STEP,
@@ -38,7 +39,7 @@ class TAdv:
     """
 
     name = "tadv"
-    networks = ("texture", "oracle")
+    networks = HELPERS["tadv"]
     axis = "steps of texture transfer"
     defaults: Mapping[str, Any] = {"strengths": (1, 2, 4, 8, 14), "weight": 0.03, "bank": 1000, "confidence": 0.05}
 
