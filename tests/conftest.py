@@ -4,6 +4,7 @@ Tests may run in several processes at once. The demo, which takes minutes, runs 
 tests that look at it come last.
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+sys.path.insert(0, str(Path(__file__).parent / "slurm"))
+import cluster as slurm
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = "NEUROBUST_SHARED"  # the folder of what is made once, as an environment variable for all test processes
@@ -33,6 +37,8 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if getattr(config, "owns_shared", False):
         folder = Path(os.environ.pop(SHARED))
+        if (folder / "cluster.made").exists():
+            slurm.Cluster(folder / "cluster").down()
         if (pid := folder / "demo.pid").exists() and not (folder / "demo.status").exists():
             os.killpg(int(pid.read_text()), signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
@@ -103,6 +109,25 @@ def once():
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def whole_cluster(once):
+    """Two nodes with four GPUs each, for all test processes; without SLURM the tests are skipped by name."""
+    if missing := slurm.missing_programs():
+        pytest.skip(f"no SLURM: {', '.join(missing)} missing; as root: apt-get install {slurm.PACKAGES}")
+    folder = once("cluster", lambda folder: slurm.Cluster(folder).up())
+    cluster = slurm.Cluster(folder)
+    cluster.write_files()
+    return cluster
+
+
+@pytest.fixture
+def cluster(request, whole_cluster):
+    """The cluster, beside other tests; alone for a test that is marked `alone`, since it kills what others run on."""
+    with (whole_cluster.dir / "users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        yield whole_cluster
 
 
 def start_demo(shared):

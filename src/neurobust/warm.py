@@ -28,6 +28,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +252,8 @@ def main(descriptor: str, *modules: str) -> None:
             importlib.import_module(module)
     except Exception as error:
         sys.exit(f"neurobust: warning: a worker cannot import {module}: {error}")
+    # Python 3.12 counts the threads of libraries too: allocators and BLAS, which take part in a fork
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     gc.collect()
     gc.freeze()  # the jobs share what was imported until they write to it
     server = os.getpid()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+
+UNDER_ATTACK = runpy.run_path(str(Path(__file__).parents[1] / "networks_under_attack/make.py"))
 
 
 class Canary(nn.Module):
@@ -59,18 +63,14 @@ def tiny_net(classes: int = 5, seed: int = 0, channels: int = 3) -> nn.Sequentia
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    torch.set_num_threads(1)
+    """One thread, or as many as NEUROBUST_TEST_THREADS says: results must hold with any number."""
+    torch.set_num_threads(int(os.environ.get("NEUROBUST_TEST_THREADS", "1")))
 
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Real 8 x 8 digits as uint8 RGB (n, 8, 8, 3) with their labels."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    grey = np.round(data.images / 16 * 255).astype(np.uint8)
-    order = np.random.default_rng(0).permutation(len(grey))  # the file's last writers differ from its first
-    return np.repeat(grey[..., None], 3, axis=3)[order], data.target.astype(np.int64)[order]
+    return UNDER_ATTACK["read_digits"]()
 
 
 def to_tensor(images: np.ndarray) -> Tensor:
@@ -80,23 +80,8 @@ def to_tensor(images: np.ndarray) -> Tensor:
 @pytest.fixture(scope="session")
 def digits_net(digits) -> nn.Module:
     """A small net that reads digits (accuracy over 0.95 on images it was not shown)."""
-    images, labels = to_tensor(digits[0]), torch.from_numpy(digits[1])
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(512, 32), nn.ReLU(), nn.Linear(32, 10),
-    )  # fmt: skip
-    parameters = list(net.parameters())
-    momenta = [torch.zeros_like(parameter) for parameter in parameters]
-    for _ in range(12):  # by hand: importing torch.optim takes longer than this training
-        for rows in torch.randperm(1400).split(64):
-            loss = nn.functional.cross_entropy(net(images[rows]), labels[rows])
-            for parameter, momentum, gradient in zip(
-                parameters, momenta, torch.autograd.grad(loss, parameters), strict=True
-            ):
-                parameter.data -= 0.05 * momentum.mul_(0.9).add_(gradient)
-    net.eval()
-    assert (net(images[1400:]).argmax(1) == labels[1400:]).float().mean() > 0.95
+    net, images, labels = UNDER_ATTACK["load"]("cnn"), to_tensor(digits[0][1400:]), torch.from_numpy(digits[1][1400:])
+    assert (net(images).argmax(1) == labels).float().mean() > 0.95
     return net
 
 
@@ -110,6 +95,12 @@ def net(digits_net) -> nn.Module:
 def batch(digits) -> tuple[Tensor, Tensor]:
     """48 digits that the net was not trained on."""
     return to_tensor(digits[0][1400:1448]), torch.from_numpy(digits[1][1400:1448])
+
+
+@pytest.fixture(scope="session")
+def unseen(digits) -> tuple[Tensor, Tensor]:
+    """All 397 digits that no net was trained on: where shares are compared, a few images must not decide."""
+    return to_tensor(digits[0][1400:]), torch.from_numpy(digits[1][1400:])
 
 
 @pytest.fixture
@@ -134,4 +125,5 @@ def toys() -> SimpleNamespace:
         closed_form=closed_form,
         tiny_net=tiny_net,
         to_tensor=to_tensor,
+        load=UNDER_ATTACK["load"],
     )

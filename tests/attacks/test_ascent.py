@@ -48,10 +48,12 @@ def test_fingerprints_differ_by_one_bit_and_not_by_the_batch(dtype):
     assert torch.equal(fingerprints(points[20:30].flip(0)), codes[20:30].flip(0))
 
 
-def test_warm_steps_spend_less_and_break_as_much(net, batch):
+def test_warm_steps_spend_less_and_break_as_much(net, unseen):
+    """In float64, of 397 images: 77 % of the passes, and at the most 4 images fewer (1 %; allowed 12, 3 %)."""
+    net, batch = net.double(), (unseen[0].double(), unseen[1])
     whole, warm = (run(net, batch, "pgd", steps=20, **change) for change in ({}, {"warm_steps": 10}))
     assert warm.n_backward.sum() < 0.8 * whole.n_backward.sum()
-    assert (warm.success.sum(0) >= whole.success.sum(0) - 1).all()
+    assert (warm.success.sum(0) >= whole.success.sum(0) - 12).all()
     first = (whole.first > 1) & whole.clean_correct
     assert torch.equal(warm.n_backward[first, 1], whole.n_backward[first, 1])  # nothing is warm at the first budget
 
@@ -166,22 +168,30 @@ def test_gradient_is_the_mean_over_draws(net, batch):
 
 
 @pytest.mark.parametrize("method", ["pgd", "apgd", "apgd-targeted"])
-def test_expectation_over_draws_is_stronger_and_honest_on_a_noisy_network(net, batch, method):
-    """Judged by the mean of many fresh passes. One lucky pass at a time, nearly everything seems broken."""
+def test_expectation_over_draws_is_stronger_and_honest_on_a_noisy_network(net, unseen, method):
+    """Judged by the mean of many fresh passes. One lucky pass at a time, nearly everything seems broken.
+
+    Of 397 images, 40 draws break some 105 that one draw leaves and leave some 12 that it breaks: 8.7 to 13.7 standard
+    deviations of a fair coin, each +-0.7 from one draw of the noise to the next. A setting that does nothing passes
+    4.9 by chance less than once in a million, and one that works falls short of it as rarely. 25 % or more stand in
+    truth after one draw, of which it claims 1 %; after 40, truth and claim are 1 % apart.
+    """
     model = Noisy(net)
     settings = {"budgets": [0, 40], "steps": 8} | ({"targets": 2} if "targeted" in method else {})
-    claimed, standing = [], []
-    for eot in (1, 12):
-        result = run(model, batch, method, eot=eot, **settings)
+    claimed, standing, stands = [], [], []
+    for eot in (1, 40):
+        result = run(model, unseen, method, eot=eot, **settings)
         right = result.clean_correct
         torch.manual_seed(5)
         with torch.no_grad():
             logits = sum(model(result.adversarial) for _ in range(60))
-        standing.append((logits.argmax(1) == batch[1])[right].double().mean().item())
+        stands.append(logits.argmax(1) == unseen[1])
+        standing.append(stands[-1][right].double().mean().item())
         claimed.append((result.first > 1)[right].double().mean().item())
         assert (result.n_backward[right].sum(1) % eot == 0).all()
-    assert standing[1] < standing[0] - 0.05
-    assert standing[1] == pytest.approx(claimed[1], abs=0.05) and claimed[0] < standing[0] - 0.2
+    gained, lost = (stands[0] & ~stands[1]).sum().item(), (stands[1] & ~stands[0]).sum().item()
+    assert gained - lost > 4.9 * (gained + lost) ** 0.5
+    assert standing[1] == pytest.approx(claimed[1], abs=0.05) and claimed[0] < standing[0] - 0.1
 
 
 def test_noisy_network_gives_the_same_result_twice(net, batch):

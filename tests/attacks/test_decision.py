@@ -98,13 +98,19 @@ def test_blending_needs_a_pool(net, batch, pool):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_square_finds_most_of_what_gradients_find(net, batch, norm):
+def test_square_finds_most_of_what_gradients_find(net, unseen, norm):
+    """Of 146 images APGD breaks 90 % (linf) and 97 % (l2), Square 89 % each, noise 7 %.
+
+    Square's bound is 0.7 of APGD's share. At a true share of 0.89 and independent images it lies over seven standard
+    deviations away: binomial tail below 1e-9.
+    """
+    batch = unseen[0][:150], unseen[1][:150]
     budgets = [0, 24, 40] if norm == "linf" else [0, 1.0, 1.6]
     common = {"norm": norm, "budgets": budgets}
-    apgd = run_attack(net, *batch, common | {"method": "apgd", "steps": 20}, seed=0, ids=range(48))
-    square = run_attack(net, *batch, common | {"method": "square", "queries": 300}, seed=0, ids=range(48))
+    apgd = run_attack(net, *batch, common | {"method": "apgd", "steps": 20}, seed=0, ids=range(150))
+    square = run_attack(net, *batch, common | {"method": "square", "queries": 1000}, seed=0, ids=range(150))
     noise = {"method": "gaussian" if norm == "l2" else "sign", "repeats": 50}
-    noise = run_attack(net, *batch, common | noise, seed=0, ids=range(48))
+    noise = run_attack(net, *batch, common | noise, seed=0, ids=range(150))
     broken = [result.success[result.clean_correct, 2].double().mean() for result in (apgd, square, noise)]
     assert broken[0] >= broken[1] - 0.03 and broken[1] > 0.7 * broken[0] and broken[1] > broken[2] + 0.2
     assert square.n_backward.sum() == 0

@@ -85,15 +85,23 @@ def test_foolbox_loads_where_there_is_no_git():
 
 
 @pytest.mark.parametrize(("norm", "name"), [("linf", "LinfPGD"), ("l2", "L2PGD")])
-def test_pgd_is_no_weaker_than_foolbox_s(net, digits, toys, norm, name):
-    """Twenty nested steps against foolbox's forty, even with the right step size; one image of 150 is a coin's toss."""
-    images, labels = toys.to_tensor(digits[0][1400:1550]), torch.from_numpy(digits[1][1400:1550])
+def test_pgd_is_no_weaker_than_foolbox_s(unseen, toys, norm, name):
+    """Two climbs of twenty nested steps against foolbox's forty with the right step size, on two nets in float64.
+
+    foolbox starts at random, which alone moves its count at one budget by a few of 200 images: it may be 10 ahead
+    there (measured: 3). In all, ours breaks 918 (linf) and 951 (l2), theirs 905 and 912; with steps of 1/30 ours would
+    break 877 and 905.
+    """
+    images, labels = unseen[0][:200].double(), unseen[1][:200]
     budgets = [0.1, 0.13, 0.15, 0.2] if norm == "linf" else [0.8, 1.0, 1.2, 1.5]
-    settings = {"method": "pgd", "norm": norm, "unit": "1", "budgets": budgets}
-    ours = run_attack(net, images, labels, settings, seed=0, ids=range(150)).success.sum(0)
+    settings = {"method": "pgd", "norm": norm, "unit": "1", "budgets": budgets, "steps": 20, "restarts": 1}
     foolbox = load_foolbox()
-    target = foolbox.PyTorchModel(net.eval(), bounds=(0, 1), device="cpu")
-    torch.manual_seed(0)
-    theirs = getattr(foolbox.attacks, name)(steps=40, rel_stepsize=2.5 / 40)
-    _, _, success = theirs(target, images, labels, epsilons=budgets)
-    assert (ours >= success.sum(1) - 1).all() and ours.sum() > success.sum()
+    attack = getattr(foolbox.attacks, name)(steps=40, rel_stepsize=2.5 / 40)
+    ours, theirs = [], []
+    for net in (toys.load("cnn").double(), toys.load("cnn-robust").double()):
+        ours.append(run_attack(net, images, labels, settings, seed=0, ids=range(200)).success.sum(0))
+        torch.manual_seed(0)
+        target = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+        theirs.append(attack(target, images, labels, epsilons=budgets)[2].sum(1))
+    ours, theirs = torch.stack(ours), torch.stack(theirs)
+    assert (ours >= theirs - 10).all() and ours.sum() > theirs.sum(), (ours, theirs)

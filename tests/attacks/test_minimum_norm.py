@@ -85,21 +85,26 @@ def test_fmn_changes_nearly_as_few_values_as_possible(toys):
     assert torch.equal(result.distance, changed)
 
 
-def test_l2_fmn_stays_in_its_ball(net, batch):
-    """foolbox's l2 version never projects: it ends several times as far away."""
+def test_l2_fmn_stays_in_its_ball(net, unseen):
+    """foolbox's l2 version never projects: it ends much farther away.
+
+    Image by image: over 200 of them ours is as far as DDN's (median ratio 0.998), theirs 1.55 times as far as ours. A
+    ratio of medians would follow the few images where the two meet different boundaries.
+    """
     from neurobust.attacks.foolbox_attacks import load_foolbox
 
-    images, labels = batch
+    images, labels = unseen[0][:200], unseen[1][:200]
     settings = {"method": "fmn", "norm": "l2", "budgets": [0, 100], "steps": 60}
-    ours = run_attack(net, images, labels, settings, seed=0, ids=range(48))
-    ddn = run_attack(net, images, labels, {"method": "ddn", "budgets": [0, 100], "steps": 60}, seed=0, ids=range(48))
+    ours = run_attack(net, images, labels, settings, seed=0, ids=range(200))
+    ddn = run_attack(net, images, labels, {"method": "ddn", "budgets": [0, 100], "steps": 60}, seed=0, ids=range(200))
     right = ours.clean_correct
-    assert ours.distance[right].median() <= 1.02 * ddn.distance[right].median()
+    assert (ours.distance / ddn.distance)[right].median() <= 1.02
     foolbox = load_foolbox()
     target = foolbox.PyTorchModel(net.eval(), bounds=(0, 1), device="cpu")
     far, _, success = foolbox.attacks.L2FMNAttack(steps=60)(target, images, labels, epsilons=None)
-    theirs = lengths(far - images, "l2")[right & success]
-    assert theirs.median() > 1.5 * ours.distance[right].median()  # the fault is there to be met
+    theirs = lengths(far - images, "l2")
+    assert (theirs / ours.distance)[right & success].median() > 1.3  # the fault is there to be met
+    assert theirs[right & success].median() > 1.5 * ours.distance[right].median()  # 1.89 measured
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])

@@ -7,8 +7,7 @@ from torch import nn
 
 from neurobust.errors import InputError
 from neurobust.io import save_weights
-from neurobust.networks import build_network, load_network
-from neurobust.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
+from neurobust.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, build_network, load_network
 
 WIDTHS = {
     "resnet18": 512,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from neurobust.errors import InputError
-from neurobust.networks import build_network
+from neurobust.networks.architectures import build_network
 from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
 from neurobust.networks.losses import LOSSES
 from neurobust.networks.manifolds import fit_manifolds

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from neurobust.errors import InputError
-from neurobust.nsd import extract_betas, extract_roi, layout
-from neurobust.nsd.extract import order_sessions
+from neurobust.nsd import layout
+from neurobust.nsd.extract import extract_betas, order_sessions
+from neurobust.nsd.responses import extract_roi
 from neurobust.phantom import files
 
 V1 = {"atlas": "prf-visualrois", "labels": ["V1v", "V1d", "V2v", "V2d", "V3v", "V3d"]}

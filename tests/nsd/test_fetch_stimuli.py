@@ -15,10 +15,11 @@ from PIL import Image
 
 from neurobust.errors import InputError
 from neurobust.io import memmap_dataset, read_parquet
-from neurobust.nsd import build_stimuli, layout, manifest, transfer
+from neurobust.nsd import layout, manifest, transfer
 from neurobust.nsd.coco import build_labels, crop_box, parse_crop
 from neurobust.nsd.fetch_stimuli import RemoteFile, fetch_shared, fetch_stimuli, row_pieces
 from neurobust.nsd.plan import plan
+from neurobust.nsd.stimuli import build_stimuli
 from neurobust.phantom import files
 
 ROW = 12 * 12 * 3

@@ -12,7 +12,10 @@ import pytest
 import scipy.io
 
 from neurobust.errors import InputError
-from neurobust.nsd import build_stimuli, extract_betas, extract_roi, layout
+from neurobust.nsd import layout
+from neurobust.nsd.extract import extract_betas
+from neurobust.nsd.responses import extract_roi
+from neurobust.nsd.stimuli import build_stimuli
 from neurobust.nsd.tables import read_behaviour, read_stim_info
 from neurobust.nsd.verify import verify
 from neurobust.phantom import files

@@ -10,8 +10,8 @@ import pytest
 
 from neurobust.errors import InputError
 from neurobust.io import memmap_dataset
-from neurobust.nsd import build_stimuli, layout
-from neurobust.nsd.stimuli import resize
+from neurobust.nsd import layout
+from neurobust.nsd.stimuli import build_stimuli, resize
 from neurobust.phantom import files
 
 

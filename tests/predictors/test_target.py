@@ -9,7 +9,6 @@ from torch import nn
 
 from neurobust.errors import InputError
 from neurobust.io import save_weights
-from neurobust.predictors import Target, load_predictor, load_target
 from neurobust.predictors.gnet import GNet
 from neurobust.predictors.projection import (
     common_dimension,
@@ -17,7 +16,7 @@ from neurobust.predictors.projection import (
     fit_projection,
     principal_components,
 )
-from neurobust.predictors.target import resize
+from neurobust.predictors.target import Target, load_predictor, load_target, resize
 
 
 def small_gnet(size, voxels, mean=(0.5, 0.4, 0.3)):

@@ -9,10 +9,10 @@ import pytest
 
 from neurobust.errors import InputError
 from neurobust.io import read_json, read_parquet, write_json, write_parquet
-from neurobust.report import tabulate_results, write_index, write_roi_page
 from neurobust.report.attack_sections import break_tables, canary_note, median_cell, minimal_tables, words
 from neurobust.report.figures import FIGURES
-from neurobust.report.tables import COLUMNS, collect_results, read_tables
+from neurobust.report.page import write_index, write_roi_page
+from neurobust.report.tables import COLUMNS, collect_results, read_tables, tabulate_results
 from neurobust.report.transfer import matrices, transfer_checks
 
 

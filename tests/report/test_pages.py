@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 
 from neurobust.errors import InputError
-from neurobust.report import FIGURES, draw_figures, print_summary, tabulate_results, write_index, write_roi_page
 from neurobust.report.examples import amplify, example_cell
+from neurobust.report.figures import FIGURES, draw_figures
+from neurobust.report.page import write_index, write_roi_page
 from neurobust.report.style import PALETTE, inline_svg, number_ids
-from neurobust.report.tables import COLUMNS, read_tables
+from neurobust.report.summary import print_summary
+from neurobust.report.tables import COLUMNS, read_tables, tabulate_results
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "wbr", "col", "source"}
 

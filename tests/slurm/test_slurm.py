@@ -48,10 +48,12 @@ def test_two_gpu_jobs_at_once_never_share_a_device(cluster):
     ]
     outputs = [cluster.dir / f"gpu-{job.strip()}" for job in jobs]
     wait_until("four jobs run at once", lambda: all(path.exists() and path.read_text().strip() for path in outputs))
-    assert len(cluster.command("squeue", "-h", "-t", "running").splitlines()) == 4
+    mine = ",".join(job.strip() for job in jobs)
+    assert len(cluster.command("squeue", "-h", "-t", "running", "-j", mine).splitlines()) == 4
     assert len({path.read_text() for path in outputs}) == 4
 
 
+@pytest.mark.alone
 def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local_numbers):
     """One run meets scancel, TIMEOUT, pre-emption and killed daemons, and ends as if it had not."""
     driver = study.start("--profile", "slurm", *FAST, "all")

@@ -2,9 +2,12 @@
 import json
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.enums import RerunTrigger
 
 from neurobust.config import (
     PHANTOM_TASKS,
@@ -19,6 +22,35 @@ from neurobust.config import (
 from neurobust.errors import InputError
 from neurobust.io import canonical_json
 from neurobust.sources import source_files
+
+# Snakemake puts Python's path into shell commands as it is; where it has a space, a job would not start. `exists`: a path
+# that is quoted already, as when the same process reads the rules twice, is left alone.
+if Path(sys.executable).exists():
+    sys.executable = shlex.quote(sys.executable)
+
+
+# For the Snakemake that runs a group of jobs inside one SLURM job, which no profile reaches (docs/slurm.md).
+if os.environ.get("NEUROBUST_WARM") == "yes":
+    import snakemake_executor_plugin_warm
+
+    snakemake_executor_plugin_warm.replace_local()
+
+
+class ByContent(type(workflow)):
+    """This workflow, where all triggers but `code` make a job run again, whatever profile is used or none.
+
+    `code` looks at the date of a script, which a fresh checkout or a copy changes. Here scripts are inputs, compared by
+    content. Who names other triggers on the command line gets them.
+    """
+
+    @property
+    def rerun_triggers(self):
+        triggers = super().rerun_triggers
+        return triggers - {RerunTrigger.CODE} if triggers == RerunTrigger.all() else triggers
+
+
+# Snakemake has no directive for this, and hands over its settings only after the rules were read.
+workflow.__class__ = ByContent
 
 try:
     check_config(config, Path(workflow.basedir) / "config" / "schema.yaml")
@@ -56,9 +88,12 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def sources(script):
-    """The files behind workflow/scripts/{script}.py, as inputs: compared by checksum, so a checkout re-runs nothing."""
-    files = source_files(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py")
+def sources(script, *modules):
+    """The files behind workflow/scripts/{script}.py and `modules` that it looks up by name, as inputs.
+
+    They are compared by checksum, so a fresh checkout re-runs nothing.
+    """
+    files = source_files(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py", *modules)
     return [os.path.relpath(path) for path in files]
 
 

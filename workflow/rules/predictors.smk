@@ -68,9 +68,8 @@ rule download_alexnet:
     localrule: True
     conda:
         "../../envs/neurobust.yaml"
-    params:
-        python=sys.executable,
     message:
         "fetching torchvision's AlexNet to {output}"
     shell:
-        "{params.python:q} -m neurobust.predictors.alexnet {output:q} > {log:q} 2>&1 || {{ cat {log:q} >&2; exit 1; }}"
+        f"{sys.executable} -m neurobust.predictors.alexnet"
+        " {output:q} > {log:q} 2>&1 || {{ cat {log:q} >&2; exit 1; }}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,7 +55,8 @@ class Blend(nn.Module):
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    torch.set_num_threads(1)
+    """One thread, or as many as NEUROBUST_TEST_THREADS says: results must hold with any number."""
+    torch.set_num_threads(int(os.environ.get("NEUROBUST_TEST_THREADS", "1")))
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from neurobust.attacks.semantic import NETWORKS, TRAINERS, load_auxiliary, train_auxiliary
+from neurobust.attacks.semantic.fit import load_auxiliary, train_auxiliary
 from neurobust.attacks.semantic.gates import all_passed, chance_corrected, gate, read_gates
 from neurobust.attacks.semantic.identity import pair_distances, threshold_at
+from neurobust.attacks.semantic.kinds import NETWORKS, TRAINERS
 from neurobust.errors import InputError
 
 TINY = {"width": 4, "epochs": 1, "batch_size": 32}
