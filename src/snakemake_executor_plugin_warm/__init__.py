@@ -51,7 +51,12 @@ class ExecutorSettings(ExecutorSettingsBase):
 
 
 class Executor(LocalExecutor):
-    """Runs Python scripts in forks of warm workers: one worker for each number of threads that a job may ask for."""
+    """Runs Python scripts in forks of warm workers: one worker for each number of threads that a job may ask for.
+
+    While a worker is getting ready jobs start in the plain way, unless `patience` (seconds; None: for ever) is given.
+    """
+
+    patience: float | None = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,7 +107,7 @@ class Executor(LocalExecutor):
             self._write_benchmark(job, record)
 
     def _worker(self, threads: int, folder: str | None) -> Server | None:
-        """The worker whose environment is a job's own. None before it is ready: what comes meanwhile does not wait."""
+        """The worker whose environment is a job's own, once it is ready; None where the job should start plainly."""
         with self._lock:
             if self._cold:
                 return None
@@ -110,7 +115,7 @@ class Executor(LocalExecutor):
                 self._workers[threads, folder] = Server(self._preload, job_environment(threads, folder))
             worker = self._workers[threads, folder]
         try:
-            return worker if worker.ready() else None
+            return worker if worker.ready(self.patience) else None
         except NoWorker as error:
             self._warn(error)
             return None
@@ -142,10 +147,16 @@ class Executor(LocalExecutor):
                 self._workers.popitem()[1].close()
 
 
+class PatientExecutor(Executor):
+    """For the few jobs of a group, which would all be started before a worker is ready."""
+
+    patience = None
+
+
 def replace_local() -> None:
     """Let this process run its local jobs by warm workers.
 
     For the Snakemake that runs a group of jobs inside one SLURM job: no profile reaches it and its executor is always
     `local`, so the registered one is exchanged. Call it while rules are read, before the executor is made.
     """
-    ExecutorPluginRegistry().get_plugin("local").executor = Executor
+    ExecutorPluginRegistry().get_plugin("local").executor = PatientExecutor

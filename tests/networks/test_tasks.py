@@ -1,6 +1,8 @@
 """Tasks: what each reader writes, and one clear error for what it cannot read."""
 
 import json
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -178,3 +180,9 @@ def test_kinds_are_the_documented_ones():
         "digits", "phantom-scenes", "phantom-faces", "image-folder", "cifar10", "cifar100", "tiny-imagenet",
         "celeba-identity", "celeba-attributes",
     }  # fmt: skip
+
+
+def test_a_task_is_prepared_without_torch():
+    """Importing it takes longer than the work."""
+    code = "import sys, neurobust.networks.tasks; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

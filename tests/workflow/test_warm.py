@@ -232,13 +232,13 @@ def test_jobs_start_warm_once_the_worker_is_ready(toy):
 def test_the_executor_that_runs_groups_inside_a_job_can_be_exchanged():
     from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-    from snakemake_executor_plugin_warm import Executor, replace_local
+    from snakemake_executor_plugin_warm import PatientExecutor, replace_local
 
     plugin = ExecutorPluginRegistry().get_plugin("local")
     before = plugin.executor
     try:
         replace_local()
-        assert ExecutorPluginRegistry().get_plugin("local").executor is Executor
+        assert ExecutorPluginRegistry().get_plugin("local").executor is PatientExecutor
     finally:
         plugin.executor = before
 

@@ -30,7 +30,7 @@ if Path(sys.executable).exists():
 
 
 # For the Snakemake that runs a group of jobs inside one SLURM job, which no profile reaches (docs/slurm.md).
-if os.environ.get("NEUROBUST_WARM") == "yes":
+if workflow.remote_exec and os.environ.get("NEUROBUST_WARM") == "yes":
     import snakemake_executor_plugin_warm
 
     snakemake_executor_plugin_warm.replace_local()
