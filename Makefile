@@ -31,7 +31,7 @@ run: $(VENV)/.installed  ## install, run the demo, print its main table and its 
 	$(BIN)/python -m neurobust.report $$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["results"])' $(CONFIG))
 
 quick: $(VENV)/.installed lint  ## lint, and every test that neither starts Snakemake nor trains: about a minute
-	$(TEST) -m "not (snakemake or trains or slow or slurm)"
+	$(TEST) -m "not (snakemake or slow or slurm)"
 
 test: $(VENV)/.installed lint  ## install and run every check but SLURM, the demo included
 	$(TEST) -m "not slurm"
@@ -44,7 +44,7 @@ test-isa: $(VENV)/.installed  ## the numeric tests as other processors would com
 
 test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a phantom study through it
 	if [ "$$(id -u)" = 0 ] && ! $(SLURM_TEST) missing && command -v apt-get >/dev/null; then apt-get -qq update && apt-get install -qq -y --no-install-recommends $$($(SLURM_TEST) packages); fi
-	$(BIN)/python -m pytest -n 3 -m slurm tests/slurm tests/workflow
+	$(BIN)/python -m pytest -n 7 -m slurm tests/slurm tests/workflow
 
 lint: $(VENV)/.installed  ## ruff, snakefmt and snakemake's own lint
 	$(BIN)/ruff check .

@@ -134,6 +134,7 @@ def test_ensemble_is_its_members_in_order(net, batch):
     assert (result.success[:, 1:] >= result.success[:, :-1]).all()
 
 
+@pytest.mark.slow
 def test_ensemble_breaks_what_hides_from_gradients(net, batch, toys):
     """Logits x 1e3 blind the first member, quantised inputs all that need a gradient; another takes over."""
     scaled = toys.Canary(net, after=lambda logits: 1e3 * logits)
@@ -168,6 +169,7 @@ def test_gradient_is_the_mean_over_draws(net, batch):
 
 
 @pytest.mark.parametrize("method", ["pgd", "apgd", "apgd-targeted"])
+@pytest.mark.slow
 def test_expectation_over_draws_is_stronger_and_honest_on_a_noisy_network(net, unseen, method):
     """Judged by the mean of many fresh passes. One lucky pass at a time, nearly everything seems broken.
 

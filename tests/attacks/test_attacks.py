@@ -85,6 +85,7 @@ def test_ascent_finds_the_closed_form_distance(toys, method, norm, classes):
 
 @EVERY
 @pytest.mark.parametrize(("count", "shape"), [(1, (3, 8, 8)), (3, (3, 7, 12)), (8, (3, 16, 9))])
+@pytest.mark.slow
 def test_adversarials_are_valid_on_random_nets(toys, name, count, shape):
     model = toys.tiny_net(seed=count)
     torch.manual_seed(count)
@@ -104,6 +105,7 @@ def test_adversarials_are_valid_on_random_nets(toys, name, count, shape):
 
 
 @EVERY
+@pytest.mark.slow
 def test_result_depends_on_neither_batch_nor_order(net, batch, name):
     net = net.double()  # in float64 the kernels' own dependence on the batch size is far below every decision
     images, labels = batch[0][:9].double(), batch[1][:9]

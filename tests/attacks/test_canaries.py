@@ -8,6 +8,8 @@ from neurobust.attacks.canaries import CANARIES, attack_canaries, canary_attacks
 from neurobust.errors import InputError
 from neurobust.io import read_json
 
+pytestmark = pytest.mark.slow
+
 ATTACKS = {
     "noise": {"method": "uniform", "budgets": [0, 8, 16, 32], "repeats": 2},
     "fgsm": {"method": "fgsm", "budgets": [0, 8, 16, 32]},

@@ -83,6 +83,7 @@ def strength(kind, severity, table, images):
 
 
 @pytest.mark.parametrize(("table", "side", "count"), [("cifar", 32, 16), ("cifar", 64, 6), ("imagenet", 224, 3)])
+@pytest.mark.slow
 def test_severity_rises(table, side, count):
     """The change, or where a veil dims and brightens at once (frost, fog, snow) the loss of structure, grows."""
     images = textured(count, side)

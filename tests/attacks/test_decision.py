@@ -98,6 +98,7 @@ def test_blending_needs_a_pool(net, batch, pool):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.slow
 def test_square_finds_most_of_what_gradients_find(net, unseen, norm):
     """Of 146 images APGD breaks 90 % (linf) and 97 % (l2), Square 89 % each, noise 7 %.
 

@@ -10,6 +10,8 @@ import torch
 from neurobust.attacks.foolbox_attacks import load_foolbox, minimum_norm
 from neurobust.attacks.registry import run_attack
 
+pytestmark = pytest.mark.slow
+
 
 def test_success_is_distance_within_budget_not_clip_and_test(net, batch):
     """A clipped minimum-norm adversarial is another image: its label says nothing about the distance found."""

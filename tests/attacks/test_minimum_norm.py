@@ -54,6 +54,7 @@ def test_distance_is_near_the_closed_form(toys, name, classes):
     assert (ratio <= (1.02 if name in FINE else 1.25)).all(), ratio
 
 
+@pytest.mark.slow
 def test_boundary_comes_near_the_closed_form(toys):
     shape = (3, 2, 2)  # its steps are slow, and many where there are many pixels
     model = toys.linear(2, shape)
@@ -64,6 +65,7 @@ def test_boundary_comes_near_the_closed_form(toys):
     assert (ratio >= 0.999).all() and (ratio <= 1.25).all()
 
 
+@pytest.mark.slow
 def test_brendel_bethge_finds_the_closed_form(toys):
     model = toys.linear(2)  # of more classes, a walk may end on the boundary of one that is not the nearest
     images, labels = toys.interior_images(model, 8)

@@ -9,6 +9,8 @@ import torch
 
 from neurobust.attacks.registry import run_attack
 
+pytestmark = pytest.mark.slow
+
 torchattacks = pytest.importorskip("torchattacks")
 
 IMAGES = 200

@@ -9,6 +9,8 @@ from neurobust.errors import InputError
 from neurobust.io import save_weights
 from neurobust.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, build_network, load_network
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {
     "resnet18": 512,
     "resnet50": 2048,

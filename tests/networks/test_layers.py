@@ -10,6 +10,8 @@ from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
 from neurobust.networks.losses import LOSSES
 from neurobust.networks.manifolds import fit_manifolds
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURES = {  # a layer of maps, of tokens or of features in the middle of each, and its width
     "resnet18": ("layer2", 128),
     "resnet50": ("layer3", 1024),

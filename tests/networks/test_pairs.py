@@ -11,6 +11,8 @@ from neurobust.networks.pairs import Pairs
 from neurobust.networks.recipe import resolve_recipe
 from neurobust.networks.train import train_network
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SPLIT = np.repeat([0, 1, 2], [60, 12, 24]).astype(np.uint8)
 

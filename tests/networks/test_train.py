@@ -19,6 +19,8 @@ from neurobust.networks.references import REFERENCES, pgd_examples
 from neurobust.networks.tasks import TEST, load_dataset
 from neurobust.networks.train import mean_correlation, train_network
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"task": "tiny", "architecture": "tiny", "condition": "V1"}
 
 

@@ -339,6 +339,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk(bucket, small_disk, tmp_path, monkeypatch, small_pieces):
     rng = np.random.default_rng(1)
     files.write_nifti(tmp_path / "x.nii.gz", rng.normal(size=(64, 64, 80)).astype(np.float32))
@@ -362,6 +363,7 @@ def test_a_full_disk(bucket, small_disk, tmp_path, monkeypatch, small_pieces):
     assert bucket.proxy.sent - before < len(content) / 2
 
 
+@pytest.mark.slow
 def test_records_of_many_jobs_do_not_mix(tmp_path):
     context = multiprocessing.get_context("forkserver")
     jobs = [context.Process(target=add_some, args=(tmp_path, number)) for number in range(4)]

@@ -22,6 +22,8 @@ from neurobust.nsd.plan import plan
 from neurobust.nsd.stimuli import build_stimuli
 from neurobust.phantom import files
 
+pytestmark = pytest.mark.slow
+
 ROW = 12 * 12 * 3
 
 

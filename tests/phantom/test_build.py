@@ -11,6 +11,8 @@ from neurobust.nsd import layout
 from neurobust.phantom.build import build_phantom, build_scene_task
 from neurobust.phantom.outputs import phantom_files, phantom_settings
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "seed": 1, "shared_images": 6, "unique_images": 14, "planned_sessions": 5, "trials_per_session": 12,
     "stimulus_size": 64, "faces": 0.25, "formats": ["nii.gz", "hdf5"],

@@ -19,6 +19,8 @@ from neurobust.predictors.target import MODULES, load_predictor
 from neurobust.predictors.train import PREDICTORS, train_predictor
 from neurobust.warm import Script, Server, job_environment
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ["subject", "voxel_index", "r", "r_single", "noise_ceiling", "r_normalised", "ncsnr", "field_x", "field_y",
            "field_size", "fev", "r_low", "r_high", "p", "p_fdr"]  # fmt: skip
 

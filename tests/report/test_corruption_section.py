@@ -15,6 +15,8 @@ from neurobust.report.page import write_index
 from neurobust.report.study import networks
 from neurobust.report.tables import collect_results, tabulate_results
 
+pytestmark = pytest.mark.slow
+
 KINDS, SEVERITIES, IMAGES = ["gaussian_noise", "fog", "contrast", "saturate"], [1, 2, 3, 4, 5], 40
 # Wrong images of 40 by condition, type and severity; `none` makes no error under contrast, and saturate is not scored.
 WRONG = {

@@ -15,6 +15,8 @@ from neurobust.report.page import write_index, write_roi_page
 from neurobust.report.tables import COLUMNS, collect_results, read_tables, tabulate_results
 from neurobust.report.transfer import matrices, transfer_checks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tables(study):

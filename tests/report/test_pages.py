@@ -21,6 +21,8 @@ from neurobust.report.style import PALETTE, inline_svg, number_ids
 from neurobust.report.summary import print_summary
 from neurobust.report.tables import COLUMNS, read_tables, tabulate_results
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "link", "img", "br", "hr", "input", "wbr", "col", "source"}
 
 

@@ -18,6 +18,8 @@ from neurobust.report.semantic_section import TABLES, read_csv, semantic_section
 from neurobust.report.side_by_side import semantic_cell
 from neurobust.report.tables import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "cadv": {"strengths": [0, 4, 8], "steps": 3},
     "tadv": {"strengths": [1, 3]},

@@ -11,6 +11,8 @@ from neurobust.attacks.semantic.identity import pair_distances, threshold_at
 from neurobust.attacks.semantic.kinds import NETWORKS, TRAINERS
 from neurobust.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 TINY = {"width": 4, "epochs": 1, "batch_size": 32}
 
 
