@@ -4,7 +4,6 @@ Tests may run in several processes at once. The demo, which takes minutes, runs 
 tests that look at it come last.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -124,10 +123,17 @@ def whole_cluster(once):
 
 @pytest.fixture
 def cluster(request, whole_cluster):
-    """The cluster, beside other tests; alone for a test that is marked `alone`, since it kills what others run on."""
-    with (whole_cluster.dir / "users").open("w") as users:
-        fcntl.flock(users, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+    """The cluster, beside other tests; one of its own for a test that is marked `alone`, since it kills daemons."""
+    if not request.node.get_closest_marker("alone"):
         yield whole_cluster
+        return
+    with tempfile.TemporaryDirectory(prefix="sl-", dir="/tmp") as folder:  # short: a socket's path ends at 107 letters
+        cluster = slurm.Cluster(folder)
+        try:
+            cluster.up()
+            yield cluster
+        finally:
+            cluster.down()
 
 
 def start_demo(shared):
