@@ -48,7 +48,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"snakemake", "demo"} & set(item.fixturenames) or item.path.parts[-2] == "workflow":
             item.add_marker("snakemake")
-    items.sort(key=lambda item: ("demo" in item.fixturenames, item.get_closest_marker("slow") is None))
+    marks = ("minutes", "slow")
+    items.sort(key=lambda item: ("demo" in item.fixturenames, *(not item.get_closest_marker(mark) for mark in marks)))
 
 
 def pytest_collection_finish(session):

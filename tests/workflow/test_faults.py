@@ -14,7 +14,7 @@ from neurobust.seeding import numpy_rng
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slurm"))
 from study import PROJECT, numbers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.minutes]
 EXECUTORS = ("warm", "local")
 NETWORK = "results/tiny/networks/digits/resnet18/none/seed0/model.safetensors"
 # More of them by NEUROBUST_KILLS=30.
