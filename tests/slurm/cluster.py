@@ -159,7 +159,7 @@ def free_ports(count: int) -> int:
 class Cluster:
     """The daemons of one folder. State is in the folder alone, so that any process can take the cluster up or down."""
 
-    def __init__(self, folder: str | Path, nodes: int = 2, cpus: int = 4, gpus: int = 4, memory: int = 64000):
+    def __init__(self, folder: str | Path, nodes: int = 2, cpus: int = 8, gpus: int = 4, memory: int = 64000):
         self.dir = Path(folder).resolve()
         self.nodes = [f"n{i}" for i in range(nodes)]
         self.cpus, self.gpus, self.memory = cpus, gpus, memory

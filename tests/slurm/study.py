@@ -82,19 +82,18 @@ class Study:
         return found[-1]
 
     def forks(self, rule):
-        """How many scripts of a rule each warm worker runs inside jobs of this study, ascending."""
-        workers = {}
+        """(worker, pid) of the scripts of a rule that warm workers run now inside jobs of this study."""
+        found = set()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 here = (entry / "cwd").readlink() == self.folder
                 forked = "neurobust.warm" in (entry / "cmdline").read_text(errors="replace")
                 name, status = (entry / "stat").read_text().rsplit(")", 1)
                 if here and forked and name.endswith(f"({rule[:15]}"):
-                    parent = status.split()[1]
-                    workers[parent] = workers.get(parent, 0) + 1
+                    found.add((int(status.split()[1]), int(entry.name)))
             except OSError:
                 continue
-        return sorted(workers.values())
+        return found
 
     def saved(self, rule, job):
         """Whether the job's training has saved a checkpoint; which training it is stands in the job's comment."""

@@ -40,7 +40,7 @@ def test_one_roi_then_all_then_a_failing_job(study, local_numbers):
 
 
 def test_two_gpu_jobs_at_once_never_share_a_device(cluster):
-    script = 'echo "$SLURMD_NODENAME $CUDA_VISIBLE_DEVICES"; sleep 8'
+    script = 'echo "$SLURMD_NODENAME $CUDA_VISIBLE_DEVICES"; sleep 30'
     jobs = [
         cluster.command(
             "sbatch", "--parsable", "--gpus=1", "--mem=500", f"--output={cluster.dir}/gpu-%j", "--wrap", script
@@ -59,13 +59,20 @@ def test_several_networks_in_one_job_start_warm(study, local_numbers, monkeypatc
     monkeypatch.setenv("NEUROBUST_WARM", "yes")
     groups = "--groups", "train_network=networks", "--group-components", "networks=2"
     driver = study.start("--profile", "slurm", *FAST, *groups, "--", *MODELS)
+    forks = set()
+
+    def both():
+        forks.update(study.forks("train_network"))
+        return len(forks) == 2
+
     try:
-        wait_until("both are forks of one worker", lambda: study.forks("train_network") == [2], 400)
+        wait_until("two networks are trained by forks", both, 600)
         status, output = study.end(driver)
     finally:
         if driver.poll() is None:
             driver.kill()
     assert status == 0, output[-5000:]
+    assert len({worker for worker, _ in forks}) == 1, "both by one worker, so in one SLURM job"
     found = numbers(study.folder)
     assert all(found[model] == local_numbers[model] for model in MODELS)
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,8 @@ def mirrored(finished, tmp_path_factory):
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    # the servers of one process share their buckets, and other tests have had theirs
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
     client = botocore.session.get_session().create_client(
         "s3", region_name=layout.REGION, endpoint_url=endpoint, aws_access_key_id="a", aws_secret_access_key="b"
     )
