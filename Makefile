@@ -44,7 +44,7 @@ test-isa: $(VENV)/.installed  ## the numeric tests as other processors would com
 
 test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a phantom study through it
 	if [ "$$(id -u)" = 0 ] && ! $(SLURM_TEST) missing && command -v apt-get >/dev/null; then apt-get -qq update && apt-get install -qq -y --no-install-recommends $$($(SLURM_TEST) packages); fi
-	$(BIN)/python -m pytest -n 3 -m slurm tests/slurm tests/workflow
+	$(BIN)/python -m pytest -n 4 -m slurm tests/slurm tests/workflow
 
 lint: $(VENV)/.installed  ## ruff, snakefmt and snakemake's own lint
 	$(BIN)/ruff check .
