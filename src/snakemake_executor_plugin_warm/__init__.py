@@ -24,7 +24,6 @@ from snakemake.iocontainers import Snakemake
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 from snakemake.sourcecache import LocalSourceFile, infer_source_file
-from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 from neurobust.profile_link import check_link
@@ -53,10 +52,8 @@ class ExecutorSettings(ExecutorSettingsBase):
 class Executor(LocalExecutor):
     """Runs Python scripts in forks of warm workers: one worker for each number of threads that a job may ask for.
 
-    While a worker is getting ready jobs start in the plain way, unless `patience` (seconds; None: for ever) is given.
+    While a worker is getting ready jobs start in the plain way.
     """
-
-    patience: float | None = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,7 +112,7 @@ class Executor(LocalExecutor):
                 self._workers[threads, folder] = Server(self._preload, job_environment(threads, folder))
             worker = self._workers[threads, folder]
         try:
-            return worker if worker.ready(self.patience) else None
+            return worker if worker.ready() else None
         except NoWorker as error:
             self._warn(error)
             return None
@@ -145,18 +142,3 @@ class Executor(LocalExecutor):
         with self._lock:
             while self._workers:
                 self._workers.popitem()[1].close()
-
-
-class PatientExecutor(Executor):
-    """For the few jobs of a group, which would all be started before a worker is ready."""
-
-    patience = None
-
-
-def replace_local() -> None:
-    """Let this process run its local jobs by warm workers.
-
-    For the Snakemake that runs a group of jobs inside one SLURM job: no profile reaches it and its executor is always
-    `local`, so the registered one is exchanged. Call it while rules are read, before the executor is made.
-    """
-    ExecutorPluginRegistry().get_plugin("local").executor = PatientExecutor

@@ -81,20 +81,6 @@ class Study:
         wait_until(f"{rule} runs and has saved a checkpoint", running, 300)
         return found[-1]
 
-    def forks(self, rule):
-        """(worker, pid) of the scripts of a rule that warm workers run now inside jobs of this study."""
-        found = set()
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                here = (entry / "cwd").readlink() == self.folder
-                forked = "neurobust.warm" in (entry / "cmdline").read_text(errors="replace")
-                name, status = (entry / "stat").read_text().rsplit(")", 1)
-                if here and forked and name.endswith(f"({rule[:15]}"):
-                    found.add((int(status.split()[1]), int(entry.name)))
-            except OSError:
-                continue
-        return found
-
     def saved(self, rule, job):
         """Whether the job's training has saved a checkpoint; which training it is stands in the job's comment."""
         stage = self.folder / "results/tiny" / {"train_predictor": "predictors", "train_network": "networks"}[rule]

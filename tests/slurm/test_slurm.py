@@ -9,7 +9,6 @@ import pytest
 from cluster import wait_until
 from study import FAST, numbers
 
-MODELS = [f"results/tiny/networks/digits/resnet18/{name}/seed0/model.safetensors" for name in ("none", "V1")]
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
@@ -52,29 +51,6 @@ def test_two_gpu_jobs_at_once_never_share_a_device(cluster):
     mine = ",".join(job.strip() for job in jobs)
     assert len(cluster.command("squeue", "-h", "-t", "running", "-j", mine).splitlines()) == 4
     assert len({path.read_text() for path in outputs}) == 4
-
-
-def test_several_networks_in_one_job_start_warm(study, local_numbers, monkeypatch):
-    """docs/slurm.md: groups, with NEUROBUST_WARM=yes. Two networks are trained in one SLURM job, from one worker."""
-    monkeypatch.setenv("NEUROBUST_WARM", "yes")
-    groups = "--groups", "train_network=networks", "--group-components", "networks=2"
-    driver = study.start("--profile", "slurm", *FAST, *groups, "--", *MODELS)
-    forks = set()
-
-    def both():
-        forks.update(study.forks("train_network"))
-        return len(forks) == 2
-
-    try:
-        wait_until("two networks are trained by forks", both, 600)
-        status, output = study.end(driver)
-    finally:
-        if driver.poll() is None:
-            driver.kill()
-    assert status == 0, output[-5000:]
-    assert len({worker for worker, _ in forks}) == 1, "both by one worker, so in one SLURM job"
-    found = numbers(study.folder)
-    assert all(found[model] == local_numbers[model] for model in MODELS)
 
 
 @pytest.mark.alone

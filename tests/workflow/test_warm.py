@@ -229,19 +229,5 @@ def test_jobs_start_warm_once_the_worker_is_ready(toy):
     assert "True" in logs, "later jobs find what the worker imported"
 
 
-def test_the_executor_that_runs_groups_inside_a_job_can_be_exchanged():
-    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
-
-    from snakemake_executor_plugin_warm import PatientExecutor, replace_local
-
-    plugin = ExecutorPluginRegistry().get_plugin("local")
-    before = plugin.executor
-    try:
-        replace_local()
-        assert ExecutorPluginRegistry().get_plugin("local").executor is PatientExecutor
-    finally:
-        plugin.executor = before
-
-
 def test_the_local_profile_starts_jobs_warm(project):
     assert re.search(r"(?m)^executor: warm\b", (project / "profiles/local/config.yaml").read_text())

@@ -29,13 +29,6 @@ if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 
 
-# For the Snakemake that runs a group of jobs inside one SLURM job, which no profile reaches (docs/slurm.md).
-if workflow.remote_exec and os.environ.get("NEUROBUST_WARM") == "yes":
-    import snakemake_executor_plugin_warm
-
-    snakemake_executor_plugin_warm.replace_local()
-
-
 class ByContent(type(workflow)):
     """This workflow, where all triggers but `code` make a job run again, whatever profile is used or none.
 
