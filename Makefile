@@ -58,7 +58,7 @@ format: $(VENV)/.installed  ## write the code as the linters want it
 	$(BIN)/snakefmt Snakefile workflow
 
 picture: run  ## the README's picture: the demo's figure, as it came out on this machine
-	cp results/demo/report/figures/robust_accuracy.svg docs/images/report.svg
+	sed 's/<svg /<svg style="background: white" /' results/demo/report/figures/robust_accuracy.svg > docs/images/report.svg
 
 clean:  ## remove what was computed (not what was downloaded)
 	rm -rf results logs .snakemake resources/phantom
