@@ -34,6 +34,7 @@ LOCAL = (
     "snakemake doctor --cores 1 --configfile config/config.yaml",
     "python -m neurobust.nsd doctor config/config.yaml",
     "snakemake --profile profiles/local --configfile my.yaml -- results/cortex/subj01/V1.h5",
+    "make picture",
     "snakemake --unlock",
     "snakemake all --touch",
 )
@@ -107,7 +108,7 @@ def test_every_command_is_run_somewhere():
     for command in sorted(commands):
         print(f"  {command:<95} {', '.join(sorted(commands[command])):<28} {TESTED_BY.get(command, '-')}")
     assert set(commands) == set(TESTED_BY)
-    assert len(commands) == 37
+    assert len(commands) == 38
     ci = (PROJECT / ".ci/run").read_text()
     assert all(re.search(rf"(?m)^ *{command}$", ci) for command, where in ELSEWHERE.items() if where == ".ci/run")
 
