@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -161,14 +160,6 @@ def demo():
         return Path(os.environ[DEMO])
     shared = Path(os.environ[SHARED])
     status, log = shared / "demo.status", shared / "demo.log"
-    wait_until("the demo is done", status.exists, 1800)
+    slurm.wait_until("the demo is done", status.exists, 1800)
     assert status.read_text().strip() == "0", log.read_text()[-5000:]
     return shared / "demo"
-
-
-def wait_until(what, condition, seconds):
-    """Wait until `condition()`; fail with a line that says for what."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.2)

@@ -7,10 +7,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from cluster import wait_until
 
 from neurobust.warm import PRELOAD, NoWorker, Script, Server, job_environment
 
@@ -23,13 +23,6 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
-
-
-def wait_until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -103,7 +96,7 @@ def test_jobs_go_with_their_server(start, server):
     job = start("import time; time.sleep(600)")
     os.kill(server.process.pid, signal.SIGKILL)
     assert job.wait() == -signal.SIGKILL
-    wait_until(lambda: not alive(job.pid))
+    wait_until("no job is left", lambda: not alive(job.pid))
     with pytest.raises(NoWorker):
         start("pass")
 
@@ -112,8 +105,8 @@ def test_the_server_and_its_jobs_go_with_who_asked(start, server):
     """As when the driver is killed: the kernel closes its end of the socket."""
     jobs = [start("import time; time.sleep(600)") for _ in range(3)]
     server._socket.close()
-    wait_until(lambda: server.process.poll() is not None)
-    wait_until(lambda: not any(alive(job.pid) for job in jobs))
+    wait_until("the server is gone", lambda: server.process.poll() is not None)
+    wait_until("no job is left", lambda: not any(alive(job.pid) for job in jobs))
 
 
 def test_a_module_that_cannot_be_imported_is_no_worker(capfd):

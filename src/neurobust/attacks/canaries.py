@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from neurobust.attacks.checks import flags, model_checks, table_checks
 from neurobust.attacks.images import choose_training, exact_kernels, to_batch
-from neurobust.attacks.methods import CANARY_METHOD, NOISE_METHODS, UNITS
+from neurobust.attacks.methods import CANARY_METHOD, NOISE_METHODS
 from neurobust.attacks.norms import lengths
 from neurobust.attacks.probes import PROBED, probe_checks
-from neurobust.attacks.registry import resolve, run_attack
+from neurobust.attacks.registry import UNITS, resolve, run_attack
 from neurobust.attacks.search import frozen, seeded
 from neurobust.attacks.verify import verify
 from neurobust.errors import InputError

@@ -26,9 +26,9 @@ from neurobust.attacks.images import (
     to_batch,
     unit_pixels,
 )
-from neurobust.attacks.methods import ADAPTIVE_METHODS, ATTACKS, UNITS
+from neurobust.attacks.methods import ADAPTIVE_METHODS, ATTACKS
 from neurobust.attacks.probes import probe_checks
-from neurobust.attacks.registry import needs_pool, resolve, run_attack
+from neurobust.attacks.registry import UNITS, needs_pool, resolve, run_attack
 from neurobust.attacks.transfer import TRANSFER_ARRAYS, resolve_transfer, transfer_cell, write_adversarials
 from neurobust.attacks.verify import verify
 from neurobust.errors import InputError

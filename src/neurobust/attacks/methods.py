@@ -48,9 +48,6 @@ NOISE_METHODS = ("uniform", "sign", "gaussian")
 ADAPTIVE_METHODS = ("adaptive-joint", "adaptive-collision")  # they read the head that the neural loss has trained
 CANARY_METHOD = "pgd"  # what canaries meet in a study without an iterative attack
 
-# what one unit of a configured budget is, in the attack's own unit (pixels in [0,1], turns of hue, change of factor)
-UNITS = {"1/255": 1 / 255, "1": 1.0}
-
 
 def attack_modules(attacks: Mapping[str, Mapping[str, Any]], *more: str) -> list[str]:
     """The modules that a study's attacks (name -> settings with `method`) and `more` methods live in, sorted."""

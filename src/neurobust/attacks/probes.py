@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from neurobust.attacks.checks import TOLERANCE, check
 from neurobust.attacks.losses import loss_gradient
-from neurobust.attacks.methods import UNITS
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths, project, steepest
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.registry import UNITS, run_attack
 from neurobust.attacks.search import frozen
 
 PROBED = ("pgd", "apgd")

@@ -8,9 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neurobust.attacks.methods import ATTACKS, UNITS
+from neurobust.attacks.methods import ATTACKS
 from neurobust.attacks.search import AttackResult, check_budgets, frozen, seeded
 from neurobust.errors import InputError
+
+# what one unit of a configured budget is, in the attack's own unit (pixels in [0,1], turns of hue, change of factor)
+UNITS = {"1/255": 1 / 255, "1": 1.0}
 
 RESERVED = ("method", "budgets", "unit")
 # what an attack is given beside its settings

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from neurobust.attacks.images import exact_kernels, to_batch
 from neurobust.attacks.losses import check_loss, loss_gradient
-from neurobust.attacks.methods import UNITS
 from neurobust.attacks.norms import check_norm, lengths, per_image, project, steepest
+from neurobust.attacks.registry import UNITS
 from neurobust.attacks.search import frozen
 from neurobust.attacks.verify import ABSOLUTE, RELATIVE
 from neurobust.errors import InputError
