@@ -184,10 +184,10 @@ def test_kill_at_ten_random_moments_gives_the_same_weights(tmp_path, subject_mak
         process = start(resumed)
         if not process.wait_for(rng.uniform(0, 0.8) * seconds):
             os.kill(process.pid, signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
+        if process.wait() == -signal.SIGKILL:
             kills += 1
             continue
-        assert process.wait() == 0
+        assert process.wait() == 0  # it ended by itself, perhaps between the look and the kill
         for name in ("model.safetensors", "metrics.json", "voxels.parquet"):
             (resumed / name).unlink()  # it ended before ten kills: the next one starts anew
     assert start(resumed).wait() == 0
