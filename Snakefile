@@ -23,13 +23,11 @@ include: "workflow/inputs/networks.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/inputs/attacks.smk"
 include: "workflow/rules/attacks.smk"
-include: "workflow/inputs/semantic.smk"
-include: "workflow/rules/semantic.smk"
 include: "workflow/inputs/explain.smk"
 include: "workflow/rules/explain.smk"
 include: "workflow/inputs/report.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/preflight.smk"
+include: "workflow/rules/study.smk"
 
 
 rule all:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from neurobust.attacks.ascent import Ascent, climb_fixed, no_loss
 from neurobust.attacks.losses import loss_gradient
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.run import run_attack
 from neurobust.attacks.search import Search, frozen
 from neurobust.networks.architectures import build_network
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.similarity import linear_cka
 from neurobust.networks.architectures import build_network
 from neurobust.networks.losses import LOSSES
 from neurobust.predictors.gnet import GNet
-from neurobust.similarity import linear_cka
 
 BATCH, SIZE, VOXELS = 64, 32, 1000
 

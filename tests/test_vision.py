@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 CODE = """
 import sys, torch
-from neurobust.vision import models
+from neurobust.core.vision import models
 model = models.resnet18().eval()
 model(torch.rand(1, 3, 32, 32))
 from torchvision.ops import roi_align

@@ -26,8 +26,8 @@ from snakemake.settings.types import DeploymentMethod
 from snakemake.sourcecache import LocalSourceFile, infer_source_file
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-from neurobust.profile_link import check_link
-from neurobust.warm import PRELOAD, NoWorker, Script, Server, job_environment
+from neurobust.core.profile_link import check_link
+from neurobust.core.warm import PRELOAD, NoWorker, Script, Server, job_environment
 
 check_link()  # plugins are loaded before a profile is read, and nothing else of ours is
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from neurobust.attacks.adaptive import describe, respond, show_pool, target_space
-from neurobust.attacks.registry import run_attack
-from neurobust.io import save_weights
+from neurobust.attacks.run import run_attack
+from neurobust.core.io import save_weights
 from neurobust.networks.architectures import build_network, load_network
 
 LINF = {"norm": "linf", "budgets": [0, 8, 16, 32], "steps": 8}

@@ -7,11 +7,11 @@ from neurobust.attacks import ascent as ascent_module
 from neurobust.attacks.ascent import ascend_towards, fingerprints
 from neurobust.attacks.ensemble import MEMBERS
 from neurobust.attacks.losses import TARGETED, loss_gradient
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.run import run_attack
 from neurobust.attacks.search import Search
 from neurobust.attacks.verify import verify
-from neurobust.errors import InputError
-from neurobust.seeding import torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import torch_generator
 
 LINF = {"norm": "linf", "budgets": [0, 8, 16, 24, 40]}
 

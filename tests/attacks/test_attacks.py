@@ -6,10 +6,10 @@ import torch
 from neurobust.attacks.gradient import Ascent, climb_adaptive, climb_fixed
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.registry import ATTACKS, resolve, run_attack
+from neurobust.attacks.run import ATTACKS, resolve, run_attack
 from neurobust.attacks.search import Search
 from neurobust.attacks.verify import verify
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 LINF = {"norm": "linf", "budgets": [0, 2, 4, 8, 16, 32, 64]}
 L1 = {"norm": "l1", "budgets": [0, 1, 2, 4, 8]}

@@ -5,8 +5,8 @@ import torch
 
 from neurobust.attacks import canaries
 from neurobust.attacks.canaries import CANARIES, attack_canaries, canary_attacks, distances, find_flags, run_linear
-from neurobust.errors import InputError
-from neurobust.io import read_json
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import torch
 from neurobust.attacks import probes
 from neurobust.attacks.checks import flags, label, model_checks, table_checks
 from neurobust.attacks.probes import Noted, ascent_checks, probe_checks
-from neurobust.attacks.registry import resolve, run_attack
+from neurobust.attacks.run import resolve, run_attack
 
 
 def failed(model, batch):

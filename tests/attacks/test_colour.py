@@ -14,8 +14,8 @@ from neurobust.attacks.colour import (
     scale_saturation,
     shift_hue,
 )
-from neurobust.attacks.registry import run_attack
-from neurobust.errors import InputError
+from neurobust.attacks.run import run_attack
+from neurobust.core.errors import InputError
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from neurobust.attacks.corruptions.registry import CORRUPTIONS, choose_types, co
 from neurobust.attacks.corruptions.tables import EXTRA, SCORED, SEVERITIES, TABLES
 from neurobust.attacks.images import choose_images
 from neurobust.attacks.perceptual import ssim
-from neurobust.errors import InputError
-from neurobust.io import read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet
 
 # Pairs of severities whose published numbers do not get stronger, by set and type; why is tested further down.
 LEVEL = {

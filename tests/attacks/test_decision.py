@@ -5,10 +5,10 @@ import torch
 
 from neurobust.attacks.decision import estimate
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.run import run_attack
 from neurobust.attacks.search import Search
 from neurobust.attacks.square import propose_l2, propose_linf, pyramid, shrunk, striped, two_bumps
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 def test_hopskipjump_direction_has_unit_norm_per_image(toys):

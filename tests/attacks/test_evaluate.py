@@ -11,8 +11,8 @@ import torch
 
 from neurobust.attacks import evaluate
 from neurobust.attacks.checks import flags
-from neurobust.errors import InputError
-from neurobust.io import read_json, read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json, read_parquet
 
 ATTACKS = {
     "pgd-linf": {"method": "pgd", "norm": "linf", "budgets": [0, 8, 32], "unit": "1/255", "steps": 3, "loss": "margin"},

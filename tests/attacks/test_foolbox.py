@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neurobust.attacks.foolbox_attacks import load_foolbox, minimum_norm
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.run import run_attack
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from neurobust.attacks.norms import lengths, shrink_into_ball
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.run import run_attack
 
 COARSE = {  # within a quarter of the truth; the others within 2 %
     "deepfool-l2": {"method": "deepfool", "norm": "l2"},

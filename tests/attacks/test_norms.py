@@ -5,7 +5,7 @@ import torch
 
 from neurobust.attacks.losses import LOSSES, loss_gradient
 from neurobust.attacks.norms import SHRINK, lengths, project, steepest, stretch
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 def slow_projection(point, centre, radius):

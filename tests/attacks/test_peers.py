@@ -7,7 +7,7 @@ dependencies (envs/peers.lock); without it these tests are skipped.
 import pytest
 import torch
 
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.run import run_attack
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from neurobust.attacks.perceptual import (
     rgb_to_lab,
     ssim,
 )
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 # Sharma, Wu and Dalal (2005), table 1: L1 a1 b1, L2 a2 b2, CIEDE2000
 SHARMA = """

@@ -5,7 +5,7 @@ import inspect
 import pytest
 import yaml
 
-from neurobust.attacks.registry import ATTACKS, RESERVED, resolve
+from neurobust.attacks.run import ATTACKS, RESERVED, resolve
 
 COMMON = {"method", "budgets", "unit", "label", "reference_budget"}
 

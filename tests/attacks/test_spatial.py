@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.run import run_attack
 from neurobust.attacks.spatial import grid_points, mirror, move
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 @pytest.fixture

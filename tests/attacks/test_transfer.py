@@ -10,8 +10,8 @@ import torch
 from neurobust.attacks import transfer
 from neurobust.attacks.norms import lengths
 from neurobust.attacks.transfer import ascend, resolve_transfer, transfer_attacks, transfer_cell, write_adversarials
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset, read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset, read_parquet
 
 SETTINGS = {"method": "pgd", "norm": "linf", "budget": 24, "steps": 5, "loss": "margin"}
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from neurobust.core.similarity import debiased_cka, linear_cka
 from neurobust.explain import measures
-from neurobust.similarity import debiased_cka, linear_cka
 
 
 def test_participation_ratio_of_known_spectra():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import neurobust.networks.architectures as architectures
-from neurobust.io import save_weights
+from neurobust.core.io import save_weights
 
 SIZE, CLASSES, VOXELS = 16, 4, 6
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.errors import InputError
-from neurobust.io import save_weights
+from neurobust.core.errors import InputError
+from neurobust.core.io import save_weights
 from neurobust.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, build_network, load_network
 
 pytestmark = pytest.mark.slow

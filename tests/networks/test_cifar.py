@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.cifar import read_pickle
 from neurobust.networks.source import TEST, TRAIN, VALIDATION
 from neurobust.networks.tasks import load_dataset, prepare_task

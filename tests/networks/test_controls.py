@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.errors import InputError
-from neurobust.io import write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import write_parquet
 from neurobust.networks.architectures import build_network
 from neurobust.networks.controls import CONTROLS, Setting, calibrate, reinitialised, scramble_phase
 from neurobust.networks.moments import match_moments

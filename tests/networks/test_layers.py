@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.architectures import build_network
 from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
 from neurobust.networks.losses import LOSSES

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from neurobust.core.similarity import debiased_cka, linear_cka
 from neurobust.networks.losses import LOSSES, similarity
 from neurobust.networks.manifolds import ClassTarget, Manifolds
-from neurobust.similarity import debiased_cka, linear_cka
 
 
 def slow_mse(x, y):

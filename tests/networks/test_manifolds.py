@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.manifolds import fit_manifolds, manifold_dimension, manifold_radius
 
 

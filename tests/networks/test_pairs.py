@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from neurobust.errors import InputError
-from neurobust.io import load_weights, read_json
+from neurobust.core.errors import InputError
+from neurobust.core.io import load_weights, read_json
 from neurobust.networks.pairs import Pairs
 from neurobust.networks.recipe import resolve_recipe
 from neurobust.networks.train import train_network

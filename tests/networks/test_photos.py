@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.source import TEST, TRAIN, VALIDATION
 from neurobust.networks.tasks import load_dataset, prepare_task
 

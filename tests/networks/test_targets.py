@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.controls import shuffled_partners
 from neurobust.networks.targets import NeuralTarget, compute_targets, standardise
 from neurobust.networks.tasks import TEST, TRAIN, load_dataset

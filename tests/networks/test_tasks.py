@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset, sha256_file
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset, sha256_file
 from neurobust.networks.source import TEST, TRAIN, VALIDATION, stratified_split
 from neurobust.networks.tasks import TASKS, load_dataset, prepare_task
 

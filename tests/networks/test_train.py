@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import neurobust.networks.train as training
-from neurobust.errors import InputError
-from neurobust.io import load_weights, read_json, read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import load_weights, read_json, read_parquet
 from neurobust.networks.architectures import load_network
 from neurobust.networks.batches import crop_flip, epoch_batches, read_ahead
 from neurobust.networks.controls import CONTROLS

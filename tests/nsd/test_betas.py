@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import header, layout
 from neurobust.nsd.betas import read_session, to_percent
 from neurobust.phantom import files

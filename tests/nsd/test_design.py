@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.design import TEST, TRAIN, VALIDATION, image_splits, load_design, repeats_table
 from neurobust.phantom import files

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import bucket as bucket_module
 from neurobust.nsd import layout, manifest, transfer
 from neurobust.nsd.download import download

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.extract import extract_betas, order_sessions
 from neurobust.nsd.responses import extract_roi

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset, read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset, read_parquet
 from neurobust.nsd import layout, manifest, transfer
 from neurobust.nsd.coco import build_labels, crop_box, parse_crop
 from neurobust.nsd.fetch_stimuli import RemoteFile, fetch_shared, fetch_stimuli, row_pieces

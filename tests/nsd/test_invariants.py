@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import betas, coco, ctab, doctor, extract, layout, noise, responses, rois, stimuli, tables, volumes
 from neurobust.nsd import design as design_module
 from neurobust.phantom import files

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.extract import extract_betas
 from neurobust.nsd.responses import extract_roi

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import betas, coco, ctab, extract, layout, responses, rois, stimuli, volumes
 from neurobust.nsd import design as design_module
 from neurobust.nsd.design import Design

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd.design import repeats_table
 from neurobust.nsd.noise import ncsnr, noise_ceiling
 from neurobust.nsd.zscore import average_repeats, zscore_sessions

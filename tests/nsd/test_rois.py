@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.ctab import read_ctab, resolve_labels
 from neurobust.nsd.rois import label_volumes, labelled_voxels, roi_voxels

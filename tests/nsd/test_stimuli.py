@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset
 from neurobust.nsd import layout
 from neurobust.nsd.stimuli import build_stimuli, resize
 from neurobust.phantom import files

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.phantom.build import build_phantom, build_scene_task
 from neurobust.phantom.outputs import phantom_files, phantom_settings

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.phantom.design import (
     LOST_COLUMNS,
     Sizes,

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.predictors.data import channel_mean, channel_statistics, load_subject, to_float, training_batches
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.predictors.features import GaborEnergy, NetworkMaps, Pixels
 from neurobust.predictors.fit_features import fit_fwrf, load_network, make_features, most_variable
 from neurobust.predictors.fwrf import FwRF, candidate_fields, chosen_fields, field_weights, pool_maps

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurobust.errors import InputError
-from neurobust.io import write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import write_parquet
 from neurobust.predictors.maps import map_voxels
 
 

@@ -5,8 +5,8 @@ import copy
 import pytest
 import yaml
 
-from neurobust.config import check_config
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
+from neurobust.study.config import check_config
 
 
 @pytest.fixture

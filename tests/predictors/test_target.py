@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.errors import InputError
-from neurobust.io import save_weights
+from neurobust.core.errors import InputError
+from neurobust.core.io import save_weights
 from neurobust.predictors.gnet import GNet
 from neurobust.predictors.projection import (
     common_dimension,

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from neurobust.errors import InputError
-from neurobust.io import load_weights, read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import load_weights, read_parquet
+from neurobust.core.warm import Script, Server, job_environment
 from neurobust.predictors import fit_gnet as fit_gnet_module
 from neurobust.predictors.predict import predict_subject
 from neurobust.predictors.target import MODULES, load_predictor
 from neurobust.predictors.train import PREDICTORS, train_predictor
-from neurobust.warm import Script, Server, job_environment
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurobust.io import write_json, write_parquet
-from neurobust.seeding import numpy_rng
+from neurobust.core.io import write_json, write_parquet
+from neurobust.core.seeding import numpy_rng
 
 SIZE, N_IMAGES = 16, 60
 TOUGHNESS = {"none": 1.0, "V1": 1.15, "LO": 1.7, "LO-shuffled": 1.2}

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurobust.errors import InputError
-from neurobust.io import write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import write_parquet
 from neurobust.report.corruption_section import corruption_tables
 from neurobust.report.corruptions import corruption_rows, draw_corruptions, error_rows
 from neurobust.report.figures import FIGURES

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurobust.errors import InputError
-from neurobust.io import read_json, read_parquet, write_json, write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json, read_parquet, write_json, write_parquet
 from neurobust.report.attack_sections import break_tables, canary_note, median_cell, minimal_tables, words
 from neurobust.report.figures import FIGURES
 from neurobust.report.page import write_index, write_roi_page
@@ -145,7 +145,7 @@ def test_pages_know_the_norm_and_the_unit_of_every_attack():
     import inspect
     import re
 
-    from neurobust.attacks.registry import ATTACKS
+    from neurobust.attacks.run import ATTACKS
 
     text = (Path(__file__).parents[2] / "workflow/inputs/report.smk").read_text()
     norms, units = (

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.report.examples import amplify, example_cell
 from neurobust.report.figures import FIGURES, draw_figures
 from neurobust.report.page import write_index, write_roi_page
@@ -239,7 +239,7 @@ def test_odd_studies_are_reported(odd, tiny_study, tmp_path):
         study["conditions"] = {"none": study["conditions"]["none"]}
     elif odd == "no voxels":
         study["rois"] = ["MT"]
-        from neurobust.io import read_parquet, write_parquet
+        from neurobust.core.io import read_parquet, write_parquet
 
         for seed in (0, 1):
             frame, _ = read_parquet(root / f"predictors/gnet/LO/seed{seed}/voxels.parquet")

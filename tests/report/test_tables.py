@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurobust.errors import InputError
-from neurobust.io import read_json, read_parquet, write_json, write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json, read_parquet, write_json, write_parquet
 from neurobust.report.cells import Cell, read_cell, worst_case
 from neurobust.report.comparisons import verdict
 from neurobust.report.study import (

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from neurobust import io
-from neurobust.errors import InputError
+from neurobust.core import io
+from neurobust.core.errors import InputError
 
 
 def test_replacing_leaves_nothing_behind_on_failure(tmp_path):

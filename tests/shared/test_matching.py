@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurobust.matching import at_clean, bootstrap_difference, curve, matched_difference, shared_range
+from neurobust.report.matching import at_clean, bootstrap_difference, curve, matched_difference, shared_range
 
 
 def test_interpolation_along_a_sweep():

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from neurobust.errors import InputError
-from neurobust.progress import Progress, clock
-from neurobust.script import run
+from neurobust.core.errors import InputError
+from neurobust.core.progress import Progress, clock
+from neurobust.core.script import run
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.seeding import derive_seed, numpy_rng
-from neurobust.training import clear_checkpoint, load_checkpoint, save_checkpoint, train_epochs
+from neurobust.core.seeding import derive_seed, numpy_rng
+from neurobust.core.training import clear_checkpoint, load_checkpoint, save_checkpoint, train_epochs
 
 SEED = 693637507253400143
 

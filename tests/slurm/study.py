@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from cluster import wait_until
 
-from neurobust.io import canonical_json, read_parquet
+from neurobust.core.io import canonical_json, read_parquet
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Looks at its jobs every few seconds; else the study is run as users run it.

@@ -5,7 +5,8 @@ import copy
 import pytest
 import yaml
 
-from neurobust.config import (
+from neurobust.core.errors import InputError
+from neurobust.study.config import (
     attack_settings,
     check_config,
     chosen_conditions,
@@ -14,7 +15,6 @@ from neurobust.config import (
     task_size,
     with_sweeps,
 )
-from neurobust.errors import InputError
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_schema_knows_the_settings_of_every_attack(schema):
     """The keys that the schema allows a method are those that its function takes."""
     import inspect
 
-    from neurobust.attacks.registry import ATTACKS, GIVEN
+    from neurobust.attacks.run import ATTACKS, GIVEN
 
     rules = yaml.safe_load(schema.read_text())["properties"]["attacks"]["additionalProperties"]
     assert set(rules["properties"]["method"]["enum"]) == set(ATTACKS)
@@ -228,12 +228,12 @@ def test_the_recipes_of_every_study_are_resolved(project):
 
 
 def test_the_schema_knows_losses_controls_schedules_references_and_tasks(schema):
-    from neurobust.config import PHANTOM_TASKS, TASK_SIZES, USER_TASKS
     from neurobust.networks.controls import CONTROLS, ORACLE
     from neurobust.networks.losses import LOSSES
     from neurobust.networks.recipe import CONDITION_KEYS, WEIGHT_SCHEDULES
     from neurobust.networks.references import REFERENCES
     from neurobust.networks.tasks import TASKS
+    from neurobust.study.config import PHANTOM_TASKS, TASK_SIZES, USER_TASKS
 
     rules = yaml.safe_load(schema.read_text())["properties"]
     condition = rules["conditions"]["additionalProperties"]["properties"]

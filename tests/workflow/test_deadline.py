@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from neurobust import deadline, script
-from neurobust.training import train_epochs
+from neurobust.core import deadline, script
+from neurobust.core.training import train_epochs
 
 
 @pytest.fixture

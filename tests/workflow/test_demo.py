@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from neurobust.io import read_json, read_parquet
+from neurobust.core.io import read_json, read_parquet
 
 CONDITIONS = ("none", "V1", "LO", "LO-shuffled")
 NETWORKS = [(condition, seed) for condition in CONDITIONS for seed in (0, 1)]
@@ -64,13 +64,13 @@ def test_jobs_depend_on_the_attacks_that_the_study_configures_and_on_no_others(s
         assert asked_by(f"attacks/semantic/{file}.py") == set(), file
     assert asked_by("attacks/gradient.py") == {"attack_network", "attack_canaries"}
     assert asked_by("attacks/semantic/cadv.py") == {"attack_semantic"}
-    assert asked_by("attacks/semantic/colouriser.py") == {"train_colouriser", "attack_semantic"}
-    assert asked_by("attacks/semantic/oracle.py") == {"train_oracle", "attack_semantic"}
+    assert asked_by("attacks/semantic/colouriser.py") == {"train_helper", "attack_semantic"}
+    assert asked_by("attacks/semantic/oracle.py") == {"train_helper", "attack_semantic"}
 
 
 def test_a_new_date_on_a_source_file_changes_nothing(snakemake, project, demo):
     """Package files and scripts: what counts is their content."""
-    files = [project / "src/neurobust/networks/train.py", project / "src/neurobust/io.py"]
+    files = [project / "src/neurobust/networks/train.py", project / "src/neurobust/core/io.py"]
     files += sorted((project / "workflow/scripts").rglob("*.py"))
     dates = [file.stat().st_mtime for file in files]
     try:
@@ -111,7 +111,7 @@ def test_changing_a_label_for_readers_attacks_nothing(snakemake, project, demo, 
 def test_an_added_attack_reuses_the_finished_cells(project, demo, config, tmp_path):
     """Only the new attack is computed: the old tables come back from the cells, byte for byte."""
     from neurobust.attacks.evaluate import attack_network
-    from neurobust.config import attack_settings
+    from neurobust.study.config import attack_settings
 
     source = demo / "results/demo/attacks/digits/resnet18/none/seed0"
     shutil.copytree(source / ".cells", tmp_path / "cells")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neurobust.seeding import numpy_rng
+from neurobust.core.seeding import numpy_rng
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slurm"))
 from study import PROJECT, numbers
@@ -64,7 +64,7 @@ def members(group):
 def jobs(group):
     """The pids of scripts: started anew, or forked from a worker."""
     processes = members(group)
-    workers = {pid for pid, (_, words) in processes.items() if "neurobust.warm" in words}
+    workers = {pid for pid, (_, words) in processes.items() if "neurobust.core.warm" in words}
     return [pid for pid, (parent, words) in processes.items() if "/.snakemake/scripts/" in words or parent in workers]
 
 
@@ -104,7 +104,7 @@ def test_no_process_outlives_a_driver_that_runs_warm_jobs(number, tmp_path):
     """SIGKILL to the driver alone; SIGINT to all, as Ctrl-C in a terminal gives it."""
     driver = start(tmp_path, "warm")
     end = time.monotonic() + 120
-    while not any("neurobust.warm" in members(driver.pid).get(parent, (0, ""))[1]
+    while not any("neurobust.core.warm" in members(driver.pid).get(parent, (0, ""))[1]
                   for parent, _ in members(driver.pid).values()):  # fmt: skip
         assert driver.poll() is None and time.monotonic() < end, (tmp_path / "out").read_text()[-3000:]
         time.sleep(0.1)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from neurobust import plan
+from neurobust.study import plan
 
 STUDIES = {
     "demo": ["config/demo.yaml"],

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from neurobust import preflight
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
+from neurobust.study import preflight
 
 CONFIG = {
     "results": "results/x",

@@ -96,6 +96,18 @@ def test_profiles(project):
         assert "code" not in profile["rerun-triggers"], "a script's date is no reason to train again"
 
 
+def test_a_retry_of_any_gpu_job_gets_more(project):
+    """docs/slurm.md promises it: each rule that asks for a GPU grows with the attempt, from what the rule asks for."""
+    grown = yaml.safe_load((project / "profiles/slurm/config.yaml").read_text())["set-resources"]
+    texts = {name: text for path, name, text in rule_texts(project) if path.stem in STAGES}
+    asked = {name: text for name, text in texts.items() if re.search(r"^\s+gpu=1,$", text, re.M)}
+    assert set(grown) == set(asked)
+    for name, text in asked.items():
+        runtime = re.search(r"runtime=(\d+)", text).group(1)
+        memory = re.search(r"mem_mb=(\d+)", text).group(1)
+        assert grown[name] == {"mem_mb": f"{memory} * min(attempt, 2)", "runtime": f"{runtime} * attempt"}, name
+
+
 def imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -121,8 +133,8 @@ def test_stages_meet_only_through_files_and_readers(project):
                 assert names and names <= allowed, f"{path}: {module} {names} (only {allowed} may cross)"
 
 
-def test_shared_helpers_import_no_stage(project):
-    for path in (project / "src/neurobust").glob("*.py"):
+def test_core_imports_no_stage(project):
+    for path in (project / "src/neurobust/core").glob("*.py"):
         for module, _ in imports(path):
             parts = module.split(".")
             assert not (parts[0] == "neurobust" and len(parts) > 1 and parts[1] in STAGES), path
@@ -163,7 +175,7 @@ def test_files_and_functions_stay_readable(project):
 
 
 @pytest.mark.parametrize(
-    "statement", ["import neurobust", "import neurobust.config, neurobust.sources, neurobust.nsd.layout"]
+    "statement", ["import neurobust", "import neurobust.study.config, neurobust.core.sources, neurobust.nsd.layout"]
 )
 def test_light_imports(statement):
     heavy = "{'torch', 'torchvision', 'pandas', 'matplotlib', 'h5py', 'scipy', 'sklearn'}"

@@ -8,9 +8,9 @@ import shutil
 import pytest
 import yaml
 
-import neurobust.script
-from neurobust.config import attack_settings, recipe_of
+import neurobust.core.script
 from neurobust.phantom.outputs import phantom_settings
+from neurobust.study.config import attack_settings, recipe_of
 
 
 class Named(list):
@@ -87,7 +87,7 @@ def stand_ins(config, folder):
             {"settings": json.dumps(config["predictors"]["gnet"]), "checkpoint": str(folder)},
             {"predictor": "gnet", "roi": "LO", "seed": "0"},
         ),
-        "networks/make_faces": (
+        "nsd/make_faces": (
             {}, {"faces": at("f.npz")},
             {"settings": '{"seed": 0, "identities": 2, "train": 4, "validation": 2, "test": 2, "size": 16}'}, {},
         ),
@@ -121,16 +121,12 @@ def stand_ins(config, folder):
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "corruptions": at("corruptions.h5")},
             {"table": at("corruptions.parquet")}, {}, NETWORK,
         ),
-        **{
-            f"semantic/{rule}": (
-                {"dataset": at("dataset.h5"), "oracle": at("oracle.safetensors")},
-                {"weights": at("w.safetensors"), "record": at("w.json")},
-                {"settings": '{"epochs": 1}', "checkpoint": str(folder)}, {"task": "phantom-faces"},
-            )
-            for rule in ("train_oracle", "train_colouriser", "train_texture_network", "train_identity_network",
-                         "train_editor")
-        },
-        "semantic/attack_semantic": (
+        "attacks/train_helper": (
+            {"dataset": at("dataset.h5"), "others": [at("oracle.safetensors")]},
+            {"weights": at("w.safetensors"), "record": at("w.json")},
+            {"settings": '{"epochs": 1}', "checkpoint": str(folder)}, {"task": "phantom-faces", "helper": "editor"},
+        ),
+        "attacks/attack_semantic": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "helpers": [at("oracle.safetensors")],
              "records": [at("oracle.json")]},
             {"table": at("cadv.parquet"), "examples": at("cadv.npz")},
@@ -160,7 +156,9 @@ def run_script(project, name, stand_in):
 
 def test_the_calls_of_the_scripts_fit_their_functions(project, config, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(neurobust.script, "run", lambda snakemake, function, **given: calls.append((function, given)))
+    monkeypatch.setattr(
+        neurobust.core.script, "run", lambda snakemake, function, **given: calls.append((function, given))
+    )
     for name, parts in stand_ins(config, tmp_path).items():
         run_script(project, name, StandIn(tmp_path, *parts))
         function, given = calls[-1]
@@ -168,10 +166,8 @@ def test_the_calls_of_the_scripts_fit_their_functions(project, config, tmp_path,
         for key, value in given.items():
             assert not isinstance(value, Named), f"{name}: {key} is still snakemake's"
     scripts = (project / "workflow/scripts").rglob("*.py")
-    names = {f"{script.parent.name}/{script.stem}" for script in scripts if script.parent.name != "preflight"}
-    assert names == set(stand_ins(config, tmp_path)), (
-        "every script has a stand-in; those of preflight are run elsewhere"
-    )
+    names = {f"{script.parent.name}/{script.stem}" for script in scripts if script.parent.name != "study"}
+    assert names == set(stand_ins(config, tmp_path)), "every script has a stand-in; those of study are run elsewhere"
     assert len(calls) == len(names)
 
 

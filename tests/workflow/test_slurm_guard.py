@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from neurobust import slurm
+from neurobust.core import slurm
 
 plugin = pytest.importorskip(slurm.MODULE)
 log = logging.getLogger("test")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import neurobust
-from neurobust import sources
-from neurobust.attacks.methods import attack_modules
+from neurobust.attacks.registry import attack_modules
+from neurobust.core import sources
 
 PACKAGE = Path(neurobust.__file__).parent
 
@@ -16,13 +16,13 @@ def names(script, project, *modules):
 
 def test_closure_follows_imports_inside_functions_and_packages(project):
     attack = names("attacks/attack_network", project)
-    assert {"io.py", "attacks/evaluate.py", "networks/architectures.py"} <= attack
+    assert {"core/io.py", "attacks/evaluate.py", "networks/architectures.py"} <= attack
     assert (
         not {"attacks/gradient.py", "networks/train.py", "predictors/gnet.py", "report/page.py", "nsd/betas.py"}
         & attack
     )
     train = names("networks/train_network", project)
-    assert {"networks/train.py", "networks/losses.py", "predictors/gnet.py", "training.py"} <= train
+    assert {"networks/train.py", "networks/losses.py", "predictors/gnet.py", "core/training.py"} <= train
     assert not {"attacks/gradient.py", "report/page.py"} & train
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cluster import wait_until
 
-from neurobust.warm import PRELOAD, NoWorker, Script, Server, job_environment
+from neurobust.core.warm import PRELOAD, NoWorker, Script, Server, job_environment
 
 LIGHT = ["json", "decimal"]
 
@@ -201,7 +201,7 @@ def test_a_worker_that_cannot_start_is_one_warning_and_the_jobs_run(toy):
 KILLER = """
 import signal, time
 worker = open(f"/proc/{os.getppid()}/cmdline").read()
-if "neurobust.warm" in worker and not os.path.exists("shot"):
+if "neurobust.core.warm" in worker and not os.path.exists("shot"):
     open("shot", "w").close()
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)

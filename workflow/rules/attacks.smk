@@ -129,3 +129,68 @@ if CORRUPTIONS:
             "corrupted images for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/corrupt_network.py"
+
+
+if SEMANTIC_ATTACKS:
+
+    rule train_helper:
+        """An auxiliary network of semantic attacks: trained once per task, and it must pass gates."""
+        input:
+            dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
+            others=lambda wildcards: auxiliary_files(
+                wildcards.task, HELPER_READS.get(wildcards.helper, ()), "safetensors"
+            ),
+            code=lambda wildcards: sources("attacks/train_helper", *helper_modules(wildcards.helper)),
+        output:
+            weights=f"{RESULTS}/attacks/{{task}}/auxiliary/{{helper}}.safetensors",
+            record=f"{RESULTS}/attacks/{{task}}/auxiliary/{{helper}}.json",
+        log:
+            f"{LOGS}/train_helper/{{task}}/{{helper}}.log",
+        benchmark:
+            f"{BENCHMARKS}/train_helper/{{task}}/{{helper}}.tsv"
+        wildcard_constraints:
+            helper=one_of(NETWORKS),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=16000,
+            runtime=240,
+        params:
+            settings=lambda wildcards: helper_settings(wildcards.helper),
+            checkpoint=subpath(output.weights, parent=True),
+        message:
+            "{wildcards.helper}, an auxiliary network of semantic attacks ({wildcards.task})"
+        script:
+            "../scripts/attacks/train_helper.py"
+
+    rule attack_semantic:
+        input:
+            dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
+            model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
+            helpers=lambda wildcards: helper_files(wildcards, "safetensors"),
+            records=lambda wildcards: helper_files(wildcards, "json"),
+            code=lambda wildcards: sources("attacks/attack_semantic", *semantic_modules(wildcards.semantic)),
+        output:
+            table=f"{RESULTS}/attacks/{NETWORK}/semantic/{{semantic}}.parquet",
+            examples=f"{RESULTS}/attacks/{NETWORK}/semantic/{{semantic}}.npz",
+        log:
+            f"{LOGS}/attack_semantic/{NETWORK}/{{semantic}}.log",
+        benchmark:
+            f"{BENCHMARKS}/attack_semantic/{NETWORK}/{{semantic}}.tsv"
+        wildcard_constraints:
+            semantic=one_of(SEMANTIC_ATTACKS),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=24000,
+            runtime=480,
+        params:
+            settings=lambda wildcards: semantic_settings(wildcards.semantic),
+            images=SEMANTIC["images"],
+            cells=subpath(output.table, parent=True),
+        message:
+            "{wildcards.semantic} on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/attack_semantic.py"

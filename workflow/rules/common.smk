@@ -9,7 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.enums import RerunTrigger
 
-from neurobust.config import (
+from neurobust.study.config import (
     PHANTOM_TASKS,
     attack_settings,
     check_config,
@@ -19,9 +19,9 @@ from neurobust.config import (
     task_size,
     with_sweeps,
 )
-from neurobust.errors import InputError
-from neurobust.io import canonical_json
-from neurobust.sources import source_files
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json
+from neurobust.core.sources import source_files
 
 # Snakemake puts Python's path into shell commands as it is; where it has a space, a job would not start. `exists`: a path
 # that is quoted already, as when the same process reads the rules twice, is left alone.

@@ -1,27 +1,6 @@
 # networks: CNNs that classify while their penultimate layer resembles a predictor's output.
 
 
-if "face_task" in config.get("phantom", {}):
-
-    rule make_faces:
-        input:
-            code=sources("networks/make_faces"),
-        output:
-            "resources/phantom/tasks/phantom-faces.npz",
-        log:
-            f"{LOGS}/make_faces.log",
-        benchmark:
-            f"{BENCHMARKS}/make_faces/faces.tsv"
-        conda:
-            "../../envs/neurobust.yaml"
-        params:
-            settings=canonical_json(config["phantom"]["face_task"]),
-        message:
-            "rendering the labelled faces of the task phantom-faces"
-        script:
-            "../scripts/networks/make_faces.py"
-
-
 rule prepare_task:
     input:
         source=planted_source,

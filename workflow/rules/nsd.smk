@@ -44,6 +44,27 @@ if "phantom" in config:
             "../scripts/nsd/make_scenes.py"
 
 
+if "face_task" in config.get("phantom", {}):
+
+    rule make_faces:
+        input:
+            code=sources("nsd/make_faces"),
+        output:
+            "resources/phantom/tasks/phantom-faces.npz",
+        log:
+            f"{LOGS}/make_faces.log",
+        benchmark:
+            f"{BENCHMARKS}/make_faces/faces.tsv"
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            settings=canonical_json(config["phantom"]["face_task"]),
+        message:
+            "rendering the labelled faces of the task phantom-faces"
+        script:
+            "../scripts/nsd/make_faces.py"
+
+
 if FROM_BUCKET:
 
     rule download_nsd:

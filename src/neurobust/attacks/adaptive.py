@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from neurobust.attacks.losses import LOSSES, check_loss
 from neurobust.attacks.norms import check_norm, project, steepest
 from neurobust.attacks.search import AttackResult, Search, frozen
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]  # (rows, responses (n, D), logits (n, K)) -> (n,), to maximise
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from neurobust.attacks.losses import check_loss, loss_values
 from neurobust.attacks.norms import check_norm, per_image, project, steepest
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
-from neurobust.seeding import torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import torch_generator
 
 
 def clean_directions(search: Search, losses: Sequence[str], norm: str) -> list[Tensor]:

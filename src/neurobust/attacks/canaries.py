@@ -19,16 +19,16 @@ from torch import Tensor, nn
 
 from neurobust.attacks.checks import flags, model_checks, table_checks
 from neurobust.attacks.images import choose_training, exact_kernels, to_batch
-from neurobust.attacks.methods import CANARY_METHOD, NOISE_METHODS
 from neurobust.attacks.norms import lengths
 from neurobust.attacks.probes import PROBED, probe_checks
-from neurobust.attacks.registry import UNITS, resolve, run_attack
+from neurobust.attacks.registry import CANARY_METHOD, NOISE_METHODS
+from neurobust.attacks.run import UNITS, resolve, run_attack
 from neurobust.attacks.search import frozen, seeded
 from neurobust.attacks.verify import verify
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset, provenance, write_json
-from neurobust.seeding import derive_seed, torch_generator
-from neurobust.training import pick_device
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset, provenance, write_json
+from neurobust.core.seeding import derive_seed, torch_generator
+from neurobust.core.training import pick_device
 
 logger = logging.getLogger("neurobust")
 

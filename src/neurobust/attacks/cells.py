@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.io import canonical_json, replacing
-from neurobust.sources import closure
+from neurobust.core.io import canonical_json, replacing
+from neurobust.core.sources import closure
 
 logger = logging.getLogger("neurobust")
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.losses import loss_gradient
-from neurobust.attacks.methods import GRADIENT_METHODS, NOISE_METHODS
 from neurobust.attacks.noise import draw, noisy
-from neurobust.attacks.registry import run_attack
+from neurobust.attacks.registry import GRADIENT_METHODS, NOISE_METHODS
+from neurobust.attacks.run import run_attack
 from neurobust.attacks.search import frozen
 
 # How much of the clean-correct images a check may lose before it speaks: room for a rounding accident, not for a trend.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 Point = TypeVar("Point")
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from neurobust.attacks.norms import check_norm, lengths, per_image
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
-from neurobust.seeding import torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import torch_generator
 
 # Queries that go through the network at once; random images that are tried where no other start is known.
 QUERY_BATCH = 512

@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from neurobust import deadline
 from neurobust.attacks.cells import CELL_IMAGES, cell_path, read_cell, source_hash, write_cell
 from neurobust.attacks.checks import label, model_checks, table_checks
 from neurobust.attacks.images import (
@@ -26,15 +25,16 @@ from neurobust.attacks.images import (
     to_batch,
     unit_pixels,
 )
-from neurobust.attacks.methods import ADAPTIVE_METHODS, ATTACKS
 from neurobust.attacks.probes import probe_checks
-from neurobust.attacks.registry import UNITS, needs_pool, resolve, run_attack
+from neurobust.attacks.registry import ADAPTIVE_METHODS, ATTACKS
+from neurobust.attacks.run import UNITS, needs_pool, resolve, run_attack
 from neurobust.attacks.transfer import TRANSFER_ARRAYS, resolve_transfer, transfer_cell, write_adversarials
 from neurobust.attacks.verify import verify
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset, provenance, replacing, sha256_file, write_json, write_parquet
-from neurobust.progress import Progress
-from neurobust.training import pick_device
+from neurobust.core import deadline
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset, provenance, replacing, sha256_file, write_json, write_parquet
+from neurobust.core.progress import Progress
+from neurobust.core.training import pick_device
 
 logger = logging.getLogger("neurobust")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neurobust.attacks.norms import MEASURED, check_norm, lengths, per_image, shrink_into_ball, steepest
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 # the norm that bounds how fast the loss can change under each norm (l0: one more value moves it by the largest slope)
 DUAL = {"linf": "l1", "l2": "l2", "l1": "linf", "l0": "linf"}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from neurobust.attacks.decision import decide, find_starts, standing_rows
 from neurobust.attacks.norms import check_norm, lengths
 from neurobust.attacks.search import AttackResult, Search, seeded
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 class Counted(nn.Module):

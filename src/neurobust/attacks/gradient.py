@@ -22,7 +22,7 @@ from neurobust.attacks.ascent import (
 from neurobust.attacks.losses import check_loss
 from neurobust.attacks.norms import check_norm, project
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 def fgsm(

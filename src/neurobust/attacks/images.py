@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurobust.errors import InputError
-from neurobust.seeding import numpy_rng
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import numpy_rng
 
 TRAIN_SPLIT, TEST_SPLIT = 0, 2
 POOL_IMAGES = 256  # training images that attacks may start from or aim at

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

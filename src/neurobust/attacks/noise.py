@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from neurobust.attacks.norms import check_norm, project, stretch
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
-from neurobust.seeding import torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import torch_generator
 
 
 def uniform(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 # What gradient ascent can climb under, and what a distance can be measured in. l0 counts values, not pixels.
 NORMS = ("linf", "l2")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 # Linear sRGB -> CIE XYZ (IEC 61966-2-1). White is (1, 1, 1) in sRGB, so that grey has a = b = 0 to the last bit or two.
 RGB_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))

@@ -16,7 +16,7 @@ from neurobust.attacks.checks import TOLERANCE, check
 from neurobust.attacks.losses import loss_gradient
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths, project, steepest
-from neurobust.attacks.registry import UNITS, run_attack
+from neurobust.attacks.run import UNITS, run_attack
 from neurobust.attacks.search import frozen
 
 PROBED = ("pgd", "apgd")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from neurobust.attacks.losses import loss_gradient, towards
 from neurobust.attacks.norms import lengths
-from neurobust.errors import InputError
-from neurobust.seeding import derive_seed
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import derive_seed
 
 
 @dataclass

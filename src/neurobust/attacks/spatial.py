@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neurobust.attacks.colour import walk
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 PADDINGS = ("zero", "reflect")
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from neurobust.attacks.losses import margin
 from neurobust.attacks.norms import SHRINK, check_norm, per_image, stretch
 from neurobust.attacks.search import AttackResult, Search
-from neurobust.errors import InputError
-from neurobust.seeding import torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import torch_generator
 
 # Queries, of 10000, after which the squares' area is halved; and how many queries' random numbers are drawn at once.
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

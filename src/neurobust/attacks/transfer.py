@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from neurobust.attacks.images import exact_kernels, to_batch
 from neurobust.attacks.losses import check_loss, loss_gradient
 from neurobust.attacks.norms import check_norm, lengths, per_image, project, steepest
-from neurobust.attacks.registry import UNITS
+from neurobust.attacks.run import UNITS
 from neurobust.attacks.search import frozen
 from neurobust.attacks.verify import ABSOLUTE, RELATIVE
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset, provenance, replacing, write_parquet
-from neurobust.progress import Progress
-from neurobust.training import pick_device
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset, provenance, replacing, write_parquet
+from neurobust.core.progress import Progress
+from neurobust.core.training import pick_device
 
 TRANSFER_ARRAYS = {"image", "label", "clean_correct", "adversarial"}
 DEFAULTS = {"method": "pgd", "norm": "linf", "steps": 10, "loss": "margin", "images": None, "ensembles": False}

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from neurobust.core.io import memmap_dataset, provenance, write_parquet
+from neurobust.core.seeding import numpy_rng
+from neurobust.core.similarity import debiased_cka
+from neurobust.core.training import pick_device
 from neurobust.explain.measures import linear_distance, low_frequency_share, margin_gradients, participation_ratio
-from neurobust.io import memmap_dataset, provenance, write_parquet
 from neurobust.networks.architectures import load_network
 from neurobust.predictors.target import load_target
-from neurobust.seeding import numpy_rng
-from neurobust.similarity import debiased_cka
-from neurobust.training import pick_device
 
 TEST = 2
 

@@ -10,9 +10,9 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from neurobust.errors import InputError
-from neurobust.io import load_weights
-from neurobust.vision import models
+from neurobust.core.errors import InputError
+from neurobust.core.io import load_weights
+from neurobust.core.vision import models
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

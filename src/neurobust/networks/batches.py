@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurobust.seeding import numpy_rng
+from neurobust.core.seeding import numpy_rng
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

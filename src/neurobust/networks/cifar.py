@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import provenance
+from neurobust.core.errors import InputError
+from neurobust.core.io import provenance
 from neurobust.networks.source import (
     BLOCK,
     TEST,

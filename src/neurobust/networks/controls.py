@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import derive_seed, numpy_rng
 from neurobust.networks.architectures import build_network
 from neurobust.networks.batches import in_order, to_pixels
 from neurobust.networks.source import TRAIN
 from neurobust.networks.tasks import Dataset
-from neurobust.seeding import derive_seed, numpy_rng
 
 PIXEL_SIDE = 16  # pixels at which images are compared as such
 CALIBRATION_IMAGES = 512  # training images that the batch statistics of an untrained network are taken from

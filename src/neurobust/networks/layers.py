@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.architectures import Classifier
 
 PENULTIMATE = "penultimate"

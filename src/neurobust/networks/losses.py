@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurobust.core.similarity import EPSILON, centre, debiased_cka, linear_cka, raise_precision
 from neurobust.networks.manifolds import manifold, manifold_dimension, manifold_radius
-from neurobust.similarity import EPSILON, centre, debiased_cka, linear_cka, raise_precision
 
 LOG_FLOOR = 1e-6  # 1 - CKA in float32 carries about this error
 LARGEST_COSINE = 1 - 1e-4  # the slope of arctanh is 1 / (1 - s^2): 5000 here, infinite at 1

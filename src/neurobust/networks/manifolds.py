@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurobust.errors import InputError
-from neurobust.similarity import raise_precision
+from neurobust.core.errors import InputError
+from neurobust.core.similarity import raise_precision
 
 VARIANCE = 0.95  # share of a class's variance that its subspace holds
 RADIUS_SHARE = 0.3 / 0.92  # of the radius term beside the dimension term: weights 0.3 and 0.62 in the source

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset
+from neurobust.core.seeding import numpy_rng
 from neurobust.networks.batches import in_order, to_pixels
 from neurobust.networks.controls import CONTROLS
 from neurobust.networks.source import TRAIN
-from neurobust.seeding import numpy_rng
 
 
 @dataclass(frozen=True)

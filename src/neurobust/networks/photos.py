@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.source import (
     TEST,
     TRAIN,

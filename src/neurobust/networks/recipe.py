@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.architectures import ARCHITECTURES, STEMS
 from neurobust.networks.batches import AUGMENTATIONS
 from neurobust.networks.controls import CONTROLS, ORACLE

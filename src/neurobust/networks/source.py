@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from neurobust import __version__
-from neurobust.errors import InputError
-from neurobust.seeding import numpy_rng
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import numpy_rng
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 BLOCK = 256  # images decoded and written at a time

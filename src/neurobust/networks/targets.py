@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.networks.batches import in_order, read_ahead, to_pixels
 from neurobust.networks.controls import CONTROLS, Respond, Setting, predicted
 from neurobust.networks.moments import match_moments

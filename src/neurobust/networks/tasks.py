@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from neurobust import __version__
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, memmap_dataset, provenance, replacing
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, memmap_dataset, provenance, replacing
 from neurobust.networks.cifar import read_cifar10, read_cifar100
 from neurobust.networks.photos import read_celeba_attributes, read_celeba_identity, read_tiny_imagenet
 from neurobust.networks.source import (

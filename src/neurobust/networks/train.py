@@ -19,8 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, provenance, save_weights, write_json, write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, provenance, save_weights, write_json, write_parquet
+from neurobust.core.seeding import derive_seed, seed_everything
+from neurobust.core.similarity import debiased_cka
+from neurobust.core.training import clear_checkpoint, pick_device, train_epochs
 from neurobust.networks.architectures import Classifier, build_network
 from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order, read_ahead, to_pixels
 from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
@@ -32,9 +35,6 @@ from neurobust.networks.references import reference_loss
 from neurobust.networks.source import TEST, TRAIN, VALIDATION
 from neurobust.networks.targets import NeuralTarget
 from neurobust.networks.tasks import Dataset, load_dataset
-from neurobust.seeding import derive_seed, seed_everything
-from neurobust.similarity import debiased_cka
-from neurobust.training import clear_checkpoint, pick_device, train_epochs
 
 CKA_ROWS = 2000  # test images whose n x n Gram matrices measure the alignment
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import read_parquet
-from neurobust.seeding import numpy_rng
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet
+from neurobust.core.seeding import numpy_rng
 
 CEILING_BIN = 5.0  # percent: width of the bins in which noise ceilings count as equal
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
-from neurobust.script import configure_logging
+from neurobust.core.errors import InputError
+from neurobust.core.script import configure_logging
 
 logger = logging.getLogger("neurobust")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import header
 from neurobust.nsd.header import GZIP_ERRORS, MEND, one_line_errors, read_end, read_exactly, read_header
 

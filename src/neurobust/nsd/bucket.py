@@ -16,8 +16,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 
-from neurobust.errors import InputError
-from neurobust.io import read_json
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json
 from neurobust.nsd import layout
 from neurobust.nsd.manifest import TERMS
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import provenance, write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import provenance, write_parquet
 
 SPLITS = ("train2017", "val2017")
 COLUMNS = ("cocoId", "cocoSplit", "cropBox", "nsdId", "flagged")

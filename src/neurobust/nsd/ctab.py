@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 def read_ctab(path: Path) -> dict[str, int]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import numpy_rng
 from neurobust.nsd import layout
-from neurobust.seeding import numpy_rng
 
 REPEATS = 3
 TRAIN, VALIDATION, TEST = 0, 1, 2

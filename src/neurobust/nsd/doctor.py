@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout, manifest
 from neurobust.nsd.ctab import read_ctab
 from neurobust.nsd.design import Design, read_design

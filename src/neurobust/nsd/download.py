@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd.bucket import Changed, Source, connect, find
 from neurobust.nsd.manifest import add_record, key_of
 from neurobust.nsd.transfer import fetch_pieces, partial_paths, whole

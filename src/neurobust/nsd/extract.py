@@ -12,14 +12,14 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, provenance, replacing, sha256_file
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, provenance, replacing, sha256_file
+from neurobust.core.progress import Progress
 from neurobust.nsd import layout
 from neurobust.nsd.betas import read_session
 from neurobust.nsd.design import load_design
 from neurobust.nsd.rois import label_volumes, labelled_voxels
 from neurobust.nsd.volumes import read_grid
-from neurobust.progress import Progress
 
 Result = TypeVar("Result")
 CHUNK_VOXELS = 128  # of betas.h5: an ROI reads the chunks that hold its voxels, not the whole file

@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import replacing, sha256_file, write_json
+from neurobust.core.errors import InputError
+from neurobust.core.io import replacing, sha256_file, write_json
 from neurobust.nsd import layout
 from neurobust.nsd.betas import HDF5_ERRORS
 from neurobust.nsd.bucket import Listed, Source, connect, find, read_range, retrying

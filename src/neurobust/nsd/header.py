@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 try:  # about twice as fast as gzip; the cost of a session is decompression
     from isal import igzip, isal_zlib

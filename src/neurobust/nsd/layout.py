@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 BUCKET = "natural-scenes-dataset"
 REGION = "us-east-2"

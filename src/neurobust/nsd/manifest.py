@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, write_json
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, write_json
 from neurobust.nsd import layout
 
 TERMS = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd.design import REPEATS
 
 

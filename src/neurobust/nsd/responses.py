@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, provenance, replacing
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, provenance, replacing
 from neurobust.nsd import layout
 from neurobust.nsd.design import TEST, TRAIN, image_splits, load_design, repeats_table
 from neurobust.nsd.noise import ncsnr, noise_ceiling

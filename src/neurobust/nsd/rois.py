@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.ctab import read_ctab, resolve_labels
 from neurobust.nsd.spec import added, check_spec, limits, region_files

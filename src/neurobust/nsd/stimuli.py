@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, provenance, replacing
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, provenance, replacing
+from neurobust.core.progress import Progress
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design
-from neurobust.progress import Progress
 
 
 def build_stimuli(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.design import REPEATS, Design
 

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json
+from neurobust.core.progress import Progress
 from neurobust.nsd.bucket import TRIES, Listed, Transient, read_range, wait
-from neurobust.progress import Progress
 
 PIECE = 8 << 20  # bytes of a whole file that one request asks for
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import header
 from neurobust.nsd.betas import HDF5_ERRORS
 from neurobust.nsd.bucket import Listed, asked, retrying

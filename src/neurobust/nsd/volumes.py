@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.header import MEND, read_array
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import replacing
+from neurobust.core.errors import InputError
+from neurobust.core.io import replacing
+from neurobust.core.progress import Progress
+from neurobust.core.seeding import numpy_rng
 from neurobust.phantom import files
 from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, exact_noise, plant_subject
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
 from neurobust.phantom.scenes import CATEGORIES, Scene, render_all, sample_scenes
 from neurobust.phantom.shapes import FACE_ATTRIBUTES
-from neurobust.progress import Progress
-from neurobust.seeding import numpy_rng
 
 logger = logging.getLogger("neurobust")
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurobust.core.seeding import numpy_rng
 from neurobust.phantom.scenes import CATEGORIES, Scene, identity_traits
-from neurobust.seeding import numpy_rng
 
 SIZE = 64  # pixels at which filters see the image
 FREQUENCIES = (6.0, 12.0)  # cycles per image

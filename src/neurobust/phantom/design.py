@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from neurobust.errors import InputError
-from neurobust.seeding import numpy_rng
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import numpy_rng
 
 RUNS = 12
 REPEATS = 3

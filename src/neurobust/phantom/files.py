@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import scipy.io
 
-from neurobust.io import replacing, write_text
+from neurobust.core.io import replacing, write_text
 from neurobust.phantom.design import Design
 from neurobust.phantom.labels import ATLASES, RAGGED_CTABS, SURFACE_ATLASES
 

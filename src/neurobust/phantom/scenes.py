@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from neurobust.core.seeding import numpy_rng
 from neurobust.phantom.shapes import FACE_ATTRIBUTES, OBJECTS, face_parts
-from neurobust.seeding import numpy_rng
 
 CATEGORIES = tuple(OBJECTS)
 TEXTURES = ("clouds", "stripes", "checks", "dots", "slope")

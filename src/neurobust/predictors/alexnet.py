@@ -6,15 +6,15 @@ import re
 import sys
 from pathlib import Path
 
-from neurobust.errors import InputError
-from neurobust.io import replacing, sha256_file
+from neurobust.core.errors import InputError
+from neurobust.core.io import replacing, sha256_file
 
 
 def fetch_alexnet(path: Path) -> None:
     """Write the weights from torchvision's own address to `path`, checked by the hash that their name carries."""
     import torch
 
-    from neurobust.vision import models
+    from neurobust.core.vision import models
 
     url = models.AlexNet_Weights.IMAGENET1K_V1.url
     digest = re.search(r"-([0-9a-f]{8,})\.pth$", url)[1]

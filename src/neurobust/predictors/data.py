@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import torch
 
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset
-from neurobust.seeding import numpy_rng
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset
+from neurobust.core.seeding import numpy_rng
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 

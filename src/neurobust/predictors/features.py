@@ -77,7 +77,7 @@ class NetworkMaps(nn.Module):
         mean: list[float], std: list[float],
     ):  # fmt: skip
         super().__init__()
-        from neurobust.vision import feature_extraction, models
+        from neurobust.core.vision import feature_extraction, models
 
         full = models.get_model(network, weights=None)
         self.extractor = feature_extraction.create_feature_extractor(

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
+from neurobust.core.progress import Progress
+from neurobust.core.seeding import numpy_rng, seed_everything
+from neurobust.core.training import pick_device
 from neurobust.predictors.data import TEST, TRAIN, VALIDATION, SubjectData, channel_statistics, to_float
 from neurobust.predictors.features import NetworkMaps, build_features
 from neurobust.predictors.fwrf import FwRF, candidate_fields, pool_maps
 from neurobust.predictors.linear import PooledLinear
 from neurobust.predictors.predict import validation_r
 from neurobust.predictors.ridge import RidgePath, ridge_cv
-from neurobust.progress import Progress
-from neurobust.seeding import numpy_rng, seed_everything
-from neurobust.training import pick_device
 
 logger = logging.getLogger("neurobust")
 Fitted = tuple[nn.Module, dict[str, Any], list[dict]]
@@ -39,7 +39,7 @@ def feature_config(settings: dict[str, Any], subjects: list[SubjectData]) -> dic
 
 def load_network(path: str, network: str, seed: int) -> nn.Module:
     """A torchvision network with the weights of a file (its state dict), or seeded ones for `random`."""
-    from neurobust.vision import models
+    from neurobust.core.vision import models
 
     if network not in models.list_models():
         raise InputError(f"network: '{network}' is not one of torchvision's; see torchvision.models.list_models()")

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import seed_everything
+from neurobust.core.training import pick_device, train_epochs
 from neurobust.predictors.data import SubjectData, channel_mean, to_float, training_batches
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter
 from neurobust.predictors.loss import accumulate_gradients
 from neurobust.predictors.predict import validation_r
 from neurobust.predictors.published import PUBLISHED, train_published
-from neurobust.seeding import seed_everything
-from neurobust.training import pick_device, train_epochs
 
 
 def load_alexnet(prefilter: Prefilter, path: Path) -> None:

@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from neurobust.core.seeding import torch_generator
 from neurobust.predictors.gnet import Prefilter
-from neurobust.seeding import torch_generator
 
 WAVELENGTHS = (7.0, 13.0)  # pixels
 OPPONENTS = ((1.0, -1.0, 0.0), (-0.5, -0.5, 1.0), (1.0, 1.0, 1.0), (0.0, 1.0, -1.0))

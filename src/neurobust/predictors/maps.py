@@ -9,8 +9,8 @@ import h5py
 import nibabel as nib
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import read_parquet, replacing
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet, replacing
 
 
 def voxel_volume(values: np.ndarray, voxel_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

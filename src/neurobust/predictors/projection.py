@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 class Projection(nn.Module):

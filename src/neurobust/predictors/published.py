@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from neurobust.core.seeding import numpy_rng
+from neurobust.core.training import train_epochs
 from neurobust.predictors.data import TEST, SubjectData, to_float
 from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.gnet import GNet
 from neurobust.predictors.loss import accumulate_gradients
 from neurobust.predictors.predict import predict
-from neurobust.seeding import numpy_rng
-from neurobust.training import train_epochs
 
 PUBLISHED = {"learning_rate": 1e-3, "batch_size": 100, "epochs": 50, "l1": 0.1, "weight_floor": 0.1}
 HOLDOUT = 0.1  # share of the trials

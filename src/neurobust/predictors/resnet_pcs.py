@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.seeding import seed_everything
+from neurobust.core.training import pick_device, train_epochs
 from neurobust.predictors.data import TRAIN, SubjectData, channel_statistics, to_float, training_batches
 from neurobust.predictors.predict import validation_r
 from neurobust.predictors.projection import count_components, principal_components
-from neurobust.seeding import seed_everything
-from neurobust.training import pick_device, train_epochs
 
 
 class ComponentNet(nn.Module):
@@ -30,7 +30,7 @@ class ComponentNet(nn.Module):
         mean: list[float], std: list[float],
     ):  # fmt: skip
         super().__init__()
-        from neurobust.vision import models
+        from neurobust.core.vision import models
 
         self.voxels, self.components, self.input_size = dict(voxels), dict(components), input_size
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))

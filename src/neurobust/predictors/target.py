@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from neurobust.errors import InputError
-from neurobust.io import load_weights
+from neurobust.core.errors import InputError
+from neurobust.core.io import load_weights
 from neurobust.predictors.fwrf import FwRF
 from neurobust.predictors.gnet import GNet
 from neurobust.predictors.linear import PooledLinear

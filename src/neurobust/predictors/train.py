@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, provenance, save_weights, write_json, write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, provenance, save_weights, write_json, write_parquet
+from neurobust.core.seeding import numpy_rng
+from neurobust.core.training import clear_checkpoint
 from neurobust.predictors.data import TEST, SubjectData, load_subject
 from neurobust.predictors.evaluate import (
     bootstrap_interval,
@@ -29,8 +31,6 @@ from neurobust.predictors.fit_gnet import fit_gnet
 from neurobust.predictors.fwrf import chosen_fields
 from neurobust.predictors.predict import predict_subject
 from neurobust.predictors.resnet_pcs import fit_resnet_pcs
-from neurobust.seeding import numpy_rng
-from neurobust.training import clear_checkpoint
 
 FDR = 0.05  # share of false discoveries among the voxels that count as predicted
 

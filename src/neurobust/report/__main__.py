@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.report.summary import print_summary
 
 

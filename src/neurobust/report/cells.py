@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurobust.errors import InputError
-from neurobust.io import read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet
 from neurobust.report.statistics import curve_area
 
 

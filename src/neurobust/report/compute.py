@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.report.study import Study
 
 OWN_STAGE = "report"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.report.study import Network, Study, attack_settings, format_budget, is_control
 
 SHOWN = 2  # images per network

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurobust.errors import InputError
-from neurobust.io import write_text
+from neurobust.core.errors import InputError
+from neurobust.core.io import write_text
 from neurobust.report.blocks import MANY, Tables, block_titles, blocks
 from neurobust.report.comparisons import pairs
 from neurobust.report.corruptions import draw_corruptions

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from neurobust.matching import bootstrap_difference, matched_difference, shared_range
+from neurobust.core.seeding import numpy_rng
+from neurobust.report.matching import bootstrap_difference, matched_difference, shared_range
 from neurobust.report.study import (
     Study,
     attack_settings,
@@ -19,7 +20,6 @@ from neurobust.report.study import (
     target_of,
     trained,
 )
-from neurobust.seeding import numpy_rng
 
 
 def sweep_of(study: Study, condition: str) -> list[str]:

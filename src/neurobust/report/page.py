@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurobust import __version__
-from neurobust.io import write_text
+from neurobust.core.io import write_text
 from neurobust.report import attack_sections, sections
 from neurobust.report.blocks import MANY, Tables
 from neurobust.report.corruption_section import corruption_tables

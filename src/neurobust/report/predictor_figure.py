@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurobust.core.seeding import numpy_rng
 from neurobust.report.study import Study, predictor_seeds
 from neurobust.report.style import INK, empty_svg, is_leftmost, panel_blocks, rc, roi_style, to_svg
 from neurobust.report.tables import read_voxels
-from neurobust.seeding import numpy_rng
 
 SHOWN = 500  # points per panel: more only thicken the cloud and the file
 

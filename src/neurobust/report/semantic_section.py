@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, read_parquet, write_text
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, read_parquet, write_text
 from neurobust.report.blocks import Tables
 from neurobust.report.examples import class_names, png_data, thin
 from neurobust.report.sections import MISSING, between, condition_cell, percent, plain

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from neurobust.errors import InputError
-from neurobust.io import read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet
 from neurobust.report.blocks import Tables, block_titles, blocks
 from neurobust.report.cells import Cell
 from neurobust.report.comparisons import Cells, difference_rows, summary_rows

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from neurobust.seeding import numpy_rng
+from neurobust.core.seeding import numpy_rng
 
 LEVEL = 0.95
 DRAWS = 2000

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 Study = dict[str, Any]
 REQUIRED = ("name", "phantom", "tasks", "architectures", "conditions", "seeds", "attacks", "rois", "subjects", "root")

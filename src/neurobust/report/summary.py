@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 from neurobust.report.comparisons import verdict
 from neurobust.report.sections import between, format_budget, in_block, percent, signed, text
 from neurobust.report.tables import read_tables

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, read_json, read_parquet, write_text
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, read_json, read_parquet, write_text
 from neurobust.report.cells import Cell, read_cell, worst_case
 from neurobust.report.comparisons import curve_rows, difference_rows, summary_rows
 from neurobust.report.compute import compute_rows

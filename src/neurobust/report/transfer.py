@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurobust.errors import InputError
-from neurobust.io import read_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet
 from neurobust.report.blocks import block_titles, blocks
 from neurobust.report.study import NORMS, Study, format_budget, in_order
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg

@@ -15,7 +15,7 @@ from neurobust.attacks.semantic.colouriser import (
     split_lab,
     training_hints,
 )
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 def cadv(toys, **settings):

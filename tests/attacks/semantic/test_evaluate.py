@@ -12,8 +12,8 @@ from neurobust.attacks.semantic import evaluate
 from neurobust.attacks.semantic.descent import Attempt, probability_lead
 from neurobust.attacks.semantic.evaluate import SEMANTIC, attack_semantic, resolve, verify
 from neurobust.attacks.semantic.kinds import HELPERS, NETWORKS
-from neurobust.errors import InputError
-from neurobust.io import read_parquet, save_weights, write_json, write_parquet
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet, save_weights, write_json, write_parquet
 from neurobust.report.semantic_section import TABLES, read_csv, semantic_section, tabulate_semantic
 from neurobust.report.side_by_side import semantic_cell
 from neurobust.report.tables import COLUMNS

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from neurobust.attacks.semantic.fit import load_auxiliary, train_auxiliary
+from neurobust.attacks.semantic.fit import load_auxiliary, train_helper
 from neurobust.attacks.semantic.gates import all_passed, chance_corrected, gate, read_gates
 from neurobust.attacks.semantic.identity import pair_distances, threshold_at
 from neurobust.attacks.semantic.kinds import NETWORKS, TRAINERS
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ TINY = {"width": 4, "epochs": 1, "batch_size": 32}
 
 def train(kind, faces, folder, others=None, checkpoint=None, **settings):
     files = folder / f"{kind}.safetensors", folder / f"{kind}.json"
-    return train_auxiliary(TRAINERS[kind], faces, settings, *files, checkpoint, others)
+    return train_helper(kind, faces, settings, *files, checkpoint, others)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 
 from neurobust.attacks.semantic.editor import flip_attributes
 from neurobust.attacks.semantic.semanticadv import SemanticAdv, rebuild, total_variation
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 
 def attack(toys, data, **settings):

@@ -5,9 +5,6 @@ import re
 import pytest
 import yaml
 
-HELPERS = ("train_oracle", "train_colouriser", "train_texture_network", "train_identity_network", "train_editor")
-
-
 def jobs(text):
     """Job counts per rule from a dry-run's table."""
     table = text.rsplit("Job stats:", 1)[1].split("total")[0]
@@ -22,7 +19,7 @@ def study(project):
 def test_the_semantic_study_resolves(snakemake, project, tmp_path):
     config = ("--configfile", project / "config/semantic.yaml")
     counts = jobs(snakemake("-n", *config, "--", "all", directory=tmp_path).text)
-    assert {name: counts[name] for name in HELPERS} == dict.fromkeys(HELPERS, 1)
+    assert counts["train_helper"] == 5
     assert counts["attack_semantic"] == 3 * counts["train_network"] == 9
     assert counts["tabulate_semantic"] == counts["write_index"] == 1
 
@@ -32,4 +29,4 @@ def test_auxiliary_networks_know_no_network_under_attack(snakemake, project, stu
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({**study, "seeds": [0, 1]}))
     target = "results/semantic/attacks/phantom-faces/auxiliary/editor.safetensors"
     text = snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", target, directory=tmp_path).text
-    assert set(jobs(text)) == {"make_faces", "prepare_task", "train_oracle", "train_editor"}
+    assert jobs(text) == {"make_faces": 1, "prepare_task": 1, "train_helper": 2}

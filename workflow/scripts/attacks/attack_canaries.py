@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from neurobust.attacks.canaries import attack_canaries
-from neurobust.script import run
+from neurobust.core.script import run
 
 run(
     snakemake,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from neurobust.attacks.corruptions.files import corrupt_network
-from neurobust.script import run
+from neurobust.core.script import run
 
 run(
     snakemake,

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from neurobust.attacks.transfer import transfer_attacks
-from neurobust.script import run
+from neurobust.core.script import run
 
 run(
     snakemake,

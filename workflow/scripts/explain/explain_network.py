@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.explain.network import explain_network
-from neurobust.script import run
 
 run(
     snakemake,

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.nsd.coco import build_labels
-from neurobust.script import run
 
 run(
     snakemake,

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.nsd.stimuli import build_stimuli
-from neurobust.script import run
 
 run(
     snakemake,

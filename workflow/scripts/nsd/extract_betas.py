@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.nsd.extract import extract_betas
-from neurobust.script import run
 
 run(
     snakemake,

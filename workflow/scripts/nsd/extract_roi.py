@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.nsd.responses import extract_roi
-from neurobust.script import run
 
 run(
     snakemake,

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.predictors.maps import map_voxels
-from neurobust.script import run
 
 run(
     snakemake,

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.predictors.train import train_predictor
-from neurobust.script import run
 
 run(
     snakemake,

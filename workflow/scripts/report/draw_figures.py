@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.report.figures import draw_figures
-from neurobust.script import run
 
 run(
     snakemake,

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.report.tables import tabulate_results
-from neurobust.script import run
 
 outputs = {name: Path(path) for name, path in snakemake.output.items()}
 run(snakemake, tabulate_results, study=json.loads(snakemake.params.study), outputs=outputs)

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from neurobust.core.script import run
 from neurobust.report.page import write_roi_page
-from neurobust.script import run
 
 run(
     snakemake,

@@ -15,10 +15,10 @@ import torch
 from neurobust.attacks.corruptions.registry import choose_types, corrupt
 from neurobust.attacks.corruptions.tables import SCORED, SEVERITIES
 from neurobust.attacks.images import choose_images, exact_kernels
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, memmap_dataset, provenance, replacing, write_parquet
-from neurobust.progress import Progress
-from neurobust.training import pick_device
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, memmap_dataset, provenance, replacing, write_parquet
+from neurobust.core.progress import Progress
+from neurobust.core.training import pick_device
 
 
 def make_corruptions(dataset: Path, settings: dict[str, Any], output: Path) -> None:

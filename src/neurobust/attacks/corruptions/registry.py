@@ -8,8 +8,8 @@ import numpy as np
 
 from neurobust.attacks.corruptions import blur, digital, noise, weather
 from neurobust.attacks.corruptions.tables import EXTRA, NATIVE_SIDE, SCORED, SEVERITIES, TABLES
-from neurobust.errors import InputError
-from neurobust.seeding import numpy_rng
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import numpy_rng
 
 # corruption(image float64 (S, S, 3) in [0,1], rng, scale, *strengths) -> an image that may leave [0,1]
 CORRUPTIONS: dict[str, Callable[..., np.ndarray]] = {

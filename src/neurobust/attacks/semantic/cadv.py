@@ -21,8 +21,8 @@ from neurobust.attacks.semantic.colouriser import OFF, ON, Colouriser, entropy, 
 from neurobust.attacks.semantic.descent import Attempt, Book, descend, match_scale, misclassify
 from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import Adam
-from neurobust.errors import InputError
-from neurobust.seeding import torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import torch_generator
 
 SMOOTHING_SIDE = 224  # pixels: the published sigma belongs to images of this side
 ROUNDS = 20  # of k-means

@@ -21,7 +21,7 @@ from neurobust.attacks.semantic.blocks import convolution
 from neurobust.attacks.semantic.data import TRAIN, TaskImages, chunks
 from neurobust.attacks.semantic.fit import Trainer
 from neurobust.attacks.semantic.gates import Gate, gate
-from neurobust.seeding import torch_generator
+from neurobust.core.seeding import torch_generator
 
 AB = 110.0  # largest |a|, |b|: the network's unit of colour
 BIN = 10.0  # side of a colour class in the ab plane

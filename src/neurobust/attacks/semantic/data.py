@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurobust.errors import InputError
-from neurobust.io import memmap_dataset
+from neurobust.core.errors import InputError
+from neurobust.core.io import memmap_dataset
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 

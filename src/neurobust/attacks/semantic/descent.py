@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from neurobust.attacks.losses import LOSSES
 from neurobust.attacks.search import check_budgets
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 Render = Callable[[Tensor, list[Tensor]], Tensor]  # (rows (n,), variables) -> images (n, 3, H, W) in [0,1]
 Objective = Callable[[Tensor, Tensor, Tensor, list[Tensor]], Tensor]  # (rows, images, logits, variables) -> (n,)

@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from neurobust import deadline
 from neurobust.attacks.cells import cell_path, read_cell, source_hash, write_cell
 from neurobust.attacks.images import choose_images, exact_kernels
 from neurobust.attacks.perceptual import colour_distance, feature_distance, l2_distance, rgb_to_lab, ssim
@@ -26,10 +25,11 @@ from neurobust.attacks.semantic.fit import load_auxiliary
 from neurobust.attacks.semantic.gates import all_passed, read_gates
 from neurobust.attacks.semantic.kinds import FACE_ATTACKS, SEMANTIC, semantic_modules
 from neurobust.attacks.verify import logits_again
-from neurobust.errors import InputError
-from neurobust.io import provenance, replacing, sha256_file, write_parquet
-from neurobust.progress import Progress
-from neurobust.training import pick_device
+from neurobust.core import deadline
+from neurobust.core.errors import InputError
+from neurobust.core.io import provenance, replacing, sha256_file, write_parquet
+from neurobust.core.progress import Progress
+from neurobust.core.training import pick_device
 
 logger = logging.getLogger("neurobust")
 

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from neurobust.attacks.semantic.data import TRAIN, TaskImages, chunks, load_task
 from neurobust.attacks.semantic.gates import Gate, all_passed
-from neurobust.errors import InputError
-from neurobust.io import canonical_json, load_weights, provenance, save_weights, write_json
-from neurobust.seeding import derive_seed, numpy_rng, seed_everything
-from neurobust.training import clear_checkpoint, pick_device, train_epochs
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, load_weights, provenance, save_weights, write_json
+from neurobust.core.seeding import derive_seed, numpy_rng, seed_everything
+from neurobust.core.training import clear_checkpoint, pick_device, train_epochs
 
 GENERAL = {"epochs": 10, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 1e-4, "seed": 0}
 
@@ -102,8 +102,8 @@ def ramp(steps: int):
     return factor
 
 
-def train_auxiliary(
-    kind: type[Trainer],
+def train_helper(
+    name: str,
     dataset: Path,
     settings: Mapping[str, Any],
     weights: Path,
@@ -111,11 +111,14 @@ def train_auxiliary(
     checkpoint: Path | None,
     others: Mapping[str, Path] | None = None,
 ) -> list[Gate]:
-    """Train an auxiliary network of a task; write its weights and, as JSON, its gates, history and provenance.
+    """Train the auxiliary network `name` of a task; write its weights and, as JSON, its gates, history and provenance.
 
     `others`: weights of auxiliary networks that this one's training or gates read, by name. A killed run goes on from
     `checkpoint`. Raises InputError for settings or files that cannot be used and for a loss that is not finite.
     """
+    from neurobust.attacks.semantic.kinds import TRAINERS
+
+    kind = TRAINERS[name]
     data = load_task(Path(dataset), kind.attributes)
     paths = {name: Path(path) for name, path in (others or {}).items()}
     trainer = kind(data, settings, {name: load_auxiliary(path, name).to(pick_device()) for name, path in paths.items()})

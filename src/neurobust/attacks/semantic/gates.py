@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
-from neurobust.io import read_json
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json
 
 Gate = dict[str, Any]
 

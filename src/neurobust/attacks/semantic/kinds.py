@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurobust.places import Places
+from neurobust.core.places import Places
 
 PACKAGE = "neurobust.attacks.semantic"
 SEMANTIC: Places[Any] = Places(
@@ -23,6 +23,8 @@ HELPERS = {
     "tadv": ("texture", "oracle"),
     "semanticadv": ("editor", "identity", "oracle"),
 }
+# Auxiliary networks that the training or the gates of another read.
+HELPER_READS = {"editor": ("oracle",)}
 FACE_ATTACKS = ("semanticadv",)  # they turn attributes
 NETWORKS: Places[Any] = Places(
     {
@@ -47,3 +49,9 @@ TRAINERS: Places[Any] = Places(
 def semantic_modules(attack: str) -> list[str]:
     """The modules of an attack and of the auxiliary networks that it reads, sorted."""
     return sorted({SEMANTIC.module_name(attack), *(NETWORKS.module_name(name) for name in HELPERS[attack])})
+
+
+def helper_modules(name: str) -> list[str]:
+    """The modules of an auxiliary network, of its training, and of the networks that these read, sorted."""
+    read = (NETWORKS.module_name(other) for other in HELPER_READS.get(name, ()))
+    return sorted({NETWORKS.module_name(name), TRAINERS.module_name(name), *read})

@@ -17,8 +17,8 @@ from neurobust.attacks.semantic.descent import Attempt, Book, descend, misclassi
 from neurobust.attacks.semantic.editor import Editor, flip_attributes
 from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import Adam
-from neurobust.errors import InputError
-from neurobust.seeding import numpy_rng, torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import numpy_rng, torch_generator
 
 REBUILD_RATE = 0.01  # of Adam in the search for the image that the editor gives back best
 

@@ -28,8 +28,8 @@ from neurobust.attacks.semantic.texture import (
     gram_scales,
     texture_loss,
 )
-from neurobust.errors import InputError
-from neurobust.seeding import numpy_rng, torch_generator
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import numpy_rng, torch_generator
 
 
 class TAdv:

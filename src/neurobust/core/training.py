@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from neurobust import deadline
-from neurobust.io import replacing
-from neurobust.progress import Progress
-from neurobust.seeding import seed_everything
+from neurobust.core import deadline
+from neurobust.core.io import replacing
+from neurobust.core.progress import Progress
+from neurobust.core.seeding import seed_everything
 
 logger = logging.getLogger("neurobust")
 

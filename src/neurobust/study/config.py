@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 PRESENTATION = ("label", "reference_budget")  # keys of an attack that change its page and not its numbers
 # Tasks that the phantom renders, and the key of `phantom` that says how.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurobust import __version__
-from neurobust.errors import InputError
+from neurobust.core.errors import InputError
 
 PARQUET_KEY = b"neurobust"
 

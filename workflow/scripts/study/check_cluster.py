@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from neurobust.preflight import check_cluster
-from neurobust.script import run
+from neurobust.core.script import run
+from neurobust.study.preflight import check_cluster
 
 run(
     snakemake,

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neurobust.config import PHANTOM_TASKS, chosen_conditions, predictor_seed, task_size
+from neurobust.study.config import PHANTOM_TASKS, chosen_conditions, predictor_seed, task_size
 
 STAGES = {
-    "nsd": ("make_phantom", "make_scenes", "extract_betas", "extract_roi", "build_stimuli"),
+    "nsd": ("make_phantom", "make_scenes", "make_faces", "extract_betas", "extract_roi", "build_stimuli"),
     "predictors": ("train_predictor",),
-    "networks": ("make_faces", "prepare_task", "train_network"),
+    "networks": ("prepare_task", "train_network"),
     "attacks": (
-        "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network", "train_oracle",
-        "train_colouriser", "train_texture_network", "train_identity_network", "train_editor", "attack_semantic",
+        "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network", "train_helper",
+        "attack_semantic",
     ),
     "explain": ("explain_network",),
     "report": ("tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page"),
@@ -177,13 +177,14 @@ def _networks(config: Mapping[str, Any]) -> Iterator[Job]:
                     yield Job("explain_network", where, attacked * 4 + attacked * len(config["rois"]), 1e4, rois)
 
 
-# The rule that trains each auxiliary network and its epochs where the study does not say them, by attack.
+# Auxiliary networks of each attack, with their epochs where the study does not say them.
 HELPERS = {
-    "cadv": {"oracle": ("train_oracle", 10), "colouriser": ("train_colouriser", 15)},
-    "tadv": {"oracle": ("train_oracle", 10), "texture": ("train_texture_network", 10)},
-    "semanticadv": {"oracle": ("train_oracle", 10), "identity": ("train_identity_network", 10),
-                    "editor": ("train_editor", 40)},
-}  # fmt: skip
+    "cadv": {"oracle": 10, "colouriser": 15},
+    "tadv": {"oracle": 10, "texture": 10},
+    "semanticadv": {"oracle": 10, "identity": 10, "editor": 40},
+}
+# Steps of training an auxiliary network, in those of the oracle: some pass the image through several networks.
+HELPER_COST = {"oracle": 1.0, "colouriser": 3.0, "texture": 1.0, "identity": 1.5, "editor": 4.0}
 
 
 def _semantic(config: Mapping[str, Any]) -> Iterator[Job]:
@@ -194,9 +195,9 @@ def _semantic(config: Mapping[str, Any]) -> Iterator[Job]:
         chosen = chosen_conditions(config, settings)
         for task in settings.get("tasks", config["tasks"]):
             pixels = task_size(config, task) ** 2 / 1000
-            for name, (rule, epochs) in HELPERS[attack].items():
+            for name, epochs in HELPERS[attack].items():
                 seen = task_images(config, task) * semantic.get("networks", {}).get(name, {}).get("epochs", epochs)
-                helpers[rule, task] = Job(rule, (task,), seen * pixels, 2e6)
+                helpers[name, task] = Job("train_helper", (task, name), seen * pixels * HELPER_COST[name], 2e6)
             units = semantic["images"] * semantic_steps(attack, settings) * pixels
             names = [name for name in chosen_conditions(config, config["tasks"][task]) if name in chosen]
             for architecture, name, seed in itertools.product(config["architectures"], names, config["seeds"]):

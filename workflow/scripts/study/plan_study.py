@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from neurobust.plan import plan_study
-from neurobust.script import run
+from neurobust.core.script import run
+from neurobust.study.plan import plan_study
 
 run(
     snakemake,

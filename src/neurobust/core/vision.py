@@ -1,4 +1,4 @@
-"""torchvision's models, imported without torch.compile: `from neurobust.vision import feature_extraction, models`.
+"""torchvision's models, imported without torch.compile: `from neurobust.core.vision import feature_extraction, models`.
 
 torchvision asks in one place (ops.roi_align, of detection, not used here) whether the device can compile, and asking
 imports the whole compiler: 4 CPU seconds, in every job. While torchvision is imported here, a stand-in answers no.

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from neurobust import deadline
-from neurobust.errors import InputError
+from neurobust.core import deadline
+from neurobust.core.errors import InputError
 
 logger = logging.getLogger("neurobust")
 

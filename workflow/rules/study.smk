@@ -1,7 +1,7 @@
 # preflight: can this cluster run the study (`snakemake preflight`), and what will it cost (`snakemake plan`)?
 import time
 
-from neurobust.slurm import guard, status_settings, submits
+from neurobust.core.slurm import guard, status_settings, submits
 
 ASKED = time.time()  # as a parameter: each question is answered anew
 
@@ -13,7 +13,7 @@ onstart:
 
 rule check_machine:
     input:
-        code=sources("preflight/check_machine"),
+        code=sources("study/check_machine"),
     output:
         machine=f"{RESULTS}/preflight/machine.json",
     log:
@@ -33,13 +33,13 @@ rule check_machine:
     message:
         "a short job with a GPU: does it see what the study needs?"
     script:
-        "../scripts/preflight/check_machine.py"
+        "../scripts/study/check_machine.py"
 
 
 rule check_cluster:
     input:
         machine=rules.check_machine.output.machine,
-        code=sources("preflight/check_cluster"),
+        code=sources("study/check_cluster"),
     output:
         table=f"{RESULTS}/preflight/table.txt",
     log:
@@ -56,7 +56,7 @@ rule check_cluster:
     message:
         "the checks, in one table"
     script:
-        "../scripts/preflight/check_cluster.py"
+        "../scripts/study/check_cluster.py"
 
 
 rule preflight:
@@ -68,7 +68,7 @@ rule preflight:
 
 rule plan_study:
     input:
-        code=sources("preflight/plan_study"),
+        code=sources("study/plan_study"),
     output:
         plan=f"{RESULTS}/preflight/plan.txt",
     log:
@@ -86,7 +86,7 @@ rule plan_study:
     message:
         "what the study costs before anything runs"
     script:
-        "../scripts/preflight/plan_study.py"
+        "../scripts/study/plan_study.py"
 
 
 rule plan:

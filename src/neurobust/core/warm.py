@@ -1,8 +1,8 @@
 """A process that has the heavy modules imported and forks one job after the other from itself.
 
-Importing torch takes longer than many a job's work. `python -m neurobust.warm FD MODULE...` imports the modules once
-and then, for each request on the socket FD, forks a process that runs one script as `python script` would. The server
-computes nothing, runs a single Python thread and never touches a GPU: a CUDA context does not survive a fork.
+Importing torch takes longer than many a job's work. `python -m neurobust.core.warm FD MODULE...` imports the modules
+once and then, for each request on the socket FD, forks a process that runs one script as `python script` would. The
+server computes nothing, runs a single Python thread and never touches a GPU: a CUDA context does not survive a fork.
 
 A request carries the socket on which its job is reported: first the job's pid, then its exit status. When the other
 end of FD is gone the server kills its jobs and ends; when the server is killed the kernel kills its jobs.
@@ -66,7 +66,7 @@ class Server:
     def __init__(self, modules: Iterable[str] = PRELOAD, environment: Mapping[str, str] | None = None):
         self._socket, theirs = socket.socketpair()
         self._lock, self._ready = threading.Lock(), False
-        command = [python(), "-m", "neurobust.warm", str(theirs.fileno()), *modules]
+        command = [python(), "-m", "neurobust.core.warm", str(theirs.fileno()), *modules]
         with theirs:
             self.process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], env={**os.environ, **(environment or {})}

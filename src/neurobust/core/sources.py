@@ -11,7 +11,7 @@ from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE.parent
 
 

@@ -15,15 +15,14 @@ from typing import Any
 
 import yaml
 
-from neurobust.io import write_text
-from neurobust.jobs import STAGE_OF, STAGES, Job, download_bytes, study_jobs
-from neurobust.progress import clock
+from neurobust.core.io import write_text
+from neurobust.core.progress import clock
+from neurobust.study.jobs import STAGE_OF, STAGES, Job, download_bytes, study_jobs
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
     "train_predictor", "train_network", "attack_network", "transfer_attacks", "corrupt_network", "explain_network",
-    "train_oracle", "train_colouriser", "train_texture_network", "train_identity_network", "train_editor",
-    "attack_semantic",
+    "train_helper", "attack_semantic",
 )  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
 DEFAULTS = {
@@ -41,11 +40,7 @@ DEFAULTS = {
     "transfer_attacks": 1e-3,  # per image pass and 1000 pixels
     "make_corruptions": 2e-4,  # per corrupted image and 1000 pixels
     "corrupt_network": 5e-4,  # per image pass and 1000 pixels
-    "train_oracle": 1e-3,  # per image pass and 1000 pixels
-    "train_colouriser": 3e-3,
-    "train_texture_network": 1e-3,
-    "train_identity_network": 1.5e-3,
-    "train_editor": 4e-3,
+    "train_helper": 1e-3,  # per image pass of the oracle and 1000 pixels
     "attack_semantic": 2e-3,  # per image, step and 1000 pixels
     "explain_network": 1e-3,  # per image pass and 1000 pixels
     "tabulate_results": 0.2,  # per network

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from neurobust.jobs import disk_bytes
-from neurobust.preflight import check_machine
-from neurobust.script import run
+from neurobust.core.script import run
+from neurobust.study.jobs import disk_bytes
+from neurobust.study.preflight import check_machine
 
 config = json.loads(snakemake.params.config)
 run(

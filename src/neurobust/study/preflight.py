@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from neurobust.errors import InputError
-from neurobust.io import read_json, write_json, write_text
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json, write_json, write_text
 
 COMPARED = ("neurobust", "torch", "torchvision", "numpy", "snakemake", "snakemake-executor-plugin-slurm")
 

@@ -1,0 +1,60 @@
+"""What an attack is to the rest of the house: one class a method, its fields the settings, its constants the facts.
+
+Descriptions import no torch. The schema of the configuration, its checks, the prices of a plan, the report's units and
+the reference of all attacks are made from them. A new attack is one such class and a line in `registry` (or an entry
+point `neurobust.attacks` of another package).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from neurobust.core.settings import Count, Settings, about, choices
+
+# Losses that an attack climbs (`losses.LOSSES`).
+AttackLoss = Annotated[
+    Literal["ce", "margin", "dlr"],
+    about("what is maximised: cross-entropy, the largest wrong logit minus the right one, or that as a ratio"),
+]
+Draws = Annotated[Count, about("passes that are averaged, for networks that draw random numbers")]
+WarmSteps = Annotated[Count | None, about("at every budget but an image's first; default: as many as steps")]
+
+# How readers see the budgets of a norm; a range of its own (hue, ...) is named by its attack.
+UNITS = {"linf": "1/255", "l2": "L2", "l1": "L1", "l0": "values"}
+
+
+class Attack(Settings):
+    """An attack and its settings. `norm` is a field of every attack; one literal where there is no choice.
+
+    run: `package.module:function`, called as run(batch, settings) and giving a `search.AttackResult`.
+    source: paper and equation or algorithm. shown_unit: of budgets, where `UNITS` does not say it.
+    noise: it draws perturbations without looking at the network. climbs: an iterative gradient ascent, which checks
+    probe and canaries meet. canary: it takes part in the attacks on canaries. minimum: one run serves every budget.
+    pool: it is given other images of the task. neural_head: it reads the head that the neural loss has trained.
+    """
+
+    run: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    shown_unit: ClassVar[str] = ""
+    noise: ClassVar[bool] = False
+    climbs: ClassVar[bool] = False
+    canary: ClassVar[bool] = False
+    minimum: ClassVar[bool] = False
+    pool: ClassVar[bool] = False
+    neural_head: ClassVar[bool] = False
+
+    norm: str = "linf"
+
+    @classmethod
+    def norms(cls) -> tuple[str, ...]:
+        """The norms or ranges that it can be run under."""
+        return choices(cls, "norm")
+
+    @property
+    def unit(self) -> str:
+        """The unit that readers see beside a budget."""
+        return self.shown_unit or UNITS.get(self.norm, "")
+
+    def passes(self, budgets: int) -> float:
+        """Passes through the network, forward and backward, that one image costs under so many budgets above 0."""
+        raise NotImplementedError

@@ -1,0 +1,98 @@
+"""An attack as a study configures it: a name, a method with its settings, and the budgets. Imports no torch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from neurobust.attacks.description import Attack
+from neurobust.attacks.registry import ATTACKS
+from neurobust.core.errors import InputError
+from neurobust.core.settings import read, written
+
+# What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
+UNITS = {"1/255": 1 / 255, "1": 1.0}
+COMMON = ("method", "budgets", "unit", "label", "reference_budget")  # keys of every attack; the rest is the method's
+
+
+class AttackPlan(Struct, frozen=True):
+    """One attack of a study.
+
+    budgets ascend from 0, in units of `unit`. label and reference_budget are for readers: the budget that tables quote,
+    None for the middle one above 0.
+    """
+
+    name: str
+    method: str
+    attack: Attack
+    budgets: tuple[float, ...]
+    unit: str
+    label: str
+    reference_budget: float | None = None
+
+    @property
+    def norm(self) -> str:
+        """The norm or range that its budgets bound."""
+        return self.attack.norm
+
+    @property
+    def scale(self) -> float:
+        """One unit of the budgets in the attack's own unit."""
+        return UNITS[self.unit]
+
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """The budgets in the attack's own unit."""
+        return tuple(budget * self.scale for budget in self.budgets)
+
+    @property
+    def passes(self) -> float:
+        """Passes through the network that one image costs."""
+        return self.attack.passes(sum(budget > 0 for budget in self.budgets))
+
+    def settings(self) -> dict[str, Any]:
+        """All that makes its numbers, every default filled in, as JSON types. `read_plan` reads it again."""
+        return {
+            "method": self.method, "unit": self.unit, "budgets": list(self.budgets), **written(self.attack),
+        }  # fmt: skip
+
+
+def read_plan(name: str, given: Mapping[str, Any], where: str = "attacks") -> AttackPlan:
+    """The attack `name` that a configuration describes; InputError for whatever no attack could use."""
+    where = f"{where}.{name}"
+    if "method" not in given:
+        raise InputError(f"{where}: missing key 'method'; choose one of {', '.join(ATTACKS)}")
+    kind = ATTACKS.find(given["method"], f"{where}.method")
+    attack = read(kind, {key: value for key, value in given.items() if key not in COMMON}, where)
+    unit = str(given.get("unit", "1/255" if attack.norm == "linf" else "1"))
+    if unit not in UNITS:
+        raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {', '.join(UNITS)}")
+    budgets = check_budgets(given.get("budgets"), where)
+    reference = given.get("reference_budget")
+    if reference is not None and float(reference) not in budgets:
+        raise InputError(f"{where}.reference_budget: {reference} is not one of the budgets {list(budgets)}")
+    label = str(given.get("label", name))
+    return AttackPlan(
+        name, given["method"], attack, budgets, unit, label, None if reference is None else float(reference)
+    )
+
+
+def read_plans(given: Mapping[str, Mapping[str, Any]]) -> dict[str, AttackPlan]:
+    """Every attack of a configuration, by name, in its order."""
+    return {name: read_plan(name, settings) for name, settings in given.items()}
+
+
+def check_budgets(budgets: Any, where: str) -> tuple[float, ...]:
+    """The budgets as floats; they must be finite, ascend and begin with 0."""
+    try:
+        values = tuple(float(budget) for budget in budgets)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}.budgets: {budgets!r} is not a list of numbers that ascend from 0") from None
+    ascending = all(low < high for low, high in itertools.pairwise(values))
+    if len(values) < 2 or not ascending or values[0] != 0 or not all(map(math.isfinite, values)):
+        raise InputError(f"{where}.budgets: {list(values)} must ascend from 0 and name at least one budget above it")
+    return values

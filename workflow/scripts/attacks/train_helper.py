@@ -1,0 +1,19 @@
+"""Train one auxiliary network of a task."""
+
+import json
+from pathlib import Path
+
+from neurobust.attacks.semantic.fit import train_helper
+from neurobust.core.script import run
+
+run(
+    snakemake,
+    train_helper,
+    name=snakemake.wildcards.helper,
+    dataset=Path(snakemake.input.dataset),
+    settings=json.loads(snakemake.params.settings),
+    weights=Path(snakemake.output.weights),
+    record=Path(snakemake.output.record),
+    checkpoint=Path(snakemake.params.checkpoint) / f".{snakemake.wildcards.helper}.checkpoint.pt",
+    others={Path(path).stem: Path(path) for path in snakemake.input.others},
+)
