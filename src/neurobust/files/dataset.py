@@ -1,0 +1,151 @@
+"""`networks/{task}/dataset.h5`: the labelled images of a task, written once and memory-mapped from then on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, memmap_dataset, replacing
+from neurobust.core.seeding import numpy_rng
+from neurobust.files.splits import TEST, TRAIN, VALIDATION, rows_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a task reader finds: labels (N,), split (N,), class names, and blocks of uint8 images in the same order.
+
+    `provenance` is called once the blocks are drawn, so that a reader may digest files while it decodes them.
+    `attributes` (N, A) are yes-or-no properties of the images beside their labels, `attribute_names` what they are.
+    """
+
+    labels: np.ndarray
+    split: np.ndarray
+    classes: list[str]
+    size: tuple[int, int]
+    blocks: Iterator[np.ndarray]
+    provenance: Callable[[], dict[str, Any]]
+    attributes: np.ndarray | None = None
+    attribute_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A task: images uint8 (N, H, W, 3), memory-mapped; labels int64 (N,); split (N,); names of the classes.
+
+    attributes: float32 (N, A) of 0 and 1, A = 0 for a task without any.
+    """
+
+    path: Path
+    task: str
+    images: np.ndarray
+    labels: np.ndarray
+    split: np.ndarray
+    classes: list[str]
+    attributes: np.ndarray
+    attribute_names: list[str]
+
+    @property
+    def side(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.images.shape[1])
+
+    def rows(self, split: int, most: int | None = None) -> np.ndarray:
+        """Ascending rows of one split (TRAIN, VALIDATION or TEST), at most the first `most`."""
+        return rows_of(self.split, split, most)
+
+    def held_out(self, most: int | None = None) -> np.ndarray:
+        """Rows of the validation images, or of the test images of a task that has none."""
+        rows = self.rows(VALIDATION, most)
+        return rows if len(rows) else self.rows(TEST, most)
+
+    def examined(self, count: int) -> np.ndarray:
+        """Rows (count,) of the test images that attacks and analyses look at.
+
+        Their order is drawn from the task's name alone: every network of a task meets the same images, and more images
+        continue the same list. Raises InputError where the task has fewer.
+        """
+        rows = self.rows(TEST)
+        if not 0 < count <= len(rows):
+            raise InputError(
+                f"{self.path}: {count} test images to look at, but there are {len(rows)}; lower `attack_images`"
+            )
+        return numpy_rng("attacks", "images", self.task).permutation(rows)[:count].astype(np.int64)
+
+    def shown(self, most: int) -> np.ndarray:
+        """Rows (n,) of up to `most` training images, in a fixed order drawn from the task's name."""
+        rows = self.rows(TRAIN)
+        return numpy_rng("attacks", "training images", self.task).permutation(rows)[:most].astype(np.int64)
+
+
+def dataset_path(results: Path, task: str) -> Path:
+    """Where a task's images lie."""
+    return results / "networks" / task / "dataset.h5"
+
+
+def write_dataset(path: Path, task: str, source: Source, params: dict[str, Any]) -> None:
+    """Write what a task reader found; `params` are the settings that made it, for the provenance.
+
+    Raises InputError where its parts do not fit together.
+    """
+    import h5py
+
+    check_labels(source.labels, source.split, source.classes, f"task '{task}'")
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        images = file.create_dataset("images", (len(source.labels), *source.size, 3), np.uint8)
+        row = 0
+        for block in source.blocks:
+            images[row : row + len(block)] = block
+            row += len(block)
+        if row != len(source.labels):
+            raise InputError(f"task '{task}': {row} images for {len(source.labels)} labels; prepare the source again")
+        file["labels"] = source.labels.astype(np.int64)
+        file["split"] = source.split.astype(np.uint8)
+        if source.attributes is not None:
+            file["attributes"] = source.attributes.astype(np.uint8)
+            file.attrs["attributes"] = json.dumps(source.attribute_names)
+        file.attrs["classes"] = json.dumps(source.classes)
+        file.attrs["task"] = task
+        file.attrs["provenance"] = canonical_json({**source.provenance(), "params": params})
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Open a `dataset.h5`; raises InputError if it cannot be read or its parts do not belong together."""
+    import h5py
+
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            labels, split = file["labels"][:].astype(np.int64), file["split"][:]
+            task, classes = str(file.attrs["task"]), json.loads(file.attrs["classes"])
+            found = file["attributes"][:] if "attributes" in file else np.zeros((len(labels), 0))
+            names = json.loads(file.attrs.get("attributes", "[]"))
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: not a readable task dataset ({error}); delete it and prepare it again") from error
+    images = memmap_dataset(path, "images")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise InputError(f"{path}: images are {images.dtype} {images.shape}, not uint8 (N, H, W, 3); prepare it again")
+    if len(images) != len(labels):
+        raise InputError(f"{path}: {len(images)} images but {len(labels)} labels; delete it and prepare it again")
+    check_labels(labels, split, classes, str(path))
+    return Dataset(path, task, images, labels, split, classes, found.astype(np.float32), names)
+
+
+def check_labels(labels: np.ndarray, split: np.ndarray, classes: Sequence[str], where: str) -> None:
+    """Raise InputError unless labels, split and classes fit together and there is something to train and to test on."""
+    if len(labels) != len(split):
+        raise InputError(f"{where}: {len(labels)} labels but {len(split)} split entries; prepare the source again")
+    if len(classes) < 2:
+        raise InputError(f"{where}: {len(classes)} classes; a task needs at least 2")
+    for name, part in (("train", TRAIN), ("test", TEST)):
+        if not (split == part).any():
+            raise InputError(f"{where}: no {name} images (split {part}); prepare the source again")
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise InputError(f"{where}: labels span {labels.min()}..{labels.max()} but there are {len(classes)} classes")
+    if split.max() > TEST:
+        raise InputError(f"{where}: split has the value {split.max()}; only 0 train, 1 validation and 2 test are known")
