@@ -2,10 +2,11 @@
 
 `executor: warm` in a profile. A job that Snakemake would start in another environment (conda, container, modules, a
 shadow folder, a notebook) or that is no Python script runs as the local executor runs it; so does every job after a
-worker that could not start.
+worker that could not start. Inside a SLURM job the worker may be one that serves the whole SLURM job (warm_groups).
 """
 
 import contextlib
+import os
 import pickle
 import threading
 from collections.abc import Callable
@@ -27,7 +28,18 @@ from snakemake.sourcecache import LocalSourceFile, infer_source_file
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 from neurobust.core.profile_link import check_link
-from neurobust.core.warm import PRELOAD, NoWorker, Script, Server, job_environment
+from neurobust.core.warm import (
+    FOLDER,
+    PRELOAD,
+    Declined,
+    Named,
+    NoWorker,
+    Script,
+    Server,
+    Setting,
+    job_environment,
+    setting,
+)
 
 check_link()  # plugins are loaded before a profile is read, and nothing else of ours is
 
@@ -52,18 +64,20 @@ class ExecutorSettings(ExecutorSettingsBase):
 class Executor(LocalExecutor):
     """Runs Python scripts in forks of warm workers: one worker for each number of threads that a job may ask for.
 
-    While a worker is getting ready jobs start in the plain way.
+    While a worker is getting ready jobs start in the plain way. Where a shared worker is named it is the only one.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         settings = self.executor_settings
         self._preload = settings.preload.split(",") if isinstance(settings, ExecutorSettings) else list(PRELOAD)
-        self._workers: dict[tuple[Any, ...], Server] = {}
+        self._shared = os.environ.get(FOLDER)  # the folder of a worker that serves other processes too
+        self._workers: dict[tuple[Any, ...], Server | Named] = {}
         self._lock = threading.Lock()
         self._cold = False  # a worker could not start or was lost: never again in this run
 
     def run_single_job(self, job: Any) -> Future[None]:
+        """Start a job: in a fork of its worker where it has one that is ready, else in the plain way."""
         path = self._script(job)
         worker = self._worker(job.threads, job.resources.get("tmpdir")) if path else None
         if worker is None:
@@ -82,15 +96,19 @@ class Executor(LocalExecutor):
         path = Path(source.get_path_or_uri(secret_free=True))
         return path.absolute() if isinstance(source, LocalSourceFile) and path.suffix == ".py" else None
 
-    def _run_script(self, job: Any, path: Path, worker: Server, plain: Callable[[], None]) -> None:
+    def _run_script(self, job: Any, path: Path, worker: Server | Named, plain: Callable[[], None]) -> None:
         """Run a script in a fork, with the job's benchmark; in the `plain` way if the worker is gone."""
         given = Snakemake(
             job.input, job.output, job.params, job.wildcards, job.threads, job.resources, job.log,
             self.workflow.config, job.rule.name, None, str(path.parent),
         )  # fmt: skip
-        script = Script(str(path), pickle.dumps(given), str(path.parent), job.rule.name)
         try:
-            process = worker.start(script)
+            process = worker.start(
+                Script(str(path), pickle.dumps(given), str(path.parent), job.rule.name, self._setting(job))
+            )
+        except Declined:
+            plain()
+            return
         except NoWorker as error:
             self._warn(error)
             plain()
@@ -103,13 +121,22 @@ class Executor(LocalExecutor):
         if job.benchmark:
             self._write_benchmark(job, record)
 
-    def _worker(self, threads: int, folder: str | None) -> Server | None:
+    def _setting(self, job: Any) -> Setting | None:
+        """What a shared worker must be told, which any other has from this process."""
+        if not self._shared:
+            return None
+        own = {name: value for name, value in os.environ.items() if name != FOLDER}
+        return setting({**own, **job_environment(job.threads, job.resources.get("tmpdir"))})
+
+    def _worker(self, threads: int, folder: str | None) -> Server | Named | None:
         """The worker whose environment is a job's own, once it is ready; None where the job should start plainly."""
         with self._lock:
             if self._cold:
                 return None
             if (threads, folder) not in self._workers:
-                self._workers[threads, folder] = Server(self._preload, job_environment(threads, folder))
+                self._workers[threads, folder] = (
+                    Named(self._shared) if self._shared else Server(self._preload, job_environment(threads, folder))
+                )
             worker = self._workers[threads, folder]
         try:
             return worker if worker.ready() else None
@@ -131,10 +158,12 @@ class Executor(LocalExecutor):
         write_benchmark_records([record], str(job.benchmark), self.workflow.output_settings.benchmark_extended)
 
     def shutdown(self) -> None:
+        """Wait for the jobs that run, then end the workers."""
         super().shutdown()
         self._close()
 
     def cancel(self) -> None:
+        """End the jobs that run, and the workers."""
         super().cancel()
         self._close()
 

@@ -4,6 +4,6 @@
 class InputError(ValueError):
     """Something the user gave (a file, a value, a name) is wrong.
 
-    The message is a single line that names the file, the value and the mend.
+    The message is a single line that names the file, the value and the fix.
     Scripts print it without a traceback and exit non-zero.
     """

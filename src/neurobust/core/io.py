@@ -8,10 +8,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurobust import __version__
 from neurobust.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 PARQUET_KEY = b"neurobust"
 
@@ -73,7 +77,7 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}); delete it and let the pipeline write it again") from error
 
 
-def write_parquet(path: str | Path, frame, attrs: Mapping[str, Any] | None = None) -> None:
+def write_parquet(path: str | Path, frame: pd.DataFrame, attrs: Mapping[str, Any] | None = None) -> None:
     """Write a pandas `frame` without its index, atomically; `attrs` travel as JSON in the file's metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -84,7 +88,7 @@ def write_parquet(path: str | Path, frame, attrs: Mapping[str, Any] | None = Non
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
 
-def read_parquet(path: str | Path):
+def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a parquet file as (frame, attrs)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -97,7 +101,7 @@ def read_parquet(path: str | Path):
     return table.to_pandas(), attrs
 
 
-def memmap_dataset(path: str | Path, name: str):
+def memmap_dataset(path: str | Path, name: str) -> np.memmap[Any, Any]:
     """Map a contiguous, unfiltered HDF5 dataset read-only into memory: no copy, shared by processes."""
     import h5py
     import numpy as np
@@ -108,7 +112,9 @@ def memmap_dataset(path: str | Path, name: str):
         dataset = file[name]
         offset = dataset.id.get_offset()
         if dataset.chunks is not None or offset is None:
-            raise InputError(f"{path}: dataset '{name}' is chunked or empty and cannot be memory-mapped")
+            raise InputError(
+                f"{path}: dataset '{name}' is chunked or empty and cannot be memory-mapped; delete the file, run again"
+            )
         shape, dtype = dataset.shape, dataset.dtype
     return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
 
@@ -133,5 +139,5 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}); delete it and run again") from error
     if config is None:
-        raise InputError(f"{path}: carries no neurobust configuration; it was not written by this pipeline")
+        raise InputError(f"{path}: carries no neurobust configuration; give a file that this pipeline has written")
     return state, config

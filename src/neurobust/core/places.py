@@ -10,27 +10,37 @@ outside adds entries of its own as entry points of the registry's group, in its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import Settings
 
 T = TypeVar("T")
 
 
-class Places(Mapping[str, T]):
-    """name -> the object at `package.module:attribute`: ours, and those that other packages register in `group`."""
+@cache
+def registered() -> Any:
+    """The entry points of every installed package, looked for once."""
+    return entry_points()
 
-    def __init__(self, places: Mapping[str, str], group: str | None = None):
-        self._own, self.group = dict(places), group
+
+class Places(Mapping[str, T]):
+    """name -> the object at `package.module:attribute`: ours, and those that other packages register in `group`.
+
+    kind: what an entry must be, a subclass of this class if it has settings, else an object of it.
+    """
+
+    def __init__(self, places: Mapping[str, str], group: str | None = None, kind: type | None = None):
+        self._own, self.group, self.kind = dict(places), group, kind
 
     @cached_property
     def _places(self) -> dict[str, str]:
         found = dict(self._own)
-        for entry in entry_points(group=self.group) if self.group else ():
+        for entry in registered().select(group=self.group) if self.group else ():
             if found.get(entry.name, entry.value) != entry.value:
                 raise InputError(
                     f"entry point '{entry.name}' of {self.group}: {entry.value} and {found[entry.name]} both have this "
@@ -40,10 +50,29 @@ class Places(Mapping[str, T]):
         return found
 
     def __getitem__(self, name: str) -> T:
-        return getattr(self.module(name), self._places[name].partition(":")[2])
+        place = self._places[name]  # an unknown name is a KeyError, as of any mapping
+        return cast(T, load(place) if name in self._own else self._outside(name, place))
+
+    def _outside(self, name: str, place: str) -> object:
+        """What another package registers; InputError where that is nothing, or nothing of this kind."""
+        where = f"entry point '{name}' of {self.group}: {place}"
+        try:
+            found = load(place)
+        except Exception as error:  # of a package that we do not know
+            text = " ".join(str(error).split())
+            raise InputError(
+                f"{where} cannot be imported ({type(error).__name__}: {text}); correct that package or uninstall it"
+            ) from error
+        if self.kind is None:
+            return found
+        settings = issubclass(self.kind, Settings)
+        if not (isinstance(found, type) and issubclass(found, self.kind) if settings else isinstance(found, self.kind)):
+            wanted = f"a subclass of {self.kind.__name__}" if settings else f"a {self.kind.__name__}"
+            raise InputError(f"{where} is not {wanted} ({self.kind.__module__}); correct that package or uninstall it")
+        return found
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places
+        return isinstance(name, str) and name in self._places
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
 def derive_seed(*parts: object) -> int:
@@ -11,14 +16,14 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-def numpy_rng(*parts: object):
+def numpy_rng(*parts: object) -> np.random.Generator:
     """A numpy Generator for the named stream."""
     import numpy as np
 
     return np.random.default_rng(derive_seed(*parts))
 
 
-def torch_generator(*parts: object):
+def torch_generator(*parts: object) -> torch.Generator:
     """A CPU torch.Generator for the named stream."""
     import torch
 

@@ -15,7 +15,8 @@ def linear_cka(x: Tensor, y: Tensor) -> Tensor:
     Biased: independent data of n = 64 images and many columns give about 0.94.
     """
     k, l = gram(x), gram(y)
-    return (k * l).sum() / (k.norm() * l.norm()).clamp_min(EPSILON)
+    norms: Tensor = (k.norm() * l.norm()).clamp_min(EPSILON)
+    return (k * l).sum() / norms
 
 
 def debiased_cka(x: Tensor, y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Mends for snakemake-executor-plugin-slurm 2.8, whose driver waits for ever in five situations (docs/slurm.md).
+"""Fixes for snakemake-executor-plugin-slurm 2.8, whose driver waits forever in five situations (docs/slurm.md).
 
 1. sacct writes `CANCELLED by 0`, the plugin knows `CANCELLED` alone: a cancelled job never ends.
 2. When every status query of one cycle fails (slurmctld or slurmdbd away), the plugin forgets all its jobs.
@@ -19,7 +19,7 @@ from typing import Any
 
 PACKAGE = "snakemake-executor-plugin-slurm"
 MODULE = PACKAGE.replace("-", "_")
-MENDED = ("2.8.",)  # versions that behave as told above; others are left alone until they are looked at
+FIXED = ("2.8.",)  # versions that behave as described above; others are left alone until they are looked at
 PATIENCE = 6 * 3600.0  # seconds to wait for an absent cluster
 ALMOST = {"PREEMPTED": "CANCELLED"}  # final under slurm-no-requeue: to be run again by a retry
 FINAL = {
@@ -32,8 +32,8 @@ logger = logging.getLogger("snakemake")
 
 
 def guard(workflow: Any) -> bool:
-    """Mend the plugin if this Snakemake submits jobs by it and its version needs it; whether it did."""
-    plugin = sys.modules.get(MODULE)
+    """Fix the plugin if this Snakemake submits jobs by it and its version needs it; whether it did."""
+    plugin: Any = sys.modules.get(MODULE)
     if plugin is None or not submits(workflow) or getattr(plugin, "guarded", False) or not needs_guard():
         return False
     settings = workflow.executor_settings
@@ -59,7 +59,7 @@ def status_settings(workflow: Any) -> tuple[str | None, float]:
 def needs_guard() -> bool:
     """Whether the installed plugin is of a version with these faults."""
     try:
-        return version(PACKAGE).startswith(MENDED)
+        return version(PACKAGE).startswith(FIXED)
     except PackageNotFoundError:
         return False
 

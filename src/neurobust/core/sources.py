@@ -1,32 +1,52 @@
-"""Which source files a workflow script really runs: the closure of its imports inside the package.
+"""Which source files a workflow script really runs: the closure of its imports inside its own package.
 
 Snakemake sees neither imported modules nor, by content, scripts. Rules declare these files as inputs: small inputs are
 compared by checksum, so a changed line re-runs what it may change, and a fresh checkout re-runs nothing.
+
+A module of another installed package (an attack that is registered by an entry point, for example) is followed in the
+same way: into the modules of its own top-level package, and into ours. Whatever else it imports is a library.
 """
 
 from __future__ import annotations
 
 import ast
 from functools import cache
-from importlib.util import resolve_name
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE.parent
 
 
+def folders_of(package: str) -> tuple[Path, ...]:
+    """The folders that hold a top-level package or module, found without importing it; none if it is not installed."""
+    if package == PACKAGE.name:
+        return (ROOT,)
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):  # ValueError: a module without a specification, such as __main__
+        return ()
+    if spec is None:
+        return ()
+    places = spec.submodule_search_locations or ([spec.origin] if spec.has_location and spec.origin else [])
+    return tuple(Path(place).parent for place in places)
+
+
 def module_file(name: str) -> Path | None:
-    """The file of a module of the package, or None."""
-    base = ROOT.joinpath(*name.split("."))
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.is_file():
-            return path
+    """The file of a module of our package or of an installed one, or None. Nothing is imported."""
+    parts = name.split(".")
+    for folder in folders_of(parts[0]):
+        base = folder.joinpath(*parts)
+        for path in (base / "__init__.py", base.with_suffix(".py")):
+            if path.is_file():
+                return path
     return None
 
 
 @cache
 def imported_names(path: Path, module: str | None = None) -> frozenset[str]:
-    """Modules of the package that a file imports anywhere in it, also inside functions."""
+    """Modules that a file imports anywhere in it, also inside functions: those of our package and, where the file is
+    `module` of another package, those of that one."""
     package = module if path.name == "__init__.py" else (module or "").rpartition(".")[0]
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
@@ -36,12 +56,16 @@ def imported_names(path: Path, module: str | None = None) -> frozenset[str]:
             base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in names if name.split(".")[0] == PACKAGE.name)
+    followed = {PACKAGE.name, (module or PACKAGE.name).split(".")[0]}
+    return frozenset(name for name in names if name.split(".")[0] in followed)
 
 
 @cache
 def closure(name: str) -> frozenset[Path]:
-    """Files of a module, of the packages around it, and of all that they import, transitively."""
+    """Files of a module, of the packages around it, and of all that they import, transitively.
+
+    Inside our package and inside the module's own, if that is another one.
+    """
     found: dict[str, Path] = {}
     seen, todo = set(), [name]
     while todo:
@@ -61,7 +85,7 @@ def closure(name: str) -> frozenset[Path]:
 
 @cache
 def source_files(script: Path, *modules: str) -> tuple[Path, ...]:
-    """A script and every package file that it or one of these modules imports, their packages' data files included.
+    """A script and every package file that it or one of these modules imports, our packages' data files included.
 
     `neurobust/__init__.py`, which holds the version alone, is left out: a release must not retrain a study.
     """

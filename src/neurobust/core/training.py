@@ -10,6 +10,7 @@ import io
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,20 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         if not candidate.exists():
             continue
         try:
-            return torch.load(candidate, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
+            return state
         except Exception as error:
-            logger.warning("%s: unreadable checkpoint (%s), falling back", candidate, error)
+            logger.warning("%s: unreadable checkpoint (%s), passed over", candidate, error)
     return None
+
+
+@dataclass(frozen=True)
+class KeepBest:
+    """Which epoch's state is kept: the one with the highest metric `score`. Training stops after `patience` epochs
+    without a better one; None: never."""
+
+    score: str
+    patience: int | None = None
 
 
 def train_epochs(
@@ -60,15 +71,14 @@ def train_epochs(
     checkpoint: Path | None,
     fingerprint: str,
     label: str,
-    patience: int | None = None,
-    score: str | None = None,
+    keep: KeepBest | None = None,
 ) -> list[dict[str, float]]:
     """Run `run_epoch(epoch) -> metrics` for every epoch; return the history, one dict per epoch.
 
     `parts` are objects with state_dict/load_state_dict (model, optimiser, schedule). With `checkpoint`, the state is
-    saved after each epoch and taken up again if its `fingerprint` (settings and inputs) is the same. With `score`,
-    the parts' best state (highest metric of that name) is restored at the end, and training stops after `patience`
-    epochs without a better one. Checkpoints must lie outside the declared outputs: Snakemake deletes those on retry.
+    saved after each epoch and taken up again if its `fingerprint` (settings and inputs) is the same. With `keep` the
+    model's best state is restored at the end; without, its last one stays. Checkpoints must lie outside the declared
+    outputs: Snakemake deletes those on retry.
     With `checkpoint`, deadline.OutOfTime is raised before an epoch that the job's time limit leaves no room for.
     """
     history: list[dict[str, float]] = []
@@ -81,8 +91,8 @@ def train_epochs(
         logger.info("%s: resumed after epoch %d from %s", label, len(history), checkpoint)
     progress = Progress(epochs, label, done=len(history))
     for epoch in range(len(history), epochs):
-        if patience is not None and epoch - best["epoch"] > patience and best["epoch"] >= 0:
-            logger.info("%s: no better %s for %d epochs, stopped after %d", label, score, patience, epoch)
+        if keep and keep.patience is not None and epoch - best["epoch"] > keep.patience and best["epoch"] >= 0:
+            logger.info("%s: no better %s for %d epochs, stopped after %d", label, keep.score, keep.patience, epoch)
             break
         if checkpoint:
             deadline.check()
@@ -90,9 +100,9 @@ def train_epochs(
         start = time.monotonic()
         metrics = run_epoch(epoch)
         history.append({"epoch": epoch, **metrics})
-        if score is not None and metrics[score] > best["value"]:
+        if keep and metrics[keep.score] > best["value"]:
             state = {key: value.clone() for key, value in parts["model"].state_dict().items()}
-            best = {"epoch": epoch, "value": metrics[score], "state": state}
+            best = {"epoch": epoch, "value": metrics[keep.score], "state": state}
         if checkpoint:
             states = {name: part.state_dict() for name, part in parts.items()}
             save_checkpoint(checkpoint, {"fingerprint": fingerprint, "parts": states, "history": history, "best": best})

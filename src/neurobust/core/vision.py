@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
+from typing import Any
 
 ASKED = "torch._dynamo.utils"
 
@@ -17,7 +18,7 @@ def _import_models() -> ModuleType:
     import torch  # noqa: F401  whoever imports the compiler itself has done so now
 
     if ASKED not in sys.modules:
-        stand_in = ModuleType(ASKED)
+        stand_in: Any = ModuleType(ASKED)
         stand_in.is_compile_supported = lambda device_type: False
         sys.modules[ASKED] = stand_in
         try:
@@ -28,7 +29,8 @@ def _import_models() -> ModuleType:
             del sys.modules[ASKED]
     import torchvision.models
 
-    return torchvision.models
+    found: ModuleType = torchvision.models
+    return found
 
 
 models = _import_models()

@@ -1,25 +1,17 @@
-"""A process that has the heavy modules imported and forks one job after the other from itself.
+"""A process that has the heavy modules imported and forks one job after the other from itself: the side that asks.
 
-Importing torch takes longer than many a job's work. `python -m neurobust.core.warm FD MODULE...` imports the modules
-once and then, for each request on the socket FD, forks a process that runs one script as `python script` would. The
-server computes nothing, runs a single Python thread and never touches a GPU: a CUDA context does not survive a fork.
+Importing torch takes longer than many a job's work. A worker (warm_server.py) imports it once. It is either this
+process's own (`Server`), or one that serves several processes at a socket in a folder (`Named`, warm_groups.py).
 
-A request carries the socket on which its job is reported: first the job's pid, then its exit status. When the other
-end of FD is gone the server kills its jobs and ends; when the server is killed the kernel kills its jobs.
+A request is a `Script`; the answer, on a socket of the job's own, is the job's pid and later its exit status. A job is
+killed when who asked for it is gone, and when the worker is.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import ctypes
-import gc
-import importlib
 import os
 import pickle
-import runpy
 import select
-import selectors
 import shlex
 import signal
 import socket
@@ -27,46 +19,61 @@ import struct
 import subprocess
 import sys
 import threading
-import traceback
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 PRELOAD = (
     "numpy", "pandas", "pyarrow.parquet", "h5py", "scipy.stats", "safetensors.torch", "torch", "torch._dynamo",
     "torchvision", "matplotlib.figure", "snakemake.iocontainers", "snakemake.logging",
 )  # fmt: skip
+SERVER = "neurobust.core.warm_server"
+FOLDER = "NEUROBUST_WARM_FOLDER"  # the variable that names a worker's folder to processes that share it
+OWNER, JOBS = "owner", "jobs"  # the sockets in it
 LENGTH = struct.Struct("!Q")
 NUMBER = struct.Struct("!i")
-DEATH_SIGNAL, NAME = 1, 15  # of prctl(2)
+DECLINED = 0  # in place of a pid
 
 
 class NoWorker(Exception):
-    """The server could not be started, or is gone: start the job in the plain way."""
+    """The worker could not be started, or is gone: start the job in the plain way."""
+
+
+class Declined(NoWorker):
+    """The worker is not for this job, or that it is gone was said already: start the job plainly and say nothing."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a process inherits from the one that starts it, besides its standard streams."""
+
+    environment: dict[str, str]
+    folder: str
+    umask: int
+    processors: frozenset[int]
 
 
 @dataclass(frozen=True)
 class Script:
-    """What a job runs: a script, the object that it finds as `snakemake` (pickled), and a name for `ps`."""
+    """What a job runs: a script, the object that it finds as `snakemake` (pickled), and a name for `ps`.
+
+    `setting`: for a named worker; a job of a worker of one's own inherits all from the worker.
+    """
 
     path: str
     snakemake: bytes
     folder: str
     name: str
-
-
-# --- the side that asks ---------------------------------------------------------------------------------------------
+    setting: Setting | None = None
 
 
 class Server:
-    """The other process. `environment`: variables over those of this process, numbers of threads among them."""
+    """A worker of this process. `environment`: variables over those of this process, numbers of threads among them."""
 
     def __init__(self, modules: Iterable[str] = PRELOAD, environment: Mapping[str, str] | None = None):
         self._socket, theirs = socket.socketpair()
         self._lock, self._ready = threading.Lock(), False
-        command = [python(), "-m", "neurobust.core.warm", str(theirs.fileno()), *modules]
+        command = [python(), "-m", SERVER, str(theirs.fileno()), *modules]
         with theirs:
             self.process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], env={**os.environ, **(environment or {})}
@@ -85,28 +92,63 @@ class Server:
             return self._ready
 
     def start(self, script: Script) -> Job:
-        """Run a script in a new process; raise NoWorker if the server is gone."""
+        """Run a script in a new process; raise NoWorker if the worker is gone."""
         ours, theirs = socket.socketpair()
         message = pickle.dumps(script)
         try:
             with theirs, self._lock:
                 socket.send_fds(self._socket, [LENGTH.pack(len(message))], [theirs.fileno()])
                 self._socket.sendall(message)
-            return Job(_number(ours), ours)
+            return Job(number(ours), ours)
         except OSError as error:
             ours.close()
             raise NoWorker(f"the warm worker is gone: {error}") from None
 
     def close(self) -> None:
-        """End the server, and with it what still runs; one that is not ready is not waited for."""
+        """End the worker, and with it what still runs; one that is not ready is not waited for."""
         if not self._ready:
             self.process.kill()
         self._socket.close()
         self.process.wait()
 
 
+class Named:
+    """A worker that another process has started, at the socket `jobs` of a folder."""
+
+    def __init__(self, folder: str):
+        self._folder = folder
+
+    def ready(self, seconds: float | None = 0.0) -> bool:
+        """Always: it may have to import its modules first, but a job that is started plainly has to as well."""
+        return True
+
+    def start(self, script: Script) -> Job:
+        """Run a script with this process's standard streams. Raises NoWorker; Declined where nothing is to be said."""
+        connection = socket.socket(socket.AF_UNIX)
+        message = pickle.dumps(script)
+        try:
+            in_folder(self._folder, JOBS, connection.connect)
+            socket.send_fds(connection, [LENGTH.pack(len(message))], [0, 1, 2])
+            connection.sendall(message)
+            pid = number(connection)
+        except OSError as error:
+            connection.close()
+            try:  # of all processes that find the worker gone, one removes its socket and says so
+                Path(self._folder, JOBS).unlink()
+            except OSError:
+                raise Declined("the warm worker is gone") from None
+            raise NoWorker(f"the warm worker is gone: {error}") from None
+        if pid == DECLINED:
+            connection.close()
+            raise Declined("the warm worker has other numbers of threads or other libraries")
+        return Job(pid, connection)
+
+    def close(self) -> None:
+        """Nothing: it is not this process's."""
+
+
 class Job:
-    """A process that runs a script."""
+    """A process that runs a script. It is killed when this object is gone before it has ended."""
 
     def __init__(self, pid: int, report: socket.socket):
         self.pid, self._report = pid, report
@@ -119,148 +161,14 @@ class Job:
         """Its exit status once it has ended, as `subprocess` gives it: negative for a signal."""
         with self._report:
             try:
-                return _number(self._report)
-            except OSError:  # the server was killed, and the job with it
+                return number(self._report)
+            except OSError:  # the worker was killed, and the job with it
                 return -signal.SIGKILL
 
 
 def python() -> str:
     """The path of this Python, which the workflow quotes for shell commands where it has a space."""
     return sys.executable if Path(sys.executable).exists() else shlex.split(sys.executable)[0]
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes."""
-    parts = bytearray()
-    while len(parts) < size:
-        part = connection.recv(size - len(parts))
-        if not part:
-            raise ConnectionError("the other end is closed")
-        parts += part
-    return bytes(parts)
-
-
-def _number(connection: socket.socket) -> int:
-    return int(NUMBER.unpack(_receive(connection, NUMBER.size))[0])
-
-
-# --- the side that serves -------------------------------------------------------------------------------------------
-
-
-def serve(requests: socket.socket) -> Script | None:
-    """Fork a process for each request until no more can come. A fork returns its script, the server itself None."""
-    wake, woken = socket.socketpair()
-    for end in (wake, woken):
-        end.setblocking(False)
-    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    running: dict[int, socket.socket] = {}
-    try:
-        requests.sendall(b"!")
-    except OSError:  # who asked is gone already
-        return None
-    with selectors.DefaultSelector() as selector:
-        selector.register(requests, selectors.EVENT_READ)
-        selector.register(woken, selectors.EVENT_READ)
-        while True:
-            ready = {key.fileobj for key, _ in selector.select()}
-            if woken in ready:
-                woken.recv(4096)
-                _report_ended(running)
-            if requests in ready:
-                try:
-                    script, report = _read_request(requests)
-                except OSError:
-                    break
-                if (pid := os.fork()) == 0:
-                    for connection in (requests, report, wake, woken, *running.values()):
-                        connection.close()
-                    return script
-                running[pid] = report
-                _tell(report, pid)
-    for pid in running:
-        os.kill(pid, signal.SIGKILL)
-    return None
-
-
-def _read_request(requests: socket.socket) -> tuple[Script, socket.socket]:
-    header, descriptors, _, _ = socket.recv_fds(requests, LENGTH.size, 1)
-    if not header:
-        raise ConnectionError("no more requests")
-    header += _receive(requests, LENGTH.size - len(header))
-    return pickle.loads(_receive(requests, *LENGTH.unpack(header))), socket.socket(fileno=descriptors[0])
-
-
-def _report_ended(running: dict[int, socket.socket]) -> None:
-    """Tell the status of every process that has ended since."""
-    while running:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid == 0:
-            return
-        with running.pop(pid) as report:
-            _tell(report, os.waitstatus_to_exitcode(status))
-
-
-def _tell(report: socket.socket, number: int) -> None:
-    with contextlib.suppress(OSError):  # where nobody waits any more
-        report.sendall(NUMBER.pack(number))
-
-
-def become(script: Script, parent: int) -> None:
-    """Turn a fresh fork into the process of a script."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:  # it was killed before this process asked to go with it
-        os.kill(os.getpid(), signal.SIGKILL)
-    libc.prctl(NAME, script.name.encode()[:15])
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = [script.path]
-    sys.path.append(script.folder)
-
-
-def run(script: Script) -> NoReturn:
-    """Run a script and end the process, without taking apart all that was imported: that takes two seconds."""
-    status: object = 1
-    try:
-        runpy.run_path(script.path, init_globals={"snakemake": pickle.loads(script.snakemake)}, run_name="__main__")
-        status = 0
-    except SystemExit as end:
-        status = 0 if end.code is None else end.code
-    except BaseException:
-        traceback.print_exc()
-    if not isinstance(status, int):
-        print(status, file=sys.stderr)
-        status = 1
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the end of any program does
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:
-        status = status or 1
-    os._exit(status)
-
-
-def main(descriptor: str, *modules: str) -> None:
-    """Import the modules, then serve; in a forked process run its script."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the jobs; the driver decides on the server
-    requests = socket.socket(fileno=int(descriptor))
-    try:
-        for module in modules:
-            importlib.import_module(module)
-    except Exception as error:
-        sys.exit(f"neurobust: warning: a worker cannot import {module}: {error}")
-    # Python 3.12 counts the threads of libraries too: allocators and BLAS, which take part in a fork
-    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-    gc.collect()
-    gc.freeze()  # the jobs share what was imported until they write to it
-    server = os.getpid()
-    if script := serve(requests):
-        become(script, server)
-        run(script)
-    os._exit(0)
 
 
 def job_environment(threads: int, folder: str | None = None) -> dict[str, str]:
@@ -270,5 +178,33 @@ def job_environment(threads: int, folder: str | None = None) -> dict[str, str]:
     return variables | (dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), folder) if folder else {})
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def setting(environment: Mapping[str, str]) -> Setting:
+    """What a process would inherit that this one starts with such an environment."""
+    status = Path("/proc/self/status").read_text()  # os.umask() would change it, for all threads
+    umask = next(int(line.split()[1], 8) for line in status.splitlines() if line.startswith("Umask:"))
+    return Setting(dict(environment), str(Path.cwd()), umask, frozenset(os.sched_getaffinity(0)))
+
+
+def in_folder(folder: str, name: str, bind_or_connect: Callable[[str], None]) -> None:
+    """Bind or connect to a socket whose path may have more than the 107 letters that its address can have."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        bind_or_connect(f"/proc/self/fd/{descriptor}/{name}")
+    finally:
+        os.close(descriptor)
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly this many bytes; ConnectionError if the other end is closed before."""
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise ConnectionError("the other end is closed")
+        parts += part
+    return bytes(parts)
+
+
+def number(connection: socket.socket) -> int:
+    """A number, such as a pid or a status."""
+    return int(NUMBER.unpack(receive(connection, NUMBER.size))[0])
