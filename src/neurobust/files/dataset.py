@@ -83,9 +83,9 @@ class Dataset:
         return numpy_rng("attacks", "training images", self.task).permutation(rows)[:most].astype(np.int64)
 
 
-def dataset_path(results: Path, task: str) -> Path:
+def dataset_path(results: Path | str, task: str) -> Path:
     """Where a task's images lie."""
-    return results / "networks" / task / "dataset.h5"
+    return Path(results) / "networks" / task / "dataset.h5"
 
 
 def write_dataset(path: Path, task: str, source: Source, params: dict[str, Any]) -> None:
@@ -146,6 +146,12 @@ def check_labels(labels: np.ndarray, split: np.ndarray, classes: Sequence[str], 
         if not (split == part).any():
             raise InputError(f"{where}: no {name} images (split {part}); prepare the source again")
     if labels.min() < 0 or labels.max() >= len(classes):
-        raise InputError(f"{where}: labels span {labels.min()}..{labels.max()} but there are {len(classes)} classes")
+        raise InputError(
+            f"{where}: labels span {labels.min()}..{labels.max()} but there are {len(classes)} classes; "
+            "prepare it again"
+        )
     if split.max() > TEST:
-        raise InputError(f"{where}: split has the value {split.max()}; only 0 train, 1 validation and 2 test are known")
+        raise InputError(
+            f"{where}: split has the value {split.max()}; only 0 train, 1 validation and 2 test are known; "
+            "prepare it again"
+        )

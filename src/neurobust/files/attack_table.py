@@ -1,0 +1,67 @@
+"""`attacks/{network}/{attack}.parquet`: what one attack did to one network, a row per image and budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet, write_parquet
+from neurobust.files.records import attributes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("image", "budget", "clean_correct", "success", "n_forward", "n_backward")  # of every attack
+
+
+class AttackRecord(Struct, frozen=True):
+    """How a table was made: whose it is, the settings in full, the norm and the unit of budgets, seconds of work, what
+    verification counted, versions of the software; space: what an adaptive attack acted on."""
+
+    attack: str = ""
+    norm: str = ""
+    unit: str = ""
+    task: str | None = None
+    architecture: str | None = None
+    condition: str | None = None
+    seed: int | None = None
+    settings: dict[str, Any] | None = None
+    seconds: float | None = None
+    verification: Any = None
+    versions: Any = None
+    space: str | None = None
+    provenance: dict[str, Any] | None = None
+
+
+def attack_table_path(results: Path | str, network: str, attack: str) -> Path:
+    """Where an attack's table lies; network: its names as a path (`NetworkName.path`)."""
+    return Path(results) / "attacks" / network / f"{attack}.parquet"
+
+
+def write_attack_table(path: Path, frame: pd.DataFrame, record: AttackRecord) -> None:
+    """Write a row per image and budget, and how they were made, atomically."""
+    write_parquet(path, frame, attributes_of(record))
+
+
+def read_attack_table(path: Path) -> tuple[pd.DataFrame, AttackRecord]:
+    """The rows, sorted by image and budget, and how they were made.
+
+    Raises InputError where the file, a column, an image or a budget is missing.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: missing; run the pipeline for this attack, or take it out of the study")
+    frame, attrs = read_parquet(path)
+    if missing := sorted(set(COLUMNS) - set(frame.columns)):
+        raise InputError(f"{path}: no column '{missing[0]}' (has {list(frame.columns)}); delete it and run again")
+    frame = frame.sort_values(["image", "budget"], kind="stable")
+    images, budgets = frame["image"].nunique(), frame["budget"].nunique()
+    if len(frame) != images * budgets or frame.duplicated(["image", "budget"]).any():
+        raise InputError(f"{path}: {len(frame)} rows for {images} images x {budgets} budgets; delete it, run again")
+    try:
+        return frame, msgspec.convert(attrs, AttackRecord)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: not the record of an attack ({error}); delete it and run again") from error

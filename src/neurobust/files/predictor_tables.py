@@ -1,0 +1,67 @@
+"""`predictors/{predictor}/{roi}/seed{seed}/`: `voxels.parquet`, how well a predictor predicts, a row per voxel;
+`metrics.json`, its summary; and `maps/`, the voxels in the subject's volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_parquet, write_parquet
+from neurobust.files.records import write_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Summary = dict[str, float | int | None]
+
+
+class PredictorMetrics(Struct, frozen=True):
+    """Medians and counts over all voxels and by subject, a record of training per epoch or step, and how many
+    parameters the predictor has."""
+
+    over_all: Summary = field(name="all")
+    subjects: dict[str, Summary]
+    history: list[Any]
+    parameters: int
+    provenance: dict[str, Any]
+
+
+def predictor_folder(results: Path | str, predictor: str, roi: str, seed: int | str) -> Path:
+    """Where the predictor of an ROI keeps its files."""
+    return Path(results) / "predictors" / predictor / roi / f"seed{seed}"
+
+
+def voxels_path(results: Path | str, predictor: str, roi: str, seed: int | str) -> Path:
+    """Where a predictor's voxels lie."""
+    return predictor_folder(results, predictor, roi, seed) / "voxels.parquet"
+
+
+def predictor_metrics_path(results: Path | str, predictor: str, roi: str, seed: int | str) -> Path:
+    """Where a predictor's metrics lie."""
+    return predictor_folder(results, predictor, roi, seed) / "metrics.json"
+
+
+def map_path(results: Path | str, predictor: str, roi: str, seed: int | str, subject: str, measure: str) -> Path:
+    """Where a measure of a subject's voxels lies as a volume."""
+    return predictor_folder(results, predictor, roi, seed) / "maps" / f"{subject}_{measure}.nii.gz"
+
+
+def write_predictor_metrics(path: Path, metrics: PredictorMetrics) -> None:
+    """Write the metrics of one predictor, atomically."""
+    write_record(path, metrics)
+
+
+def write_voxels(path: Path, frame: pd.DataFrame, provenance: dict[str, Any]) -> None:
+    """Write one row per voxel, atomically."""
+    write_parquet(path, frame, {"provenance": provenance})
+
+
+def read_voxels(path: Path) -> pd.DataFrame:
+    """One row per voxel: subject, r, noise_ceiling (percent), r_normalised and more."""
+    if not path.exists():
+        raise InputError(f"{path}: missing; run the pipeline for this predictor, or take its ROI out of the study")
+    return read_parquet(path)[0]

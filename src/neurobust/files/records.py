@@ -1,0 +1,51 @@
+"""How this package reads and writes a record of JSON and a bundle of arrays: typed, or one line that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from neurobust.core.errors import InputError
+from neurobust.core.io import read_json, replacing, write_json
+
+T = TypeVar("T")
+
+
+def read_record(path: Path, kind: type[T], what: str) -> T:
+    """A JSON file as an object of a type; InputError where it is not `what`, as in "a list of checks"."""
+    try:
+        return msgspec.convert(read_json(path), kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: not {what} ({error}); delete it and run again") from error
+
+
+def write_record(path: Path, record: Any) -> None:
+    """Write a typed object, or a list of them, as JSON, atomically."""
+    write_json(path, msgspec.to_builtins(record))
+
+
+def attributes_of(record: msgspec.Struct) -> dict[str, Any]:
+    """A record as the attributes of a parquet file: JSON types, without what is None."""
+    return {name: value for name, value in msgspec.to_builtins(record).items() if value is not None}
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as npz, atomically."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the values for `allow_pickle`
+
+
+def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays of an npz file by name; InputError where it cannot be read or lacks one of `names`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable file of arrays ({error}); delete it and run again") from error
+    if missing := sorted(set(names) - set(arrays)):
+        raise InputError(f"{path}: no array '{missing[0]}' (has {sorted(arrays)}); delete it and run again")
+    return arrays
