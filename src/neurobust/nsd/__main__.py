@@ -9,30 +9,32 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from neurobust.core.errors import InputError
 from neurobust.core.script import configure_logging
+from neurobust.core.settings import read
+from neurobust.nsd.settings import Data
 
 logger = logging.getLogger("neurobust")
 
 
-def read_data(text: str) -> Mapping[str, Any]:
+def read_data(text: str) -> Data:
     """The `data` section: of a YAML file by its path, or given as JSON."""
     import yaml
 
     try:
         if text.lstrip().startswith("{"):
-            return json.loads(text)
-        config = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-        return config["data"]
+            given = json.loads(text)
+        else:
+            given = yaml.safe_load(Path(text).read_text(encoding="utf-8"))["data"]
     except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
         raise InputError(f"{text}: not a study's config ({' '.join(str(error).split())})") from error
+    return read(Data, given, "config.data")
 
 
 def terms(arguments: argparse.Namespace) -> int:
+    """Note in the mirror that the terms of use are accepted."""
     from neurobust.nsd.manifest import accept_terms
 
     accept_terms(read_data(arguments.config))
@@ -40,6 +42,7 @@ def terms(arguments: argparse.Namespace) -> int:
 
 
 def fetch(arguments: argparse.Namespace) -> int:
+    """Fetch one file of the bucket."""
     from neurobust.nsd.bucket import read_source
     from neurobust.nsd.download import download
 
@@ -48,6 +51,7 @@ def fetch(arguments: argparse.Namespace) -> int:
 
 
 def fetch_stimuli(arguments: argparse.Namespace) -> int:
+    """Fetch the images that a subject saw."""
     from neurobust.nsd import fetch_stimuli as module
     from neurobust.nsd.bucket import read_source
 
@@ -57,6 +61,7 @@ def fetch_stimuli(arguments: argparse.Namespace) -> int:
 
 
 def fetch_shared(arguments: argparse.Namespace) -> int:
+    """Fetch the PNGs of the shared images."""
     from neurobust.nsd import fetch_stimuli as module
     from neurobust.nsd.bucket import read_source
 
@@ -65,6 +70,7 @@ def fetch_shared(arguments: argparse.Namespace) -> int:
 
 
 def plan(arguments: argparse.Namespace) -> int:
+    """Print what a study needs from the bucket."""
     from neurobust.nsd import plan as module
 
     sys.stdout.write(module.plan(read_data(arguments.config)))
@@ -72,6 +78,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
+    """Print the table of checks; status 1 where one fails."""
     from neurobust.nsd import doctor as module
 
     results = module.examine(read_data(arguments.config))

@@ -9,16 +9,9 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import header
-from neurobust.nsd.header import GZIP_ERRORS, MEND, one_line_errors, read_end, read_exactly, read_header
+from neurobust.nsd.header import FETCH_AGAIN, GZIP_ERRORS, one_line_errors, read_end, read_exactly, read_header
 
 HDF5_ERRORS = (OSError, RuntimeError, KeyError)
-
-
-def to_percent(betas: np.ndarray) -> np.ndarray:
-    """Percent signal change as float32 from int16 betas (x 300); another dtype is refused, as scaled already."""
-    if betas.dtype != np.int16:
-        raise TypeError(f"betas are {betas.dtype}, not the int16 of NSD: have they been divided by 300 already?")
-    return betas.astype(np.float32) / np.float32(300)
 
 
 def read_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int], trials: int) -> np.ndarray:
@@ -41,7 +34,7 @@ def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int, ...], d
     if dtype.kind != "i" or dtype.itemsize != 2:
         raise InputError(f"{path}: dtype {dtype} is not int16; use betas of the func1pt8mm space as published")
     if found != expected:
-        raise InputError(f"{path}: shape {found} is not the expected {expected}; is it this subject's? {MEND}")
+        raise InputError(f"{path}: shape {found} is not the expected {expected}; is it this subject's? {FETCH_AGAIN}")
 
 
 def read_nifti_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int], trials: int) -> np.ndarray:
@@ -55,7 +48,7 @@ def read_nifti_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, in
         check_shape(path, found.shape, (*shape, trials), found.dtype)
         volume = np.empty(int(np.prod(shape)), found.dtype)
         for trial in range(trials):
-            read_exactly(stream, memoryview(volume).cast("B"))
+            read_exactly(stream, volume.data.cast("B"))
             result[trial] = volume[fortran_index]
         read_end(path, stream)
     return result
@@ -66,10 +59,10 @@ def read_hdf5_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int
     x, y, z = np.unravel_index(voxel_index, shape)
     with one_line_errors(path, HDF5_ERRORS), h5py.File(path, "r") as file:
         if "betas" not in file:
-            raise InputError(f"{path}: no dataset 'betas' (has {sorted(file)}); {MEND}")
+            raise InputError(f"{path}: no dataset 'betas' (has {sorted(file)}); {FETCH_AGAIN}")
         dataset = file["betas"]
         if not isinstance(dataset, h5py.Dataset):
-            raise InputError(f"{path}: 'betas' is a group and not a dataset; {MEND}")
+            raise InputError(f"{path}: 'betas' is a group and not a dataset; {FETCH_AGAIN}")
         check_shape(path, dataset.shape, (trials, *shape[::-1]), dataset.dtype)
         if dataset.chunks is None or dataset.chunks[1:] != (1, 1, 1):
             flat = np.ravel_multi_index((z, y, x), shape[::-1])

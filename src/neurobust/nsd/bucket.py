@@ -90,7 +90,7 @@ def connect(source: Source, workers: int = 8) -> Any:
 
 
 def asked(call: Callable[..., Result], key: str, **arguments: Any) -> Result:
-    """`call(**arguments)` of the client, its errors told apart: Transient, Changed, or an InputError for the user."""
+    """`call(**arguments)` of the client, its errors sorted: Transient, Changed, or an InputError for the user."""
     try:
         return call(Bucket=layout.BUCKET, **arguments)
     except ClientError as error:

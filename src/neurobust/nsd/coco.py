@@ -86,7 +86,8 @@ def crop_box(
     across, down = x2 - x1, y2 - y1
     x, y, w, h = box
     edges = (x - x1) / across, (y - y1) / down, (x + w - x1) / across, (y + h - y1) / down
-    return tuple(min(max(edge, 0.0), 1.0) for edge in edges)
+    left_edge, top_edge, right_edge, bottom_edge = (min(max(edge, 0.0), 1.0) for edge in edges)
+    return left_edge, top_edge, right_edge, bottom_edge
 
 
 def fill_shares(

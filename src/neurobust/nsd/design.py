@@ -1,4 +1,4 @@
-"""The experiment's design: which image was shown in which trial, how often, and which images are held out.
+"""The experiment's design: which image was shown in which trial, and how often.
 
 Ids in nsd_expdesign.mat are 1-based; everything that leaves this module is 0-based.
 """
@@ -12,12 +12,9 @@ import numpy as np
 import scipy.io
 
 from neurobust.core.errors import InputError
-from neurobust.core.seeding import numpy_rng
 from neurobust.nsd import layout
 
 REPEATS = 3
-TRAIN, VALIDATION, TEST = 0, 1, 2
-TEST_SETS = ("shared", "special")
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,12 @@ class Design:
     images: np.ndarray
     shared: np.ndarray
     trials_per_session: int
-    run_lengths: np.ndarray | None = None
+    run_lengths: np.ndarray
     counts: np.ndarray | None = None
 
     @property
     def planned_sessions(self) -> int:
+        """Sessions that the design has, run or not."""
         return len(self.ordering) // self.trials_per_session
 
     @property
@@ -77,7 +75,7 @@ def load_design(root: Path) -> Design:
 
 
 def read_design(path: Path) -> tuple[Design, dict[str, str]]:
-    """The design of a file and the dtypes of its variables, which no public source tells."""
+    """The design of a file and the dtypes of its variables, which no public source states."""
     if not path.exists():
         raise InputError(f"{path}: no such file; fetch it from the bucket")
     try:
@@ -144,28 +142,3 @@ def repeats_table(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     table = np.full((len(images), counts.max(initial=0)), -1)
     table[inverse[order], repeat] = order
     return images, counts.astype(np.int16), table
-
-
-def image_splits(
-    design: Design,
-    images: np.ndarray,
-    test: str = "shared",
-    validation: float = 0.1,
-    seed: int = 0,
-    min_sessions: int | None = None,
-) -> np.ndarray:
-    """(images,) uint8 split of nsd ids: 0 train, 1 validation, 2 test. An image has the same split for every subject.
-
-    `test` is "shared" (every shared image) or "special" (shared, with all three trials in the first `min_sessions`,
-    the fewest of any subject). Each other image is a validation image with probability `validation`, drawn per image
-    of the pool from `seed`.
-    """
-    if test not in TEST_SETS:
-        raise InputError(f"splits.test: '{test}' is not one of {', '.join(TEST_SETS)}")
-    if not 0 <= validation < 1:
-        raise InputError(f"splits.validation: {validation} must be at least 0 and below 1")
-    if test == "special" and min_sessions is None:
-        raise InputError("splits.min_sessions: missing; splits.test 'special' needs the fewest sessions of any subject")
-    held_out = design.shared if test == "shared" else design.special(min_sessions)
-    drawn = numpy_rng(seed, "nsd", "validation").random(design.pool)[images] < validation
-    return np.where(np.isin(images, held_out), TEST, np.where(drawn, VALIDATION, TRAIN)).astype(np.uint8)

@@ -59,7 +59,7 @@ def attempt(client: Any, root: Path, key: str, path: Path, workers: int) -> dict
         "key": key, "size": listed.size, "etag": listed.etag, "etag_is": etag_is, "sha256": sha256,
         "last_modified": listed.modified, "checksums": list(listed.checksums), "facts": facts,
     }  # fmt: skip
-    add_record(root, record)  # first: a session without a record would count as the user's own and be kept for ever
+    add_record(root, record)  # first: a session without a record would count as the user's own and be kept forever
     part.replace(path)
     journal.unlink(missing_ok=True)
     return record

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import h5py
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, provenance, replacing, sha256_file
+from neurobust.core.io import provenance, sha256_file
 from neurobust.core.progress import Progress
+from neurobust.files.betas import BetasIndex, write_betas
 from neurobust.nsd import layout
 from neurobust.nsd.betas import read_session
 from neurobust.nsd.design import load_design
-from neurobust.nsd.rois import label_volumes, labelled_voxels
+from neurobust.nsd.labelled import label_volumes, labelled_voxels
 from neurobust.nsd.volumes import read_grid
 
 Result = TypeVar("Result")
-CHUNK_VOXELS = 128  # of betas.h5: an ROI reads the chunks that hold its voxels, not the whole file
 
 
 def order_sessions(paths: Sequence[Path], n_sessions: int) -> list[Path]:
@@ -50,34 +48,26 @@ def extract_betas(
     """
     design, grid = load_design(root), read_grid(root, subject)
     paths = order_sessions(betas, n_sessions)
-    voxel_index = labelled_voxels(root, subject, grid)
-    nsd_id, trials = design.nsd_ids(subject, n_sessions), design.trials_per_session
+    index = BetasIndex(
+        subject, grid.shape, grid.affine, labelled_voxels(root, subject, grid),
+        design.nsd_ids(subject, n_sessions), design.sessions(n_sessions),
+    )  # fmt: skip
     sources = {"design": layout.expdesign(root), "brainmask": layout.brainmask(root, subject)}
     sources |= {f"roi/{name}": path for name, path in label_volumes(root, subject).items()}
     record = provenance(sources, {"subject": subject, "n_sessions": n_sessions})
     progress = Progress(n_sessions, f"{subject} betas")
 
     def read(path: Path) -> tuple[np.ndarray, str]:
-        return read_session(path, voxel_index, grid.shape, trials), sha256_file(path)
+        return read_session(path, index.voxel_index, grid.shape, design.trials_per_session), sha256_file(path)
 
-    with replacing(output) as temporary, h5py.File(temporary, "w") as file:
-        chunks = (trials, min(CHUNK_VOXELS, len(voxel_index)))
-        dataset = file.create_dataset("betas", (len(nsd_id), len(voxel_index)), np.int16, chunks=chunks)
-        digest = hashlib.sha256()
-        for number, (session, source) in enumerate(in_order(read, paths, workers)):
-            dataset[number * trials : (number + 1) * trials] = session
-            digest.update(session)
-            record["inputs"][f"session{number + 1:02d}"] = {"file": paths[number].name, "sha256": source}
+    def sessions() -> Iterator[np.ndarray]:
+        for path, (session, digest) in zip(paths, in_order(read, paths, workers), strict=True):
+            yield session
+            number = layout.session_number(path)
+            record["inputs"][f"session{number:02d}"] = {"file": path.name, "sha256": digest}
             progress.step()
-        for name, values in {
-            "voxel_index": voxel_index, "nsd_id": nsd_id, "session": design.sessions(n_sessions),
-        }.items():  # fmt: skip
-            file[name] = values
-            digest.update(values)
-        file.attrs.update(
-            affine=grid.affine, shape=np.array(grid.shape), subject=subject, sha256=digest.hexdigest(),
-            provenance=canonical_json(record),
-        )  # fmt: skip
+
+    write_betas(output, index, sessions(), lambda: record)
 
 
 def in_order(function: Callable[[Path], Result], paths: Sequence[Path], workers: int) -> Iterator[Result]:

@@ -27,7 +27,9 @@ from neurobust.nsd.transfer import PIECE, Piece, fetch_pieces, partial_paths
 logger = logging.getLogger("neurobust")
 
 
-def fetch_stimuli(source: Source, root: Path, subject: str, n_sessions: int, output: Path, workers: int = WORKERS):
+def fetch_stimuli(
+    source: Source, root: Path, subject: str, n_sessions: int, output: Path, workers: int = WORKERS
+) -> None:
     """Write `imgBrick` uint8 (images, S, S, 3) and `nsd_id` (ascending, 0-based) of what a subject saw to `output`.
 
     Rows are fetched by their byte ranges, which needs a contiguous imgBrick; for any other layout the whole file is
@@ -66,19 +68,24 @@ class RemoteFile(io.RawIOBase):
         self.blocks: dict[int, bytes] = {}
 
     def readable(self) -> bool:
+        """It can be read."""
         return True
 
     def seekable(self) -> bool:
+        """It can be read from anywhere."""
         return True
 
     def tell(self) -> int:
+        """The byte that is read next."""
         return self.at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte, from the start, from here or from the end; the byte that is read next."""
         self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.listed.size}[whence]
         return self.at
 
     def readinto(self, buffer) -> int:
+        """Fill a buffer from the block that is under the reading head; the bytes that came, 0 at the end."""
         index, start = divmod(self.at, self.BLOCK)
         block = self.block(index) if self.at < self.listed.size else b""
         piece = block[start : start + len(buffer)]
@@ -87,6 +94,7 @@ class RemoteFile(io.RawIOBase):
         return len(piece)
 
     def block(self, index: int) -> bytes:
+        """A block of the file, fetched once."""
         if index not in self.blocks:
             start, stop = index * self.BLOCK, min(self.listed.size, (index + 1) * self.BLOCK)
             read = lambda: b"".join(read_range(self.client, self.listed, start, stop))  # noqa: E731

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurobust.nsd import layout
 from neurobust.nsd.ctab import resolve_labels
-from neurobust.nsd.doctor import Mirror, Skip, need
+from neurobust.nsd.mirror import Mirror, Skip, need
 from neurobust.nsd.tables import read_behaviour
 from neurobust.nsd.volumes import read_ncsnr
 
@@ -45,6 +45,7 @@ def same(found: object, expected: object, what: str) -> None:
 
 
 def check_trials(mirror: Mirror) -> str:
+    """First and last trials, shared trials, and sizes of the design."""
     design = mirror.design
     sizes = len(design.ordering), *design.images.shape, len(design.shared), design.pool
     same(sizes, (30000, 8, 10000, 1000, 73000), "trials, subjects, images of each, shared ones, pool")
@@ -61,6 +62,7 @@ def check_trials(mirror: Mirror) -> str:
 
 
 def check_runs(mirror: Mirror) -> str:
+    """Where the runs of a session begin, and its trials."""
     starts = np.r_[0, np.cumsum(mirror.design.run_lengths[0])[:-1]]
     same(tuple(starts.tolist()), RUN_STARTS, "first trials of the runs")
     same(mirror.design.trials_per_session, 750, "trials a session")
@@ -68,6 +70,7 @@ def check_runs(mirror: Mirror) -> str:
 
 
 def check_repeats(mirror: Mirror) -> str:
+    """How many images are seen once, twice and three times, and how many are special."""
     design = mirror.design
     for sessions, expected in SEEN.items():
         counts = np.bincount(design.trial_images(sessions), minlength=design.images.shape[1])
@@ -79,12 +82,14 @@ def check_repeats(mirror: Mirror) -> str:
 
 
 def check_sessions(mirror: Mirror) -> str:
+    """No subject has more sessions in the config than it ran."""
     for subject, count in mirror.sessions.items():
         need(count <= SESSIONS[subject], f"{subject} ran {SESSIONS[subject]} sessions, but the config has {count}")
     return ", ".join(f"{subject} {count} of {SESSIONS[subject]}" for subject, count in mirror.sessions.items())
 
 
 def check_grids(mirror: Mirror) -> str:
+    """Shapes of the functional grids, and the size of subj01's brain mask."""
     for subject in mirror.sessions:
         same(tuple(mirror.grid(subject).shape), GRIDS[subject], f"grid of {subject}")
     if "subj01" in mirror.sessions:
@@ -93,6 +98,7 @@ def check_grids(mirror: Mirror) -> str:
 
 
 def check_voxels(mirror: Mirror) -> str:
+    """Numbers of voxels of ROIs and of the cortex."""
     for subject in mirror.sessions:
         for (atlas, wanted), counts in VOXELS.items():
             labels = mirror.labels(subject, atlas)
@@ -109,6 +115,7 @@ def check_voxels(mirror: Mirror) -> str:
 
 
 def check_ncsnr(mirror: Mirror) -> str:
+    """The median ncsnr inside nsdgeneral."""
     found = {}
     for subject in mirror.sessions:
         values = read_ncsnr(layout.ncsnr(mirror.root, subject), mirror.grid(subject))
@@ -120,6 +127,7 @@ def check_ncsnr(mirror: Mirror) -> str:
 
 
 def check_lost_answers(mirror: Mirror) -> str:
+    """Which runs of the subjects with all sessions have no answers."""
     looked = 0
     for subject, count in mirror.sessions.items():
         if count < SESSIONS[subject]:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
 
 from neurobust.core.errors import InputError
 
+open_gzip: Callable[..., Any] = gzip.open
+GZIP_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
 try:  # about twice as fast as gzip; the cost of a session is decompression
     from isal import igzip, isal_zlib
 
-    open_gzip, GZIP_ERRORS = igzip.open, (OSError, EOFError, zlib.error, isal_zlib.error)
+    open_gzip, GZIP_ERRORS = igzip.open, (*GZIP_ERRORS, cast(type[Exception], isal_zlib.error))
 except ImportError:
-    open_gzip, GZIP_ERRORS = gzip.open, (OSError, EOFError, zlib.error)
+    pass
 
 HEADER_BYTES = 348
 LARGEST_OFFSET = 1 << 20  # bytes before the data: the header, and extensions that NSD does not have
-MEND = "delete it and fetch it again"
+FETCH_AGAIN = "delete it and fetch it again"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Header:
 
     @property
     def data_bytes(self) -> int:
+        """Bytes of all voxels."""
         return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
 
 
@@ -49,7 +53,7 @@ def one_line_errors(path: Path, errors: tuple[type[Exception], ...]) -> Iterator
         raise InputError(f"{path}: no such file; fetch it from the bucket") from error
     except errors as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: truncated or damaged ({reason}); {MEND}") from error
+        raise InputError(f"{path}: truncated or damaged ({reason}); {FETCH_AGAIN}") from error
 
 
 def read_exactly(stream, view: memoryview) -> None:
@@ -67,7 +71,7 @@ def read_header(path: Path, stream) -> Header:
     raw = bytearray(HEADER_BYTES)
     read_exactly(stream, memoryview(raw))
     if raw[344:348] != b"n+1\0" or HEADER_BYTES not in (int.from_bytes(raw[:4], order) for order in ("little", "big")):
-        raise InputError(f"{path}: not a single-file NIfTI-1; {MEND}")
+        raise InputError(f"{path}: not a single-file NIfTI-1; {FETCH_AGAIN}")
     try:
         header = nib.Nifti1Header(bytes(raw), check=False)
         dtype, shape = header.get_data_dtype(), tuple(int(n) for n in header.get_data_shape())
@@ -75,17 +79,19 @@ def read_header(path: Path, stream) -> Header:
         slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     except Exception as error:  # nibabel raises whatever the bytes lead it to
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a NIfTI-1 header ({reason}); {MEND}") from error
+        raise InputError(f"{path}: not a NIfTI-1 header ({reason}); {FETCH_AGAIN}") from error
     if not shape or min(shape) < 1:
-        raise InputError(f"{path}: shape {shape} in its header; {MEND}")
+        raise InputError(f"{path}: shape {shape} in its header; {FETCH_AGAIN}")
     if dtype.kind not in "iuf":
-        raise InputError(f"{path}: dtype {dtype} in its header is not a number's; {MEND}")
+        raise InputError(f"{path}: dtype {dtype} in its header is not a number's; {FETCH_AGAIN}")
     if not HEADER_BYTES <= offset <= LARGEST_OFFSET:
-        raise InputError(f"{path}: data begin at byte {offset:g} by its header; {MEND}")
+        raise InputError(f"{path}: data begin at byte {offset:g} by its header; {FETCH_AGAIN}")
     if not (slope in (0, 1) or np.isnan(slope)) or not (intercept == 0 or np.isnan(intercept)):
-        raise InputError(f"{path}: scaled by {slope:g} and {intercept:g} in its header; NSD's files are not. {MEND}")
+        raise InputError(
+            f"{path}: scaled by {slope:g} and {intercept:g} in its header; NSD's files are not. {FETCH_AGAIN}"
+        )
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise InputError(f"{path}: its affine {affine[:3].tolist()} places no voxel; {MEND}")
+        raise InputError(f"{path}: its affine {affine[:3].tolist()} places no voxel; {FETCH_AGAIN}")
     read_exactly(stream, memoryview(bytearray(int(offset) - HEADER_BYTES)))
     return Header(shape, dtype, int(offset), affine)
 
@@ -95,7 +101,7 @@ def read_array(path: Path) -> tuple[Header, np.ndarray]:
     with one_line_errors(path, (*GZIP_ERRORS, MemoryError)), open_gzip(path, "rb") as stream:
         header = read_header(path, stream)
         flat = np.empty(header.data_bytes // header.dtype.itemsize, header.dtype)
-        read_exactly(stream, memoryview(flat).cast("B"))
+        read_exactly(stream, flat.data.cast("B"))
         read_end(path, stream)
     native = flat.astype(header.dtype.newbyteorder("="), copy=False)
     return header, native.reshape(header.shape, order="F")
@@ -104,4 +110,4 @@ def read_array(path: Path) -> tuple[Header, np.ndarray]:
 def read_end(path: Path, stream) -> None:
     """Read on past the last voxel: the decompressor verifies length and checksum only there."""
     if stream.read(1):
-        raise InputError(f"{path}: longer than its header says; {MEND}")
+        raise InputError(f"{path}: longer than its header says; {FETCH_AGAIN}")

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal, get_args
 
 from neurobust.core.errors import InputError
 
 BUCKET = "natural-scenes-dataset"
 REGION = "us-east-2"
+SUBJECT = "^subj0[1-8]$"
+Atlas = Literal[
+    "HCP_MMP1", "Kastner2015", "corticalsulc", "floc-bodies", "floc-faces", "floc-places", "floc-words", "nsdgeneral",
+    "prf-eccrois", "prf-visualrois", "streams", "MTL", "thalamus",
+]  # fmt: skip
+Hemisphere = Literal["lh", "rh"]
+SessionFormat = Literal["nii.gz", "hdf5"]
 OWN = "neurobust"  # folder in a mirror for what the pipeline notes about it; no key of the bucket begins so
 BETA_VERSION = "betas_fithrf_GLMdenoise_RR"
-SURFACE_ATLASES = (
-    "HCP_MMP1", "Kastner2015", "corticalsulc", "floc-bodies", "floc-faces", "floc-places", "floc-words", "nsdgeneral",
-    "prf-eccrois", "prf-visualrois", "streams",
-)  # fmt: skip
-VOLUME_ATLASES = ("MTL", "thalamus")
-ATLASES = SURFACE_ATLASES + VOLUME_ATLASES
-HEMISPHERES = ("lh", "rh")
+ATLASES: tuple[str, ...] = get_args(Atlas)
+VOLUME_ATLASES = ("MTL", "thalamus")  # drawn in the volume; the others are drawn or projected on the surface
+SURFACE_ATLASES = tuple(atlas for atlas in ATLASES if atlas not in VOLUME_ATLASES)
+HEMISPHERES: tuple[str, ...] = get_args(Hemisphere)
 
 
 def subject_number(subject: str) -> int:
     """1..8 for "subj01".."subj08"; anything else is an InputError."""
-    match = re.fullmatch(r"subj0([1-8])", subject)
-    if not match:
+    if not re.fullmatch(SUBJECT, subject):
         raise InputError(f"subject: '{subject}' is not one of subj01 to subj08")
-    return int(match[1])
+    return int(subject[-1])
 
 
 def expdesign(root: Path) -> Path:
+    """The design: which image is shown in which trial."""
     return Path(root) / "nsddata/experiments/nsd/nsd_expdesign.mat"
 
 
 def stim_info(root: Path) -> Path:
+    """The table of all images: COCO id, crop, and the trials in which each subject is shown it."""
     return Path(root) / "nsddata/experiments/nsd/nsd_stim_info_merged.csv"
 
 
 def stimuli(root: Path) -> Path:
+    """All 73,000 images in one file, `imgBrick`."""
     return Path(root) / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
 
 
@@ -61,18 +68,22 @@ def records(root: Path) -> Path:
 
 
 def responses(root: Path, subject: str) -> Path:
+    """The behaviour of a subject: a row per trial."""
     return Path(root) / "nsddata/ppdata" / subject / "behav/responses.tsv"
 
 
 def func_folder(root: Path, subject: str) -> Path:
+    """The folder of a subject's maps in its functional space of 1.8 mm."""
     return Path(root) / "nsddata/ppdata" / subject / "func1pt8mm"
 
 
 def brainmask(root: Path, subject: str) -> Path:
+    """Which voxels are brain."""
     return func_folder(root, subject) / "brainmask.nii.gz"
 
 
 def valid(root: Path, subject: str) -> Path:
+    """In which share of the sessions each voxel has data."""
     return func_folder(root, subject) / "valid.nii.gz"
 
 
@@ -90,6 +101,7 @@ def ctab(root: Path, subject: str, atlas: str) -> Path:
 
 
 def betas_folder(root: Path, subject: str, version: str = BETA_VERSION) -> Path:
+    """The folder of a subject's betas of one preparation."""
     return Path(root) / "nsddata_betas/ppdata" / subject / "func1pt8mm" / version
 
 
@@ -99,6 +111,7 @@ def session(root: Path, subject: str, number: int, suffix: str = "nii.gz", versi
 
 
 def ncsnr(root: Path, subject: str, version: str = BETA_VERSION) -> Path:
+    """The published noise-ceiling signal-to-noise ratio of each voxel."""
     return betas_folder(root, subject, version) / "ncsnr.nii.gz"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_json
 from neurobust.nsd import layout
+from neurobust.nsd.settings import Data
 
 TERMS = (
     "the Natural Scenes Dataset is fetched only for those who have accepted its terms: read "
@@ -23,18 +24,17 @@ TERMS = (
 )
 
 
-def accept_terms(data: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+def accept_terms(data: Data, environment: Mapping[str, str] = os.environ) -> None:
     """Note in the mirror that the terms are accepted and which server to use; else InputError that says what to do.
 
-    `data` is the section of the config. Nothing is asked where nothing is missing.
+    Nothing is asked where nothing is missing.
     """
-    root = Path(data["root"])
-    if data.get("accept_terms") is not True and environment.get("NSD_ACCEPT_TERMS", "").lower() != "yes":
+    if not data.accept_terms and environment.get("NSD_ACCEPT_TERMS", "").lower() != "yes":
         if all(path.exists() for paths in study_files(data).values() for path in paths):
             return
         raise InputError(TERMS)
-    source = {"endpoint": data.get("endpoint"), "region": data.get("region") or layout.REGION}
-    write_json(layout.terms(root), {"bucket": layout.BUCKET, "terms_accepted": True, **source})
+    source = {"endpoint": data.endpoint, "region": data.region}
+    write_json(layout.terms(data.folder), {"bucket": layout.BUCKET, "terms_accepted": True, **source})
 
 
 def label_files(root: Path, subject: str) -> list[Path]:
@@ -65,15 +65,15 @@ def small_files(root: Path, subjects: Iterable[str]) -> list[Path]:
     return files
 
 
-def study_files(data: Mapping[str, Any]) -> dict[str, list[Path]]:
-    """What the study of a config's `data` section reads from the bucket, by group: small files, betas, images."""
-    root = Path(data["root"])
+def study_files(data: Data) -> dict[str, list[Path]]:
+    """What a study reads from the bucket, by group: small files, betas, images."""
+    root = data.folder
     betas = [
         path
-        for subject, spec in data["subjects"].items()
-        for path in session_files(root, subject, spec["sessions"], data["format"])
+        for subject, sessions in data.sessions.items()
+        for path in session_files(root, subject, sessions, data.format)
     ]
-    return {"tables and labels": small_files(root, data["subjects"]), "betas": betas, "images": [layout.stimuli(root)]}
+    return {"tables and labels": small_files(root, data.subjects), "betas": betas, "images": [layout.stimuli(root)]}
 
 
 def key_of(root: Path, path: Path) -> str:
@@ -83,7 +83,7 @@ def key_of(root: Path, path: Path) -> str:
     except ValueError as error:
         raise InputError(f"{path}: not inside the mirror {root}; give a path below data.root") from error
     if not key.startswith("nsddata"):
-        raise InputError(f"{path}: '{key}' is no key of the bucket; keys begin with nsddata")
+        raise InputError(f"{path}: '{key}' is not a key of the bucket; keys begin with nsddata")
     return key
 
 
@@ -113,8 +113,7 @@ def add_record(root: Path, record: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def foreign_sessions(data: Mapping[str, Any]) -> list[Path]:
+def foreign_sessions(data: Data) -> list[Path]:
     """Session files that were in the mirror already and not fetched by this pipeline: never its to delete."""
-    root = Path(data["root"])
-    known = read_records(root)
-    return [path for path in study_files(data)["betas"] if path.exists() and key_of(root, path) not in known]
+    known = read_records(data.folder)
+    return [path for path in study_files(data)["betas"] if path.exists() and key_of(data.folder, path) not in known]

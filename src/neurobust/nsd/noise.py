@@ -33,15 +33,15 @@ def ncsnr(scores: np.ndarray, table: np.ndarray, half: int | None = None) -> np.
         return np.sqrt(np.maximum(0, 1 - noise)) / np.sqrt(noise)
 
 
-def noise_ceiling(ncsnr: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+def noise_ceiling(ncsnr: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:
     """(voxels,) explainable variance in percent of responses averaged over repeats.
 
     `counts` are the numbers of images with 1, 2, 3, ... repeats (zeros allowed). With ncsnr s the ceiling is
     100 s^2 / (s^2 + k), k being the mean over images of 1 / repeats; the ceiling of a correlation is sqrt(NC / 100).
     """
-    counts = np.asarray(counts, np.float64)
-    if counts.sum() <= 0:
+    images = np.asarray(counts, np.float64)
+    if images.sum() <= 0:
         raise InputError("noise ceiling: no image to compute it for; are there test images in these sessions?")
-    k = (counts / np.arange(1, len(counts) + 1)).sum() / counts.sum()
+    k = (images / np.arange(1, len(images) + 1)).sum() / images.sum()
     with np.errstate(divide="ignore"):
         return 100 / (1 + k / np.square(ncsnr))

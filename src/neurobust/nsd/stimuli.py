@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, provenance, replacing
+from neurobust.core.io import provenance
 from neurobust.core.progress import Progress
+from neurobust.files.lookup import find_rows
+from neurobust.files.stimuli import write_stimuli
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design
 
@@ -33,23 +37,25 @@ def build_stimuli(
     design = load_design(root)
     images = np.unique(design.nsd_ids(subject, n_sessions))
     path = layout.stimuli(root) if source is None else Path(source)
-    progress = Progress(len(images), f"{subject} stimuli {size} px")
-    with open_brick(path, design.pool) as file_in, replacing(output) as temporary, h5py.File(temporary, "w") as file:
-        brick, rows_of, digest = file_in["imgBrick"], brick_rows(path, file_in, images), hashlib.sha256()
-        target = file.create_dataset("images", (len(images), size, size, 3), np.uint8)
+    progress, digest = Progress(len(images), f"{subject} stimuli {size} px"), hashlib.sha256()
+
+    def blocks(file: h5py.File) -> Iterator[np.ndarray]:
+        rows_of = brick_rows(path, file, images)
         for start in range(0, len(images), image_batch):
             rows = rows_of[start : start + image_batch]
-            batch = np.stack([brick[row] for row in rows])
-            digest.update(batch)
-            target[start : start + len(rows)] = resize(batch, size)
+            batch = np.stack([file["imgBrick"][row] for row in rows])
+            digest.update(batch.data)  # of what was read, not of the 40 GB file
+            yield resize(batch, size)
             progress.step(len(rows))
-        file["nsd_id"] = images.astype(np.int64)
-        # Hashing what was read, not the 40 GB file.
-        record = provenance(
-            {"design": layout.expdesign(root)}, {"subject": subject, "n_sessions": n_sessions, "size": size}
-        )
+
+    def origin() -> dict[str, Any]:
+        params = {"subject": subject, "n_sessions": n_sessions, "size": size}
+        record = provenance({"design": layout.expdesign(root)}, params)
         record["inputs"]["images"] = {"file": layout.stimuli(root).name, "sha256_of_rows": digest.hexdigest()}
-        file.attrs["provenance"] = canonical_json(record)
+        return record
+
+    with open_brick(path, design.pool) as file:
+        write_stimuli(output, images, size, blocks(file), origin)
 
 
 def open_brick(path: Path, pool: int) -> h5py.File:
@@ -88,10 +94,7 @@ def brick_rows(path: Path, file: h5py.File, images: np.ndarray) -> np.ndarray:
     """Rows of `imgBrick` that hold `images` (ascending ids): the ids themselves in the bucket's own file."""
     if "nsd_id" not in file:
         return images
-    present = file["nsd_id"][()]
-    rows = np.searchsorted(present, images)
-    found = rows < len(present)
-    found[found] = present[rows[found]] == images[found]
+    rows, found = find_rows(images, file["nsd_id"][()])
     if not found.all():
         raise InputError(f"{path}: lacks {(~found).sum()} of {len(images)} images; delete it and fetch it again")
     return rows

@@ -63,7 +63,7 @@ def behaviour_problem(table: pd.DataFrame, design: Design, subject: str, n_sessi
 
 
 def stim_info_problem(table: pd.DataFrame, design: Design) -> str | None:
-    """Where the table of stimuli disagrees with the design, or None. It tells the planned trials, run or not."""
+    """Where the table of stimuli disagrees with the design, or None. It lists the planned trials, run or not."""
     if len(table) != design.pool:
         return f"{len(table)} rows, but {design.pool} images"
     if not np.array_equal(table["nsdId"], np.arange(design.pool)):

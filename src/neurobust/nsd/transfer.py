@@ -57,9 +57,11 @@ class Journal:
         return done if lines and lines[0] == self.header and done <= set(range(self.count)) else set()
 
     def start(self, done: set[int]) -> None:
+        """Begin the journal again, with the pieces that are there."""
         self.path.write_text("\n".join([self.header, *map(str, sorted(done))]) + "\n", encoding="utf-8")
 
     def add(self, index: int) -> None:
+        """Note that a piece is there."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{index}\n")
 
@@ -72,6 +74,7 @@ class Meter:
         self.lock, self.start, self.bytes, self.shown = threading.Lock(), time.monotonic(), 0, 0
 
     def count(self, size: int) -> None:
+        """Count bytes that came."""
         with self.lock:
             self.bytes += size
             whole_mb = self.bytes // 1_000_000 - self.shown

@@ -16,7 +16,7 @@ from neurobust.nsd.betas import HDF5_ERRORS
 from neurobust.nsd.bucket import Listed, asked, retrying
 from neurobust.nsd.ctab import read_ctab
 from neurobust.nsd.design import read_design
-from neurobust.nsd.header import GZIP_ERRORS, MEND, one_line_errors, read_header
+from neurobust.nsd.header import FETCH_AGAIN, GZIP_ERRORS, one_line_errors, read_header
 
 BLOCK = 1 << 20
 STIM_INFO_COLUMNS, RESPONSES_COLUMNS = 41, 19
@@ -35,7 +35,9 @@ def check_session(path: Path) -> Facts:
     """A session of betas: int16 (X, Y, Z, T)."""
     facts = check_nifti(path)
     if len(facts["shape"]) != 4 or facts["dtype"] != "int16":
-        raise InputError(f"{path}: {facts['dtype']} {facts['shape']} is not the int16 (X, Y, Z, T) of betas; {MEND}")
+        raise InputError(
+            f"{path}: {facts['dtype']} {facts['shape']} is not the int16 (X, Y, Z, T) of betas; {FETCH_AGAIN}"
+        )
     return facts
 
 
@@ -43,7 +45,7 @@ def check_volume(path: Path) -> Facts:
     """A map or label volume: (X, Y, Z)."""
     facts = check_nifti(path)
     if len(facts["shape"]) != 3:
-        raise InputError(f"{path}: shape {facts['shape']} is not a volume (X, Y, Z); {MEND}")
+        raise InputError(f"{path}: shape {facts['shape']} is not a volume (X, Y, Z); {FETCH_AGAIN}")
     return facts
 
 
@@ -65,7 +67,9 @@ def check_hdf5_session(path: Path) -> Facts:
     """The HDF5 twin of a session: `betas` int16 (T, Z, Y, X)."""
     facts = check_hdf5(path, "betas")
     if len(facts["shape"]) != 4 or facts["dtype"] != "int16":
-        raise InputError(f"{path}: {facts['dtype']} {facts['shape']} is not the int16 (T, Z, Y, X) of betas; {MEND}")
+        raise InputError(
+            f"{path}: {facts['dtype']} {facts['shape']} is not the int16 (T, Z, Y, X) of betas; {FETCH_AGAIN}"
+        )
     return facts
 
 
@@ -74,7 +78,9 @@ def check_brick(path: Path) -> Facts:
     facts = check_hdf5(path, "imgBrick")
     shape = facts["shape"]
     if facts["dtype"] != "uint8" or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2]:
-        raise InputError(f"{path}: {facts['dtype']} {shape} is not the uint8 (images, S, S, 3) of imgBrick; {MEND}")
+        raise InputError(
+            f"{path}: {facts['dtype']} {shape} is not the uint8 (images, S, S, 3) of imgBrick; {FETCH_AGAIN}"
+        )
     return facts
 
 
@@ -83,7 +89,7 @@ def check_hdf5(path: Path, name: str) -> Facts:
     with one_line_errors(path, HDF5_ERRORS), h5py.File(path, "r") as file:
         dataset = file.get(name)
         if not isinstance(dataset, h5py.Dataset):
-            raise InputError(f"{path}: no dataset '{name}' (has {sorted(file)}); {MEND}")
+            raise InputError(f"{path}: no dataset '{name}' (has {sorted(file)}); {FETCH_AGAIN}")
         return {
             "shape": list(dataset.shape), "dtype": dataset.dtype.name, "attrs": sorted({*dataset.attrs, *file.attrs}),
             "chunks": list(dataset.chunks) if dataset.chunks else None,
@@ -96,14 +102,16 @@ def check_design(path: Path) -> Facts:
 
 
 def check_table(path: Path, separator: str, columns: int) -> Facts:
-    """A table with so many columns in each of its first and last lines."""
+    """A table with this many columns in each of its first and last lines."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file; {MEND}") from error
+        raise InputError(f"{path}: not a text file; {FETCH_AGAIN}") from error
     header_line = lines[0].split(separator) if lines else []
     if len(header_line) != columns or len(lines) < 2:
-        raise InputError(f"{path}: {len(header_line)} columns and {len(lines)} lines, not {columns} columns; {MEND}")
+        raise InputError(
+            f"{path}: {len(header_line)} columns and {len(lines)} lines, not {columns} columns; {FETCH_AGAIN}"
+        )
     return {"rows": len(lines) - 1, "columns": header_line}
 
 
@@ -114,7 +122,7 @@ def check_png(path: Path) -> Facts:
     with one_line_errors(path, (OSError, UnidentifiedImageError, SyntaxError, ValueError)), Image.open(path) as image:
         image.load()
         if image.format != "PNG":
-            raise InputError(f"{path}: a {image.format} and not a PNG; {MEND}")
+            raise InputError(f"{path}: a {image.format} and not a PNG; {FETCH_AGAIN}")
         return {"shape": [image.height, image.width, len(image.getbands())]}
 
 
@@ -152,7 +160,7 @@ def check_etag(client: Any, listed: Listed, path: Path) -> tuple[str, str]:
     """(SHA-256, what the ETag said: "md5", "parts" or "unknown") of a fetched file; InputError if it says otherwise.
 
     An ETag is the MD5 of a file that was uploaded in one piece; of one uploaded in parts it is the MD5 of their MD5s,
-    for which the server tells the size of the parts.
+    for which the server states the size of the parts.
     """
     part = 0
     if re.fullmatch(r"[0-9a-f]{32}-\d+", listed.etag):
@@ -166,6 +174,6 @@ def check_etag(client: Any, listed: Listed, path: Path) -> tuple[str, str]:
     if (combined if part else md5) == listed.etag:
         return sha, "parts" if part else "md5"
     head = retrying(lambda: asked(client.head_object, listed.key, Key=listed.key), listed.key)
-    if "kms" in head.get("ServerSideEncryption", ""):  # such an ETag is no checksum
+    if "kms" in head.get("ServerSideEncryption", ""):  # such an ETag is not a checksum
         return sha, "unknown"
-    raise InputError(f"{listed.key}: what was fetched has not the checksum of its ETag {listed.etag}")
+    raise InputError(f"{listed.key}: what was fetched does not have the checksum of its ETag {listed.etag}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
-from neurobust.nsd.header import MEND, read_array
+from neurobust.nsd.header import FETCH_AGAIN, read_array
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def read_volume(path: Path, grid: Grid | None = None) -> tuple[np.ndarray, np.nd
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3:
-        raise InputError(f"{path}: shape {data.shape} is not a volume (X, Y, Z); {MEND}")
+        raise InputError(f"{path}: shape {data.shape} is not a volume (X, Y, Z); {FETCH_AGAIN}")
     if grid is not None and (data.shape != grid.shape or not np.allclose(header.affine, grid.affine, atol=1e-3)):
         raise InputError(
             f"{path}: its grid {data.shape} is not the brain mask's {grid.shape}, or is placed elsewhere; "
@@ -42,7 +42,7 @@ def read_labels(path: Path, grid: Grid) -> np.ndarray:
     wrong = ~(np.isfinite(labels) & (labels >= -1))
     wrong[~wrong] = labels[~wrong] != np.rint(labels[~wrong])
     if wrong.any():
-        raise InputError(f"{path}: {labels[wrong][0]} is not a label (-1, 0, 1, 2, ...); {MEND}")
+        raise InputError(f"{path}: {labels[wrong][0]} is not a label (-1, 0, 1, 2, ...); {FETCH_AGAIN}")
     return labels
 
 
@@ -50,9 +50,9 @@ def read_ncsnr(path: Path, grid: Grid) -> np.ndarray:
     """Published ncsnr (X, Y, Z), NaN where there is none; InputError for what cannot be one."""
     values, _ = read_volume(path, grid)
     if values.dtype.kind != "f":
-        raise InputError(f"{path}: dtype {values.dtype} is not a float's; is it an ncsnr? {MEND}")
+        raise InputError(f"{path}: dtype {values.dtype} is not a float's; is it an ncsnr? {FETCH_AGAIN}")
     if np.isinf(values).any() or (values < 0).any():
-        raise InputError(f"{path}: an ncsnr is infinite or below 0; {MEND}")
+        raise InputError(f"{path}: an ncsnr is infinite or below 0; {FETCH_AGAIN}")
     return values
 
 
@@ -62,7 +62,7 @@ def read_grid(root: Path, subject: str) -> Grid:
     path = layout.brainmask(root, subject)
     mask, affine = read_volume(path)
     if not np.isfinite(mask).all():
-        raise InputError(f"{path}: a mask with values that are not numbers; {MEND}")
+        raise InputError(f"{path}: a mask with values that are not numbers; {FETCH_AGAIN}")
     if not mask.any():
-        raise InputError(f"{path}: the brain mask is empty; {MEND}")
+        raise InputError(f"{path}: the brain mask is empty; {FETCH_AGAIN}")
     return Grid(mask.shape, affine, (mask != 0).ravel())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from neurobust.core.io import replacing
 from neurobust.core.progress import Progress
 from neurobust.core.seeding import numpy_rng
 from neurobust.phantom import files
-from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, exact_noise, plant_subject
+from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, Voxel, exact_noise, plant_subject
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
 from neurobust.phantom.scenes import CATEGORIES, Scene, render_all, sample_scenes
+from neurobust.phantom.settings import FaceTask, PlantedNSD, PlantedSubject, SceneTask, TaskImages
 from neurobust.phantom.shapes import FACE_ATTRIBUTES
 
 logger = logging.getLogger("neurobust")
@@ -36,52 +38,54 @@ SATURATED, INVALID = 2, 3  # voxels per subject
 class Brain:
     """Where a subject's planted voxels lie on a small, non-cubic grid.
 
-    index (V,) C-order flat index of each planted voxel; mask (X, Y, Z) brain; left (X, Y, Z) left hemisphere.
+    shape (X, Y, Z); index (V,) C-order flat index of each planted voxel; mask (X, Y, Z) brain; left (X, Y, Z) left
+    hemisphere.
     """
 
-    def __init__(self, grid: tuple[int, int, int], truths: list[dict]):
+    def __init__(self, grid: tuple[int, int, int], voxels: Sequence[Voxel]):
+        self.shape = grid
         axes = [(np.arange(n) + 0.5) / n * 2 - 1 for n in grid]
         x, y, z = np.meshgrid(*axes, indexing="ij")
         self.mask = x**2 + y**2 + z**2 < 1
         self.left = x < 0  # the grid runs from left to right
-        self.index = np.zeros(len(truths), np.int64)
+        self.index = np.zeros(len(voxels), np.int64)
         for hemisphere, side in (("lh", self.left), ("rh", ~self.left)):
-            wanted = [i for i, truth in enumerate(truths) if truth["hemisphere"] == hemisphere]
+            wanted = [i for i, voxel in enumerate(voxels) if voxel.hemisphere == hemisphere]
             places = np.flatnonzero(self.mask & side)
             places = places[np.argsort(y.ravel()[places], kind="stable")]  # from posterior to anterior
             if len(places) < len(wanted):
                 raise InputError(f"phantom grid {grid}: room for {len(places)} of {len(wanted)} voxels; make it larger")
             self.index[wanted] = places[: len(wanted)]
 
-    def labels(self, atlas: str, truths: list[dict]) -> tuple[np.ndarray, np.ndarray]:
+    def labels(self, atlas: str, voxels: Sequence[Voxel]) -> tuple[np.ndarray, np.ndarray]:
         """The lh and rh label volumes of an atlas: -1 outside, 0 unlabelled cortex, 1..N."""
         names = ATLASES[atlas]
         background = -1 if atlas in SURFACE_ATLASES else 0
         volumes = []
         for hemisphere, side in (("lh", self.left), ("rh", ~self.left)):
             volume = np.where(self.mask & side, 0, background).astype(np.float64)
-            for truth, place in zip(truths, self.index, strict=True):
-                name = label_in(atlas, truth)
-                if truth["hemisphere"] == hemisphere and name is not None:
+            for voxel, place in zip(voxels, self.index, strict=True):
+                name = label_in(atlas, voxel)
+                if voxel.hemisphere == hemisphere and name is not None:
                     volume.ravel()[place] = names.index(name) + 1
             volumes.append(volume)
         return volumes[0], volumes[1]
 
 
-def label_in(atlas: str, truth: dict) -> str | None:
+def label_in(atlas: str, voxel: Voxel) -> str | None:
     """The name that an atlas gives to a planted voxel, or None."""
-    if atlas == truth["atlas"]:
-        return truth["label"]
+    if atlas == voxel.atlas:
+        return voxel.label
     if atlas == "nsdgeneral":
         return "nsdgeneral"
     if atlas == "HCP_MMP1":
-        return HCP.get(truth["label"])
-    if atlas == "prf-eccrois" and truth["atlas"] == "prf-visualrois":
-        eccentricity = np.hypot(truth["x"], truth["y"]) * STIMULUS_DEGREES / 2
+        return HCP.get(voxel.label)
+    if atlas == "prf-eccrois" and voxel.atlas == "prf-visualrois":
+        eccentricity = np.hypot(voxel.x, voxel.y) * STIMULUS_DEGREES / 2
         return ATLASES[atlas][int(np.searchsorted([0.5, 1, 2, 4], eccentricity))]
-    if atlas == "streams" and truth["label"][:2] in ("V1", "V2", "V3"):
+    if atlas == "streams" and voxel.label[:2] in ("V1", "V2", "V3"):
         return "early"
-    return ALSO.get(truth["label"], {}).get(atlas)
+    return ALSO.get(voxel.label, {}).get(atlas)
 
 
 def planted_betas(
@@ -109,132 +113,180 @@ def published_ncsnr(betas: np.ndarray, image_of_trial: np.ndarray, trials: int) 
         return np.sqrt(np.maximum(0, 1 - noise**2)) / noise
 
 
-def write_subject(root: Path, subject: str, spec: dict[str, Any], design: Design, stimuli: Stimuli, rows: np.ndarray,
-                  formats: list[str]) -> None:  # fmt: skip
-    """All files of one subject. rows (pool,) gives the row of `stimuli` for each 0-based pool id."""
-    seed, trials = design.seed, design.sizes.trials_per_session
-    grid, sessions = tuple(spec["grid"]), spec["sessions"]
-    number = int(subject.removeprefix("subj"))
-    image_of_trial = rows[design.nsd_ids(number, sessions)]
-    truths, signals = plant_subject(subject, seed, stimuli, tuple(spec.get("missing", ())))
+@dataclass(frozen=True)
+class Planted:
+    """One subject as it is written: betas (all trials, V) in percent signal change, what each trial showed, and the
+    numbers of the voxels that saturate and of those that are out of the field of view in session 2."""
+
+    brain: Brain
+    voxels: list[Voxel]
+    betas: np.ndarray
+    image_of_trial: np.ndarray
+    trials: int  # per session
+    saturated: np.ndarray
+    invalid: np.ndarray
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that the subject ran."""
+        return len(self.image_of_trial) // self.trials
+
+    def of_voxels(self, name: str) -> np.ndarray:
+        """(V,) one part of the voxels' truth."""
+        return np.array([getattr(voxel, name) for voxel in self.voxels])
+
+
+def plant(
+    subject: str, spec: PlantedSubject, design: Design, stimuli: Stimuli, rows: np.ndarray, rng: np.random.Generator
+) -> Planted:
+    """The betas of one subject. rows (pool,) gives the row of `stimuli` for each 0-based pool id."""
+    trials = design.sizes.trials_per_session
+    image_of_trial = rows[design.nsd_ids(subject_number(subject), spec.sessions)]
+    voxels, signals = plant_subject(subject, design.seed, stimuli, spec.missing)
     # Variance 1 over this subject's own trials is what makes ncsnr the ratio that it says.
     shown = signals[image_of_trial]
     signals = (signals - shown.mean(0)) / shown.std(0)
-    brain = Brain(grid, truths)
-    ncsnr = np.array([truth["ncsnr"] for truth in truths])
-    rng = numpy_rng(seed, "phantom", subject, "betas")
+    brain = Brain(spec.grid, voxels)
+    ncsnr = np.array([voxel.ncsnr for voxel in voxels])
     betas = planted_betas(rng, image_of_trial, signals, ncsnr, trials)
-    special = rng.permutation(len(truths))[: SATURATED + INVALID]
+    special = rng.permutation(len(voxels))[: SATURATED + INVALID]
     saturated, invalid = special[:SATURATED], special[SATURATED:]
     betas[:, saturated] *= 60
     betas[trials : 2 * trials, invalid] = 0
+    return Planted(brain, voxels, betas, image_of_trial, trials, saturated, invalid)
 
+
+def subject_number(subject: str) -> int:
+    """1..8 for "subj01".."subj08"."""
+    return int(subject.removeprefix("subj"))
+
+
+def write_subject(
+    root: Path, subject: str, planted: Planted, design: Design, formats: Sequence[str], rng: np.random.Generator
+) -> None:
+    """All files of one subject; `rng` gives the noise of the voxels that hold nothing."""
+    write_sessions(root, subject, planted, formats, rng)
+    write_maps(root, subject, planted)
+    for atlas in ATLASES:
+        files.write_roi(root, subject, atlas, *planted.brain.labels(atlas, planted.voxels))
+    files.write_ctabs(root, subject)
+    table = responses_table(design, subject_number(subject), planted.sessions, design.seed)
+    files.write_responses(root, subject, table)
+    write_truth(root, subject, planted)
+
+
+def write_sessions(
+    root: Path, subject: str, planted: Planted, formats: Sequence[str], rng: np.random.Generator
+) -> None:
+    """The betas of every session and where they are valid."""
+    brain, trials = planted.brain, planted.trials
+    grid = brain.shape
     quiet = np.setdiff1d(np.flatnonzero(brain.mask), brain.index)
-    progress = Progress(sessions, f"phantom {subject} sessions")
-    for session in range(1, sessions + 1):
+    progress = Progress(planted.sessions, f"phantom {subject} sessions")
+    for session in range(1, planted.sessions + 1):
         volume = np.zeros((int(np.prod(grid)), trials), np.float32)
-        volume[brain.index] = betas[(session - 1) * trials : session * trials].T
+        volume[brain.index] = planted.betas[(session - 1) * trials : session * trials].T
         volume[quiet] = rng.normal(0, 0.7, (len(quiet), trials))
         files.write_session(root, subject, session, volume.reshape(*grid, trials), formats)
         valid = np.ones(grid, np.int16)
         if session == 2:
-            valid.ravel()[brain.index[invalid]] = 0
+            valid.ravel()[brain.index[planted.invalid]] = 0
         files.write_volume(root, subject, f"valid_session{session:02d}", valid * brain.mask)
         progress.step()
-    write_maps(root, subject, brain, truths, betas, image_of_trial, trials, invalid, sessions)
-    for atlas in ATLASES:
-        files.write_roi(root, subject, atlas, *brain.labels(atlas, truths))
-    files.write_ctabs(root, subject)
-    files.write_responses(root, subject, responses_table(design, number, sessions, seed))
-    write_truth(root, subject, brain, truths, saturated, invalid)
 
 
-def write_maps(root, subject, brain, truths, betas, image_of_trial, trials, invalid, sessions) -> None:
+def write_maps(root: Path, subject: str, planted: Planted) -> None:
     """The summary volumes of a subject: ncsnr and its halves, validity, brain mask, mean, pRF maps."""
-    grid = brain.mask.shape
-    stored = files.to_int16(betas) / 300.0
+    brain, image_of_trial = planted.brain, planted.image_of_trial
+    stored = files.to_int16(planted.betas) / 300.0
 
     def volume(values: np.ndarray, fill: float = np.nan) -> np.ndarray:
-        out = np.full(int(np.prod(grid)), fill)
+        out = np.full(int(np.prod(brain.shape)), fill)
         out[brain.index] = values
-        return out.reshape(grid)
+        return out.reshape(brain.shape)
 
     thrice = np.flatnonzero(np.bincount(image_of_trial) == 3)
     halves = {"ncsnr": thrice, "ncsnr_split1": thrice[::2], "ncsnr_split2": thrice[1::2]}
     for name, images in halves.items():
         keep = np.where(np.isin(image_of_trial, images), image_of_trial, -1 - np.arange(len(image_of_trial)))
-        files.write_volume(root, subject, name, volume(published_ncsnr(stored, keep, trials)))
-    fraction = np.ones(len(truths))
-    fraction[invalid] = 1 - 1 / sessions
+        files.write_volume(root, subject, name, volume(published_ncsnr(stored, keep, planted.trials)))
+    fraction = np.ones(len(planted.voxels))
+    fraction[planted.invalid] = 1 - 1 / planted.sessions
     files.write_volume(root, subject, "valid", volume(fraction, 1.0) * brain.mask)
     files.write_volume(root, subject, "brainmask", brain.mask)
-    files.write_volume(root, subject, "meanbeta", volume(files.to_int16(betas).mean(0), 0))
-    x, y = (np.array([truth[k] for truth in truths]) * STIMULUS_DEGREES / 2 for k in ("x", "y"))
-    size = np.array([truth["sigma"] for truth in truths]) * STIMULUS_DEGREES / 2
+    files.write_volume(root, subject, "meanbeta", volume(files.to_int16(planted.betas).mean(0), 0))
+    x, y, size = (planted.of_voxels(name) * STIMULUS_DEGREES / 2 for name in ("x", "y", "sigma"))
     maps = {"angle": np.degrees(np.arctan2(-y, x)) % 360, "eccentricity": np.hypot(x, y), "size": size}
     for name, values in maps.items():
         path = files.func_folder(root, subject) / f"prf_{name}.nii.gz"
         files.write_nifti(path, volume(values).astype(np.float32), files.BETA_TR)
 
 
-def write_truth(root, subject, brain, truths, saturated, invalid) -> None:
+def write_truth(root: Path, subject: str, planted: Planted) -> None:
     """The sidecar that only tests read: per planted voxel its place, label, kind, pRF (half frames) and ncsnr."""
-    columns = {key: np.array([truth[key] for truth in truths]) for key in truths[0]}
+    arrays: dict[str, Any] = {
+        "voxel_index": planted.brain.index, "saturated": planted.saturated, "invalid": planted.invalid,
+        **{part.name: planted.of_voxels(part.name) for part in fields(Voxel)},
+    }  # fmt: skip
     with replacing(root / "truth" / f"{subject}.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, voxel_index=brain.index, saturated=saturated, invalid=invalid, **columns)
+        np.savez(file, **arrays)
 
 
-def build_phantom(root: Path, settings: dict[str, Any]) -> None:
-    """Write a miniature NSD under `root` (the bucket's layout) from the `phantom` section of the config."""
-    seed = settings["seed"]
-    sizes = Sizes(settings["shared_images"], settings["unique_images"], settings["planned_sessions"],
-                  settings["trials_per_session"])  # fmt: skip
+def build_phantom(root: Path, settings: PlantedNSD) -> None:
+    """Write a miniature NSD under `root`, in the bucket's layout."""
+    seed = settings.seed
+    sizes = Sizes(
+        settings.shared_images, settings.unique_images, settings.planned_sessions, settings.trials_per_session
+    )
     design = make_design(sizes, seed)
-    subjects = settings["subjects"]
-    seen = [design.nsd_ids(int(s.removeprefix("subj")), spec["sessions"]) for s, spec in subjects.items()]
+    seen = [design.nsd_ids(subject_number(name), spec.sessions) for name, spec in settings.subjects.items()]
     used = np.unique(np.concatenate(seen))
     rows = np.full(sizes.pool, -1)
     rows[used] = np.arange(len(used))
-    scenes = sample_scenes(len(used), seed, "phantom scenes", faces=settings["faces"])
-    images = render_all(scenes, settings["stimulus_size"])
-    logger.info("phantom: %d images of %d pixels rendered", len(images), settings["stimulus_size"])
+    scenes = sample_scenes(len(used), seed, "phantom scenes", faces=settings.faces)
+    images = render_all(scenes, settings.stimulus_size)
+    logger.info("phantom: %d images of %d pixels rendered", len(images), settings.stimulus_size)
     files.write_expdesign(root, design)
     files.write_stim_info(root, stim_info(design))
     blank = np.full(images.shape[1:], 127, np.uint8)  # never shown: the gray of an empty screen
     files.write_stimuli(root, (images[row] if row >= 0 else blank for row in rows), sizes.pool)
     stimuli = Stimuli(scenes, images)
-    for subject, spec in subjects.items():
-        write_subject(root, subject, spec, design, stimuli, rows, settings["formats"])
+    for subject, spec in settings.subjects.items():
+        rng = numpy_rng(seed, "phantom", subject, "betas")
+        planted = plant(subject, spec, design, stimuli, rows, rng)
+        write_subject(root, subject, planted, design, settings.formats, rng)
 
 
-def build_scene_task(output: Path, settings: dict[str, Any]) -> None:
+def build_scene_task(output: Path, settings: SceneTask) -> None:
     """Labelled scenes that no subject saw: an .npz with images (N, S, S, 3), labels, split (0, 1, 2) and classes."""
-    counts = (settings["train"], settings["validation"], settings["test"])
-    scenes = sample_scenes(sum(counts), settings["seed"], "phantom task", faces=0.0)
+    scenes = sample_scenes(sum(settings.counts), settings.seed, "phantom task", faces=0.0)
     labels = np.array([CATEGORIES.index(scene.category) for scene in scenes])
-    images = render_all(scenes, settings["size"])
+    images = render_all(scenes, settings.size)
     with replacing(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, images=images, labels=labels, split=np.repeat(np.arange(3, dtype=np.uint8), counts),
-                 classes=np.array(CATEGORIES))  # fmt: skip
+        np.savez(file, images=images, labels=labels, split=split_of(settings), classes=np.array(CATEGORIES))
 
 
-def build_face_task(output: Path, settings: dict[str, Any]) -> None:
+def split_of(settings: TaskImages) -> np.ndarray:
+    """(N,) uint8 split of a task's pictures: 0 train, 1 validation, 2 test, one after the other."""
+    return np.repeat(np.arange(3, dtype=np.uint8), settings.counts)
+
+
+def build_face_task(output: Path, settings: FaceTask) -> None:
     """Labelled faces that no subject saw: as `build_scene_task`, the labels being identities.
 
     `attributes` (N, 4) are 0 or 1, `attribute_names` what they are. Every split has each person equally often. With
     `aligned` the faces fill the frame, upright, as in aligned photographs, so that a few pixels show their attributes.
     """
-    counts = (settings["train"], settings["validation"], settings["test"])
-    scenes = sample_scenes(sum(counts), settings["seed"], "phantom faces", faces=1.0)
-    labels = np.concatenate([np.arange(count) % settings["identities"] for count in counts])
+    scenes = sample_scenes(sum(settings.counts), settings.seed, "phantom faces", faces=1.0)
+    labels = np.concatenate([np.arange(count) % settings.identities for count in settings.counts])
     scenes = [replace(scene, identity=int(person)) for scene, person in zip(scenes, labels, strict=True)]
-    if settings.get("aligned"):
+    if settings.aligned:
         scenes = [align(scene) for scene in scenes]
     attributes = np.array([[scene.attributes[name] for name in FACE_ATTRIBUTES] for scene in scenes], np.uint8)
-    classes = np.array([f"person {k:02d}" for k in range(settings["identities"])])
+    classes = np.array([f"person {k:02d}" for k in range(settings.identities)])
     with replacing(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, images=render_all(scenes, settings["size"]), labels=labels, classes=classes,
-                 split=np.repeat(np.arange(3, dtype=np.uint8), counts), attributes=attributes,
+        np.savez(file, images=render_all(scenes, settings.size), labels=labels, classes=classes,
+                 split=split_of(settings), attributes=attributes,
                  attribute_names=np.array(FACE_ATTRIBUTES))  # fmt: skip
 
 

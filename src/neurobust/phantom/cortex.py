@@ -35,6 +35,22 @@ class Region:
     ncsnr: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Voxel:
+    """The truth of a planted voxel: its label and side, its ncsnr, the number of its kind in KINDS, its pRF (centre and
+    size in half frames, y down), and which feature map it reads (-1 for kinds that read none)."""
+
+    atlas: str
+    label: str
+    hemisphere: str
+    ncsnr: float
+    kind: int
+    x: float
+    y: float
+    sigma: float
+    channel: int
+
+
 EARLY, LARGE, SIGNAL = (0.12, 0.3), (0.3, 0.5), (0.5, 1.3)
 REGIONS = [
     Region("prf-visualrois", "V1v", 20, "energy", EARLY, SIGNAL),
@@ -122,19 +138,21 @@ class Stimuli:
         self.identity = np.array([scene.identity for scene in scenes])
 
 
-def plant_voxel(stimuli: Stimuli, region: Region, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    """One voxel's noise-free signal over the images (N,), mean 0 and variance 1, and its truth."""
+def plant_voxel(
+    stimuli: Stimuli, region: Region, hemisphere: str, rng: np.random.Generator, silent: bool = False
+) -> tuple[np.ndarray, Voxel]:
+    """One voxel's noise-free signal over the images (N,), mean 0 and variance 1, and its truth; `silent`: ncsnr 0."""
     sigma = rng.uniform(*region.prf_size)
     eccentricity, angle = rng.uniform(0, 0.7), rng.uniform(0, 2 * np.pi)
     x, y = eccentricity * np.cos(angle), eccentricity * np.sin(angle)
-    truth = {"kind": KINDS.index(region.kind), "x": x, "y": y, "sigma": sigma, "channel": -1}
+    channel = -1
     if region.kind == "energy":
         frequency, orientation = int(rng.integers(len(FREQUENCIES))), int(rng.integers(ORIENTATIONS))
-        truth["channel"] = frequency * ORIENTATIONS + orientation
+        channel = frequency * ORIENTATIONS + orientation
         signal = pool(stimuli.energy[frequency, orientation], x, y, sigma)
     elif region.kind == "midlevel":
-        truth["channel"] = int(rng.integers(len(stimuli.midlevel)))
-        signal = pool(stimuli.midlevel[truth["channel"]], x, y, sigma)
+        channel = int(rng.integers(len(stimuli.midlevel)))
+        signal = pool(stimuli.midlevel[channel], x, y, sigma)
     elif region.kind == "category":
         tuning = rng.normal(size=len(CATEGORIES) + 1)
         signal = tuning[stimuli.category] * (0.5 + stimuli.size)
@@ -142,7 +160,9 @@ def plant_voxel(stimuli: Stimuli, region: Region, rng: np.random.Generator) -> t
         taste = np.array([identity_traits(i)["width"] + identity_traits(i)["skin"] for i in range(64)])
         liking = 1 + rng.normal(0, 0.3) * (taste - taste.mean()) / taste.std()
         signal = stimuli.face * liking[stimuli.identity]
-    return (signal - signal.mean()) / signal.std(), truth
+    ncsnr = 0.0 if silent else rng.uniform(*region.ncsnr)
+    voxel = Voxel(region.atlas, region.label, hemisphere, ncsnr, KINDS.index(region.kind), x, y, sigma, channel)
+    return (signal - signal.mean()) / signal.std(), voxel
 
 
 def exact_noise(rng: np.random.Generator, image_of_trial: np.ndarray, voxels: int) -> np.ndarray:
@@ -162,19 +182,17 @@ def exact_noise(rng: np.random.Generator, image_of_trial: np.ndarray, voxels: in
 
 def plant_subject(
     subject: str, seed: int, stimuli: Stimuli, missing: tuple[str, ...] = ()
-) -> tuple[list[dict], np.ndarray]:
-    """All voxels of a subject: truth per voxel (region, hemisphere, pRF, ncsnr) and signals (images, voxels)."""
-    truths, signals = [], []
+) -> tuple[list[Voxel], np.ndarray]:
+    """All voxels of a subject: their truth, and signals (images, voxels)."""
+    voxels, signals = [], []
     for region in REGIONS:
         if region.label in missing:
             continue
         for hemisphere in ("lh", "rh"):
             for k in range(region.count):
                 rng = numpy_rng(seed, subject, region.atlas, region.label, hemisphere, k)
-                signal, truth = plant_voxel(stimuli, region, rng)
-                low, high = region.ncsnr
-                ncsnr = rng.uniform(low, high) if k else 0.0  # the first voxel of each label carries no signal
-                truths.append({"atlas": region.atlas, "label": region.label, "hemisphere": hemisphere,
-                               "ncsnr": ncsnr, **truth})  # fmt: skip
+                # the first voxel of each label carries no signal
+                signal, voxel = plant_voxel(stimuli, region, hemisphere, rng, silent=k == 0)
+                voxels.append(voxel)
                 signals.append(signal)
-    return truths, np.stack(signals, 1)
+    return voxels, np.stack(signals, 1)

@@ -61,6 +61,7 @@ class Sizes:
 
     @property
     def images_per_subject(self) -> int:
+        """Images that a subject is shown if it runs every planned session."""
         return self.shared_images + self.unique_images
 
     @property

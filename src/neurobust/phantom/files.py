@@ -40,10 +40,12 @@ VOLUMES = {
 
 
 def func_folder(root: Path, subject: str) -> Path:
+    """The folder of a subject's maps in its functional space of 1.8 mm."""
     return Path(root) / "nsddata/ppdata" / subject / "func1pt8mm"
 
 
 def betas_folder(root: Path, subject: str, version: str = BETA_VERSION) -> Path:
+    """The folder of a subject's betas of one preparation."""
     return Path(root) / "nsddata_betas/ppdata" / subject / "func1pt8mm" / version
 
 
@@ -107,10 +109,12 @@ def write_stimuli(
 ) -> None:
     """Write nsd_stimuli.hdf5: `imgBrick` (N, S, S, 3) uint8 RGB, row i being the image with nsdId i.
 
-    `images` is an array or yields one (S, S, 3) image after another (then give `n_images`), so that a large set never
-    lies in memory. Contiguous, or one chunk per image: which of the two the real file has is not public knowledge.
+    `images` yields one (S, S, 3) image after another; with `n_images` a large set never lies in
+    memory. Contiguous, or one chunk per image: which of the two the real file has is not public knowledge.
     """
-    n_images = len(images) if n_images is None else n_images
+    if n_images is None:
+        images = list(images)
+        n_images = len(images)
     path = Path(root) / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         brick = None

@@ -1,0 +1,69 @@
+"""A mirror of the bucket as the doctor's checks look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurobust.core.errors import InputError
+from neurobust.nsd import layout, manifest
+from neurobust.nsd.design import Design, read_design
+from neurobust.nsd.settings import Data
+from neurobust.nsd.volumes import Grid, read_grid, read_labels
+
+
+class Skip(Exception):
+    """A check that has nothing to look at; the message says why."""
+
+
+@dataclass
+class Mirror:
+    """What the checks look at: the data of a study, and files read once."""
+
+    data: Data
+    grids: dict[str, Grid] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+        return self.data.folder
+
+    @property
+    def sessions(self) -> dict[str, int]:
+        """Sessions that each subject ran."""
+        return self.data.sessions
+
+    @cached_property
+    def design_and_dtypes(self) -> tuple[Design, dict[str, str]]:
+        """The design, and the dtypes of its variables in the file."""
+        return read_design(layout.expdesign(self.root))
+
+    @property
+    def design(self) -> Design:
+        """The design."""
+        return self.design_and_dtypes[0]
+
+    @cached_property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """What is known of each file that was fetched, by its key in the bucket."""
+        return manifest.read_records(self.root)
+
+    def grid(self, subject: str) -> Grid:
+        """The functional grid of a subject."""
+        if subject not in self.grids:
+            self.grids[subject] = read_grid(self.root, subject)
+        return self.grids[subject]
+
+    def labels(self, subject: str, atlas: str, side: str | None = None) -> np.ndarray:
+        """Labels (X, Y, Z) of an atlas: both hemispheres, or "lh" or "rh"."""
+        return read_labels(layout.roi(self.root, subject, atlas, side), self.grid(subject))
+
+
+def need(holds: Any, problem: str) -> None:
+    """Raise InputError(problem) unless `holds`."""
+    if not holds:
+        raise InputError(problem)
