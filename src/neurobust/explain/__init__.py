@@ -1,1 +1,0 @@
-"""Explain: what regularisation changed inside a network."""

@@ -17,7 +17,9 @@ def fetch_alexnet(path: Path) -> None:
     from neurobust.core.vision import models
 
     url = models.AlexNet_Weights.IMAGENET1K_V1.url
-    digest = re.search(r"-([0-9a-f]{8,})\.pth$", url)[1]
+    named = re.search(r"-([0-9a-f]{8,})\.pth$", url)
+    assert named, f"{url} does not carry its hash"
+    digest = named[1]
     with replacing(path) as temporary:
         try:
             torch.hub.download_url_to_file(url, str(temporary), progress=False)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
+from torch import Tensor
 
-from neurobust.core.errors import InputError
-from neurobust.core.io import memmap_dataset
 from neurobust.core.seeding import numpy_rng
-
-TRAIN, VALIDATION, TEST = 0, 1, 2
+from neurobust.files.pixels import to_pixels
+from neurobust.files.roi import read_roi
+from neurobust.files.splits import TRAIN, VALIDATION, rows_of
+from neurobust.files.stimuli import read_stimuli
 
 
 @dataclass
@@ -37,7 +38,8 @@ class SubjectData:
 
     @property
     def voxels(self) -> int:
-        return self.responses.shape[1]
+        """How many voxels the ROI has in this subject."""
+        return int(self.responses.shape[1])
 
     def shuffled(self, seed: int) -> SubjectData:
         """The same data with the images of the training responses permuted, and so with those of validation.
@@ -52,34 +54,26 @@ class SubjectData:
 
     def rows_of(self, split: int) -> np.ndarray:
         """Rows of `responses` that belong to a split."""
-        return np.flatnonzero(self.split == split)
+        return rows_of(self.split, split)
+
+    def pictures(self, rows: np.ndarray) -> np.ndarray:
+        """The images uint8 (n, S, S, 3) of some rows of the responses."""
+        return self.images[self.row[rows]]
 
 
 def load_subject(roi: Path, stimuli: Path) -> SubjectData:
     """Read `cortex/{subject}/{roi}.h5` with its stimuli. Raises InputError if a dataset or a picture is missing."""
-    with h5py.File(roi, "r") as file:
-        names = ("responses", "n_repeats", "split", "nsd_id", "voxel_index", "ncsnr", "noise_ceiling",
-                 "single_trials", "single_trial_nsd_id")  # fmt: skip
-        missing = [name for name in names if name not in file]
-        if missing:
-            raise InputError(f"{roi}: no dataset '{missing[0]}' (has {sorted(file)}); delete the file and run again")
-        fields = {name: file[name][()] for name in names}
-        fields |= {name: file[name][()] for name in ("trials", "trial_nsd_id") if name in file}
-        subject = str(file.attrs["subject"])
-    with h5py.File(stimuli, "r") as file:
-        picture_ids = file["nsd_id"][()]
-    row = np.searchsorted(picture_ids, fields["nsd_id"])
-    found = row < len(picture_ids)
-    found[found] = picture_ids[row[found]] == fields["nsd_id"][found]
-    if not found.all():
-        raise InputError(
-            f"{stimuli}: no picture for nsd_id {fields['nsd_id'][~found][0]} of {roi}; delete both files and run again"
-        )
-    return SubjectData(subject=subject, images=memmap_dataset(stimuli, "images"), row=row, **fields)
+    found, shown = read_roi(roi), read_stimuli(stimuli)
+    return SubjectData(
+        subject=found.subject, images=shown.images, row=shown.rows(found.nsd_id, roi), responses=found.responses,
+        n_repeats=found.n_repeats, split=found.split, nsd_id=found.nsd_id, voxel_index=found.voxel_index,
+        ncsnr=found.ncsnr, noise_ceiling=found.noise_ceiling, single_trials=found.single_trials,
+        single_trial_nsd_id=found.single_trial_nsd_id, trials=found.trials, trial_nsd_id=found.trial_nsd_id,
+    )  # fmt: skip
 
 
 def training_batches(
-    subjects: list[SubjectData], batch_size: int, seed: int, epoch: int
+    subjects: Sequence[SubjectData], batch_size: int, seed: int, epoch: int
 ) -> list[tuple[SubjectData, np.ndarray]]:
     """The batches of an epoch: (subject, rows of its responses), drawn from (seed, epoch) alone."""
     rng = numpy_rng(seed, "order", epoch)
@@ -90,29 +84,40 @@ def training_batches(
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def to_float(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
-    """uint8 (N, H, W, 3) as float32 (N, 3, H, W) in [0, 1], converted on the device (uint8 travels)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    return tensor.permute(0, 3, 1, 2).float().div_(255)
+def image_batches(rows: np.ndarray, image_batch: int) -> Iterator[np.ndarray]:
+    """Rows in their order, `image_batch` at a time."""
+    return (rows[start : start + image_batch] for start in range(0, len(rows), image_batch))
+
+
+def to_float(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 (n, S, S, 3) as float32 (n, 3, S, S) in [0, 1] on `device`, channels last in memory as they are stored.
+
+    Convolutions on the CPU sum in another order where the channels come first in memory.
+    """
+    return to_pixels(images, device).contiguous(memory_format=torch.channels_last)
+
+
+def training_images(subjects: Iterable[SubjectData], image_batch: int) -> Iterator[np.ndarray]:
+    """The training images of all subjects, uint8 (n, S, S, 3), in the order of the stimuli."""
+    for data in subjects:
+        rows = np.sort(data.row[data.rows_of(TRAIN)])
+        yield from (data.images[batch] for batch in image_batches(rows, image_batch))
 
 
 def channel_statistics(
-    subjects: list[SubjectData], image_batch: int = 500
+    subjects: Sequence[SubjectData], image_batch: int = 500
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """RGB mean and standard deviation in [0, 1] of the training images of all subjects."""
     total, squares, count = np.zeros(3), np.zeros(3), 0
-    for data in subjects:
-        rows = np.sort(data.row[data.rows_of(TRAIN)])
-        for start in range(0, len(rows), image_batch):
-            batch = data.images[rows[start : start + image_batch]]
-            total += batch.sum((0, 1, 2), dtype=np.float64)
-            squares += np.square(batch, dtype=np.uint16).sum((0, 1, 2), dtype=np.float64)
-            count += batch.shape[0] * batch.shape[1] * batch.shape[2]
+    for batch in training_images(subjects, image_batch):
+        total += batch.sum((0, 1, 2), dtype=np.float64)
+        squares += np.square(batch, dtype=np.uint16).sum((0, 1, 2), dtype=np.float64)
+        count += batch.shape[0] * batch.shape[1] * batch.shape[2]
     mean = total / max(count, 1)
     std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1e-12))
     return tuple(float(value) for value in mean / 255), tuple(float(value) for value in std / 255)
 
 
-def channel_mean(subjects: list[SubjectData]) -> tuple[float, ...]:
+def channel_mean(subjects: Sequence[SubjectData]) -> tuple[float, ...]:
     """RGB mean in [0, 1] of the training images of all subjects."""
     return channel_statistics(subjects)[0]

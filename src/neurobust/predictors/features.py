@@ -6,6 +6,7 @@ Each is a module from images (N, 3, size, size) in [0, 1] to a list of maps (N, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,7 +21,14 @@ def shrink(maps: Tensor, side: int) -> Tensor:
     return adaptive_avg_pool2d(maps, side) if maps.shape[-1] > side else maps
 
 
-class Pixels(nn.Module):
+class FeatureMaps(nn.Module):
+    """Images (N, 3, size, size) in [0, 1] -> maps; channels: of each map; map_size: their largest side."""
+
+    channels: list[int]
+    map_size: int
+
+
+class Pixels(FeatureMaps):
     """The colours of the image, averaged down to map_size x map_size."""
 
     def __init__(self, input_size: int, map_size: int):
@@ -29,17 +37,21 @@ class Pixels(nn.Module):
         self.channels = [3]
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """One map (N, 3, side, side)."""
         return [shrink(images, self.map_size)]
 
 
-class GaborEnergy(nn.Module):
+class GaborEnergy(FeatureMaps):
     """Square root of the energy of quadrature pairs, for each frequency (cycles per image) and orientation.
 
     The filter bank is a Gaussian around (frequency, angle) in one half of the Fourier plane (standard deviation 0.4 of
     the frequency, about an octave): the modulus of what passes is the energy of an even and an odd Gabor.
     """
 
-    def __init__(self, input_size: int, map_size: int, frequencies: list[float], orientations: int):
+    bands: Tensor
+    luma: Tensor
+
+    def __init__(self, input_size: int, map_size: int, frequencies: Sequence[float], orientations: int):
         super().__init__()
         self.map_size = map_size
         self.channels = [len(frequencies) * orientations]
@@ -55,6 +67,7 @@ class GaborEnergy(nn.Module):
         self.register_buffer("luma", torch.tensor(LUMA).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """One map (N, frequencies * orientations, side, side), the orientations of a frequency side by side."""
         gray = (images * self.luma).sum(1)
         spectrum = torch.fft.fft2(gray - gray.mean((1, 2), keepdim=True))
         maps = []
@@ -65,16 +78,19 @@ class GaborEnergy(nn.Module):
         return [torch.cat(maps, 1)]
 
 
-class NetworkMaps(nn.Module):
+class NetworkMaps(FeatureMaps):
     """Some channels of some layers of a torchvision network, which gets images with its own mean and deviation.
 
     network: torchvision's name; layers: names of its graph's nodes; channels: how many of each layer's maps are kept.
     Always in eval mode: its batch statistics are part of the weights.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
-        self, input_size: int, map_size: int, network: str, layers: list[str], channels: list[int],
-        mean: list[float], std: list[float],
+        self, input_size: int, map_size: int, network: str, layers: Sequence[str], channels: Sequence[int],
+        mean: Sequence[float], std: Sequence[float],
     ):  # fmt: skip
         super().__init__()
         from neurobust.core.vision import feature_extraction, models
@@ -91,6 +107,7 @@ class NetworkMaps(nn.Module):
         super().train(False)
 
     def train(self, mode: bool = True) -> NetworkMaps:
+        """Nothing changes: it stays in eval mode."""
         return self
 
     def all_maps(self, images: Tensor) -> list[Tensor]:
@@ -100,12 +117,14 @@ class NetworkMaps(nn.Module):
         return [shrink(m if m.ndim == 4 else m.flatten(1)[..., None, None], self.map_size) for m in maps]
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """A map of each layer, of the kept channels."""
         return [m.index_select(1, getattr(self, f"kept{k}")) for k, m in enumerate(self.all_maps(images))]
 
 
-FEATURES: dict[str, type[nn.Module]] = {"pixels": Pixels, "gabor": GaborEnergy, "network": NetworkMaps}
+# By the `name` of their settings (`features_settings`).
+FEATURES: dict[str, type[FeatureMaps]] = {"pixels": Pixels, "gabor": GaborEnergy, "network": NetworkMaps}
 
 
-def build_features(name: str, **arguments: Any) -> nn.Module:
+def build_features(name: str, **arguments: Any) -> FeatureMaps:
     """A feature module by the name and arguments that a predictor's config keeps."""
     return FEATURES[name](**arguments)

@@ -3,107 +3,97 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import seed_everything
-from neurobust.core.training import pick_device, train_epochs
-from neurobust.predictors.data import SubjectData, channel_mean, to_float, training_batches
+from neurobust.core.training import KeepBest, train_epochs
+from neurobust.predictors.data import channel_mean, to_float, training_batches
+from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter
-from neurobust.predictors.loss import accumulate_gradients
+from neurobust.predictors.gnet_settings import GABOR, GNetSettings, Loop
+from neurobust.predictors.loss import LossTerms, accumulate_gradients
+from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
-from neurobust.predictors.published import PUBLISHED, train_published
+from neurobust.predictors.published import train_published
 
 
 def load_alexnet(prefilter: Prefilter, path: Path) -> None:
     """Fill a prefilter from torchvision's AlexNet weights (`features.0` and `features.3` of the state dict)."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        prefilter[0].load_state_dict({k: state[f"features.0.{k}"] for k in ("weight", "bias")})
-        prefilter[3].load_state_dict({k: state[f"features.3.{k}"] for k in ("weight", "bias")})
+        for convolution, layer in zip(prefilter.convolutions, ("features.0", "features.3"), strict=True):
+            convolution.load_state_dict({k: state[f"{layer}.{k}"] for k in ("weight", "bias")})
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         message = f"{path}: not torchvision's AlexNet weights ({reason}); give alexnet-owt-7be5be79.pth"
         raise InputError(message) from error
 
 
-def build_gnet(settings: dict[str, Any], subjects: list[SubjectData], seed: int) -> tuple[GNet, dict[str, Any]]:
+def build_gnet(settings: GNetSettings, context: FitContext) -> tuple[GNet, Arguments]:
     """A fresh G-net for these subjects, and the config that rebuilds its shape."""
-    config = {
-        "voxels": {data.subject: data.voxels for data in subjects},
-        "input_size": subjects[0].images.shape[1],
-        "prefilter_channels": settings["prefilter_channels"],
-        "trunk_width": settings["trunk_width"],
-        "dropout": settings["dropout"],
-        "mean": channel_mean(subjects),
+    config: Arguments = {
+        "voxels": context.voxels,
+        "input_size": context.input_size,
+        "prefilter_channels": settings.prefilter_channels,
+        "trunk_width": settings.trunk_width,
+        "dropout": settings.dropout,
+        "mean": channel_mean(context.subjects),
     }
-    seed_everything(seed, "gnet")
+    seed_everything(context.seed, "gnet")
     model = GNet(**config)
-    if settings["prefilter"] == "gabor":
-        fill_prefilter(model.prefilter, seed)
+    if settings.prefilter == GABOR:
+        fill_prefilter(model.prefilter, context.seed)
     else:
-        load_alexnet(model.prefilter, Path(settings["prefilter"]))
-    model.prefilter.requires_grad_(settings["finetune_prefilter"])
+        load_alexnet(model.prefilter, Path(settings.prefilter))
+    model.prefilter.requires_grad_(settings.finetune_prefilter)
     return model, config
 
 
-def fit_gnet(
-    settings: dict[str, Any], subjects: list[SubjectData], seed: int, checkpoint: Path | None, fingerprint: str,
-    *, voxel_batch: int = 512, image_batch: int = 100,
-) -> tuple[GNet, dict[str, Any], list[dict]]:  # fmt: skip
-    """Train a G-net on all subjects at once: (model, config, history).
+def fit_gnet(settings: GNetSettings, context: FitContext) -> Fitted:
+    """Train a G-net on all subjects at once.
 
-    `settings["schedule"]`: `published` is the loop of St-Yves et al. (`published.train_published`), whose numbers
-    (batch, epochs, rates) are the defaults; `fast`, the default, is `train_fast`.
+    The schedule `published` is the loop of St-Yves et al. (`published.train_published`), `fast` is `train_fast`.
     """
-    device = pick_device()
-    published = settings.get("schedule", "fast") == "published"
-    settings = {**(PUBLISHED if published else {}), **settings}
-    model, config = build_gnet(settings, subjects, seed)
-    train = train_published if published else train_fast
-    history = train(
-        model.to(device), settings, subjects, seed, checkpoint, fingerprint, device,
-        voxel_batch=voxel_batch, image_batch=image_batch,
-    )  # fmt: skip
-    return model.cpu().eval(), config, history
+    model, config = build_gnet(settings, context)
+    train = train_published if settings.schedule == "published" else train_fast
+    history = train(model.to(context.device), settings.loop, context)
+    return Fitted(model.cpu().eval(), config, history)
 
 
-def train_fast(
-    model: GNet, settings: dict[str, Any], subjects: list[SubjectData], seed: int, checkpoint: Path | None,
-    fingerprint: str, device: torch.device, *, voxel_batch: int, image_batch: int,
-) -> list[dict]:  # fmt: skip
+def train_fast(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, float]]:
     """Train in place with one forward and backward pass a batch; return the history.
 
     Each unique image is passed once an epoch, with its repeat-averaged response weighted by its repeats; validation is
     on images that no training trial showed; the epoch with the best median validation r over all voxels is kept.
     """
+    subjects, seed, device = context.subjects, context.seed, context.device
+    terms = LossTerms(loop.l1, loop.weight_floor, context.voxel_batch)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(trained, lr=settings["learning_rate"])
-    steps = len(training_batches(subjects, settings["batch_size"], seed, 0)) * settings["epochs"]
+    optimiser = torch.optim.Adam(trained, lr=loop.learning_rate)
+    steps = len(training_batches(subjects, loop.batch_size, seed, 0)) * loop.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(0.0, min(1.0, 3 * (1 - step / steps))))
 
     def run_epoch(epoch: int) -> dict[str, float]:
         model.train()
         loss, images = 0.0, 0
-        for data, rows in training_batches(subjects, settings["batch_size"], seed, epoch):
+        for data, rows in training_batches(subjects, loop.batch_size, seed, epoch):
             optimiser.zero_grad(set_to_none=True)
             loss += accumulate_gradients(
-                model, model.readouts[data.subject], to_float(data.images[data.row[rows]], device),
+                model, data.subject, to_float(data.pictures(rows), device),
                 torch.from_numpy(data.responses[rows]).to(device),
-                torch.from_numpy(data.n_repeats[rows].astype(np.float32)).to(device),
-                l1=settings["l1"], floor=settings["weight_floor"], voxel_batch=voxel_batch,
+                torch.from_numpy(data.n_repeats[rows].astype(np.float32)).to(device), terms,
             )  # fmt: skip
             images += len(rows)
             optimiser.step()
             schedule.step()
-        return {"loss": loss / images, "validation_r": validation_r(model, subjects, image_batch, device)}
+        return {"loss": loss / images, "validation_r": validation_r(model, subjects, context.image_batch, device)}
 
     return train_epochs(
-        parts={"model": model, "optimiser": optimiser, "schedule": schedule}, run_epoch=run_epoch,
-        epochs=settings["epochs"], seed=seed, checkpoint=checkpoint, fingerprint=fingerprint,
-        label="gnet", patience=settings["patience"], score="validation_r",
+        parts={"model": model, "optimiser": optimiser, "schedule": schedule}, run_epoch=run_epoch, epochs=loop.epochs,
+        seed=seed, checkpoint=context.checkpoint, fingerprint=context.fingerprint, label="gnet",
+        keep=KeepBest("validation_r", loop.patience),
     )  # fmt: skip

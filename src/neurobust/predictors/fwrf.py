@@ -6,17 +6,18 @@ spaces", NeuroImage 180 (2018).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurobust.predictors.description import STIMULUS_DEGREES
 from neurobust.predictors.features import build_features
-from neurobust.predictors.fields import STIMULUS_DEGREES
+from neurobust.predictors.model import Arguments, ResponseModel
 
 
-def candidate_fields(sizes: list[float], spacing: float) -> Tensor:
+def candidate_fields(sizes: Sequence[float], spacing: float) -> Tensor:
     """Fields (K, 3) of x, y (down) and size in half frames: for each size (degrees) a square grid of centres.
 
     Centres lie `spacing` sizes apart, or a little closer, between the edges of the image.
@@ -51,13 +52,15 @@ def pool_maps(maps: list[Tensor], fields: Tensor) -> Tensor:
     return torch.cat(pooled, 1).permute(2, 0, 1)
 
 
-class FwRF(nn.Module):
+class FwRF(ResponseModel):
     """r_v = b_v + sum_c w_vc pool(F_c, field_v): images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
 
     features: name and arguments of a module of `features`; voxels: per subject, in the order of the columns.
     """
 
-    def __init__(self, voxels: dict[str, int], input_size: int, features: dict[str, Any]):
+    field: Tensor
+
+    def __init__(self, voxels: dict[str, int], input_size: int, features: Arguments):
         super().__init__()
         self.voxels, self.input_size = dict(voxels), input_size
         self.features = build_features(input_size=input_size, **features)
@@ -67,6 +70,7 @@ class FwRF(nn.Module):
         self.bias = nn.Parameter(torch.zeros(count))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Responses (N, voxels); voxels that share a field are read together."""
         fields, which = torch.unique(self.field, dim=0, return_inverse=True)
         order = torch.argsort(which, stable=True)
         counts = torch.bincount(which, minlength=len(fields)).tolist()
@@ -78,7 +82,5 @@ class FwRF(nn.Module):
 
 def chosen_fields(model: FwRF, subject: str) -> np.ndarray:
     """The field that each voxel chose: (V, 3) of x (right), y (up) and standard deviation, in degrees."""
-    subjects = list(model.voxels)
-    start = sum(model.voxels[s] for s in subjects[: subjects.index(subject)])
-    field = model.field[start : start + model.voxels[subject]].double().numpy()
+    field = model.field[model.columns(subject)].double().numpy()
     return field * np.array([1, -1, 1]) * STIMULUS_DEGREES / 2

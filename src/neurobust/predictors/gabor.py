@@ -1,4 +1,4 @@
-"""A Gabor bank in place of AlexNet's first two layers, where no trained weights are at hand.
+"""A Gabor bank in place of AlexNet's first two layers, where there are no trained weights.
 
 conv1: oriented Gabors (3/4 of the channels: orientations x wavelengths x 4 phases) and colour-opponent blobs (1/4).
 conv2: a third of the channels pass one conv1 channel through, a third blur it, a third mix all channels at random.
@@ -7,6 +7,7 @@ conv2: a third of the channels pass one conv1 channel through, a third blur it, 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def blob(sigma: float, size: int) -> Tensor:
 
 def fill_prefilter(prefilter: Prefilter, seed: int = 0) -> None:
     """Set the weights of a prefilter to the bank, in place. Deterministic for a seed and the channel counts."""
-    conv1, conv2 = prefilter[0], prefilter[3]
+    conv1, conv2 = prefilter.convolutions
     oriented = conv1.out_channels * 3 // 4
     orientations = max(1, math.ceil(oriented / (4 * len(WAVELENGTHS))))
     with torch.no_grad():
@@ -53,7 +54,7 @@ def fill_prefilter(prefilter: Prefilter, seed: int = 0) -> None:
                 sign, kind = 1 - 2 * (i % 2), (i // 2) % len(OPPONENTS)
                 colour = torch.tensor(OPPONENTS[kind]) / torch.tensor(OPPONENTS[kind]).norm()
                 conv1.weight[i] = sign * 3 * colour[:, None, None] * blob(1.5 + (i // 8) % 2 * 1.5, 11)
-        conv1.bias.zero_()
+        cast(Tensor, conv1.bias).zero_()
         generator = torch_generator(seed, "prefilter")
         conv2.weight.normal_(0, math.sqrt(2 / (conv1.out_channels * 25)), generator=generator)
         third = min(conv1.out_channels, conv2.out_channels // 3)
@@ -61,4 +62,4 @@ def fill_prefilter(prefilter: Prefilter, seed: int = 0) -> None:
             conv2.weight[i] = conv2.weight[third + i] = 0
             conv2.weight[i, i, 2, 2] = 1
             conv2.weight[third + i, i] = blob(1.2, 5)
-        conv2.bias.zero_()
+        cast(Tensor, conv2.bias).zero_()

@@ -7,8 +7,12 @@ pixels and its default widths it has 330,688 (prefilter) + 1,034,944 (trunk) par
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+
+from neurobust.predictors.model import ResponseModel
 
 
 class LogTanh(torch.autograd.Function):
@@ -16,11 +20,13 @@ class LogTanh(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
+        """phi(x)."""
         ctx.save_for_backward(x)
         return torch.log1p(x.abs()).mul_(torch.tanh(x))
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
+        """The gradient times phi'(x)."""
         (x,) = ctx.saved_tensors
         tanh = torch.tanh(x)
         size = x.abs()
@@ -43,6 +49,11 @@ class Prefilter(nn.Sequential):
             nn.ReLU(),
         )
 
+    @property
+    def convolutions(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        """Its two convolutions."""
+        return cast(nn.Conv2d, self[0]), cast(nn.Conv2d, self[3])
+
 
 class TrunkBlock(nn.Sequential):
     """BatchNorm -> Dropout2d -> 3x3 convolution -> ReLU, in this (pre-activation) order."""
@@ -50,7 +61,7 @@ class TrunkBlock(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, padding: int = 1, dropout: float = 0.5):
         convolution = nn.Conv2d(inputs, outputs, 3, padding=padding)
         nn.init.xavier_normal_(convolution.weight, gain=nn.init.calculate_gain("relu"))
-        nn.init.zeros_(convolution.bias)
+        nn.init.zeros_(cast(Tensor, convolution.bias))
         super().__init__(nn.BatchNorm2d(inputs, momentum=0.25), nn.Dropout2d(dropout), convolution, nn.ReLU())
 
 
@@ -71,6 +82,7 @@ class Trunk(nn.Module):
         self.conv6b = TrunkBlock(wide, width, dropout=dropout)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """The two maps (N, 4 * width, side, side) that voxels read."""
         w = self.width
         c3 = self.conv3(x)
         c4a = self.conv4a(c3)
@@ -95,6 +107,7 @@ class Readout(nn.Module):
         self.bias = nn.Parameter(torch.randn(voxels) * 0.01)
 
     def forward(self, flat: list[Tensor]) -> Tensor:
+        """Responses (N, voxels)."""
         return read_voxels(flat, list(self.fields), self.weight, self.bias)
 
 
@@ -108,11 +121,13 @@ def read_voxels(flat: list[Tensor], fields: list[Tensor], weight: Tensor, bias: 
     return torch.bmm(features, weight.unsqueeze(2)).squeeze(2).t() + bias
 
 
-class GNet(nn.Module):
+class GNet(ResponseModel):
     """Core and one readout per subject: images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
 
     voxels: voxels per subject, in the order of the output's columns; mean: RGB training mean, subtracted.
     """
+
+    mean: Tensor
 
     def __init__(
         self,
@@ -127,12 +142,16 @@ class GNet(nn.Module):
         self.input_size = input_size
         self.voxels = dict(voxels)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1))
-        self.prefilter = Prefilter(tuple(prefilter_channels))
+        self.prefilter = Prefilter((prefilter_channels[0], prefilter_channels[1]))
         self.trunk = Trunk(prefilter_channels[1], trunk_width, dropout)
         sizes = map_sizes(input_size)
         self.readouts = nn.ModuleDict(
             {subject: Readout(count, sizes, [4 * trunk_width] * 2) for subject, count in voxels.items()}
         )
+
+    def readout(self, subject: str) -> Readout:
+        """The readout of a subject."""
+        return cast(Readout, self.readouts[subject])
 
     def flat_maps(self, images: Tensor) -> list[Tensor]:
         """phi of the two maps as (S * S, N, C): space first, so that pooling is one matrix product."""
@@ -140,6 +159,7 @@ class GNet(nn.Module):
         return [log_tanh(m.flatten(2).permute(2, 0, 1).contiguous()) for m in maps]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Responses (N, voxels)."""
         flat = self.flat_maps(images)
         return torch.cat([readout(flat) for readout in self.readouts.values()], 1)
 

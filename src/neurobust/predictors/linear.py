@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from neurobust.predictors.features import build_features
+from neurobust.predictors.model import Arguments, ResponseModel
 
 
-class PooledLinear(nn.Module):
+class PooledLinear(ResponseModel):
     """r = features(images) @ w + b: images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
 
     features: name and arguments of a module of `features`, whose maps (averaged down to their map_size) are flattened;
     inputs: how many numbers they are; voxels: per subject, in the order of the columns.
     """
 
-    def __init__(self, voxels: dict[str, int], input_size: int, features: dict[str, Any], inputs: int):
+    def __init__(self, voxels: dict[str, int], input_size: int, features: Arguments, inputs: int):
         super().__init__()
         self.voxels, self.input_size = dict(voxels), input_size
         self.features = build_features(input_size=input_size, **features)
@@ -28,4 +27,5 @@ class PooledLinear(nn.Module):
         return torch.cat([m.flatten(1) for m in self.features(images)], 1)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Responses (N, voxels)."""
         return self.readout(self.inputs_of(images))

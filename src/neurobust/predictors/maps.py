@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import nibabel as nib
 import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_parquet, replacing
+from neurobust.files.roi import read_roi
 
 
-def voxel_volume(values: np.ndarray, voxel_index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def voxel_volume(values: np.ndarray, voxel_index: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Values (V,) at C-order flat indices (V,) of a float32 volume (X, Y, Z); NaN elsewhere."""
     volume = np.full(int(np.prod(shape)), np.nan, np.float32)
     volume[voxel_index] = values
@@ -39,13 +40,14 @@ def map_voxels(voxels: Path, rois: list[Path], measures: list[str], folder: Path
         if measure not in table:
             raise InputError(f"{voxels}: no column '{measure}' (has {', '.join(table)}); delete it and run again")
     for roi in rois:
-        with h5py.File(roi, "r") as file:
-            subject, affine = str(file.attrs["subject"]), file.attrs["affine"]
-            shape = tuple(int(side) for side in file.attrs["shape"])
-        part = table[table["subject"] == subject]
+        found = read_roi(roi, trials=False)
+        part = table[table["subject"] == found.subject]
         index = part["voxel_index"].to_numpy()
-        if len(index) and (index.min() < 0 or index.max() >= np.prod(shape)):
-            raise InputError(f"{voxels}: voxel {index.max()} of {subject} lies outside the grid {shape} of {roi}")
+        if len(index) and (index.min() < 0 or index.max() >= np.prod(found.shape)):
+            raise InputError(
+                f"{voxels}: voxel {index.max()} of {found.subject} lies outside the grid {found.shape} of {roi}; "
+                "delete both, run again"
+            )
         for measure in measures:
-            volume = voxel_volume(part[measure].to_numpy(), index, shape)
-            write_nifti(folder / f"{subject}_{measure}.nii.gz", volume, affine)
+            volume = voxel_volume(part[measure].to_numpy(), index, found.shape)
+            write_nifti(folder / f"{found.subject}_{measure}.nii.gz", volume, found.affine)

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
-from neurobust.predictors.data import VALIDATION, SubjectData, to_float
+from neurobust.files.splits import VALIDATION
+from neurobust.predictors.data import SubjectData, image_batches, to_float
 from neurobust.predictors.evaluate import pearson
+from neurobust.predictors.model import ResponseModel
 
 
-def predict(model: torch.nn.Module, images: np.ndarray, rows: np.ndarray, image_batch: int, device) -> np.ndarray:
+def predict(
+    model: ResponseModel, images: np.ndarray, rows: np.ndarray, image_batch: int, device: torch.device
+) -> np.ndarray:
     """Responses (len(rows), all voxels) of a model in eval mode to some rows of a uint8 image array."""
     model.eval()
-    out = []
     with torch.inference_mode():
-        for start in range(0, len(rows), image_batch):
-            out.append(model(to_float(images[rows[start : start + image_batch]], device)).float().cpu().numpy())
+        out = [
+            model(to_float(images[batch], device)).float().cpu().numpy() for batch in image_batches(rows, image_batch)
+        ]
     return np.concatenate(out) if out else np.zeros((0, sum(model.voxels.values())), np.float32)
 
 
-def predict_subject(model: torch.nn.Module, data: SubjectData, split: int, image_batch: int, device) -> np.ndarray:
+def predict_subject(
+    model: ResponseModel, data: SubjectData, split: int, image_batch: int, device: torch.device
+) -> np.ndarray:
     """The columns of one subject's voxels, for the images of one split: (images, V)."""
-    subjects = list(model.voxels)
-    start = sum(model.voxels[s] for s in subjects[: subjects.index(data.subject)])
     predicted = predict(model, data.images, data.row[data.rows_of(split)], image_batch, device)
-    return predicted[:, start : start + data.voxels]
+    return predicted[:, model.columns(data.subject)]
 
 
-def validation_r(model: torch.nn.Module, subjects: list[SubjectData], image_batch: int, device) -> float:
+def validation_r(
+    model: ResponseModel, subjects: Sequence[SubjectData], image_batch: int, device: torch.device
+) -> float:
     """Median over the voxels of all subjects of the correlation on validation images."""
     r = [
         pearson(predict_subject(model, data, VALIDATION, image_batch, device), data.responses[data.rows_of(VALIDATION)])

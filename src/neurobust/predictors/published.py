@@ -8,23 +8,23 @@ the rate is constant, and all epochs are run. The epoch with the best median hel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from neurobust.core.seeding import numpy_rng
-from neurobust.core.training import train_epochs
-from neurobust.predictors.data import TEST, SubjectData, to_float
+from neurobust.core.training import KeepBest, train_epochs
+from neurobust.files.splits import TEST
+from neurobust.predictors.data import SubjectData, to_float
 from neurobust.predictors.evaluate import pearson
+from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.gnet import GNet
-from neurobust.predictors.loss import accumulate_gradients
+from neurobust.predictors.gnet_settings import Loop
+from neurobust.predictors.loss import LossTerms, accumulate_gradients
 from neurobust.predictors.predict import predict
 
-PUBLISHED = {"learning_rate": 1e-3, "batch_size": 100, "epochs": 50, "l1": 0.1, "weight_floor": 0.1}
 HOLDOUT = 0.1  # share of the trials
 
 
@@ -41,23 +41,26 @@ class Trials:
         """Without and with the last `share` of the trials."""
         count = len(self.picture) - int(len(self.picture) * share)
         first, last = slice(count), slice(count, None)
-        return tuple(Trials(self.data, self.picture[s], self.response[s], self.weight[s]) for s in (first, last))
+        return self._part(first), self._part(last)
+
+    def _part(self, rows: slice) -> Trials:
+        return Trials(self.data, self.picture[rows], self.response[rows], self.weight[rows])
 
 
 def single_trials(data: SubjectData) -> Trials:
     """All trials whose images are not for testing, in order of time.
 
-    A ROI file without single trials (`splits.trials: all` keeps them) gives its averages instead, in order of nsd_id
+    An ROI file without single trials (`splits.trials: all` keeps them) gives its averages instead, in order of nsd_id
     and weighted by their repeats: the squared errors of n repeats are n times that of their average, plus a constant.
     """
-    if data.trials is not None:
+    if data.trials is not None and data.trial_nsd_id is not None:
         picture = data.row[np.searchsorted(data.nsd_id, data.trial_nsd_id)]
         return Trials(data, picture, data.trials, np.ones(len(picture), np.float32))
     rows = np.flatnonzero(data.split != TEST)
     return Trials(data, data.row[rows], data.responses[rows], data.n_repeats[rows].astype(np.float32))
 
 
-def blocks(training: list[Trials], batch_size: int) -> list[tuple[Trials, slice]]:
+def blocks(training: Sequence[Trials], batch_size: int) -> list[tuple[Trials, slice]]:
     """Consecutive trials of one subject; the same blocks every epoch."""
     return [
         (trials, slice(start, start + batch_size))
@@ -66,10 +69,17 @@ def blocks(training: list[Trials], batch_size: int) -> list[tuple[Trials, slice]
     ]
 
 
+@dataclass(frozen=True)
+class Optimisers:
+    """One for the core, and one for each subject's readout."""
+
+    core: torch.optim.Optimizer
+    readouts: dict[str, torch.optim.Optimizer]
+
+
 def two_pass_step(
-    model: GNet, core: torch.optim.Optimizer, readouts: dict[str, torch.optim.Optimizer], trials: Trials, block: slice,
-    *, l1: float, floor: float, voxel_batch: int, device: torch.device,
-) -> float:  # fmt: skip
+    model: GNet, optimisers: Optimisers, trials: Trials, block: slice, terms: LossTerms, device: torch.device
+) -> float:
     """One batch: a pass and a step for the core, then, with the core as it is now, for the readout. Its first loss."""
     subject = trials.data.subject
     dtype = next(model.parameters()).dtype
@@ -77,25 +87,24 @@ def two_pass_step(
     response = torch.from_numpy(trials.response[block]).to(device, dtype)
     weight = torch.from_numpy(trials.weight[block]).to(device, dtype)
     losses = []
-    for optimiser in (core, readouts[subject]):
+    for optimiser in (optimisers.core, optimisers.readouts[subject]):
         model.zero_grad(set_to_none=True)
-        loss = accumulate_gradients(
-            model, model.readouts[subject], images, response, weight,
-            l1=l1, floor=floor, voxel_batch=voxel_batch, core=optimiser is core,
-        )  # fmt: skip
+        loss = accumulate_gradients(model, subject, images, response, weight, terms, core=optimiser is optimisers.core)
         losses.append(loss)
         optimiser.step()
     return losses[0]
 
 
-def optimisers(model: GNet, learning_rate: float) -> tuple[torch.optim.Adam, dict[str, torch.optim.Adam]]:
+def build_optimisers(model: GNet, learning_rate: float) -> Optimisers:
     """Adam for the core, and one for each subject's readout."""
     core = [p for part in (model.prefilter, model.trunk) for p in part.parameters() if p.requires_grad]
-    readouts = {s: torch.optim.Adam(readout.parameters(), lr=learning_rate) for s, readout in model.readouts.items()}
-    return torch.optim.Adam(core, lr=learning_rate), readouts
+    readouts: dict[str, torch.optim.Optimizer] = {
+        s: torch.optim.Adam(readout.parameters(), lr=learning_rate) for s, readout in model.readouts.items()
+    }
+    return Optimisers(torch.optim.Adam(core, lr=learning_rate), readouts)
 
 
-def holdout_r(model: nn.Module, holdout: list[Trials], image_batch: int, device: torch.device) -> float:
+def holdout_r(model: GNet, holdout: Sequence[Trials], image_batch: int, device: torch.device) -> float:
     """Median over the voxels of all subjects of the correlation over held-out trials; each image is passed once."""
     r, first = [], 0
     for trials in holdout:
@@ -106,28 +115,26 @@ def holdout_r(model: nn.Module, holdout: list[Trials], image_batch: int, device:
     return float(np.median(np.concatenate(r)))
 
 
-def train_published(
-    model: GNet, settings: dict[str, Any], subjects: list[SubjectData], seed: int, checkpoint: Path | None,
-    fingerprint: str, device: torch.device, *, voxel_batch: int, image_batch: int,
-) -> list[dict]:  # fmt: skip
+def train_published(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, float]]:
     """Train in place by the published loop; return the history."""
-    core, readouts = optimisers(model, settings["learning_rate"])
-    training, holdout = zip(*(single_trials(data).split(HOLDOUT) for data in subjects), strict=True)
-    batches = blocks(training, settings["batch_size"])
+    terms = LossTerms(loop.l1, loop.weight_floor, context.voxel_batch)
+    optimisers = build_optimisers(model, loop.learning_rate)
+    training, holdout = zip(*(single_trials(data).split(HOLDOUT) for data in context.subjects), strict=True)
+    batches = blocks(training, loop.batch_size)
     count = sum(len(trials.picture) for trials in training)
 
     def run_epoch(epoch: int) -> dict[str, float]:
         model.train()
         loss = 0.0
-        for index in numpy_rng(seed, "order", epoch).permutation(len(batches)):
-            loss += two_pass_step(
-                model, core, readouts, *batches[index], l1=settings["l1"], floor=settings["weight_floor"],
-                voxel_batch=voxel_batch, device=device,
-            )  # fmt: skip
-        return {"loss": loss / count, "validation_r": holdout_r(model, holdout, image_batch, device)}
+        for index in numpy_rng(context.seed, "order", epoch).permutation(len(batches)):
+            trials, block = batches[index]
+            loss += two_pass_step(model, optimisers, trials, block, terms, context.device)
+        score = holdout_r(model, holdout, context.image_batch, context.device)
+        return {"loss": loss / count, "validation_r": score}
 
-    parts = {"model": model, "core": core, **{f"readout {subject}": part for subject, part in readouts.items()}}
+    readouts = {f"readout {subject}": part for subject, part in optimisers.readouts.items()}
+    parts = {"model": model, "core": optimisers.core, **readouts}
     return train_epochs(
-        parts=parts, run_epoch=run_epoch, epochs=settings["epochs"], seed=seed, checkpoint=checkpoint,
-        fingerprint=fingerprint, label="gnet published", score="validation_r",
+        parts=parts, run_epoch=run_epoch, epochs=loop.epochs, seed=context.seed, checkpoint=context.checkpoint,
+        fingerprint=context.fingerprint, label="gnet published", keep=KeepBest("validation_r"),
     )  # fmt: skip

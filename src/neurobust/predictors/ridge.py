@@ -65,12 +65,12 @@ def ridge_cv(x: Tensor, y: Tensor, alphas: Sequence[float], folds: int = 5, voxe
 
     Give rows in random order. Where two alphas do equally well the first is taken.
     """
-    alphas = torch.as_tensor(alphas, dtype=x.dtype, device=x.device)
+    strengths = torch.as_tensor(alphas, dtype=x.dtype, device=x.device)
     mean_x, mean_y = x.mean(0), y.mean(0)
     x = x - mean_x
     gram = x.T @ x
     blocks = [slice(start, start + voxel_batch) for start in range(0, y.shape[1], voxel_batch)]
-    losses = torch.zeros(len(alphas), y.shape[1], dtype=y.dtype, device=y.device)
+    losses = torch.zeros(len(strengths), y.shape[1], dtype=y.dtype, device=y.device)
     products = [x.T @ (y[:, block] - mean_y[block]) for block in blocks]
     for rows in consecutive_folds(len(x), folds):
         held = x[rows]
@@ -82,8 +82,8 @@ def ridge_cv(x: Tensor, y: Tensor, alphas: Sequence[float], folds: int = 5, voxe
             middle = -target.sum(0) / rest
             inner = product - held.T @ target - rest * torch.outer(centre, middle)
             path = RidgePath(vectors, values.clamp_min(0), vectors.T @ inner)
-            losses[:, block] += path.losses(held - centre, target - middle, alphas) / folds
-    alpha = alphas[losses.argmin(0)]
+            losses[:, block] += path.losses(held - centre, target - middle, strengths) / folds
+    alpha = strengths[losses.argmin(0)]
     values, vectors = torch.linalg.eigh(gram)
     parts = [
         RidgePath(vectors, values.clamp_min(0), vectors.T @ product).weights(alpha[block])

@@ -1,0 +1,77 @@
+"""The settings of fixed features, which ridge and the feature-weighted fields read. Imports no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from neurobust.core.errors import InputError
+from neurobust.core.settings import Count, Names, Positive, Settings, about
+
+RANDOM = "random"  # in place of a path: the network as its seed initialises it
+# Price of a predictor on fixed features, in passes over the images: features are computed once or twice, forward alone,
+# and the rest is the solution for the voxels. On the demo's V1 that took as long as 0.3 (ridge on pixels) to 4 epochs
+# (ridge on a ResNet18's layer) of G-net: the price is on the safe side.
+FEATURE_PASSES = 5.0
+
+MapSize = Annotated[Count, about("maps are averaged down to this side", "places")]
+Frequencies = Annotated[tuple[Positive, ...], Meta(min_length=1), about("of Gabor energy", "cycles per image")]
+Orientations = Annotated[Count, about("of Gabor energy at each frequency")]
+NetworkName = Annotated[str, about("torchvision's name, whose layers are read")]
+Weights = Annotated[str, about("a path to the network's state dict, or random")]
+Layers = Annotated[Names, about("nodes of the network's graph")]
+Channels = Annotated[Count | None, about("most variable maps of a network that are kept; default: all")]
+Alphas = Annotated[tuple[Positive, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
+
+
+class FixedFeatures(Settings, frozen=True, kw_only=True):
+    """What is read of an image. name: of the module in `features.FEATURES`."""
+
+    name: ClassVar[str] = ""
+
+    map_size: MapSize
+
+    def check(self, where: str) -> None:
+        """Raise InputError, beginning with `where`, for fields that do not fit together."""
+
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files that the settings name."""
+        return ()
+
+
+class PixelMaps(FixedFeatures, frozen=True, kw_only=True):
+    """The colours of the image."""
+
+    name: ClassVar[str] = "pixels"
+
+
+class GaborMaps(FixedFeatures, frozen=True, kw_only=True):
+    """Gabor energy at each frequency and orientation."""
+
+    name: ClassVar[str] = "gabor"
+
+    frequencies: Frequencies
+    orientations: Orientations
+
+
+class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
+    """Layers of a torchvision network."""
+
+    name: ClassVar[str] = "network"
+
+    network: NetworkName
+    weights: Weights
+    layers: Layers
+    channels: Channels = None
+
+    def check(self, where: str) -> None:
+        """A layer is read once."""
+        layer, count = Counter(self.layers).most_common(1)[0]
+        if count > 1:
+            raise InputError(f"{where}.layers: {layer!r} is named {count} times; name each layer once")
+
+    def files(self) -> tuple[str, ...]:
+        """The network's weights."""
+        return () if self.weights == RANDOM else (self.weights,)

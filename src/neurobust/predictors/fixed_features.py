@@ -1,0 +1,95 @@
+"""The fixed features that a predictor's settings ask for, made once and computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import seed_everything
+from neurobust.core.settings import written
+from neurobust.predictors.data import SubjectData, channel_statistics, image_batches, to_float, training_images
+from neurobust.predictors.features import FeatureMaps, NetworkMaps, build_features
+from neurobust.predictors.features_settings import RANDOM, FixedFeatures, LayerMaps
+from neurobust.predictors.fitting import FitContext
+from neurobust.predictors.model import Arguments
+
+
+def load_network(path: str, network: str, seed: int) -> nn.Module:
+    """A torchvision network with the weights of a file (its state dict), or seeded ones for `random`."""
+    from neurobust.core.vision import models
+
+    if network not in models.list_models():
+        raise InputError(f"network: '{network}' is not one of torchvision's; see torchvision.models.list_models()")
+    seed_everything(seed, "features", network)
+    model = models.get_model(network, weights=None)
+    if path != RANDOM:
+        try:
+            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: not the weights of torchvision's {network} ({reason}); give its file") from error
+    return model
+
+
+def make_features(wanted: FixedFeatures, context: FitContext) -> tuple[FeatureMaps, Arguments]:
+    """The feature module with its weights, and the name and arguments that rebuild it (`build_features`)."""
+    if isinstance(wanted, LayerMaps):
+        return layer_maps(wanted, context)
+    config = {"name": wanted.name, **written(wanted)}
+    return build_features(input_size=context.input_size, **config), config
+
+
+def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arguments]:
+    """The layers of a network. The channels that vary most over the training images are kept, `wanted.channels` in all
+    (every one where it is None)."""
+    mean, std = channel_statistics(context.subjects)
+    arguments: Arguments = {
+        "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers), "mean": mean, "std": std,
+    }  # fmt: skip
+    full = load_network(wanted.weights, wanted.network, context.seed)
+    try:
+        module = NetworkMaps(input_size=context.input_size, **arguments, channels=[])
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"layers: {list(wanted.layers)} are not nodes of {wanted.network} ({reason})") from error
+    missing = module.extractor.load_state_dict(full.state_dict(), strict=False).missing_keys
+    if missing:
+        raise InputError(f"{wanted.weights}: lacks {missing[0]} of {wanted.network}")
+    kept = most_variable(channel_variances(module, context.subjects, context.image_batch), wanted.channels)
+    arguments["channels"] = [len(part) for part in kept]
+    whole = NetworkMaps(input_size=context.input_size, **arguments)
+    whole.extractor.load_state_dict(module.extractor.state_dict())
+    for k, part in enumerate(kept):
+        getattr(whole, f"kept{k}").copy_(part)
+    return whole, {"name": wanted.name, **arguments}
+
+
+@torch.inference_mode()
+def channel_variances(module: NetworkMaps, subjects: Sequence[SubjectData], image_batch: int) -> list[Tensor]:
+    """Variance of each layer's channels, averaged over the map, over the training images of all subjects."""
+    pooled = [
+        [m.mean((2, 3)) for m in module.all_maps(to_float(images, torch.device("cpu")))]
+        for images in training_images(subjects, image_batch)
+    ]
+    return [torch.cat(layer).var(0) for layer in zip(*pooled, strict=True)]
+
+
+def most_variable(variances: list[Tensor], channels: int | None) -> list[Tensor]:
+    """Indices, ascending, of the channels to keep of each layer: an equal share of `channels` of each, the most
+    variable first; a layer that has fewer keeps them all."""
+    share = max(1, channels // len(variances)) if channels else None
+    return [v.argsort(descending=True, stable=True)[: share or len(v)].sort().values for v in variances]
+
+
+@torch.inference_mode()
+def cached_maps(features: FeatureMaps, data: SubjectData, rows: np.ndarray, context: FitContext) -> list[Tensor]:
+    """Feature maps (n, C, side, side) of some rows of the responses, once, in half precision on the CPU."""
+    parts = [
+        [m.half().cpu() for m in features(to_float(data.pictures(batch), context.device))]
+        for batch in image_batches(rows, context.image_batch)
+    ]
+    return [torch.cat(layer) for layer in zip(*parts, strict=True)]

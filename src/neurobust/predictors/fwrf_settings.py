@@ -1,0 +1,87 @@
+"""The settings of feature-weighted receptive fields, on Gabor energy and on a network's layers. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from msgspec import Meta
+
+from neurobust.core.settings import Positive, about
+from neurobust.predictors.description import Predictor
+from neurobust.predictors.features_settings import (
+    FEATURE_PASSES,
+    Alphas,
+    Channels,
+    FixedFeatures,
+    Frequencies,
+    GaborMaps,
+    LayerMaps,
+    Layers,
+    MapSize,
+    NetworkName,
+    Orientations,
+    Weights,
+)
+
+
+class FwRFSettings(Predictor, frozen=True, kw_only=True):
+    """What both kinds take: each voxel looks at the maps through the best of a set of candidate fields."""
+
+    fit: ClassVar[str] = "neurobust.predictors.fit_fwrf:fit_fwrf"
+    build: ClassVar[str] = "neurobust.predictors.fwrf:FwRF"
+    fields: ClassVar[str] = "neurobust.predictors.fwrf:chosen_fields"
+    source: ClassVar[str] = "St-Yves & Naselaris 2018, NeuroImage 180"
+
+    map_size: MapSize
+    field_sizes: Annotated[
+        tuple[Positive, ...], Meta(min_length=1), about("standard deviations of the candidate fields", "degrees")
+    ]
+    field_spacing: Annotated[Positive, about("between the centres of candidate fields", "sizes")]
+    alphas: Alphas
+
+    @property
+    def read_features(self) -> FixedFeatures:
+        """The features that the fields lie on."""
+        raise NotImplementedError
+
+    def passes(self) -> float:
+        """The same for all fixed features."""
+        return FEATURE_PASSES
+
+    def checked(self, where: str) -> Self:
+        """As they are; features that do not fit together are refused."""
+        self.read_features.check(where)
+        return self
+
+    def files(self) -> tuple[str, ...]:
+        """Those of the features."""
+        return self.read_features.files()
+
+
+class GaborFwRF(FwRFSettings, frozen=True, kw_only=True):
+    """Fields on Gabor energy."""
+
+    frequencies: Frequencies
+    orientations: Orientations
+
+    @property
+    def read_features(self) -> GaborMaps:
+        """Gabor energy."""
+        return GaborMaps(map_size=self.map_size, frequencies=self.frequencies, orientations=self.orientations)
+
+
+class CnnFwRF(FwRFSettings, frozen=True, kw_only=True):
+    """Fields on the layers of a torchvision network."""
+
+    network: NetworkName
+    weights: Weights
+    layers: Layers
+    channels: Channels = None
+
+    @property
+    def read_features(self) -> LayerMaps:
+        """The network's layers."""
+        return LayerMaps(
+            map_size=self.map_size, network=self.network, weights=self.weights, layers=self.layers,
+            channels=self.channels,
+        )  # fmt: skip

@@ -1,0 +1,69 @@
+"""The settings of ridge on pooled features. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from msgspec import Meta
+
+from neurobust.core.settings import about, field_names, read
+from neurobust.predictors.description import Predictor
+from neurobust.predictors.features_settings import (
+    FEATURE_PASSES,
+    Alphas,
+    Channels,
+    FixedFeatures,
+    Frequencies,
+    GaborMaps,
+    LayerMaps,
+    Layers,
+    MapSize,
+    NetworkName,
+    Orientations,
+    PixelMaps,
+    Weights,
+)
+
+READS: dict[str, type[FixedFeatures]] = {kind.name: kind for kind in (PixelMaps, GaborMaps, LayerMaps)}
+
+
+class Ridge(Predictor, frozen=True, kw_only=True):
+    """One ridge per subject on pooled features, with a penalty per voxel by cross-validation."""
+
+    fit: ClassVar[str] = "neurobust.predictors.fit_ridge:fit_ridge"
+    build: ClassVar[str] = "neurobust.predictors.linear:PooledLinear"
+    source: ClassVar[str] = "Dupré la Tour, Eickenberg, Nunez-Elizalde & Gallant 2022, NeuroImage 264:119728"
+
+    features: Annotated[Literal["pixels", "gabor", "network"], about("what it reads")]
+    map_size: MapSize
+    alphas: Alphas
+    folds: Annotated[int, Meta(ge=2), about("of the cross-validation that chooses the penalties")]
+    frequencies: Frequencies | None = None
+    orientations: Orientations | None = None
+    network: NetworkName | None = None
+    weights: Weights | None = None
+    layers: Layers | None = None
+    channels: Channels = None
+
+    @property
+    def read_features(self) -> FixedFeatures:
+        """The features that it reads, once `checked`."""
+        return self._read_features(self.kind)
+
+    def passes(self) -> float:
+        """The same for all fixed features."""
+        return FEATURE_PASSES
+
+    def checked(self, where: str) -> Self:
+        """As they are; Gabor energy and a network ask for keys of their own."""
+        self._read_features(where).check(where)
+        return self
+
+    def files(self) -> tuple[str, ...]:
+        """Those of the features."""
+        return self.read_features.files()
+
+    def _read_features(self, where: str) -> FixedFeatures:
+        kind = READS[self.features]
+        given = {name: getattr(self, name) for name in field_names(kind)}
+        return read(kind, {name: value for name, value in given.items() if value is not None}, where)
