@@ -1,1 +1,0 @@
-"""Networks: classifiers whose features are drawn towards a frozen predictor's responses."""

@@ -33,6 +33,9 @@ class Classifier(nn.Module):
     part of the classifier.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, trunk: nn.Module, feature_dim: int, num_classes: int, mean: Sequence[float], std: Sequence[float]
     ):
@@ -41,7 +44,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1))
         self.trunk = trunk
         self.head = nn.Linear(feature_dim, num_classes)
-        self.neural_head: nn.Linear | None = None
+        self.neural_head: nn.Module | None = None
         self.feature_dim = feature_dim
         self.num_classes = num_classes
 
@@ -70,12 +73,7 @@ def build_network(
     torchvision's first ImageNet weights (IMAGENET1K_V1 where they exist) and the head is new.
     Raises InputError for an unknown name, an impossible combination or weights that cannot be had.
     """
-    if architecture not in ARCHITECTURES:
-        raise InputError(
-            f"architecture '{architecture}' is not known; choose one of {', '.join(sorted(ARCHITECTURES))}"
-        )
-    if stem not in STEMS:
-        raise InputError(f"stem '{stem}' is not known; choose one of {', '.join(STEMS)}")
+    check_architecture(architecture, stem)
     if pretrained and stem != "imagenet":
         raise InputError(f"architecture '{architecture}': pretrained weights need stem 'imagenet', not '{stem}'")
     model = _build_model(architecture, pretrained, image_size)
@@ -85,11 +83,21 @@ def build_network(
     return Classifier(model, feature_dim, num_classes, mean, std)
 
 
+def check_architecture(architecture: str, stem: str) -> None:
+    """Raise InputError for an architecture or a stem that there is not."""
+    if architecture not in ARCHITECTURES:
+        raise InputError(
+            f"architecture '{architecture}' is not known; choose one of {', '.join(sorted(ARCHITECTURES))}"
+        )
+    if stem not in STEMS:
+        raise InputError(f"stem '{stem}' is not known; choose one of {', '.join(STEMS)}")
+
+
 def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
     """Read a trained network: eval mode, frozen, float32, on the CPU; its neural head is left out.
 
     With `neural_head`, `network.neural_head` is the linear map that the neural loss has trained, where it reads the
-    penultimate layer; None where there is no such map. Raises InputError if the file is no network of this pipeline.
+    penultimate layer; None where there is no such map. Raises InputError if the file is not a network of this pipeline.
     """
     state, config = load_weights(path)
     try:
@@ -109,8 +117,8 @@ def _trained_head(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> nn.
     """The neural head of a weights file, if it is a linear map of the penultimate layer."""
     weight, bias = (state.get(f"{NEURAL_HEAD}{name}") for name in ("weight", "bias"))
     recipe = config.get("provenance", {}).get("params", {})
-    layers = recipe.get("condition", {}).get("layers", ["penultimate"])
-    if weight is None or bias is None or layers != ["penultimate"]:
+    layers = recipe.get("condition", {}).get("layers")
+    if weight is None or bias is None or layers not in (None, ["penultimate"]):
         return None
     with torch.random.fork_rng(devices=[]):
         head = nn.Linear(weight.shape[1], weight.shape[0])
@@ -144,6 +152,7 @@ def _build_model(architecture: str, pretrained: bool, image_size: int) -> nn.Mod
 
 
 def _use_cifar_stem(model: nn.Module, architecture: str) -> None:
+    parent: Any
     if isinstance(getattr(model, "conv1", None), nn.Conv2d) and hasattr(
         model, "maxpool"
     ):  # ResNet, ResNeXt, Wide ResNet
@@ -165,7 +174,7 @@ def _cut_last_linear(model: nn.Module, architecture: str) -> int:
     """Replace the last Linear by the identity, so that the model gives its penultimate layer; return its width."""
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise InputError(f"architecture '{architecture}' has no linear layer: its penultimate layer is not defined")
+        raise InputError(f"architecture '{architecture}' has no linear layer, so no penultimate one; choose another")
     name, last = linear[-1]
     parent, _, attribute = name.rpartition(".")
     setattr(model.get_submodule(parent), attribute, nn.Identity())

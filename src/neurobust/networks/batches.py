@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from neurobust.core.seeding import numpy_rng
 
@@ -43,13 +41,6 @@ def read_ahead(read: Callable[[Key], Value], keys: Iterable[Key]) -> Iterator[Va
             yield waiting.result()
 
 
-def to_pixels(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """uint8 (N, H, W, 3) as float32 (N, 3, H, W) in [0, 1] on `device` (channels last in memory on CUDA)."""
-    images = torch.as_tensor(images).to(device).permute(0, 3, 1, 2)
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-    return images.to(torch.float32, memory_format=layout).div_(255)
-
-
 def crop_flip(images: np.ndarray, *stream: object) -> np.ndarray:
     """Shift each image by up to an eighth of its side (reflected border) and mirror every other one by chance.
 
@@ -66,5 +57,5 @@ def crop_flip(images: np.ndarray, *stream: object) -> np.ndarray:
     return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-# name -> function(uint8 images, *stream) -> uint8 images of the same shape; None leaves the pixels as they are stored.
+# `Training.augment` -> function(uint8 images, *stream) -> images of the same shape; None leaves them as they are.
 AUGMENTATIONS: dict[str, Callable[..., np.ndarray] | None] = {"none": None, "crop-flip": crop_flip}

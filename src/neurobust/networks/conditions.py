@@ -1,48 +1,74 @@
-"""What makes a network: training, architecture, condition, and the recipe that they make together. Imports no torch."""
+"""What makes a network: training, architecture, condition, and the recipe that they make together. Imports no torch.
+
+`read_condition` and `read_recipe` are where a condition is checked, once, for all that it must satisfy by itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
-from neurobust.core.settings import Count, Names, NotNegative, Positive, Settings, Share, about
+from neurobust.core.errors import InputError
+from neurobust.core.settings import Count, Names, NotNegative, Positive, Settings, Share, about, field_names, read
+from neurobust.networks.description import Control, Reference
+from neurobust.networks.registry import (
+    CONTROLS,
+    LOSSES,
+    control_modules,
+    control_named,
+    loss_modules,
+    read_reference,
+    reference_modules,
+)
 
 Weight = Annotated[Share, about("of the neural loss; cross-entropy has 1 - weight")]
+Subjects = Annotated[
+    tuple[Annotated[str, Meta(pattern="^subj0[1-8]$")], ...],
+    Meta(min_length=1, extra_json_schema={"uniqueItems": True}),
+]
+Weights = Annotated[tuple[Share, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
+
+UNTARGETED = ("weight", "weights", "reference", "sweep")  # the keys that make sense without a target
 
 
-class Training(Settings):
+class Training(Settings, frozen=True):
     """How a network is trained, whatever its condition."""
 
     epochs: Annotated[Count, about("passes over the training images")] = 8
     batch_size: Annotated[int, Meta(ge=2), about("of an optimiser step", "images")] = 64
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Annotated[Literal["sgd", "adamw"], about("of the network's weights")] = "sgd"
     learning_rate: Annotated[Positive, about("at its peak")] = 0.05
     momentum: Annotated[Share, about("of SGD; the first beta of AdamW")] = 0.9
-    weight_decay: NotNegative = 5e-4
+    weight_decay: Annotated[NotNegative, about("of the optimiser")] = 5e-4
     schedule: Annotated[Literal["onecycle", "step", "constant"], about("of the learning rate")] = "onecycle"
     augment: Annotated[Literal["none", "crop-flip"], about("of training images")] = "none"
 
 
-class Architecture(Settings, kw_only=True):
+class Architecture(Settings, frozen=True, kw_only=True):
     """A torchvision classifier, by its name."""
 
     stem: Annotated[Literal["imagenet", "cifar"], about("first layers: for large or for small images")]
     pretrained: Annotated[bool, about("start from torchvision's ImageNet weights")]
 
 
-class Oracle(Settings):
+class Oracle(Settings, frozen=True):
     """The network of the control `features`: an image classifier that knows no brain."""
 
     architecture: Annotated[str, about("torchvision's name")] = "resnet18"
-    weights: Annotated[str | None, about("torchvision's file of its weights; default: untrained")] = None
+    weights: Annotated[
+        Annotated[str, Meta(min_length=1)] | None, about("torchvision's file of its weights; default: untrained")
+    ] = None
     size: Annotated[int, Meta(ge=32), about("at which it sees the images", "pixels")] = 224
 
 
-class Condition(Settings, kw_only=True):
-    """One recipe of training as a study names it: a target and a loss, or neither. `sweep` names the condition whose
-    other weight it is (`study.read`). The names of losses, controls and references are those of `registry`."""
+class Condition(Settings, frozen=True, kw_only=True):
+    """One recipe of training as a study names it: a target and a loss, or neither.
+
+    The names of losses, controls and references are those of `registry`. `sweep` names the condition
+    whose other weight it is (`study.read`)."""
 
     weight: Weight
     target: Annotated[Names | None, about("ROIs, side by side")] = None
@@ -55,32 +81,151 @@ class Condition(Settings, kw_only=True):
         Literal["constant", "ramp", "late", "early"] | None,
         about("of the neural loss over the training; default constant"),
     ] = None
-    subjects: Annotated[Names | None, about("whose voxels; default: all")] = None
+    subjects: Annotated[Subjects | None, about("whose voxels; default: all")] = None
     match: Annotated[Names | None, about("ROIs whose voxel count and noise ceilings `subsampled` matches")] = None
-    features: Oracle | None = None
+    features: Annotated[Oracle | None, about("the network of the control `features`")] = None
     pairs: Annotated[bool, about("measured responses to the subjects' stimuli instead of a predictor")] = False
-    reference: Annotated[dict[str, Any] | None, about("a known way to robustness, without a target")] = None
-    weights: Annotated[
-        tuple[Share, ...] | None, about("more weights to train with, compared at equal clean accuracy")
-    ] = None
-    sweep: str | None = None
+    reference: Annotated[Reference | None, about("a known way to robustness, without a target")] = None
+    weights: Annotated[Weights | None, about("more weights to train with, compared at equal clean accuracy")] = None
+    sweep: Annotated[str | None, about("not to be given: `weights` sets it")] = None
 
     @property
     def roi(self) -> str | None:
         """Its target as one name: V1, or V1+V2 for several ROIs; None without a target."""
         return None if self.target is None else "+".join(self.target)
 
+    @property
+    def removes(self) -> Control:
+        """Its control; one that changes nothing where it names none."""
+        return control_named(self.control)
 
-class Recipe(Settings, kw_only=True):
+    @property
+    def passes(self) -> float:
+        """Passes through the network of one training step, in those of plain training."""
+        return 1.0 if self.reference is None else self.reference.passes
+
+    def modules(self) -> list[str]:
+        """The modules that its loss, control and reference live in, sorted: code that no import names."""
+        found: set[str] = set()
+        if self.loss is not None:
+            found.update(loss_modules(self.loss))
+        if self.control is not None:
+            found.update(control_modules(self.control))
+        if self.reference is not None:
+            found.update(reference_modules(self.reference.kind))
+        return sorted(found)
+
+
+class Recipe(Settings, frozen=True, kw_only=True):
     """Everything that makes a network of a task, but its seed and its files."""
 
-    training: Training
-    architecture: str
-    stem: str
-    pretrained: bool
-    condition: Condition
+    training: Annotated[Training, about("the same for every condition, except what its reference changes")] = Training()
+    architecture: Annotated[str, about("torchvision's name")] = "resnet18"
+    stem: Annotated[Literal["imagenet", "cifar"], about("first layers: for large or for small images")] = "imagenet"
+    pretrained: Annotated[bool, about("start from torchvision's ImageNet weights")] = False
+    condition: Annotated[Condition, about("what is trained for beside the classes")]
+
+
+def read_condition(name: str, given: Mapping[str, Any], where: str = "conditions") -> Condition:
+    """The condition `name` that a configuration describes.
+
+    Raises InputError for what does not fit together in it. Whether the ROIs, subjects and predictors that it names
+    exist is the study's to say.
+    """
+    where = f"{where}.{name}"
+    parts = dict(given)
+    if parts.get("features") is not None:
+        parts["features"] = read(Oracle, parts["features"], f"{where}.features")
+    reference = parts.pop("reference", None)
+    condition = read(Condition, parts, where)
+    if reference is not None:
+        condition = replace(condition, reference=read_reference(reference, f"{where}.reference"))
+    for key, problem in _problems(condition):
+        raise InputError(f"{where}.{key}: {problem}")
+    condition.modules()  # what another package registers wrongly is found here, not in a job
+    return condition
 
 
 def read_recipe(given: Mapping[str, Any]) -> Recipe:
-    """The recipe that the parameters of a job say; see `networks.recipe` for what is checked."""
-    raise NotImplementedError
+    """The recipe that the parameters of a job say, as JSON.
+
+    Its keys are those of a training, of an architecture with its name, and `condition`, whose target is one name
+    (`Condition.roi`) or null. Raises InputError, with the key's path, for anything wrong.
+    """
+    training = field_names(Training)
+    network = [name for name in field_names(Recipe) if name not in ("training", "condition")]
+    known = (*network, "condition", *training)
+    for key in given:
+        if key not in known:
+            raise InputError(f"recipe: unknown key '{key}'; known keys are {', '.join(known)}")
+    condition = dict(given.get("condition", {}))
+    if condition.get("target") is not None:
+        condition["target"] = condition["target"].split("+")
+    parts: dict[str, Any] = {key: given[key] for key in network if key in given}
+    parts["training"] = read(Training, {key: given[key] for key in training if key in given}, "recipe")
+    parts["condition"] = read_condition("condition", condition, "recipe")
+    recipe = read(Recipe, parts, "recipe")
+    return _with_reference(recipe)
+
+
+def _with_reference(recipe: Recipe) -> Recipe:
+    """The recipe with what its reference changes in the training, once its batches are known to be large enough."""
+    condition, training = recipe.condition, recipe.training
+    least = 0 if condition.loss is None else LOSSES[condition.loss].min_batch
+    if training.batch_size < least:
+        raise InputError(f"recipe.batch_size: loss '{condition.loss}' needs at least {least} images per batch")
+    if condition.reference is None:
+        return recipe
+    changes = {key: getattr(condition.reference, key) for key in condition.reference.training}
+    return replace(recipe, training=replace(training, **changes))
+
+
+def _problems(condition: Condition) -> Iterator[tuple[str, str]]:
+    """Yield (key, problem) for what does not fit together in one condition."""
+    for key in ("target", "layers", "subjects", "match", "weights"):
+        values = getattr(condition, key) or ()
+        if len(set(values)) < len(values):
+            yield key, f"{list(values)} names one thing twice"
+    if condition.weight in (condition.weights or ()):
+        yield "weights", f"{condition.weight:g} is there already, as the weight of the condition"
+    if condition.target is None:
+        for key in field_names(Condition):
+            if key not in UNTARGETED and getattr(condition, key) not in (None, False):
+                yield key, "a condition without a target has no such key; add `target` or remove it"
+        return
+    if condition.reference is not None:
+        yield "reference", "a reference has no target; make it a condition of its own"
+    if condition.loss is None:
+        yield "loss", f"a condition with a target needs a loss; choose one of {', '.join(LOSSES)}"
+    elif condition.loss not in LOSSES:
+        yield "loss", f"{condition.loss!r} is not known; choose one of {', '.join(LOSSES)}"
+    if condition.control is not None and condition.control not in CONTROLS:
+        yield "control", f"{condition.control!r} is not known; choose one of {', '.join(CONTROLS)}"
+    else:
+        yield from _control_problems(condition)
+
+
+def _control_problems(condition: Condition) -> Iterator[tuple[str, str]]:
+    """Yield (key, problem) for what does not go with the control, or with measured responses."""
+    control = condition.removes
+    if condition.pairs:
+        for key in ("predictor", "subjects", "features", "match"):
+            if getattr(condition, key) is not None:
+                yield key, "measured responses need no such key; remove it or `pairs`"
+        if not control.pairs:
+            taken = ", ".join(f"'{name}'" for name in CONTROLS if CONTROLS[name].pairs)
+            yield "control", f"measured responses (pairs) take the control {taken} only"
+        if condition.loss is not None and condition.loss in LOSSES and LOSSES[condition.loss].by_class:
+            yield "loss", f"'{condition.loss}' needs responses to the task's own images: a predictor instead of `pairs`"
+        return
+    if condition.features is not None and not control.oracle:
+        yield "features", f"goes with {_with('oracle')} and with no other"
+    if condition.match is not None and not control.subsample:
+        yield "match", f"goes with {_with('subsample')} and with no other"
+    if condition.match is None and control.subsample:
+        yield "match", "missing: the ROIs whose number of voxels and noise ceilings the target is matched with"
+
+
+def _with(flag: str) -> str:
+    """The controls that have a property, as a configuration writes them."""
+    return ", ".join(f"`control: {name}`" for name in CONTROLS if getattr(CONTROLS[name], flag))

@@ -1,25 +1,16 @@
-"""Controls: one-word transforms of a condition, each of which takes one ingredient away from its target.
+"""Controls: transforms of a condition, each of which takes one ingredient away from its target.
 
-    shuffled            which image evokes which response (a fixed permutation of the images)
-    random              what the predictor has learnt (same architecture, new weights)
-    gaussian            the image (random responses, fixed per image)
-    pixels              the cortex (the images' own pixels)
-    features            the cortex (the features of an image classifier, an oracle of vision without a brain)
-    phase-scrambled     all of the image but its amplitude spectrum
-    subsampled          what sets the ROIs' data apart (as many voxels, with equal noise ceilings, in every ROI)
-    predictor-shuffled  the pairing of stimulus and response in the predictor's own training
-
-`random`, `gaussian`, `pixels` and `features` are given the mean and the covariance of the target that they stand in
-for, over the training images, so dimension, variance and spectrum are the same and only their images differ.
+The functions behind `controls_settings`, which says what each takes away. Those with `moments` are given the mean and
+the covariance of the target that they stand in for, over the training images, so dimension, variance and spectrum are
+the same and only their images differ.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,32 +18,33 @@ from torch import Tensor, nn
 
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import derive_seed, numpy_rng
+from neurobust.files.dataset import Dataset
+from neurobust.files.pixels import resized, to_pixels
+from neurobust.files.splits import TRAIN
 from neurobust.networks.architectures import build_network
-from neurobust.networks.batches import in_order, to_pixels
-from neurobust.networks.source import TRAIN
-from neurobust.networks.tasks import Dataset
+from neurobust.networks.batches import in_order
+from neurobust.networks.conditions import Condition, Oracle
 
 PIXEL_SIDE = 16  # pixels at which images are compared as such
 CALIBRATION_IMAGES = 512  # training images that the batch statistics of an untrained network are taken from
-ORACLE = {"architecture": "resnet18", "size": 224}
 
 Respond = Callable[[Tensor, np.ndarray], Tensor]  # pixels (n, 3, H, W) in [0, 1] and their rows -> responses (n, D)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a control may draw on: the frozen predictors, the task's images, the condition's options, a seed.
+    """What a control may draw on: the frozen predictors, the task's images, the condition, a seed.
 
-    `columns` are the voxels that the target keeps (None: all); `oracle` the weights file of an image classifier.
+    `columns` are the voxels that the target keeps (None: all); `weights` the file of the condition's image classifier.
     """
 
     module: nn.Module
     dataset: Dataset
     seed: int
     device: torch.device
-    options: Mapping[str, Any] = field(default_factory=dict)
+    condition: Condition
     columns: np.ndarray | None = None
-    oracle: Path | None = None
+    weights: Path | None = None
 
     def stream(self, *names: object) -> tuple[object, ...]:
         """The name of a random stream of this control."""
@@ -94,9 +86,8 @@ def untrained(setting: Setting) -> Respond:
 def gaussian(setting: Setting) -> Respond:
     """Independent normal numbers, drawn once per image: (N, D), as many columns as the target."""
     with torch.inference_mode():
-        width = predicted(setting)(
-            to_pixels(np.array(setting.dataset.images[:1]), setting.device), np.zeros(1, int)
-        ).shape[1]
+        first = to_pixels(setting.dataset.images[:1], setting.device)
+        width = predicted(setting)(first, np.zeros(1, int)).shape[1]
     drawn = numpy_rng(*setting.stream("gaussian")).standard_normal((len(setting.dataset.labels), width), np.float32)
     table = torch.from_numpy(drawn)
     return lambda pixels, rows: table[torch.from_numpy(rows)].to(pixels.device)
@@ -109,20 +100,19 @@ def pixels_of(setting: Setting) -> Respond:
 
 def oracle_features(setting: Setting) -> Respond:
     """The penultimate layer of a torchvision network at its own input size, from a weights file or untrained."""
-    options = {**ORACLE, **setting.options.get("features", {})}
-    size = options["size"]
+    oracle = setting.condition.features or Oracle()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(*setting.stream("features")))
-        network = build_network(options["architecture"], 2, image_size=size)
+        network = build_network(oracle.architecture, 2, image_size=oracle.size)
     network.eval().requires_grad_(False).to(setting.device)
 
     def features(pixels: Tensor) -> Tensor:
-        return network.features(resized(pixels, size))
+        return network.features(resized(pixels, oracle.size))
 
-    if setting.oracle is None:
+    if setting.weights is None:
         calibrate(network, features, setting.dataset, setting.device, *setting.stream("calibration"))
     else:
-        load_trunk(network.trunk, setting.oracle)
+        load_trunk(network.trunk, setting.weights)
     return lambda pixels, rows: features(pixels)
 
 
@@ -153,15 +143,16 @@ def scramble_phase(pixels: Tensor, noise: Tensor) -> Tensor:
 def reinitialised(module: nn.Module, *stream: object) -> nn.Module:
     """A frozen copy of a module with new weights from a named stream.
 
-    A layer that knows how to start anew does so; any other parameter is drawn from a normal distribution with its own
+    A layer that can reset itself does so; any other parameter is drawn from a normal distribution with its own
     mean and SD.
     """
     module = copy.deepcopy(module).requires_grad_(False)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(derive_seed(*stream))
         for part in module.modules():
-            if hasattr(part, "reset_parameters"):
-                part.reset_parameters()
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
                 continue
             for parameter in part.parameters(recurse=False):
                 drawn = torch.randn(parameter.shape).to(parameter) * parameter.std(correction=0) + parameter.mean()
@@ -183,7 +174,10 @@ def calibrate(
     With the default ones a deep untrained network answers all images alike. Everything else stays in eval mode.
     """
     layers = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    rows = np.sort(numpy_rng(*stream).permutation(dataset.rows(TRAIN))[:CALIBRATION_IMAGES]) if layers else []
+    if not layers:
+        module.eval()
+        return
+    rows = np.sort(numpy_rng(*stream).permutation(dataset.rows(TRAIN))[:CALIBRATION_IMAGES])
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
@@ -207,36 +201,3 @@ def load_trunk(trunk: nn.Module, path: Path) -> None:
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing:
         raise InputError(f"{path}: no '{missing[0]}' among the weights; give torchvision's file of this architecture")
-
-
-def resized(pixels: Tensor, size: int) -> Tensor:
-    """Bilinear, antialiased resize of (n, 3, H, W) to (n, 3, size, size)."""
-    if pixels.shape[-2:] == (size, size):
-        return pixels
-    return nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
-@dataclass(frozen=True)
-class Control:
-    """Whose response an image gets, what responds, and whether it is given the moments of the true target.
-
-    `subsample`: only voxels that every matched ROI has alike.
-    """
-
-    partners: Callable[[np.ndarray, int], np.ndarray] = own_partners
-    source: Callable[[Setting], Respond] = predicted
-    matched: bool = False
-    subsample: bool = False
-
-
-CONTROLS: dict[str | None, Control] = {
-    None: Control(),
-    "shuffled": Control(partners=shuffled_partners),
-    "random": Control(source=untrained, matched=True),
-    "gaussian": Control(source=gaussian, matched=True),
-    "pixels": Control(source=pixels_of, matched=True),
-    "features": Control(source=oracle_features, matched=True),
-    "phase-scrambled": Control(source=phase_scrambled),
-    "subsampled": Control(subsample=True),
-    "predictor-shuffled": Control(),  # the condition names a predictor that was trained on shuffled pairs
-}

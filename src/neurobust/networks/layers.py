@@ -35,7 +35,7 @@ class Layers:
             except AttributeError as error:
                 known = ", ".join([PENULTIMATE, *(part for part, _ in network.trunk.named_children())])
                 raise InputError(
-                    f"recipe.condition.layers: '{name}' is no layer of {architecture}; try {known}"
+                    f"recipe.condition.layers: '{name}' is not a layer of {architecture}; try {known}"
                 ) from error
             module.register_forward_hook(partial(self._see, name))
         plain = self.names == [PENULTIMATE]
@@ -84,6 +84,7 @@ class LayerMixture(nn.Module):
         self.logits = nn.Parameter(torch.zeros(len(self.widths)))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Layers side by side (n, sum of widths) -> their mixed rows, of the same shape."""
         parts = []
         for part, weight in zip(features.float().split(self.widths, 1), self.logits.softmax(0), strict=True):
             part = part - part.mean(0)

@@ -1,23 +1,17 @@
-"""Alignment losses: one registry, one signature.
+"""Alignment losses: the functions behind `losses_settings`, all of one signature.
 
-Each takes x (n, d) and a target of the same n images and gives a scalar to minimise. The target is y (n, v), except
-for the manifold losses, which take the images' classes with the manifolds of all classes (`manifolds.ClassTarget`).
-Losses that need a head compare a prediction with the target column by column (d = v); the relational ones compare the
-geometry of the features themselves (any d). Call them in float32 or float64, outside autocast: half precision is
-raised to float32, but a matrix product under autocast would fall back to half.
+Each takes x (n, d) and a target y (n, v) of the same n images and gives a scalar to minimise; those by class are in
+`manifolds`. Losses that need a head compare a prediction with the target column by column (d = v); the relational ones
+compare the geometry of the features themselves (any d). Call them in float32 or float64, outside autocast: half
+precision is raised to float32, but a matrix product under autocast would fall back to half.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from neurobust.core.similarity import EPSILON, centre, debiased_cka, linear_cka, raise_precision
-from neurobust.networks.manifolds import manifold, manifold_dimension, manifold_radius
 
 LOG_FLOOR = 1e-6  # 1 - CKA in float32 carries about this error
 LARGEST_COSINE = 1 - 1e-4  # the slope of arctanh is 1 / (1 - s^2): 5000 here, infinite at 1
@@ -76,30 +70,3 @@ def _row_correlations(x: Tensor) -> Tensor:
     x = x / (x.square().sum(1, keepdim=True) + EPSILON).sqrt()
     rows, columns = torch.triu_indices(len(x), len(x), offset=1, device=x.device)
     return (x @ x.T)[rows, columns]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss; whether it acts on the neural head's output or on the features; the smallest batch it is defined on.
-
-    `mixes_layers`: the features pass through a learned `LayerMixture`. `by_class`: its target is a `ClassTarget`.
-    """
-
-    function: Callable[[Tensor, Any], Tensor]
-    needs_head: bool
-    min_batch: int
-    mixes_layers: bool = False
-    by_class: bool = False
-
-
-LOSSES: dict[str, Loss] = {
-    "mse": Loss(mse, needs_head=True, min_batch=1),
-    "correlation": Loss(correlation, needs_head=True, min_batch=3),
-    "cka": Loss(cka, needs_head=False, min_batch=3),
-    "cka-debiased": Loss(cka_debiased, needs_head=False, min_batch=4),
-    "rsa": Loss(rsa, needs_head=False, min_batch=3),
-    "similarity": Loss(similarity, needs_head=False, min_batch=2, mixes_layers=True),
-    "manifold": Loss(manifold, needs_head=True, min_batch=2, by_class=True),
-    "manifold-radius": Loss(manifold_radius, needs_head=True, min_batch=2, by_class=True),
-    "manifold-dimension": Loss(manifold_dimension, needs_head=True, min_batch=2, by_class=True),
-}

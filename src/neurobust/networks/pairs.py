@@ -6,8 +6,8 @@ The network sees a batch of stimuli beside each batch of the task, and its neura
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,15 @@ import torch
 from torch import Tensor
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import memmap_dataset
 from neurobust.core.seeding import numpy_rng
-from neurobust.networks.batches import in_order, to_pixels
-from neurobust.networks.controls import CONTROLS
-from neurobust.networks.source import TRAIN
+from neurobust.files.pixels import to_pixels
+from neurobust.files.roi import read_roi
+from neurobust.files.splits import TRAIN, rows_of
+from neurobust.files.stimuli import read_stimuli
+from neurobust.networks.batches import in_order
+from neurobust.networks.description import Control, load_function
+from neurobust.networks.inputs import NetworkInputs
+from neurobust.networks.targets import standardise
 
 
 @dataclass(frozen=True)
@@ -45,37 +49,32 @@ class Block:
 class Pairs:
     """Stimuli with measured responses, standardised on the training stimuli, voxel by voxel.
 
-    `responses` are `cortex/{subject}/{roi}.h5`, `stimuli` the images of the same subjects in the same order, in the
-    task's own size. The control `shuffled` permutes the responses within each split.
+    `inputs` name the `responses` and the `stimuli` in the task's own `size`. The partners of the control say whose
+    response each stimulus gets, within each split.
     """
 
-    def __init__(
-        self,
-        responses: Sequence[Path],
-        stimuli: Sequence[Path],
-        size: int,
-        control: str | None,
-        seed: int,
-        batch: int,
-        device: torch.device,
-    ):
+    def __init__(self, inputs: NetworkInputs, size: int, control: Control, seed: int, batch: int, device: torch.device):
         self.seed, self.batch_size, self.device = seed, batch, device
         self.blocks: list[Block] = []
+        partners = load_function(control.partners)
         first = 0
-        for path, images in zip(responses, stimuli, strict=True):
-            block = _read_block(Path(path), Path(images), size, control, seed, first)
-            if block is not None:
-                self.blocks.append(block)
-                first = block.columns.stop
+        for path, stimuli in zip(inputs.responses, inputs.stimuli, strict=True):
+            measured = _read_measured(path, stimuli, size)
+            voxels = measured.responses.shape[1]
+            if voxels:
+                self.blocks.append(_standardised(measured, partners(measured.split, seed), first))
+                first += voxels
         self.dim = first
         if not self.blocks:
-            raise InputError(f"{responses[0]}: no voxels in any subject, so there is no target; choose another ROI")
+            raise InputError(
+                f"{inputs.responses[0]}: no voxels in any subject, so there is no target; choose another ROI"
+            )
 
     def draw(self, epoch: int, step: int) -> PairBatch:
-        """The pairs that go with a step: subjects take turns in a random order, training stimuli are drawn anew."""
+        """The pairs that go with a step: subjects take turns in a random order, training stimuli are drawn again."""
         turn, place = divmod(step, len(self.blocks))
         block = self.blocks[numpy_rng(self.seed, "pairs", epoch, turn).permutation(len(self.blocks))[place]]
-        rows = np.flatnonzero(block.split == TRAIN)
+        rows = rows_of(block.split, TRAIN)
         count = min(self.batch_size, len(rows))
         return self._pair(block, np.sort(numpy_rng(self.seed, "pair", epoch, step).choice(rows, count, replace=False)))
 
@@ -89,7 +88,7 @@ class Pairs:
         """Mean over subjects of each measure(layers (n, d), responses (n, V), columns); NaN without stimuli."""
         values: dict[str, list[float]] = {name: [] for name in measures}
         for block in self.blocks:
-            rows = np.flatnonzero(block.split == split)
+            rows = rows_of(block.split, split)
             if len(rows) < 4:
                 continue
             shown = [layers(self._pair(block, part).pixels) for part in in_order(rows, self.batch_size)]
@@ -99,27 +98,17 @@ class Pairs:
         return {name: float(np.mean(found)) if found else float("nan") for name, found in values.items()}
 
 
-def _read_block(path: Path, stimuli: Path, size: int, control: str | None, seed: int, first: int) -> Block | None:
-    import h5py
+def _read_measured(path: Path, stimuli: Path, size: int) -> Block:
+    """The responses of `cortex/{subject}/{roi}.h5` as they were measured, with the stimuli that evoked them."""
+    roi, shown = read_roi(path, trials=False), read_stimuli(stimuli)
+    row = shown.rows(roi.nsd_id, path)
+    if shown.side != size:
+        raise InputError(f"{stimuli}: images of {shown.side} px for a task of {size} px; give stimuli of that size")
+    return Block(shown.images, row, roi.responses, roi.split, slice(0, roi.responses.shape[1]))
 
-    from neurobust.networks.targets import standardise
 
-    with h5py.File(path, "r") as file:
-        responses, split, shown = (file[name][()] for name in ("responses", "split", "nsd_id"))
-    if responses.shape[1] == 0:
-        return None
-    with h5py.File(stimuli, "r") as file:
-        known = file["nsd_id"][()]
-    row = np.minimum(np.searchsorted(known, shown), len(known) - 1)
-    absent = known[row] != shown
-    if absent.any():
-        raise InputError(f"{stimuli}: no image with nsd_id {shown[absent][0]} of {path}; delete both and run again")
-    images = memmap_dataset(stimuli, "images")
-    if images.shape[1] != size:
-        raise InputError(
-            f"{stimuli}: images of {images.shape[1]} px for a task of {size} px; give stimuli of that size"
-        )
-    mean, std = standardise(responses[split == TRAIN])
-    responses = ((responses - mean) / std).astype(np.float32)
-    partners = CONTROLS[control].partners(split, seed)
-    return Block(images, row, responses[partners], split, slice(first, first + responses.shape[1]))
+def _standardised(block: Block, partners: np.ndarray, first: int) -> Block:
+    """The block with the standardised responses of each row's partner, its columns counted from `first`."""
+    mean, std = standardise(block.responses[block.split == TRAIN])
+    responses = ((block.responses - mean) / std).astype(np.float32)
+    return replace(block, responses=responses[partners], columns=slice(first, first + responses.shape[1]))

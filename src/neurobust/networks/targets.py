@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurobust.core.errors import InputError
-from neurobust.networks.batches import in_order, read_ahead, to_pixels
-from neurobust.networks.controls import CONTROLS, Respond, Setting, predicted
+from neurobust.files.dataset import Dataset
+from neurobust.files.pixels import to_pixels
+from neurobust.files.splits import TRAIN
+from neurobust.networks.batches import in_order, read_ahead
+from neurobust.networks.conditions import Condition
+from neurobust.networks.controls import Respond, Setting, predicted
+from neurobust.networks.description import load_function
+from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.moments import match_moments
-from neurobust.networks.source import TRAIN
-from neurobust.networks.tasks import Dataset
 from neurobust.networks.voxels import columns_of_subjects, same_ceilings
 
 VOXEL_BLOCK = 1024  # columns whose statistics are computed at a time: bounds the float64 copy
@@ -36,11 +36,6 @@ def standardise(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, std
 
 
-def compute_targets(module: nn.Module, images: np.ndarray, batch: int, device: torch.device) -> np.ndarray:
-    """Responses (N, D) float32 of a frozen `module` to uint8 images (N, H, W, 3), `batch` at a time."""
-    return compute_responses(lambda pixels, rows: module(pixels), images, np.arange(len(images)), batch, device)
-
-
 @torch.inference_mode()
 def compute_responses(
     respond: Respond, images: np.ndarray, rows: np.ndarray, batch: int, device: torch.device
@@ -55,59 +50,54 @@ def compute_responses(
 class NeuralTarget:
     """What the features are drawn towards: predictor, standardisation fitted on the training images, and control.
 
-    The predictor is frozen for good (eval mode, no gradients) and is no submodule of the network, so training the
+    The predictor is frozen for good (eval mode, no gradients) and is not a submodule of the network, so training the
     network can change neither its weights nor its batch statistics. All N x D float32 targets are held in memory:
     without augmentation the network meets the very same pixels, and the cached responses are exact.
 
-    `options` are the condition's own (subjects, features); `files` what some controls read: `oracle`, the weights of
-    one image classifier; `voxels`, the voxel tables of the predictors; `matched`, those of the ROIs to match.
+    `inputs` name the predictors and what some controls read: `oracle`, `voxels` and `matched`.
     """
 
     def __init__(
         self,
-        predictors: Sequence[Path],
+        inputs: NetworkInputs,
         dataset: Dataset,
-        control: str | None,
+        condition: Condition,
         seed: int,
         batch: int,
         device: torch.device,
-        options: Mapping[str, Any] | None = None,
-        files: Mapping[str, Sequence[Path]] | None = None,
     ):
         from neurobust.predictors.target import load_target
 
         self.device = device
-        self.names = ", ".join(str(path) for path in predictors)
-        rule, options, files = CONTROLS[control], dict(options or {}), dict(files or {})
-        self.module = load_target([Path(path) for path in predictors]).eval().requires_grad_(False).to(device)
-        columns = self._columns(rule.subsample, options.get("subjects"), files, seed)
-        setting = Setting(
-            self.module, dataset, seed, device, options, columns, next(iter(files.get("oracle", ())), None)
-        )
-        self.respond = rule.source(setting)
+        self.names = ", ".join(str(path) for path in inputs.predictors)
+        control = condition.removes
+        self.module = load_target(list(inputs.predictors)).eval().requires_grad_(False).to(device)
+        columns = self._columns(inputs, condition, seed)
+        weights = next(iter(inputs.oracle), None)
+        setting = Setting(self.module, dataset, seed, device, condition, columns, weights)
+        self.respond: Respond = load_function(control.run)(setting)
         responses = self._checked(self.respond, dataset.images, np.arange(len(dataset.labels)), batch)
         train = dataset.rows(TRAIN)
-        self.map = None
-        if rule.matched:
+        self.map: list[Tensor] | None = None
+        if control.moments:
             wanted = self._checked(predicted(setting), dataset.images, train, batch)
             mean, std = standardise(wanted)
             moments = match_moments(responses[train], (wanted - mean) / std)
             responses = moments(responses)
             self.map = [torch.from_numpy(part).to(device) for part in (moments.mean, moments.weight, moments.bias)]
-        self.partners = rule.partners(dataset.split, seed)
+        self.partners: np.ndarray = load_function(control.partners)(dataset.split, seed)
         mean, std = standardise(responses[dataset.split == TRAIN])
         responses -= mean
         responses /= std
         self.responses = torch.from_numpy(responses)
         self.mean, self.std = (torch.from_numpy(part).to(device) for part in (mean, std))
 
-    def _columns(
-        self, subsample: bool, subjects: Sequence[str] | None, files: Mapping[str, Sequence[Path]], seed: int
-    ) -> np.ndarray | None:
-        if subsample:
+    def _columns(self, inputs: NetworkInputs, condition: Condition, seed: int) -> np.ndarray | None:
+        """The voxels that the target keeps; None for all."""
+        if condition.removes.subsample:
             stream = (seed, "control", "subsampled")
-            return same_ceilings(files.get("voxels", ()), files.get("matched", ()), subjects, *stream)
-        return None if subjects is None else columns_of_subjects(self.module, subjects)
+            return same_ceilings(inputs.voxels, inputs.matched, condition.subjects, *stream)
+        return None if condition.subjects is None else columns_of_subjects(self.module, condition.subjects)
 
     def _checked(self, respond: Respond, images: np.ndarray, rows: np.ndarray, batch: int) -> np.ndarray:
         responses = compute_responses(respond, images, rows, batch, self.device)
@@ -127,7 +117,7 @@ class NeuralTarget:
         return self.responses[torch.from_numpy(self.partners[rows])].to(self.device)
 
     @torch.no_grad()
-    def live(self, partner_images: np.ndarray, partner_rows: np.ndarray | None = None) -> Tensor:
+    def live(self, partner_images: np.ndarray, partner_rows: np.ndarray) -> Tensor:
         """Targets (n, D) of the partners' images as augmented: uint8 (n, H, W, 3), and the partners' rows (n,).
 
         The rows matter to controls that fix something per image (a draw, a phase).

@@ -1,11 +1,10 @@
-"""What every task reader gives, and what readers share: splits, options, decoding of image files."""
+"""What the readers of tasks share: splits, sources, decoding of image files."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,7 @@ from neurobust import __version__
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import numpy_rng
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
 BLOCK = 256  # images decoded and written at a time
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a task reader finds: labels (N,), split (N,), class names, and blocks of uint8 images in the same order.
-
-    `provenance` is called once the blocks are drawn, so that a reader may digest files while it decodes them.
-    `attributes` (N, A) are yes-or-no properties of the images beside their labels, `attribute_names` what they are.
-    """
-
-    labels: np.ndarray
-    split: np.ndarray
-    classes: list[str]
-    size: tuple[int, int]
-    blocks: Iterator[np.ndarray]
-    provenance: Callable[[], dict[str, Any]]
-    attributes: np.ndarray | None = None
-    attribute_names: tuple[str, ...] = ()
 
 
 def stratified_split(labels: np.ndarray, fractions: Sequence[float], *stream: object) -> np.ndarray:
@@ -48,17 +28,10 @@ def stratified_split(labels: np.ndarray, fractions: Sequence[float], *stream: ob
     return split
 
 
-def options_of(kind: str, spec: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    unknown = sorted(set(spec) - set(defaults))
-    if unknown:
-        known = ", ".join(["kind", *defaults])
-        raise InputError(f"task kind '{kind}': unknown key '{unknown[0]}'; known are {known}")
-    return {**defaults, **spec}
-
-
-def required_source(source: Path | None, kind: str, what: str) -> Path:
+def required_source(source: Path | None, kind: str, brings: str) -> Path:
+    """The file or folder that a reader wants; an InputError that says what to give (`brings`) where there is none."""
     if source is None or not Path(source).exists():
-        raise InputError(f"task kind '{kind}': source {source or 'is missing and'} does not exist; give {what}")
+        raise InputError(f"task kind '{kind}': source {source or 'is missing and'} does not exist; give {brings}")
     return Path(source)
 
 

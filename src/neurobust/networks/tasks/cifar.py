@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,11 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import provenance
-from neurobust.networks.source import (
-    BLOCK,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Source,
-    options_of,
-    required_source,
-    stratified_split,
-)
+from neurobust.files.dataset import Source
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.networks.tasks.cifar_settings import SIDE, Cifar, Cifar10, Cifar100
+from neurobust.networks.tasks.reading import BLOCK, required_source, stratified_split
 
-SIDE = 32  # pixels
 # Everything that an array in a pickle needs, under the names of old and new numpy.
 ALLOWED = {
     ("numpy", "ndarray"),
@@ -36,6 +30,7 @@ class ArrayUnpickler(pickle.Unpickler):
     """An unpickler of plain containers and numpy arrays; any other name in a file is refused before it is looked up."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """The object of a name that an array needs; UnpicklingError for any other."""
         if (module, name) not in ALLOWED:
             raise pickle.UnpicklingError(f"refuses {module}.{name}")
         if name == "_reconstruct":
@@ -55,44 +50,43 @@ def read_pickle(path: Path) -> dict[bytes, Any]:
     return found
 
 
-def read_cifar10(spec: dict[str, Any], source: Path | None) -> Source:
+@dataclass(frozen=True)
+class Layout:
+    """Files of an archive: training, test and meta data; and the keys of the labels and of their names."""
+
+    train: tuple[str, ...]
+    test: str
+    meta: str
+    labels: bytes
+    names: bytes
+
+
+def read_cifar10(settings: Cifar10, source: Path | None) -> Source:
     """The folder `cifar-10-batches-py`: data_batch_1..5 for training and validation, test_batch for the test."""
-    files = [f"data_batch_{k}" for k in range(1, 6)]
-    return _read("cifar10", spec, source, files, "test_batch", "batches.meta", b"labels", b"label_names")
+    train = tuple(f"data_batch_{k}" for k in range(1, 6))
+    return _read(settings, source, Layout(train, "test_batch", "batches.meta", b"labels", b"label_names"))
 
 
-def read_cifar100(spec: dict[str, Any], source: Path | None) -> Source:
+def read_cifar100(settings: Cifar100, source: Path | None) -> Source:
     """The folder `cifar-100-python`: train for training and validation, test for the test; the 100 fine labels."""
-    return _read("cifar100", spec, source, ["train"], "test", "meta", b"fine_labels", b"fine_label_names")
+    return _read(settings, source, Layout(("train",), "test", "meta", b"fine_labels", b"fine_label_names"))
 
 
-def _read(
-    kind: str,
-    spec: dict[str, Any],
-    source: Path | None,
-    train: list[str],
-    test: str,
-    meta: str,
-    key: bytes,
-    names: bytes,
-) -> Source:
-    options = options_of(kind, spec, validation=0.1, seed=0)
-    root = required_source(source, kind, "the unpacked folder of the official Python archive")
-    images, labels, split = [], [], []
-    for name, part in (*((name, TRAIN) for name in train), (test, TEST)):
-        pixels, found = _read_batch(root / name, key)
-        images.append(pixels)
-        labels.append(found)
-        split.append(np.full(len(found), part, np.uint8))
-    images, labels, split = np.concatenate(images), np.concatenate(labels), np.concatenate(split)
-    classes = [name.decode("ascii") for name in _entry(read_pickle(root / meta), names, root / meta)]
+def _read(settings: Cifar, source: Path | None, layout: Layout) -> Source:
+    root = required_source(source, settings.kind, settings.brings)
+    parts = [(*_read_batch(root / name, layout.labels), TRAIN) for name in layout.train]
+    parts.append((*_read_batch(root / layout.test, layout.labels), TEST))
+    images = np.concatenate([pixels for pixels, _, _ in parts])
+    labels = np.concatenate([found for _, found, _ in parts])
+    split = np.concatenate([np.full(len(found), part, np.uint8) for _, found, part in parts])
+    meta = root / layout.meta
+    classes = [name.decode("ascii") for name in _entry(read_pickle(meta), layout.names, meta)]
     rows = split == TRAIN
-    shares = (1 - options["validation"], options["validation"])
-    split[rows] = np.array([TRAIN, VALIDATION])[
-        stratified_split(labels[rows], shares, options["seed"], kind, "validation")
-    ]
+    shares = (1 - settings.validation, settings.validation)
+    chosen = stratified_split(labels[rows], shares, settings.seed, settings.kind, "validation")
+    split[rows] = np.array([TRAIN, VALIDATION])[chosen]
     blocks = (images[start : start + BLOCK] for start in range(0, len(images), BLOCK))
-    paths = {name: root / name for name in (*train, test, meta)}
+    paths = {name: root / name for name in (*layout.train, layout.test, layout.meta)}
     return Source(labels, split, classes, (SIDE, SIDE), blocks, lambda: provenance(paths))
 
 

@@ -1,0 +1,58 @@
+"""The files that a network is trained from, and those that it leaves. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from neurobust.core.errors import InputError
+from neurobust.networks.conditions import Condition
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """What a network is trained from: the task's `dataset.h5`, and what its condition reads beside it.
+
+    predictors: weights of the target's predictors, one per ROI. oracle: the weights of the control `features`, at most
+    one file. voxels, matched: voxel tables of the predictors and of the ROIs to match, for the control `subsampled`.
+    responses, stimuli: `cortex/{subject}/{roi}.h5` and the same subjects' images in the task's size, in the same order,
+    for measured responses.
+    """
+
+    dataset: Path
+    predictors: tuple[Path, ...] = ()
+    oracle: tuple[Path, ...] = ()
+    voxels: tuple[Path, ...] = ()
+    matched: tuple[Path, ...] = ()
+    responses: tuple[Path, ...] = ()
+    stimuli: tuple[Path, ...] = ()
+
+    def by_name(self) -> dict[str, Path]:
+        """Every file under the name that its digest has in the provenance: dataset, predictor0, voxels0 and so on."""
+        found = {"dataset": self.dataset}
+        for field in fields(self)[1:]:
+            name = "predictor" if field.name == "predictors" else field.name
+            found.update({f"{name}{index}": path for index, path in enumerate(getattr(self, field.name))})
+        return found
+
+    def check(self, condition: Condition) -> None:
+        """Raise InputError unless the files are those of the condition's target."""
+        if condition.pairs != bool(self.responses):
+            raise InputError(
+                "recipe.condition.pairs: measured responses go with their files, and with no other condition"
+            )
+        if (condition.target is None or condition.pairs) != (len(self.predictors) == 0):
+            raise InputError(
+                f"recipe.condition.target: {condition.roi!r} goes with {len(self.predictors)} predictor files; "
+                "a target needs at least one and `none` takes no predictor"
+            )
+
+
+@dataclass(frozen=True)
+class NetworkOutputs:
+    """What training leaves: weights, metrics and a row of history per epoch. The checkpoint is gone at the end."""
+
+    model: Path
+    metrics: Path
+    history: Path
+    checkpoint: Path | None = None

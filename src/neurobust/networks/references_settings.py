@@ -1,0 +1,69 @@
+"""The references that a condition can name, with their settings; the functions are in `references`.
+
+Budgets are L-infinity in units of 1/255 of [0, 1] pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from neurobust.core.settings import Count, NotNegative, Positive, about
+from neurobust.networks.description import Reference
+
+
+class Ascent(Reference, frozen=True, kw_only=True):
+    """What references have in common that attack each batch by steps of gradient ascent."""
+
+    epsilon: Annotated[Positive, about("L-infinity budget", "1/255")] = 4.0
+    steps: Annotated[Count, about("of gradient ascent on each batch")] = 7
+    step: Annotated[Positive, about("size of a step", "1/255")] = 1.0
+
+    @property
+    def passes(self) -> float:
+        """Each step of the ascent costs as much as a plain training step."""
+        return 1.0 + self.steps
+
+
+class Adversarial(Ascent, frozen=True):
+    """Training on PGD examples."""
+
+    perturb: ClassVar[str] = "neurobust.networks.references:pgd_examples"
+    source: ClassVar[str] = "Madry et al. 2018"
+
+
+class Trades(Ascent, frozen=True):
+    """Cross-entropy plus beta KL(clean || adversarial)."""
+
+    perturb: ClassVar[str] = "neurobust.networks.references:trades_examples"
+    source: ClassVar[str] = "Zhang et al. 2019"
+
+    beta: Annotated[Positive, about("weight of the divergence")] = 6.0
+
+    @property
+    def penalty(self) -> float:
+        """Weight of the divergence beside the cross-entropy of the clean pixels."""
+        return self.beta
+
+
+class GaussianNoise(Reference, frozen=True):
+    """Training on pixels plus normal noise."""
+
+    perturb: ClassVar[str] = "neurobust.networks.references:noisy"
+
+    sigma: Annotated[Positive, about("SD of the noise", "1/255")] = 8.0
+
+
+class Blur(Reference, frozen=True):
+    """Training on pixels under a Gaussian blur."""
+
+    perturb: ClassVar[str] = "neurobust.networks.references:blurred"
+
+    sigma: Annotated[Positive, about("SD of the blur", "pixels")] = 1.0
+
+
+class WeightDecay(Reference, frozen=True):
+    """Another weight decay, for networks as smooth as guided ones."""
+
+    training: ClassVar[tuple[str, ...]] = ("weight_decay",)
+
+    weight_decay: Annotated[NotNegative, about("of the optimiser, in the place of the training's own")] = 5e-3

@@ -1,0 +1,181 @@
+"""One network in training: its epochs, its steps, and what it is measured by."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurobust.core.errors import InputError
+from neurobust.core.seeding import seed_everything
+from neurobust.core.training import pick_device
+from neurobust.files.dataset import Dataset
+from neurobust.files.pixels import to_pixels
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.networks.architectures import Classifier, build_network
+from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order, read_ahead
+from neurobust.networks.conditions import Recipe
+from neurobust.networks.guidance import Goal, Guidance
+from neurobust.networks.inputs import NetworkInputs
+from neurobust.networks.references import reference_loss
+from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
+
+Place = tuple[int, int]  # (epoch, step)
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows, images, images of the rows' partners
+
+
+class Trainer:
+    """A network with its optimiser, schedule and guidance: `run_epoch` trains, `summary` measures."""
+
+    def __init__(self, inputs: NetworkInputs, data: Dataset, recipe: Recipe, seed: int, eval_batch: int):
+        self.data, self.recipe, self.seed, self.eval_batch = data, recipe, seed, eval_batch
+        self.device = pick_device()
+        if self.device.type == "cuda":
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        condition, training = recipe.condition, recipe.training
+        self.guidance: Guidance | None = None
+        if condition.target is not None:
+            self.guidance = Guidance(inputs, data, recipe, seed, eval_batch, self.device)
+        self.augment = AUGMENTATIONS[training.augment]
+        self.rows = data.rows(TRAIN)
+        self._check_batches()
+        self.network = self._make_network().to(self.device)
+        if self.device.type == "cuda":
+            self.network = self.network.to(memory_format=torch.channels_last)
+        self.optimiser = OPTIMIZERS[training.optimizer](self.network.parameters(), training)
+        self.steps = training.epochs * len(self.batches(0))
+        factor = SCHEDULES[training.schedule]
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda step: factor(step / self.steps))
+
+    def _check_batches(self) -> None:
+        smallest = min(len(batch) for batch in self.batches(0))
+        least = max(2, self.guidance.loss.min_batch if self.guidance else 0)  # batch statistics need two images
+        if smallest < least:
+            raise InputError(f"recipe.batch_size: batches of {smallest} images are too small here; at least {least}")
+
+    def _make_network(self) -> Classifier:
+        seed_everything(self.seed, "network")
+        network = build_network(
+            self.recipe.architecture,
+            len(self.data.classes),
+            stem=self.recipe.stem,
+            pretrained=self.recipe.pretrained,
+            image_size=self.data.side,
+        )
+        if self.guidance is not None:
+            self.guidance.attach(network)
+        return network
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """Training rows of each batch of an epoch."""
+        return epoch_batches(self.rows, self.recipe.training.batch_size, self.seed, epoch)
+
+    def run_epoch(self, epoch: int) -> dict[str, float]:
+        """Train one epoch; give its mean losses and accuracy on the fly, then those on the validation images."""
+        start = time.monotonic()
+        self.network.train()
+        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        keys = [((epoch, step), rows) for step, rows in enumerate(self.batches(epoch))]
+        for step, (rows, images, partners) in enumerate(read_ahead(self._read, keys)):
+            labels = torch.from_numpy(self.data.labels[rows]).to(self.device)
+            goal = self.guidance.goal((epoch, step), rows, partners, labels) if self.guidance else None
+            sums += len(rows) * self._step(to_pixels(images, self.device), labels, goal)
+        loss, cross_entropy, neural, accuracy = (sums / len(self.rows)).tolist()
+        if not math.isfinite(loss):
+            rate = self.recipe.training.learning_rate
+            raise InputError(f"recipe.learning_rate: {rate}: the loss is not finite in epoch {epoch}; lower it")
+        held_out = self.evaluate(self.data.rows(VALIDATION))
+        return {
+            "loss": loss,
+            "cross_entropy": cross_entropy,
+            "neural_loss": neural if self.guidance else math.nan,
+            "train_accuracy": accuracy,
+            "validation_accuracy": held_out["accuracy"],
+            "validation_alignment": held_out["alignment"],
+            "learning_rate": self.schedule.get_last_lr()[0],
+            "seconds": time.monotonic() - start,
+        }
+
+    def _read(self, key: tuple[Place, np.ndarray]) -> Batch:
+        """Rows, images and, where the predictor must see augmented pixels, the images of the rows' partners."""
+        (epoch, step), rows = key
+        images = self.data.images[rows]
+        if self.augment is None:
+            return rows, images, None
+        stream = (self.seed, "augment", epoch, step)
+        partners = self.guidance.partners_of(rows) if self.guidance else None
+        shown = None if partners is None else self.augment(self.data.images[partners], *stream)
+        return rows, self.augment(images, *stream), shown
+
+    def _step(self, pixels: Tensor, labels: Tensor, goal: Goal | None) -> Tensor:
+        """One optimiser step; the batch's loss, cross-entropy, neural loss and accuracy, still on the device."""
+        condition, pulled = self.recipe.condition, None
+        neural = torch.zeros((), device=self.device)
+        with self._autocast():
+            if condition.reference is not None:
+                logits, cross_entropy = reference_loss(self.network, pixels, labels, condition.reference)
+            else:
+                features = self.network.features(pixels)
+                logits = self.network.head(features)
+                cross_entropy = nn.functional.cross_entropy(logits.float(), labels)
+                if self.guidance is not None and goal is not None:
+                    pulled = self.guidance.compare(features, goal)
+        total = (1 - condition.weight) * cross_entropy
+        if self.guidance is not None and pulled is not None:
+            compared, wanted = pulled
+            neural = self.guidance.function(compared.float(), wanted)
+            total = total + condition.weight * self.guidance.factor(self.schedule.last_epoch / self.steps) * neural
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimiser.step()
+        self.schedule.step()
+        accuracy = (logits.detach().argmax(1) == labels).float().mean()
+        return torch.stack([total.detach(), cross_entropy.detach(), neural.detach(), accuracy]).double()
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.device.type == "cuda":
+            return torch.autocast("cuda", torch.bfloat16)
+        return contextlib.nullcontext()
+
+    @torch.inference_mode()
+    def evaluate(self, rows: np.ndarray, align: bool = True) -> dict[str, float]:
+        """Accuracy and, with `align`, alignment (mean r of neural head and target) and CKA; NaN where undefined.
+
+        In float32 and eval mode, as the attacks will see the network. `align` keeps the outputs of all rows in memory.
+        """
+        found = {"accuracy": math.nan, "alignment": math.nan, "cka": math.nan}
+        if len(rows) == 0:
+            return found
+        guidance = self.guidance if align else None
+        self.network.eval()
+        hits, shown = 0, []
+        for group, images in read_ahead(lambda part: (part, self.data.images[part]), in_order(rows, self.eval_batch)):
+            features = self.network.features(to_pixels(images, self.device))
+            hits += int((self.network.head(features).argmax(1).cpu().numpy() == self.data.labels[group]).sum())
+            if guidance is not None and guidance.target is not None:
+                shown.append(guidance.look(features))
+        found["accuracy"] = hits / len(rows)
+        return found if guidance is None else found | guidance.agreement(rows, shown)
+
+    def summary(self) -> dict[str, Any]:
+        """Final accuracies, alignments and counts; None where a number is not defined."""
+        test = self.evaluate(self.data.rows(TEST))
+        train, validation = (self.evaluate(self.data.rows(part), align=False) for part in (TRAIN, VALIDATION))
+        numbers = {
+            "clean_accuracy": test["accuracy"],
+            "train_accuracy": train["accuracy"],
+            "validation_accuracy": validation["accuracy"],
+            "alignment": test["alignment"],
+            "alignment_cka": test["cka"],
+        }
+        return {
+            **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+            "target_dim": self.guidance.dim if self.guidance else None,
+            "n_train": len(self.rows),
+            "n_test": len(self.data.rows(TEST)),
+        }
