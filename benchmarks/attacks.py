@@ -15,15 +15,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.ascent import Ascent, climb_fixed, no_loss
+from neurobust.attacks.ascent import Ascent, Ball, climb_fixed
 from neurobust.attacks.losses import loss_gradient
-from neurobust.attacks.run import run_attack
-from neurobust.attacks.search import Search, frozen
+from neurobust.attacks.plan import read_plan
+from neurobust.attacks.run import batch_of, run_attack
+from neurobust.attacks.search import AttackResult, Batch, Search, frozen
 from neurobust.networks.architectures import build_network
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -32,6 +35,8 @@ BUDGETS = [2, 4, 6, 8, 12, 16, 24, 32]  # in 1/255
 TRAINING_BUDGET = 16 / 255
 STEPS = 20
 PART = 128
+
+T = TypeVar("T")
 
 
 def digits(size: int = 32) -> tuple[Tensor, Tensor]:
@@ -79,14 +84,14 @@ def victim(epochs: int, images: Tensor, labels: Tensor) -> nn.Module:
     return network.eval()
 
 
-def timed(function: Callable[[], Tensor]) -> tuple[Tensor, float]:
+def timed(function: Callable[[], T]) -> tuple[T, float]:
     """What the function returns, and the CPU seconds it took."""
     start = time.process_time()
     result = function()
     return result, time.process_time() - start
 
 
-def foolbox_pgd(network: nn.Module, images: Tensor, labels: Tensor, counts: list[int], **options: float) -> Tensor:
+def foolbox_pgd(network: nn.Module, images: Tensor, labels: Tensor, counts: list[int], **options: Any) -> Tensor:
     """Stock foolbox, all budgets in one call: broken, bool (N, B). Gradient evaluations are added to `counts`."""
     import foolbox
 
@@ -99,29 +104,35 @@ def foolbox_pgd(network: nn.Module, images: Tensor, labels: Tensor, counts: list
     return success.T
 
 
-def our_pgd(network: nn.Module, images: Tensor, labels: Tensor, counts: list[int], **options: int) -> Tensor:
+def run(network: nn.Module, images: Tensor, labels: Tensor, method: str, **settings: object) -> AttackResult:
+    """One of our attacks on these images."""
+    plan = read_plan("benchmark", {"method": method, **settings})
+    return run_attack(plan, batch_of(plan, network, images, labels, seed=0, ids=range(len(images))))
+
+
+def our_pgd(network: nn.Module, images: Tensor, labels: Tensor, counts: list[int], **options: Any) -> Tensor:
     """Ours, nested: broken, bool (N, B)."""
-    settings = {"method": "pgd", "budgets": BUDGETS, "steps": STEPS, **options}
-    result = run_attack(network, images, labels, settings, seed=0, ids=range(len(images)))
+    result = run(network, images, labels, "pgd", budgets=[0, *BUDGETS], steps=STEPS, **options)
     counts.append(int(result.n_backward.sum()))
-    return result.success
+    return result.success[:, 1:]
 
 
 def report_budgets(network: nn.Module, images: Tensor, labels: Tensor) -> None:
     """Robust accuracy, gradient evaluations and CPU seconds of foolbox's PGD and ours."""
     sides = {
-        "foolbox, as it comes": lambda x, y, counts: foolbox_pgd(network, x, y, counts),
-        "foolbox, step 2.5 / steps": lambda x, y, counts: foolbox_pgd(network, x, y, counts, rel_stepsize=2.5 / STEPS),
-        "ours": lambda x, y, counts: our_pgd(network, x, y, counts),
-        "ours, 10 steps when warm": lambda x, y, counts: our_pgd(network, x, y, counts, warm_steps=STEPS // 2),
-        "ours, bisection": lambda x, y, counts: our_pgd(network, x, y, counts, order="bisection"),
-        "ours, both": lambda x, y, counts: our_pgd(network, x, y, counts, order="bisection", warm_steps=STEPS // 2),
+        "foolbox, as it comes": partial(foolbox_pgd, network),
+        "foolbox, step 2.5 / steps": partial(foolbox_pgd, network, rel_stepsize=2.5 / STEPS),
+        "ours": partial(our_pgd, network),
+        "ours, 10 steps when warm": partial(our_pgd, network, warm_steps=STEPS // 2),
+        "ours, bisection": partial(our_pgd, network, order="bisection"),
+        "ours, both": partial(our_pgd, network, order="bisection", warm_steps=STEPS // 2),
     }
-    broken, seconds = {name: [] for name in sides}, dict.fromkeys(sides, 0.0)
+    broken: dict[str, list[Tensor]] = {name: [] for name in sides}
+    seconds = dict.fromkeys(sides, 0.0)
     counts: dict[str, list[int]] = {name: [] for name in sides}
     for part in torch.arange(len(images)).split(PART):
         for name, side in sides.items():
-            found, spent = timed(lambda side=side, name=name, part=part: side(images[part], labels[part], counts[name]))
+            found, spent = timed(partial(side, images[part], labels[part], counts[name]))
             broken[name].append(found)
             seconds[name] += spent
     print(f"PGD-{STEPS}, linf, {len(images)} images, budgets in 1/255: {BUDGETS}")
@@ -144,9 +155,9 @@ def report_step(network: nn.Module, images: Tensor, labels: Tensor, repeats: int
         labels = network(images).argmax(1)
         ratios = []
         for repeat in range(repeats + 1):
-            search = Search(network, images, labels, [radius])
-            ascent = Ascent(search, rows, images, 0, radius, "linf", "margin", images.clone(), no_loss(images))
-            _, step = timed(lambda ascent=ascent: climb_fixed(ascent, 10, 0.25))
+            search = Search(Batch(network, images, labels, (radius,), 0, tuple(range(64))))
+            ascent = Ascent(search, Ball(0, radius, "linf"), "margin", rows, images, images.clone())
+            _, step = timed(partial(climb_fixed, ascent, 10, 0.25))
             gradients = search.n_backward.sum().item() / len(images)
             _, bare = timed(lambda: [bare_pass(network, images, labels) for _ in range(10)])
             last = 1 / 30  # the climb's last forward alone, in gradients: a third of one
@@ -166,15 +177,15 @@ def report_peer(network: nn.Module, images: Tensor, labels: Tensor) -> None:
     import torchattacks
 
     budgets = BUDGETS[3:8:2]
-    settings = {"method": "autoattack", "budgets": budgets, "steps": 10, "queries": 1000}
-    result, ours = timed(lambda: run_attack(network, images, labels, settings, seed=0, ids=range(len(images))))
+    settings = {"budgets": [0, *budgets], "steps": 10, "queries": 1000}
+    result, ours = timed(lambda: run(network, images, labels, "autoattack", **settings))
     robust, theirs = [], 0.0
     for budget in budgets:
         peer = torchattacks.AutoAttack(network, eps=budget / 255, seed=0)
-        adversarial, spent = timed(lambda peer=peer: peer(images, labels))
+        adversarial, spent = timed(partial(peer, images, labels))
         robust.append((network(adversarial).argmax(1) == labels).double().mean().item())
         theirs += spent
-    found = (1 - result.success.double().mean(0)).tolist()
+    found = (1 - result.success[:, 1:].double().mean(0)).tolist()
     print(f"AutoAttack, {len(images)} images, budgets {budgets}: robust accuracy and CPU seconds")
     print(f"  torchattacks {' '.join(f'{value:.3f}' for value in robust)}, {theirs:.0f} s")
     print(f"  ours         {' '.join(f'{value:.3f}' for value in found)}, {ours:.0f} s")

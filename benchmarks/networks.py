@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from neurobust.core.similarity import linear_cka
 from neurobust.networks.architectures import build_network
-from neurobust.networks.losses import LOSSES
+from neurobust.networks.registry import LOSSES
 from neurobust.predictors.gnet import GNet
 
 BATCH, SIZE, VOXELS = 64, 32, 1000
@@ -55,6 +55,7 @@ def trainer(loss: str | None, target: Callable[[Tensor, Tensor], Tensor] | None)
         total = 0.1 * nn.functional.cross_entropy(network.head(features), labels)
         if loss is not None:
             compared = network.neural_head(features) if network.neural_head is not None else features
+            assert target is not None
             total = total + 0.9 * LOSSES[loss].function(compared, target(images, rows))
         optimiser.zero_grad(set_to_none=True)
         total.backward()

@@ -87,7 +87,7 @@ def published_step(batch: int, voxels: int) -> Callable[[], None]:
 def our_step(batch: int, voxels: int) -> Callable[[], None]:
     import torch
 
-    from neurobust.predictors.loss import accumulate_gradients
+    from neurobust.predictors.loss import LossTerms, accumulate_gradients
 
     model = gnet(voxels, frozen=True)
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -96,9 +96,7 @@ def our_step(batch: int, voxels: int) -> Callable[[], None]:
 
     def step():
         optimiser.zero_grad(set_to_none=True)
-        accumulate_gradients(
-            model, model.readouts[SUBJECT], images, target, weight, l1=0.1, floor=0.1, voxel_batch=256
-        )  # fmt: skip
+        accumulate_gradients(model, SUBJECT, images, target, weight, LossTerms(l1=0.1, floor=0.1, voxel_batch=256))
         optimiser.step()
 
     return step

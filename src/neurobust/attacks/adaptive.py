@@ -8,18 +8,33 @@ al., ICLR 2016). Networks without a head are attacked in their penultimate featu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.losses import LOSSES, check_loss
-from neurobust.attacks.norms import check_norm, project, steepest
-from neurobust.attacks.search import AttackResult, Search, frozen
-from neurobust.core.errors import InputError
+from neurobust.attacks.adaptive_settings import Adaptive, AdaptiveCollision, AdaptiveJoint
+from neurobust.attacks.losses import LOSSES
+from neurobust.attacks.norms import project, steepest
+from neurobust.attacks.search import AttackResult, Batch, Search, frozen
 
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]  # (rows, responses (n, D), logits (n, K)) -> (n,), to maximise
+
+
+class Headed(Protocol):
+    """What an adaptive attack reads of a network: a trunk, its head, the head of the neural loss, and a shown pool."""
+
+    collision_pool: tuple[Tensor, Tensor]
+
+    def features(self, images: Tensor) -> Tensor:
+        """Penultimate features (N, F) of the images."""
+
+    def head(self, features: Tensor) -> Tensor:
+        """Logits (N, K) of the features."""
+
+    def neural_head(self, features: Tensor) -> Tensor:
+        """Responses (N, D) that the neural loss has trained."""
 
 
 def target_space(model: nn.Module) -> str:
@@ -31,12 +46,12 @@ def target_space(model: nn.Module) -> str:
 
 def respond(model: nn.Module, points: Tensor) -> tuple[Tensor, Tensor]:
     """Responses (N, D) in the target space, and logits (N, K), of one pass."""
-    space = target_space(model)
+    space, headed = target_space(model), cast(Headed, model)
     if space == "logits":
         logits = model(points)
         return logits, logits
-    features = model.features(points)
-    return model.neural_head(features) if space == "neural head" else features, model.head(features)
+    features = headed.features(points)
+    return headed.neural_head(features) if space == "neural head" else features, headed.head(features)
 
 
 def show_pool(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 64) -> None:
@@ -48,66 +63,39 @@ def show_pool(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 64)
             responses.append(response)
             logits.append(logit)
     right = torch.cat(logits).argmax(1) == labels
-    model.collision_pool = torch.cat(responses)[right], labels[right]
+    cast(Headed, model).collision_pool = torch.cat(responses)[right], labels[right]
 
 
-def adaptive_joint(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "linf",
-    loss: str = "margin",
-    steps: int = 20,
-    neural_weight: float = 1.0,
-) -> AttackResult:
+def adaptive_joint(batch: Batch, settings: AdaptiveJoint) -> AttackResult:
     """Ascent on loss(logits) + neural_weight x mean squared change of the responses, relative to their clean variance.
 
-    `seed` and `ids` are not used: the attack starts from the clean image and has no random part.
+    It starts from the clean image and has no random part.
     """
-    check_loss(loss)
-    if neural_weight < 0:
-        raise InputError(f"attack neural_weight {neural_weight} must not be negative")
-    search = Search(model, images, labels, budgets)
+    search, labels, loss = Search(batch), batch.labels, LOSSES[settings.loss]
     clean = clean_responses(search)
     scale = clean.var(1, keepdim=True, correction=0).clamp_min(1e-12)
 
     def objective(rows: Tensor, responses: Tensor, logits: Tensor) -> Tensor:
         change = ((responses - clean[rows]).square() / scale[rows]).mean(1)
-        return LOSSES[loss](logits, labels[rows]) + neural_weight * change
+        return loss(logits, labels[rows]) + settings.neural_weight * change
 
-    return climb_objective(search, norm, steps, objective)
+    return climb_objective(search, settings, objective)
 
 
-def adaptive_collision(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "linf",
-    loss: str = "margin",
-    steps: int = 20,
-) -> AttackResult:
+def adaptive_collision(batch: Batch, settings: AdaptiveCollision) -> AttackResult:
     """Descent on the squared distance of the responses to those of the nearest image of another class in the pool.
 
-    Without a pool (`show_pool`), or where it has no other class, plain ascent on `loss` takes its place. `seed` and
-    `ids` are not used.
+    Without a pool (`show_pool`), or where it has no other class, plain ascent on `loss` takes its place. It has no
+    random part.
     """
-    check_loss(loss)
-    search = Search(model, images, labels, budgets)
+    search, labels, loss = Search(batch), batch.labels, LOSSES[settings.loss]
     goals, reachable = collision_goals(search)
 
     def objective(rows: Tensor, responses: Tensor, logits: Tensor) -> Tensor:
         distance = (responses - goals[rows]).square().mean(1)
-        return torch.where(reachable[rows], -distance, LOSSES[loss](logits, labels[rows]))
+        return torch.where(reachable[rows], -distance, loss(logits, labels[rows]))
 
-    return climb_objective(search, norm, steps, objective)
+    return climb_objective(search, settings, objective)
 
 
 def clean_responses(search: Search) -> Tensor:
@@ -134,16 +122,13 @@ def collision_goals(search: Search) -> tuple[Tensor, Tensor]:
     return responses.to(clean)[nearest], other.any(1)
 
 
-def climb_objective(search: Search, norm: str, steps: int, objective: Objective) -> AttackResult:
+def climb_objective(search: Search, settings: Adaptive, objective: Objective) -> AttackResult:
     """Fixed-step ascent on an objective over nested budgets; every iterate is tested, broken images leave.
 
     A budget starts from the best point of the one before, scaled to the new radius, the first from the clean image.
     Steps are 2.5 / steps of the budget.
     """
-    check_norm(norm)
-    if steps < 1:
-        raise InputError(f"attack steps {steps}: give at least 1")
-    images = search.images
+    images, norm, steps = search.images, settings.norm, settings.steps
     best, before = images.clone(), 0.0
     for budget, radius in search.positive():
         rows = search.standing(budget)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from neurobust.attacks.losses import check_loss, loss_values
-from neurobust.attacks.norms import check_norm, per_image, project, steepest
-from neurobust.attacks.search import AttackResult, Search
-from neurobust.core.errors import InputError
+from neurobust.attacks.gradient_settings import Climbing
+from neurobust.attacks.losses import loss_values
+from neurobust.attacks.norms import per_image, project, steepest
+from neurobust.attacks.search import Batch, Search
 from neurobust.core.seeding import torch_generator
 
 
@@ -35,36 +35,49 @@ def clean_directions(search: Search, losses: Sequence[str], norm: str) -> list[T
     return directions
 
 
-@dataclass
-class Ascent:
-    """One climb at one budget: where it starts, and the best point it has met for each image of the batch.
+@dataclass(frozen=True)
+class Ball:
+    """Where a climb may go at one budget: its index among the search's budgets, its radius and the norm."""
 
-    targets: wrong classes (N,) to climb towards, or None; warm: whether it goes on from another budget's climb.
-    """
-
-    search: Search
-    rows: Tensor
-    start: Tensor
     budget: int
     radius: float
     norm: str
+
+
+@dataclass
+class Ascent:
+    """One climb in one ball: where it starts, and the best point it has met for each image of the batch.
+
+    rows: the images that climb (n,); start: their first points (n, 3, H, W); best: (N, 3, H, W) for the whole batch,
+    with `best_loss` (N,); targets: wrong classes (N,) to climb towards, or None; warm: whether it goes on from another
+    budget's climb.
+    """
+
+    search: Search
+    ball: Ball
     loss: str
+    rows: Tensor
+    start: Tensor
     best: Tensor
-    best_loss: Tensor
     targets: Tensor | None = None
     warm: bool = False
+    best_loss: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        images = self.search.images
+        self.best_loss = torch.full((len(images),), -math.inf, dtype=images.dtype, device=images.device)
 
     def measure(self, rows: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, gradient and standing mask of the iterates; the broken ones are recorded, the best are kept."""
         targets = None if self.targets is None else self.targets[rows]
-        values, logits, gradient = self.search.gradient(rows, points, self.loss, self.budget, targets)
-        broken = self.search.offer(rows, points, logits, self.budget)
+        values, logits, gradient = self.search.gradient(rows, points, self.loss, self.ball.budget, targets)
+        broken = self.search.offer(rows, points, logits, self.ball.budget)
         self.remember(rows, points, values)
         return values, gradient, ~broken
 
     def test(self, rows: Tensor, points: Tensor) -> Tensor:
         """Standing mask of points that need no gradient."""
-        broken, logits = self.search.test(rows, points, self.budget)
+        broken, logits = self.search.test(rows, points, self.ball.budget)
         targets = None if self.targets is None else self.targets[rows]
         self.remember(rows, points, loss_values(logits, self.search.labels[rows], self.loss, targets))
         return ~broken
@@ -76,57 +89,35 @@ class Ascent:
 
     def project(self, rows: Tensor, points: Tensor) -> Tensor:
         """Project onto the ball of this climb and the box."""
-        return project(points, self.search.images[rows], self.radius, self.norm)
+        return project(points, self.search.images[rows], self.ball.radius, self.ball.norm)
 
 
-def nested_ascent(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    seed: int,
-    ids: Sequence[int],
-    norm: str,
-    loss: str,
-    steps: int,
-    restarts: int,
-    climb: Callable[[Ascent], None],
-    draws: int = 1,
-    order: str = "ascending",
-) -> AttackResult:
-    """Climb at each budget from the best start: single steps and the last budget's best point; then cold restarts."""
-    check_ascent(norm, loss, steps, restarts)
-    search = Search(model, images, labels, budgets, draws)
-    ascend(search, seed, ids, norm, loss, restarts, climb, order)
-    return search.result(norm)
+@dataclass(frozen=True)
+class Climber:
+    """How an attack goes up: the norm of its balls, its loss, and what it does with one start.
+
+    restarts: cold starts from a random point, for images that still stand; order: of the budgets (`visit`).
+    """
+
+    norm: str
+    loss: str
+    climb: Callable[[Ascent], None]
+    restarts: int = 0
+    order: str = "ascending"
 
 
-def check_ascent(norm: str, loss: str, steps: int, restarts: int) -> None:
-    """Refuse settings that no ascent can use."""
-    check_norm(norm)
-    check_loss(loss)
-    if steps < 1 or restarts < 0:
-        raise InputError(f"attack steps {steps} and restarts {restarts}: give steps >= 1 and restarts >= 0")
+def ascend(search: Search, climber: Climber) -> None:
+    """The untargeted ascent on the images of a search that still stand.
 
-
-def ascend(
-    search: Search,
-    seed: int,
-    ids: Sequence[int],
-    norm: str,
-    loss: str,
-    restarts: int,
-    climb: Callable[[Ascent], None],
-    order: str = "ascending",
-) -> None:
-    """The untargeted ascent on the images of a search that still stand, over the budgets in this `order`."""
-    images = search.images
+    Each budget's climb begins at the best start: single steps and the last budget's best point; then cold restarts.
+    """
+    images, norm, loss = search.images, climber.norm, climber.loss
     directions = clean_directions(search, list(dict.fromkeys([loss, "ce"])), norm)
     best, reached = images.clone(), torch.zeros(len(images), dtype=images.dtype, device=images.device)
 
     def attack(budget: int, radius: float, rows: Tensor) -> None:
-        ascent = Ascent(search, rows, images, budget, radius, norm, loss, best.clone(), no_loss(images))
-        ascent.warm = bool((reached[rows] > 0).all())
+        ball = Ball(budget, radius, norm)
+        ascent = Ascent(search, ball, loss, rows, images, best.clone(), warm=bool((reached[rows] > 0).all()))
         starts = [images + radius * direction for direction in directions]
         if ascent.warm:
             starts.append(images + per_image(radius / reached, images) * (best - images))
@@ -135,16 +126,16 @@ def ascend(
             if len(rows):
                 rows = rows[ascent.test(rows, ascent.project(rows, start[rows]))]
         ascent.rows, ascent.start = rows, ascent.best[rows]
-        climb(ascent)
+        climber.climb(ascent)
         ascent.warm = False
-        for restart in range(restarts):
+        for restart in range(climber.restarts):
             ascent.rows = rows = rows[search.first[rows] > budget]
             if len(rows):
-                ascent.start = random_points(images, radius, norm, seed, ids, rows, budget, restart)
-                climb(ascent)
+                ascent.start = random_points(search.batch, ball, rows, restart)
+                climber.climb(ascent)
         best[met], reached[met] = ascent.best[met], radius
 
-    visit(search, order, attack)
+    visit(search, climber.order, attack)
 
 
 def visit(search: Search, order: str, attack: Callable[[int, float, Tensor], None]) -> None:
@@ -160,8 +151,6 @@ def visit(search: Search, order: str, attack: Callable[[int, float, Tensor], Non
                 return
             attack(budget, radius, rows)
         return
-    if order != "bisection":
-        raise InputError(f"attack order '{order}' is unknown; use 'ascending' or 'bisection'")
 
     def halve(part: list[tuple[int, float]], rows: Tensor) -> None:
         if not part or not len(rows):
@@ -179,13 +168,11 @@ def visit(search: Search, order: str, attack: Callable[[int, float, Tensor], Non
     halve(ahead, search.standing(ahead[0][0] if ahead else 0))
 
 
-def ascend_towards(search: Search, norm: str, loss: str, targets: int, climb: Callable[[Ascent], None]) -> None:
+def ascend_towards(search: Search, climber: Climber, targets: int) -> None:
     """The targeted ascent: towards each of the `targets` likeliest wrong classes in turn, each with a trail of its own.
 
     Targets are ranked by the clean logits and at most all the wrong classes. A trail starts at the clean image.
     """
-    if targets < 1:
-        raise InputError(f"attack targets {targets}: give at least 1")
     wrong = search.clean_logits.scatter(1, search.labels[:, None], -math.inf)
     classes = wrong.topk(min(targets, wrong.shape[1] - 1), dim=1).indices
     trails, before = [search.images] * classes.shape[1], 0.0
@@ -195,37 +182,30 @@ def ascend_towards(search: Search, norm: str, loss: str, targets: int, climb: Ca
             if not len(rows):
                 return
             start = search.images + (radius / before if before else 0.0) * (trail - search.images)
-            ascent = Ascent(
-                search, rows, start[rows], budget, radius, norm, loss, trail.clone(), no_loss(trail), classes[:, place]
-            )
-            ascent.start, ascent.warm = ascent.project(rows, ascent.start), before > 0
-            climb(ascent)
+            ball, aim = Ball(budget, radius, climber.norm), classes[:, place]
+            ascent = Ascent(search, ball, climber.loss, rows, start[rows], trail.clone(), aim, warm=before > 0)
+            ascent.start = ascent.project(rows, ascent.start)
+            climber.climb(ascent)
             trails[place] = ascent.best
         before = radius
 
 
-def no_loss(images: Tensor) -> Tensor:
-    """The best loss (N,) before any point was seen."""
-    return torch.full((len(images),), -math.inf, dtype=images.dtype, device=images.device)
-
-
-def random_points(
-    images: Tensor, radius: float, norm: str, seed: int, ids: Sequence[int], rows: Tensor, budget: int, restart: int
-) -> Tensor:
+def random_points(batch: Batch, ball: Ball, rows: Tensor, restart: int) -> Tensor:
     """Random starts for `rows`: uniform in the linf cube, or on a uniform direction of the l2 sphere; then the box.
 
     Each image draws from its own stream, so the points depend on neither batch nor order.
     """
-    draws = []
+    draws, shape, norm = [], batch.images.shape[1:], ball.norm
     for row in rows.tolist():
-        generator = torch_generator(seed, "restart", norm, ids[row], budget, restart)
+        generator = torch_generator(batch.seed, "restart", norm, batch.ids[row], ball.budget, restart)
         if norm == "linf":
-            draws.append(torch.rand(images.shape[1:], generator=generator) * 2 - 1)
+            draws.append(torch.rand(shape, generator=generator) * 2 - 1)
         else:
-            draws.append(torch.randn(images.shape[1:], generator=generator))
-    centre = images[rows]
+            draws.append(torch.randn(shape, generator=generator))
+    centre = batch.images[rows]
     noise = torch.stack(draws).to(centre)
-    return project(centre + radius * (noise if norm == "linf" else steepest(noise, norm)), centre, radius, norm)
+    far = centre + ball.radius * (noise if norm == "linf" else steepest(noise, norm))
+    return project(far, centre, ball.radius, norm)
 
 
 def fingerprints(points: Tensor) -> Tensor:
@@ -239,10 +219,10 @@ def climb_fixed(ascent: Ascent, steps: int, rel_stepsize: float) -> None:
     """`steps` projected steps of the same length; images leave as they break.
 
     A sign step is a map from point to point, so an image that comes back to a point it has been at, to the last bit,
-    walks in a circle for ever: it leaves too, and nothing is lost (arXiv 2503.19347).
+    walks in a circle forever: it leaves too, and nothing is lost (arXiv 2503.19347).
     """
-    rows, points = ascent.rows, ascent.start
-    circles = ascent.norm == "linf" and ascent.search.draws == 1
+    rows, points, radius, norm = ascent.rows, ascent.start, ascent.ball.radius, ascent.ball.norm
+    circles = norm == "linf" and ascent.search.draws == 1
     seen = torch.zeros(len(rows), 0, dtype=torch.int64, device=points.device)
     for _ in range(steps):
         if circles and len(rows):
@@ -254,7 +234,7 @@ def climb_fixed(ascent: Ascent, steps: int, rel_stepsize: float) -> None:
         _, gradient, standing = ascent.measure(rows, points)
         if not standing.all():
             rows, points, gradient, seen = rows[standing], points[standing], gradient[standing], seen[standing]
-        step = rel_stepsize * ascent.radius * steepest(gradient, ascent.norm)
+        step = rel_stepsize * radius * steepest(gradient, norm)
         points = ascent.project(rows, points + step)
     if len(rows):
         ascent.test(rows, points)
@@ -270,6 +250,15 @@ def checkpoints(steps: int) -> list[int]:
     return sorted(set(places))
 
 
+def adaptive_climb(settings: Climbing) -> Callable[[Ascent], None]:
+    """APGD's climb with the steps that these settings give a cold or a warm one."""
+
+    def climb(ascent: Ascent) -> None:
+        climb_adaptive(ascent, settings.steps_of(ascent.warm))
+
+    return climb
+
+
 def climb_adaptive(ascent: Ascent, steps: int) -> None:
     """APGD's climb. Per image: step, best point with its gradient, and what the last checkpoint saw."""
     rows, points, looks, last_look = ascent.rows, ascent.start, set(checkpoints(steps)), 0
@@ -277,7 +266,7 @@ def climb_adaptive(ascent: Ascent, steps: int) -> None:
         return
     low = torch.full((len(rows),), -math.inf, dtype=points.dtype, device=points.device)
     state = {
-        "rows": rows, "points": points, "previous": points, "step": torch.full_like(low, 2 * ascent.radius),
+        "rows": rows, "points": points, "previous": points, "step": torch.full_like(low, 2 * ascent.ball.radius),
         "value": low, "rises": torch.zeros_like(low), "best": points, "best_value": low,
         "best_gradient": torch.zeros_like(points), "seen_value": low, "halved": torch.ones_like(low, dtype=torch.bool),
     }  # fmt: skip
@@ -298,7 +287,7 @@ def climb_adaptive(ascent: Ascent, steps: int) -> None:
         if iteration in looks:
             gradient = look_back(s, gradient, iteration - last_look)
             last_look = iteration
-        moved = s["points"] + per_image(s["step"], gradient) * steepest(gradient, ascent.norm)
+        moved = s["points"] + per_image(s["step"], gradient) * steepest(gradient, ascent.ball.norm)
         moved = ascent.project(s["rows"], moved)
         if iteration:
             moved = s["points"] + 0.75 * (moved - s["points"]) + 0.25 * (s["points"] - s["previous"])

@@ -10,25 +10,28 @@ canary tests the attack, not the network.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
-from neurobust.attacks.checks import flags, model_checks, table_checks
-from neurobust.attacks.images import choose_training, exact_kernels, to_batch
+from neurobust.attacks.check_plans import canary_plans
+from neurobust.attacks.checks import Outcome, flags, model_checks, table_checks
+from neurobust.attacks.images import exact_kernels, to_batch, to_labels
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.probes import PROBED, probe_checks
-from neurobust.attacks.registry import CANARY_METHOD, NOISE_METHODS
-from neurobust.attacks.run import UNITS, resolve, run_attack
+from neurobust.attacks.plan import AttackPlan
+from neurobust.attacks.probes import probe_checks
+from neurobust.attacks.run import batch_of, run_attack
 from neurobust.attacks.search import frozen, seeded
 from neurobust.attacks.verify import verify
 from neurobust.core.errors import InputError
-from neurobust.core.io import memmap_dataset, provenance, write_json
+from neurobust.core.io import provenance
 from neurobust.core.seeding import derive_seed, torch_generator
 from neurobust.core.training import pick_device
+from neurobust.files.canaries import Canary, CanaryRecord, write_canaries
+from neurobust.files.dataset import read_dataset
 
 logger = logging.getLogger("neurobust")
 
@@ -39,13 +42,13 @@ HALF_BOX = 0.5  # per pixel: every image can become grey, so no classifier can s
 STANDING = 0.02  # share of images that an undefended network may keep there
 LINEAR_IMAGES = 12
 AROUND = (0.98, 1.001, 1.005, 1.01, 1.02)  # budgets in analytic distances: the first must hold, the last must break
-DEFAULT_ATTACK = {"method": CANARY_METHOD, "norm": "linf", "budgets": [0, 2, 8], "steps": 20, "loss": "margin"}
+Change = Callable[[Tensor], Tensor]
 
 
 class Altered(nn.Module):
     """A network with one thing done to its input or its output."""
 
-    def __init__(self, body: nn.Module, before: Callable | None = None, after: Callable | None = None):
+    def __init__(self, body: nn.Module, before: Change | None = None, after: Change | None = None):
         super().__init__()
         self.body, self.before, self.after = body, before, after
 
@@ -56,7 +59,7 @@ class Altered(nn.Module):
 
 
 # name -> (what is done to the undefended network, checks that must fail for it)
-CANARIES: dict[str, tuple[dict[str, Callable[[Tensor], Tensor]], list[str]]] = {
+CANARIES: dict[str, tuple[dict[str, Change], list[str]]] = {
     "undefended": ({}, []),
     "scaled logits": ({"after": lambda logits: 1e3 * logits}, ["gradient_ce", "logit_scale"]),
     "probabilities": ({"after": lambda logits: logits.softmax(1)}, ["logits"]),
@@ -66,51 +69,46 @@ CANARIES: dict[str, tuple[dict[str, Callable[[Tensor], Tensor]], list[str]]] = {
 
 
 def attack_canaries(
-    dataset: Path, attacks: dict[str, dict[str, Any]], output: Path, n_images: int = 48, seed: int = 0
+    dataset: Path, plans: Mapping[str, AttackPlan], output: Path, n_images: int = 48, seed: int = 0
 ) -> None:
     """Train, attack and check the canaries on a task's images, and write which were caught as JSON.
 
-    attacks: the study's, of which the iterative, single-step and noise ones take part, as they are configured; for the
-    undefended network their budgets go on to half the box. Output: `images`, `train_accuracy`, `attacks` (the iterative
-    ones), `provenance`, `canaries`: a list of {canary, expected, found, caught, value, note}. Raises InputError on a
-    dataset that the small network cannot learn.
+    plans: the study's attacks, of which the iterative, single-step and noise ones take part, as they are configured;
+    for the undefended network their budgets go on to half the box. Output: a `files.canaries.CanaryRecord`. Raises
+    InputError on a dataset that the small network cannot learn.
     """
-    pixels, device = memmap_dataset(dataset, "images"), pick_device()
-    rows, labels, classes = choose_training(Path(dataset), SHOWN)
-    images, labels = to_batch(pixels, rows, device), torch.from_numpy(labels).to(device)
+    data, device, chosen = read_dataset(dataset), pick_device(), canary_plans(plans)
+    rows = data.shown(SHOWN)
+    images, labels = to_batch(data, rows, device), to_labels(data, rows, device)
     with exact_kernels(), seeded(device, seed, "canaries"):
-        network = train_small(images, labels, classes, seed)
+        network = train_small(images, labels, len(data.classes), seed)
         read = correct_rows(network, images, labels)
         if len(read) < LEAST:
             raise InputError(f"{dataset}: a small network reads {len(read)} of {len(rows)} images; check its labels")
         batch = images[read[:n_images]], labels[read[:n_images]]
-        chosen = canary_attacks(attacks)
         found = [run_canary(name, network, batch, chosen, seed) for name in CANARIES]
         found.append(run_linear(images[:64], chosen, seed))
     for entry in found:
-        if not entry["caught"]:
-            logger.warning("canary '%s' was not caught: %s", entry["canary"], entry["note"])
-    names = [name for name, settings in chosen.items() if settings["method"] in PROBED]
-    record = provenance({"dataset": dataset}, params=attacks, seed=seed)
-    summary = {"images": len(batch[0]), "train_accuracy": len(read) / len(rows), "attacks": names}
-    write_json(output, {**summary, "canaries": found, "provenance": record})
+        if not entry.caught:
+            logger.warning("canary '%s' was not caught: %s", entry.canary, entry.note)
+    names = [name for name, plan in chosen.items() if plan.attack.probed]
+    settings = {name: plan.settings() for name, plan in chosen.items()}
+    record = provenance({"dataset": dataset}, params=settings, seed=seed)
+    write_canaries(output, CanaryRecord(found, len(batch[0]), len(read) / len(rows), names, record))
 
 
-def canary_attacks(attacks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The study's attacks that canaries meet, resolved; a default PGD where the study has no iterative one."""
-    chosen = {name: s for name, s in attacks.items() if s["method"] in (*PROBED, "fgsm", *NOISE_METHODS)}
-    if not any(settings["method"] in PROBED for settings in chosen.values()):
-        chosen["pgd"] = DEFAULT_ATTACK
-    return {name: resolve(name, settings) for name, settings in chosen.items()}
+def up_to_half_box(plan: AttackPlan, size: int) -> AttackPlan:
+    """The attack with its budgets doubled on until half the box is reached, where no classifier can stand.
 
-
-def up_to_half_box(settings: dict[str, Any], size: int) -> dict[str, Any]:
-    """The attack with its budgets doubled on until half the box is reached, where no classifier can stand."""
-    largest = HALF_BOX * (1 if settings["norm"] == "linf" else size**0.5) / UNITS[settings["unit"]]
-    budgets = [budget for budget in settings["budgets"] if budget < largest]
+    size: values of an image. An attack of another norm than linf and l2 stays as it is.
+    """
+    if plan.norm not in ("linf", "l2"):
+        return plan
+    largest = HALF_BOX * (1 if plan.norm == "linf" else size**0.5) / plan.scale
+    budgets = [budget for budget in plan.budgets if budget < largest]
     while 0 < 2 * budgets[-1] < largest:
         budgets.append(2 * budgets[-1])
-    return {**settings, "budgets": [*budgets, largest]}
+    return replace(plan, budgets=(*budgets, largest))
 
 
 def train_small(images: Tensor, labels: Tensor, classes: int, seed: int) -> nn.Module:
@@ -143,64 +141,49 @@ def correct_rows(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return right.nonzero().squeeze(1)
 
 
-def attack_tables(
-    network: nn.Module, images: Tensor, labels: Tensor, attacks: dict[str, dict[str, Any]], seed: int
-) -> dict[str, dict[str, Any]]:
-    """One table per attack as `checks.table_checks` reads them."""
-    tables = {}
-    for name, settings in attacks.items():
-        result = run_attack(network, images, labels, settings, seed=seed, ids=range(len(images)), name=name)
-        result, verification = verify(network, images, labels, result, settings["norm"])
-        tables[name] = {
-            "settings": settings, "clean_correct": result.clean_correct.numpy(), "success": result.success.numpy(),
-            "verification": verification,
-        }  # fmt: skip
-    return tables
+def outcomes_of(
+    network: nn.Module, images: Tensor, labels: Tensor, plans: Mapping[str, AttackPlan], seed: int
+) -> dict[str, Outcome]:
+    """What each attack does to a network, as the checks read it."""
+    outcomes = {}
+    for name, plan in plans.items():
+        result = run_attack(plan, batch_of(plan, network, images, labels, seed=seed, ids=range(len(images))))
+        result, counts = verify(network, images, labels, result, plan.norm)
+        outcomes[name] = Outcome(plan, result.clean_correct.numpy(), result.success.numpy(), counts)
+    return outcomes
 
 
 def find_flags(
-    network: nn.Module, images: Tensor, labels: Tensor, attacks: dict[str, dict[str, Any]], seed: int
-) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Labels of every check that fails for a network under these attacks, and the attacks' tables."""
-    tables = attack_tables(network, images, labels, attacks, seed)
-    found = model_checks(network, images, labels, seed) + table_checks(tables)
-    return flags(found + probe_checks(network, images, labels, tables, seed)), tables
+    network: nn.Module, images: Tensor, labels: Tensor, plans: Mapping[str, AttackPlan], seed: int
+) -> tuple[list[str], dict[str, Outcome]]:
+    """Labels of every check that fails for a network under these attacks, and what the attacks did to it."""
+    outcomes = outcomes_of(network, images, labels, plans, seed)
+    found = model_checks(network, images, labels, seed) + table_checks(outcomes)
+    return flags(found + probe_checks(network, images, labels, outcomes, seed)), outcomes
 
 
 def run_canary(
-    name: str, network: nn.Module, batch: tuple[Tensor, Tensor], attacks: dict[str, dict[str, Any]], seed: int
-) -> dict[str, Any]:
+    name: str, network: nn.Module, batch: tuple[Tensor, Tensor], plans: Mapping[str, AttackPlan], seed: int
+) -> Canary:
     """Attack and check one canary. The undefended one is caught if nothing stands and no check fails."""
     change, expected = CANARIES[name]
     if expected:
-        found, _ = find_flags(Altered(network, **change).eval(), *batch, attacks, seed)
+        found, _ = find_flags(Altered(network, **change).eval(), *batch, plans, seed)
         missed = [check for check in expected if check not in found]
         note = f"not flagged: {', '.join(missed)}" if missed else ""
-        return record(name, expected, found, not missed, None, note)
-    further = {
-        key: up_to_half_box(settings, batch[0][0].numel()) if settings["norm"] in ("linf", "l2") else settings
-        for key, settings in attacks.items()
-    }
-    found, tables = find_flags(network, *batch, further, seed)
+        return Canary(name, expected, found, not missed, None, note)
+    further = {key: up_to_half_box(plan, batch[0][0].numel()) for key, plan in plans.items()}
+    found, outcomes = find_flags(network, *batch, further, seed)
     standing = {
-        key: float((~table["success"][:, -1]).mean())
-        for key, table in tables.items()
-        if table["settings"]["method"] in PROBED
+        key: float((~outcome.success[:, -1]).mean()) for key, outcome in outcomes.items() if outcome.plan.attack.probed
     }
     worst = max(standing, key=lambda key: standing[key])
     note = f"{worst} leaves {100 * standing[worst]:.0f} % standing where every image can become grey"
     note += f"; flagged without reason: {', '.join(found)}" if found else ""
-    return record(name, expected, found, standing[worst] <= STANDING and not found, standing[worst], note)
+    return Canary(name, expected, found, standing[worst] <= STANDING and not found, standing[worst], note)
 
 
-def record(
-    name: str, expected: list[str], found: list[str], caught: bool, value: float | None, note: str
-) -> dict[str, Any]:
-    """One canary's entry."""
-    return {"canary": name, "expected": expected, "found": found, "caught": caught, "value": value, "note": note}
-
-
-def run_linear(images: Tensor, attacks: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+def run_linear(images: Tensor, plans: Mapping[str, AttackPlan], seed: int) -> Canary:
     """The iterative attacks on a random linear classifier: each image falls within 2 % of its analytic distance.
 
     Two classes compete, so that the way to the nearest boundary is the gradient's; a third is out of reach and there
@@ -209,27 +192,31 @@ def run_linear(images: Tensor, attacks: dict[str, dict[str, Any]], seed: int) ->
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "canaries", "linear"))
-        network = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 3))
-    network[1].weight.data[2], network[1].bias.data[2] = 0, -100
-    network = network.to(images.device).eval().requires_grad_(False)
+        layer = nn.Linear(images[0].numel(), 3)
+    layer.weight.data[2], layer.bias.data[2] = 0, -100
+    network = nn.Sequential(nn.Flatten(), layer).to(images.device).eval().requires_grad_(False)
     images = 0.5 + 0.2 * (images - 0.5)
     labels = network(images).argmax(1)
-    ratios, notes = [], []
-    for name, settings in attacks.items():
-        if settings["method"] not in PROBED:
+    ratios: list[float | None] = []
+    notes: list[str] = []
+    for name, plan in plans.items():
+        if not plan.attack.probed:
             continue
-        exact = distances(network[1], images, labels, settings["norm"])
+        exact = distances(layer, images, labels, plan.norm)
         for row in exact.argsort(descending=True)[:LINEAR_IMAGES].tolist():
-            own = {**settings, "unit": "1", "budgets": [0.0, *(exact[row].item() * factor for factor in AROUND)]}
-            result = run_attack(network, images[row : row + 1], labels[row : row + 1], own, seed=seed, ids=[row])
-            away = lengths(result.adversarial.double() - images[row : row + 1].double().cpu(), settings["norm"])
+            nearest = exact[row].item()
+            own = replace(plan, name="attack", unit="1", budgets=(0.0, *(nearest * factor for factor in AROUND)))
+            one = images[row : row + 1]
+            result = run_attack(own, batch_of(own, network, one, labels[row : row + 1], seed=seed, ids=[row]))
+            away = lengths(result.adversarial.double() - one.double().cpu(), plan.norm)
             found = bool(result.success[0, -1])
-            ratios.append(away.item() / exact[row].item() if found else None)
+            ratios.append(away.item() / nearest if found else None)
             if not found or result.success[0, 1]:
                 notes.append(f"{name} {'succeeds nearer than is possible' if found else 'finds nothing'}")
-    worst = max(ratios) if ratios and None not in ratios else None
+    reached = [ratio for ratio in ratios if ratio is not None]
+    worst = max(reached) if reached and len(reached) == len(ratios) else None
     note = "; ".join(sorted(set(notes))) or "found distance over analytic distance, the largest"
-    return record("linear", [], [], bool(ratios) and not notes, worst, note)
+    return Canary("linear", [], [], bool(ratios) and not notes, worst, note)
 
 
 def distances(layer: nn.Linear, images: Tensor, labels: Tensor, norm: str) -> Tensor:

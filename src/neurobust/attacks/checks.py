@@ -1,23 +1,28 @@
 """Checks that catch a defence that only hides its gradients. They mark a network; they never hide its results.
 
 Source of the list: Athalye et al., ICML 2018; Carlini et al., arXiv 1902.06705; the flags of AutoAttack (Croce and
-Hein, ICML 2020). Each check is {check, attack, passed, value, note}; `attack` is empty where it is of the network. A
-check that does not apply (no budget in common, no clean-correct image) is left out. Here: the network itself, and the
-attacks' tables; `probes` climbs again on a few images.
+Hein, ICML 2020). Each check is a `files.checks.Check`. A check that does not apply (no budget in common, no
+clean-correct image) is left out. Here: the network itself, and the attacks' results; `probes` climbs again on a few
+images.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurobust.attacks.check_plans import UNBOUNDED
 from neurobust.attacks.losses import loss_gradient
 from neurobust.attacks.noise import draw, noisy
-from neurobust.attacks.registry import GRADIENT_METHODS, NOISE_METHODS
-from neurobust.attacks.run import run_attack
+from neurobust.attacks.plan import AttackPlan
+from neurobust.attacks.run import batch_of, run_attack
 from neurobust.attacks.search import frozen
+from neurobust.files.checks import Check
 
 # How much of the clean-correct images a check may lose before it speaks: room for a rounding accident, not for a trend.
 TOLERANCE = 0.01
@@ -26,29 +31,45 @@ PASSES = 5  # of the same batch, whose logits must agree
 ALONE = 4  # images that also go through the network one by one
 START = 8 / 255  # how far from the image the gradient is looked at again, L-infinity
 REACH = 2.0  # budgets that the steps of an ascent must be able to walk: from one side of its ball to the other
-BLACK_BOX_METHODS = ("square", "hopskipjump", "boundary", "blended")  # see no gradient
 
 
-def check(name: str, passed: bool, value: float | None, note: str, attack: str = "") -> dict[str, Any]:
+@dataclass(frozen=True)
+class Outcome:
+    """What an attack did to N images under B budgets: clean_correct bool (N,), success bool (N, B), what its
+    verification counted."""
+
+    plan: AttackPlan
+    clean_correct: np.ndarray
+    success: np.ndarray
+    verification: Mapping[str, int]
+
+
+class Climb(Protocol):
+    """What a probed attack's settings have."""
+
+    loss: str
+    steps: int
+
+
+def climb_of(plan: AttackPlan) -> Climb:
+    """The settings of a probed attack (`Attack.probed`)."""
+    return cast(Climb, plan.attack)
+
+
+def check(name: str, passed: bool, value: float | None, note: str, attack: str = "") -> Check:
     """One check's record, with plain Python values."""
-    value = None if value is None else float(value)
-    return {"check": name, "attack": attack, "passed": bool(passed), "value": value, "note": note}
+    return Check(name, bool(passed), attack, None if value is None else float(value), note)
 
 
-def label(entry: dict[str, Any]) -> str:
-    """`check` or `check/attack`."""
-    return "/".join(filter(None, (entry["check"], entry["attack"])))
-
-
-def flags(checks: list[dict[str, Any]]) -> list[str]:
+def flags(checks: Sequence[Check]) -> list[str]:
     """Labels of the checks that failed."""
-    return [label(entry) for entry in checks if not entry["passed"]]
+    return [entry.label for entry in checks if not entry.passed]
 
 
 # --- the network ---
 
 
-def model_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0) -> list[dict[str, Any]]:
+def model_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0) -> list[Check]:
     """Checks of the network itself on a batch of images (N, 3, H, W) in [0,1] with its labels (N,)."""
     with frozen(model), torch.no_grad():
         logits = model(images)
@@ -68,14 +89,14 @@ def model_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0
     return found
 
 
-def agreement(name: str, logits: Tensor, others: list[Tensor], note: str, limit: float) -> dict[str, Any]:
+def agreement(name: str, logits: Tensor, others: list[Tensor], note: str, limit: float) -> Check:
     """Logits (N, K) that must not change between passes, relative to the largest of each image."""
     scale = logits.abs().amax(1, keepdim=True).clamp_min(1e-12)
     spread = max(((logits - other) / scale).abs().max().item() for other in others)
     return check(name, spread <= limit, spread, note)
 
 
-def output_checks(logits: Tensor) -> list[dict[str, Any]]:
+def output_checks(logits: Tensor) -> list[Check]:
     """What the output (N, K) is: a probability distribution, or logits so large that cross-entropy underflows."""
     sums_to_one = bool(((logits.sum(1) - 1).abs() < 1e-4).all() and logits.min() > -1e-5 and logits.max() < 1 + 1e-5)
     saturated = ((logits.float().softmax(1) > 0).sum(1) == 1).double().mean().item()
@@ -86,7 +107,7 @@ def output_checks(logits: Tensor) -> list[dict[str, Any]]:
     ]
 
 
-def gradient_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> list[dict[str, Any]]:
+def gradient_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> list[Check]:
     """Share of clean-correct images without a gradient to follow, at the image and at a random point beside it."""
     noise = torch.stack([draw("uniform", images.shape[1:], seed, row, 0) for row in range(len(images))]).to(images)
     found, beside = [], noisy(images, noise, START, "linf")
@@ -100,105 +121,104 @@ def gradient_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int)
     return found
 
 
-def unbounded(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> dict[str, Any]:
+def unbounded(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Check:
     """With the whole box as its ball, a sound attack leaves nothing standing."""
-    settings = {"method": "pgd", "norm": "linf", "unit": "1", "budgets": [0, 1], "steps": 20, "restarts": 2}
-    result = run_attack(model, images, labels, settings, seed=seed, ids=range(len(images)), name="unbounded")
+    result = run_attack(UNBOUNDED, batch_of(UNBOUNDED, model, images, labels, seed=seed, ids=range(len(images))))
     standing = (~result.success[:, -1]).double().mean().item()
     return check("unbounded", standing <= TOLERANCE, standing, "accuracy under PGD with an unbounded budget")
 
 
-# --- the attacks' tables ---
+# --- the attacks' results ---
 
 
-def table_checks(tables: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Checks of the results of one network's attacks on the same images.
-
-    tables: per attack `settings` (resolved), `clean_correct` bool (N,), `success` bool (N, B), `verification` counts.
-    """
-    found = [monotone(name, table) for name, table in tables.items()]
-    checked = sum(table["verification"]["checked"] for table in tables.values())
-    demoted = sum(table["verification"]["demoted"] for table in tables.values())
+def table_checks(outcomes: Mapping[str, Outcome]) -> list[Check]:
+    """Checks of the results of one network's attacks on the same images."""
+    found = [monotone(name, outcome) for name, outcome in outcomes.items()]
+    checked = sum(outcome.verification["checked"] for outcome in outcomes.values())
+    demoted = sum(outcome.verification["demoted"] for outcome in outcomes.values())
     share = demoted / max(checked, 1)
     found.append(check("verification", share <= TOLERANCE, share, f"{demoted} of {checked} adversarials demoted"))
-    losses = {
-        table["settings"]["loss"] for table in tables.values() if is_ascent(table) and "loss" in table["settings"]
-    }
+    losses = {climb_of(outcome.plan).loss for outcome in outcomes.values() if outcome.plan.attack.probed}
     if losses:
         note = f"losses of the iterative attacks: {', '.join(sorted(losses))}"
-        found.append(check("margin_loss", losses & {"margin", "dlr"}, None, note))
-    for strong, table in tables.items():
-        if is_ascent(table):
-            found += reach(strong, table["settings"])
-            found += comparisons(strong, table, tables)
+        found.append(check("margin_loss", bool(losses & {"margin", "dlr"}), None, note))
+    for name, outcome in outcomes.items():
+        if outcome.plan.attack.climbs:
+            found += reach(name, outcome.plan)
+            found += comparisons(name, outcome, outcomes)
     return found
 
 
-def is_ascent(table: dict[str, Any]) -> bool:
-    """Whether a table is of an iterative gradient attack."""
-    return table["settings"]["method"] in GRADIENT_METHODS
-
-
-def reach(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def reach(name: str, plan: AttackPlan) -> list[Check]:
     """An ascent whose steps are too short for its ball looks like robustness. Left out where the steps adapt."""
-    if "rel_stepsize" not in settings:
+    if not hasattr(plan.attack, "rel_stepsize"):
         return []
-    size = settings["rel_stepsize"]
-    walked = 2.5 if size is None else size * settings["steps"]  # None: 2.5 / steps
+    size = plan.attack.rel_stepsize
+    walked = 2.5 if size is None else size * climb_of(plan).steps  # None: 2.5 / steps
     return [check("reach", walked >= REACH, walked, "budgets that all steps walk together; at least 2", name)]
 
 
-def comparisons(strong: str, table: dict[str, Any], tables: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Pairing:
+    """A strong and a weak attack of one network, and the index pairs of the budgets that both had."""
+
+    strong: Outcome
+    weak: Outcome
+    pairs: list[tuple[int, int]]
+    names: tuple[str, str]
+
+    @property
+    def label(self) -> str:
+        """Both names."""
+        return " vs ".join(self.names)
+
+
+def comparisons(strong: str, outcome: Outcome, outcomes: Mapping[str, Outcome]) -> list[Check]:
     """An iterative attack against the single step, noise and the attacks without gradients, of the same norm."""
     found = []
-    for weak, other in tables.items():
-        method = other["settings"]["method"]
-        if method not in ("fgsm", *NOISE_METHODS, *BLACK_BOX_METHODS):
+    for weak, other in outcomes.items():
+        if not other.plan.attack.weaker:
             continue
-        pairs = common_budgets(table, other) if other["settings"]["norm"] == table["settings"]["norm"] else []
-        if not pairs or not table["clean_correct"].any():
+        pairs = common_budgets(outcome.plan, other.plan) if other.plan.norm == outcome.plan.norm else []
+        if not pairs or not outcome.clean_correct.any():
             continue
-        found.append(not_weaker(strong, table, weak, other, pairs))
-        if method in NOISE_METHODS:
-            found.append(far_weaker(strong, table, weak, other, pairs))
+        pairing = Pairing(outcome, other, pairs, (strong, weak))
+        found.append(not_weaker(pairing))
+        if other.plan.attack.noise:
+            found.append(far_weaker(pairing))
     return found
 
 
-def monotone(name: str, table: dict[str, Any]) -> dict[str, Any]:
+def monotone(name: str, outcome: Outcome) -> Check:
     """No image may recover at a larger budget."""
-    recovered = int((table["success"][:, :-1] & ~table["success"][:, 1:]).any(1).sum())
+    recovered = int((outcome.success[:, :-1] & ~outcome.success[:, 1:]).any(1).sum())
     return check("monotone", recovered == 0, recovered, "images that recover at a larger budget", name)
 
 
-def common_budgets(one: dict[str, Any], two: dict[str, Any]) -> list[tuple[int, int]]:
+def common_budgets(one: AttackPlan, two: AttackPlan) -> list[tuple[int, int]]:
     """Index pairs of the positive budgets that two attacks of the same unit share."""
-    if one["settings"]["unit"] != two["settings"]["unit"]:
+    if one.unit != two.unit:
         return []
-    places = {budget: index for index, budget in enumerate(two["settings"]["budgets"])}
-    return [(i, places[b]) for i, b in enumerate(one["settings"]["budgets"]) if b > 0 and b in places]
+    places = {budget: index for index, budget in enumerate(two.budgets)}
+    return [(i, places[b]) for i, b in enumerate(one.budgets) if b > 0 and b in places]
 
 
-def not_weaker(
-    strong: str, table: dict[str, Any], weak: str, other: dict[str, Any], pairs: list[tuple[int, int]]
-) -> dict[str, Any]:
+def not_weaker(pairing: Pairing) -> Check:
     """What a weaker attack breaks, the stronger one breaks too, image by image."""
-    correct = table["clean_correct"]
-    missed = [(other["success"][correct, j] & ~table["success"][correct, i]).mean() for i, j in pairs]
-    share = max(missed)
-    note = f"largest share of images that {weak} breaks and {strong} does not"
-    return check("not_weaker", share <= TOLERANCE, share, note, f"{strong} vs {weak}")
+    strong, weak, correct = pairing.strong.success, pairing.weak.success, pairing.strong.clean_correct
+    share = max((weak[correct, j] & ~strong[correct, i]).mean() for i, j in pairing.pairs)
+    note = "largest share of images that {1} breaks and {0} does not".format(*pairing.names)
+    return check("not_weaker", share <= TOLERANCE, share, note, pairing.label)
 
 
-def far_weaker(
-    strong: str, table: dict[str, Any], weak: str, other: dict[str, Any], pairs: list[tuple[int, int]]
-) -> dict[str, Any]:
+def far_weaker(pairing: Pairing) -> Check:
     """Noise must break at most half as many images, at the first budget where the strong attack breaks half of them.
 
     Where the strong attack breaks next to nothing, noise may break as little as a rounding accident would.
     """
-    correct = table["clean_correct"]
-    rates = [(table["success"][correct, i].mean(), other["success"][correct, j].mean()) for i, j in pairs]
+    strong, weak, correct = pairing.strong.success, pairing.weak.success, pairing.strong.clean_correct
+    rates = [(strong[correct, i].mean(), weak[correct, j].mean()) for i, j in pairing.pairs]
     white, noise = next((pair for pair in rates if pair[0] >= 0.5), rates[-1])
     ratio, passed = noise / white if white else None, noise <= max(white / 2, 2 * TOLERANCE)
-    note = f"{weak} breaks {noise:.3f} and {strong} {white:.3f} of the clean-correct images"
-    return check("noise_weaker", passed, ratio, note, f"{strong} vs {weak}")
+    note = "{1} breaks {noise:.3f} and {0} {white:.3f} of the clean-correct images"
+    return check("noise_weaker", passed, ratio, note.format(*pairing.names, noise=noise, white=white), pairing.label)

@@ -6,89 +6,36 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from neurobust.attacks.search import AttackResult, Search
-from neurobust.core.errors import InputError
+from neurobust.attacks.colour_settings import Brightness, Contrast, Hue, Saturation
+from neurobust.attacks.search import AttackResult, Batch, Search
 
 Point = TypeVar("Point")
 
 
-def hue(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "hue",
-    grid: int = 33,
-) -> AttackResult:
+def hue(batch: Batch, settings: Hue) -> AttackResult:
     """Worst hue shift within ± budget, in turns of the colour circle (0.5: the opposite hue).
 
-    Saturation and value stay. `grid` points span ± the largest budget; each budget's own ends are added.
-    `seed` and `ids` are not used: the attack has no random part.
+    Saturation and value stay. `grid` points span ± the largest budget; each budget's own ends are added. Like the other
+    attacks of this module it has no random part.
     """
-    if budgets and max(budgets) > 0.5:
-        raise InputError(f"attack 'hue' budget {max(budgets)} is over 0.5; half a turn reaches every hue")
-    return worst_on_grid(model, images, labels, budgets, shift_hue, grid)
+    return worst_on_grid(batch, shift_hue, settings.grid)
 
 
-def saturation(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "saturation",
-    grid: int = 33,
-) -> AttackResult:
-    """Worst HSV saturation factor within 1 ± budget (a factor below 0 is 0: grey). Hue and value stay.
-
-    `grid` points span ± the largest budget; each budget's own ends are added. `seed` and `ids` are not used.
-    """
-    return worst_on_grid(model, images, labels, budgets, scale_saturation, grid)
+def saturation(batch: Batch, settings: Saturation) -> AttackResult:
+    """Worst HSV saturation factor within 1 ± budget (a factor below 0 is 0: grey). Hue and value stay."""
+    return worst_on_grid(batch, scale_saturation, settings.grid)
 
 
-def brightness(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "brightness",
-    grid: int = 33,
-) -> AttackResult:
-    """Worst amount within ± budget added to every pixel and channel, clipped to [0,1] (1: all black to all white).
-
-    `grid` points span ± the largest budget; each budget's own ends are added. `seed` and `ids` are not used.
-    """
-    if budgets and max(budgets) > 1:
-        raise InputError(f"attack 'brightness' budget {max(budgets)} is over 1; 1 reaches black and white")
-    return worst_on_grid(model, images, labels, budgets, add_brightness, grid)
+def brightness(batch: Batch, settings: Brightness) -> AttackResult:
+    """Worst amount within ± budget added to every pixel and channel, clipped to [0,1] (1: all black to all white)."""
+    return worst_on_grid(batch, add_brightness, settings.grid)
 
 
-def contrast(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "contrast",
-    grid: int = 33,
-) -> AttackResult:
-    """Worst contrast factor within 1 ± budget (a factor below 0 is 0: flat), clipped to [0,1].
-
-    `grid` points span ± the largest budget; each budget's own ends are added. `seed` and `ids` are not used.
-    """
-    return worst_on_grid(model, images, labels, budgets, scale_contrast, grid)
+def contrast(batch: Batch, settings: Contrast) -> AttackResult:
+    """Worst contrast factor within 1 ± budget (a factor below 0 is 0: flat), clipped to [0,1]."""
+    return worst_on_grid(batch, scale_contrast, settings.grid)
 
 
 def rgb_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,24 +87,15 @@ def scale_contrast(images: Tensor, amount: float) -> Tensor:
 
 def grid_amounts(budgets: Sequence[float], grid: int) -> list[float]:
     """Amounts other than 0, by size: `grid` evenly spaced ones over ± the largest budget, and each ± budget."""
-    if grid < 3:
-        raise InputError(f"attack grid {grid}: give at least 3 points")
     largest = max(budgets)
     points = {round(largest * (2 * i / (grid - 1) - 1), 12) for i in range(grid)}
     points |= {round(side * budget, 12) for budget in budgets for side in (-1, 1)}
     return sorted((point for point in points if point != 0), key=lambda point: (abs(point), point))
 
 
-def worst_on_grid(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    change: Callable[[Tensor, float], Tensor],
-    grid: int,
-) -> AttackResult:
+def worst_on_grid(batch: Batch, change: Callable[[Tensor, float], Tensor], grid: int) -> AttackResult:
     """The smallest amount of a 1-D grid that breaks each image, for every budget at once."""
-    search = Search(model, images, labels, budgets)
+    search = Search(batch)
     return walk(search, [(abs(amount), amount) for amount in grid_amounts(search.budgets, grid)], change)
 
 

@@ -6,105 +6,66 @@ What is drawn and estimated is drawn and estimated per image, so that an image's
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from neurobust.attacks.norms import check_norm, lengths, per_image
-from neurobust.attacks.search import AttackResult, Search
+from neurobust.attacks.decision_settings import START_TOLERANCE, Blended, HopSkipJump
+from neurobust.attacks.norms import lengths, per_image
+from neurobust.attacks.search import AttackResult, Batch, Search, misread
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import torch_generator
 
 # Queries that go through the network at once; random images that are tried where no other start is known.
 QUERY_BATCH = 512
 START_DRAWS = 100
-START_TOLERANCE = 1e-4
 
 
-def blended(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    pool: Tensor | None = None,
-    norm: str = "l2",
-    candidates: int = 5,
-) -> AttackResult:
-    """Each of the `candidates` nearest images of another class in `pool` (M, 3, H, W), pulled back to the boundary.
+def blended(batch: Batch, settings: Blended) -> AttackResult:
+    """Each of the `candidates` nearest images of another class in the batch's pool, pulled back to the boundary.
 
-    The class is the network's own opinion. The pool's one pass is not counted. `seed` and `ids` are not used.
+    The class is the network's own opinion. The pool's one pass is not counted. The attack has no random part.
     """
-    check_norm(norm)
-    search = Search(model, images, labels, budgets)
-    rows = standing_rows(search)
+    search, norm = Search(batch), settings.norm
+    rows = search.in_question()
     if len(rows):
-        points, distance = nearest_in_pool(search, rows, pool, norm, candidates)
+        points, distance = nearest_in_pool(search, rows, norm, settings.candidates)
         search.place(rows, points, distance, norm)
     return search.result(norm)
 
 
-def hopskipjump(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    pool: Tensor | None = None,
-    norm: str = "l2",
-    steps: int = 20,
-    queries: int = 100,
-    max_queries: int = 1000,
-    gamma: float = 1.0,
-) -> AttackResult:
+def hopskipjump(batch: Batch, settings: HopSkipJump) -> AttackResult:
     """Walks along the decision boundary by directions estimated from decisions, `queries` of them at the first step.
 
-    Starts from the nearest image of another class in `pool`, else from random images; an image without a start is not
-    broken and costs the others nothing. Directions are normalised per image. Leaves once within the smallest budget.
-    Source: Chen et al., IEEE S&P 2020, algorithm 2.
+    Starts from the nearest image of another class in the batch's pool, else from random images; an image without a
+    start is not broken and costs the others nothing. Directions are normalised per image. Leaves once within the
+    smallest budget.
     """
-    check_norm(norm)
-    if steps < 1 or queries < 1 or gamma <= 0:
-        raise InputError(f"attack steps {steps}, queries {queries}, gamma {gamma}: all must be positive")
-    search = Search(model, images, labels, budgets)
-    rows, points = find_starts(search, seed, ids, pool, norm)
+    images, norm, search = batch.images, settings.norm, Search(batch)
+    rows, points = find_starts(search, norm)
     size = images[0].numel()
-    tolerance = gamma / size**1.5 if norm == "l2" else gamma / size**2
-    for step in range(steps):
-        far = torch.isin(rows, standing_rows(search))
+    tolerance = settings.gamma / size**1.5 if norm == "l2" else settings.gamma / size**2
+    for step in range(settings.steps):
+        far = torch.isin(rows, search.in_question())
         rows, points = rows[far], points[far]
         if not len(rows):
             break
-        evals = int(min(queries * math.sqrt(step + 1), max_queries))
+        evals = settings.estimates(step)
         distance = lengths(points.double() - images[rows].double(), norm)
         width = distance * tolerance * (size**0.5 if norm == "l2" else size) if step else torch.full_like(distance, 0.1)
-        directions = torch.stack(
-            [
-                estimate(search, row, point, radius, evals, norm, torch_generator(seed, "hsj", norm, ids[row], step))
-                for row, point, radius in zip(rows.tolist(), points, width.tolist(), strict=True)
-            ]
-        )
-        points = leap(search, rows, points, directions, distance / math.sqrt(step + 1))
+        directions = []
+        for row, point, radius in zip(rows.tolist(), points, width.tolist(), strict=True):
+            generator = torch_generator(batch.seed, "hsj", norm, batch.ids[row], step)
+            directions.append(estimate(search, row, point, radius, evals, norm, generator))
+        points = leap(search, rows, points, torch.stack(directions), distance / math.sqrt(step + 1))
         points = to_boundary(search, rows, points, norm, tolerance)
         record(search, rows, points, norm)
     return search.result(norm)
 
 
-def standing_rows(search: Search) -> Tensor:
-    """Rows that a nearer adversarial could still gain something for."""
-    ahead = search.positive()
-    return search.standing(ahead[0][0]) if ahead else torch.zeros(0, dtype=torch.long)
-
-
 def decide(search: Search, rows: Tensor, points: Tensor) -> Tensor:
     """Which points are misclassified, bool (n,); the passes are booked on the smallest budget."""
-    logits = search.forward(rows, points, search.positive()[0][0])
-    return (logits.argmax(1) != search.labels[rows]) & logits.isfinite().all(1)
+    return misread(search.forward(rows, points, search.positive()[0][0]), search.labels[rows])
 
 
 def decide_many(search: Search, row: int, points: Tensor) -> Tensor:
@@ -112,7 +73,7 @@ def decide_many(search: Search, row: int, points: Tensor) -> Tensor:
     search.n_forward[row, search.positive()[0][0]] += len(points)
     with torch.no_grad():
         logits = torch.cat([search.model(part) for part in points.split(QUERY_BATCH)])
-    return (logits.argmax(1) != search.labels[row]) & logits.isfinite().all(1)
+    return misread(logits, search.labels[row])
 
 
 def record(search: Search, rows: Tensor, points: Tensor, norm: str) -> None:
@@ -122,10 +83,10 @@ def record(search: Search, rows: Tensor, points: Tensor, norm: str) -> None:
 
 def towards(clean: Tensor, points: Tensor, share: Tensor, norm: str) -> Tensor:
     """Points at `share` (n,) of the way: on the line (l2), or clipped to that share of the largest change (linf)."""
-    share = per_image(share, points)
+    part = per_image(share, points)
     if norm == "l2":
-        return clean + share * (points - clean)
-    reach = share * per_image((points - clean).flatten(1).abs().amax(1), points)
+        return clean + part * (points - clean)
+    reach = part * per_image((points - clean).flatten(1).abs().amax(1), points)
     return torch.minimum(torch.maximum(points, clean - reach), clean + reach)
 
 
@@ -153,7 +114,7 @@ def estimate(
     points = (point + radius * noise).clamp(0, 1)
     moved = (points - point) / radius
     votes = decide_many(search, row, points).to(point) * 2 - 1
-    if votes.abs().sum() != votes.sum().abs():  # both sides were seen: their mean is no news
+    if votes.abs().sum() != votes.sum().abs():  # both sides were seen: their mean says nothing new
         votes = votes - votes.mean()
     direction = (per_image(votes, moved) * moved).mean(0)
     return direction.sign() if norm == "linf" else direction / direction.norm().clamp_min(1e-12)
@@ -174,21 +135,23 @@ def leap(search: Search, rows: Tensor, points: Tensor, directions: Tensor, lengt
     return result
 
 
-def find_starts(search: Search, seed: int, ids: Sequence[int], pool: Tensor | None, norm: str) -> tuple[Tensor, Tensor]:
+def find_starts(search: Search, norm: str) -> tuple[Tensor, Tensor]:
     """Adversarials on the boundary to start from: the rows (n,) that have one, and their points, already recorded.
 
     From the pool, or where it has none the first of START_DRAWS random images that is misclassified.
     """
-    rows = standing_rows(search)
+    rows, batch = search.in_question(), search.batch
     if not len(rows):
         return rows, search.images[rows]
     points, found = search.images[rows], torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
-    if pool is not None:
-        points, distance = nearest_in_pool(search, rows, pool, norm, 1)
+    if batch.pool is not None:
+        points, distance = nearest_in_pool(search, rows, norm, 1)
         found = distance.isfinite()
     for place in (~found).nonzero().squeeze(1).tolist():
-        row = rows[place].item()
-        drawn = torch.rand(START_DRAWS, *points.shape[1:], generator=torch_generator(seed, "start", ids[row]))
+        row = int(rows[place])
+        drawn = torch.rand(
+            START_DRAWS, *points.shape[1:], generator=torch_generator(batch.seed, "start", batch.ids[row])
+        )
         broken = decide_many(search, row, drawn.to(points)).nonzero()
         if len(broken):
             points[place], found[place] = drawn[broken[0, 0]].to(points), True
@@ -197,17 +160,14 @@ def find_starts(search: Search, seed: int, ids: Sequence[int], pool: Tensor | No
     return rows, points
 
 
-def nearest_in_pool(
-    search: Search, rows: Tensor, pool: Tensor | None, norm: str, candidates: int
-) -> tuple[Tensor, Tensor]:
-    """Points (n, 3, H, W) on the boundary towards images of `pool`, and their distances; inf where there is none.
+def nearest_in_pool(search: Search, rows: Tensor, norm: str, candidates: int) -> tuple[Tensor, Tensor]:
+    """Points (n, 3, H, W) on the boundary towards images of the pool, and their distances; inf where there is none.
 
     Of the `candidates` nearest images that the network calls another class, the one with the nearest boundary.
     """
+    pool = search.batch.pool
     if pool is None or not len(pool) or pool.shape[1:] != search.images.shape[1:]:
         raise InputError(f"attack needs a pool of other images of shape {tuple(search.images.shape[1:])} to blend with")
-    if candidates < 1:
-        raise InputError(f"attack candidates {candidates}: give at least 1")
     pool = pool.to(search.images)
     with torch.no_grad():
         opinions = torch.cat([search.model(part).argmax(1) for part in pool.split(QUERY_BATCH)])

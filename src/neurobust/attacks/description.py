@@ -1,4 +1,4 @@
-"""What an attack is to the rest of the house: one class a method, its fields the settings, its constants the facts.
+"""What an attack is to the rest of the house: one class per method, its fields the settings, its constants the facts.
 
 Descriptions import no torch. The schema of the configuration, its checks, the prices of a plan, the report's units and
 the reference of all attacks are made from them. A new attack is one such class and a line in `registry` (or an entry
@@ -7,6 +7,7 @@ point `neurobust.attacks` of another package).
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from neurobust.core.settings import Count, Settings, about, choices
@@ -23,21 +24,27 @@ WarmSteps = Annotated[Count | None, about("at every budget but an image's first;
 UNITS = {"linf": "1/255", "l2": "L2", "l1": "L1", "l0": "values"}
 
 
-class Attack(Settings):
+class Attack(Settings, frozen=True):
     """An attack and its settings. `norm` is a field of every attack; one literal where there is no choice.
 
     run: `package.module:function`, called as run(batch, settings) and giving a `search.AttackResult`.
-    source: paper and equation or algorithm. shown_unit: of budgets, where `UNITS` does not say it.
-    noise: it draws perturbations without looking at the network. climbs: an iterative gradient ascent, which checks
-    probe and canaries meet. canary: it takes part in the attacks on canaries. minimum: one run serves every budget.
-    pool: it is given other images of the task. neural_head: it reads the head that the neural loss has trained.
+    source: paper and equation or algorithm. shown_unit: of budgets, where `UNITS` does not say it. largest: the budget
+    that covers the whole range, in the attack's own unit; a larger one is refused.
+    noise: it draws perturbations without looking at the network. climbs: it is an iterative gradient ascent, which must
+    break what weaker attacks break. weaker: what it breaks, an ascent of its norm must break too. probed: an ascent
+    with fields `loss` and `steps` whose climb the checks repeat, and which must break the undefended canary. canary: it
+    takes part in the attacks on canaries. minimum: one run serves every budget. pool: it is given other images of the
+    task. neural_head: it reads the head that the neural loss has trained.
     """
 
     run: ClassVar[str] = ""
     source: ClassVar[str] = ""
     shown_unit: ClassVar[str] = ""
+    largest: ClassVar[float] = math.inf
     noise: ClassVar[bool] = False
     climbs: ClassVar[bool] = False
+    weaker: ClassVar[bool] = False
+    probed: ClassVar[bool] = False
     canary: ClassVar[bool] = False
     minimum: ClassVar[bool] = False
     pool: ClassVar[bool] = False
@@ -56,5 +63,5 @@ class Attack(Settings):
         return self.shown_unit or UNITS.get(self.norm, "")
 
     def passes(self, budgets: int) -> float:
-        """Passes through the network, forward and backward, that one image costs under so many budgets above 0."""
+        """Passes through the network, forward and backward, that one image costs under this many budgets above 0."""
         raise NotImplementedError

@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor, nn
 
-from neurobust.attacks.ascent import Ascent, ascend, ascend_towards, check_ascent, climb_adaptive
+from neurobust.attacks.ascent import Climber, adaptive_climb, ascend, ascend_towards
+from neurobust.attacks.ensemble_settings import AutoAttack
 from neurobust.attacks.fmn import find_nearest
-from neurobust.attacks.search import AttackResult, Search
+from neurobust.attacks.search import AttackResult, Batch, Search
 from neurobust.attacks.square import search_squares
 
 MEMBERS = ("apgd-ce", "apgd-t", "fmn", "square")
 
 
-def autoattack(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "linf",
-    steps: int = 100,
-    targets: int = 9,
-    queries: int = 5000,
-    eot: int = 1,
-) -> AttackResult:
+def autoattack(batch: Batch, settings: AutoAttack) -> AttackResult:
     """APGD on cross-entropy, APGD towards `targets` classes, FMN (in FAB's place) and Square, in this order.
 
-    The defaults are the standard protocol's. Parameter-free but for its costs; `eot` as in `pgd`. The result's `member`
-    says which of MEMBERS reached each image's smallest broken budget. Source: Croce and Hein, ICML 2020.
+    The defaults are the standard protocol's. It has no parameters except its costs; `eot` as in `pgd`. The result's
+    `member` says which of MEMBERS reached each image's smallest broken budget.
     """
-    check_ascent(norm, "ce", steps, 0)
-    search = Search(model, images, labels, budgets, eot)
-
-    def climb(ascent: Ascent) -> None:
-        climb_adaptive(ascent, steps)
-
-    members: dict[str, Callable[[], None]] = {
-        "apgd-ce": partial(ascend, search, seed, ids, norm, "ce", 0, climb),
-        "apgd-t": partial(ascend_towards, search, norm, "dlr", targets, climb),
-        "fmn": partial(find_nearest, search, norm, steps),
-        "square": partial(search_squares, search, seed, ids, norm, queries),
-    }
+    search = Search(batch, settings.eot)
+    apgd, targeted, fmn, square = settings.members
+    runs: tuple[Callable[[], None], ...] = (
+        partial(ascend, search, Climber(apgd.norm, apgd.loss, adaptive_climb(apgd))),
+        partial(
+            ascend_towards, search, Climber(targeted.norm, targeted.loss, adaptive_climb(targeted)), targeted.targets
+        ),
+        partial(find_nearest, search, fmn),
+        partial(search_squares, search, square),
+    )
     member = torch.full_like(search.first, -1)
-    for index, name in enumerate(MEMBERS):
+    for index, run in enumerate(runs):
         before = search.first.clone()
-        members[name]()
+        run()
         member[search.first < before] = index
-    return replace(search.result(norm), member=member.cpu())
+    return replace(search.result(settings.norm), member=member.cpu())

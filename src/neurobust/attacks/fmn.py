@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from neurobust.attacks.norms import MEASURED, check_norm, lengths, per_image, shrink_into_ball, steepest
-from neurobust.attacks.search import AttackResult, Search
-from neurobust.core.errors import InputError
+from neurobust.attacks.fmn_settings import FMN
+from neurobust.attacks.norms import lengths, per_image, shrink_into_ball, steepest
+from neurobust.attacks.search import AttackResult, Batch, Search, misread
 
 # the norm that bounds how fast the loss can change under each norm (l0: one more value moves it by the largest slope)
 DUAL = {"linf": "l1", "l2": "l2", "l1": "linf", "l0": "linf"}
@@ -18,42 +17,25 @@ DUAL = {"linf": "l1", "l2": "l2", "l1": "linf", "l0": "linf"}
 HALVINGS = 10
 
 
-def fmn(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "linf",
-    steps: int = 100,
-    gamma: float = 0.05,
-    stepsize: float = 1.0,
-) -> AttackResult:
+def fmn(batch: Batch, settings: FMN) -> AttackResult:
     """Shrinks a ball of its own per image while its point is adversarial and grows it while it is not.
 
     `gamma`: by which share the radius changes at first; `stepsize`: l2 length of the first step; both fall as a cosine.
-    `seed` and `ids` are not used: the attack has no random part. Source: Pintor et al., NeurIPS 2021. At the end each
-    adversarial is pulled back along its line to the boundary (not under l0).
+    The attack has no random part. At the end each adversarial is pulled back along its line to the boundary (not under
+    l0).
     """
-    search = Search(model, images, labels, budgets)
-    find_nearest(search, norm, steps, gamma, stepsize)
-    return search.result(norm)
+    search = Search(batch)
+    find_nearest(search, settings)
+    return search.result(settings.norm)
 
 
-def find_nearest(search: Search, norm: str, steps: int, gamma: float = 0.05, stepsize: float = 1.0) -> None:
+def find_nearest(search: Search, settings: FMN) -> None:
     """The attack on the images of a search that stand at the smallest budget above 0: the others cannot gain."""
-    check_norm(norm, MEASURED)
-    if steps < 1 or not 0 < gamma < 1 or stepsize <= 0:
-        raise InputError(
-            f"attack steps {steps}, gamma {gamma}, stepsize {stepsize}: give steps >= 1, 0 < gamma < 1 and stepsize > 0"
-        )
-    ahead = search.positive()
-    rows = search.standing(ahead[0][0]) if ahead else torch.zeros(0, dtype=torch.long)
+    norm, steps, gamma = settings.norm, settings.steps, settings.gamma
+    rows = search.in_question()
     if not len(rows):
         return
-    budget, clean = ahead[0][0], search.images[rows]
+    budget, clean = search.positive()[0][0], search.images[rows]
     delta, best = torch.zeros_like(clean), clean.clone()
     nearest = torch.full((len(rows),), math.inf, dtype=torch.float64, device=clean.device)
     radius = nearest.clone()
@@ -68,7 +50,7 @@ def find_nearest(search: Search, norm: str, steps: int, gamma: float = 0.05, ste
         gap = -loss.double() / lengths(gradient, DUAL[norm]).clamp_min(1e-12)
         beyond = (size + gap) * (1 + gamma)  # on the boundary itself nothing is broken
         radius = next_radius(radius, broken, nearest, beyond, gamma * share, norm)
-        moved = delta + stepsize * max(share, 0.01) * steepest(gradient, "l2")
+        moved = delta + settings.stepsize * max(share, 0.01) * steepest(gradient, "l2")
         delta = (clean + shrink_into_ball(moved, radius, norm)).clamp(0, 1) - clean
     if norm != "l0":
         best, nearest = pull_back(search, rows, best, nearest, norm, budget)
@@ -100,8 +82,7 @@ def pull_back(
     for _ in range(HALVINGS):
         middle = (near + good) / 2
         tried = clean + per_image(middle, far) * (far - clean)
-        logits = search.forward(rows, tried, budget)
-        broken = (logits.argmax(1) != search.labels[rows]) & logits.isfinite().all(1)
+        broken = misread(search.forward(rows, tried, budget), search.labels[rows])
         near, good = torch.where(broken, near, middle), torch.where(broken, middle, good)
         points[found[broken]] = tried[broken]
     distance[found] = lengths(points[found].double() - clean.double(), norm)

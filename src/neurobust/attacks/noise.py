@@ -6,80 +6,35 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from neurobust.attacks.norms import check_norm, project, stretch
-from neurobust.attacks.search import AttackResult, Search
-from neurobust.core.errors import InputError
+from neurobust.attacks.noise_settings import Gaussian, SaltPepper, Sign, Uniform
+from neurobust.attacks.norms import project, stretch
+from neurobust.attacks.search import AttackResult, Batch, Search
 from neurobust.core.seeding import torch_generator
 
 
-def uniform(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "linf",
-    repeats: int = 10,
-) -> AttackResult:
+def uniform(batch: Batch, settings: Uniform) -> AttackResult:
     """Best of `repeats` draws uniform in [-budget, budget] per pixel and channel, clipped to [0,1]."""
-    check_norm(norm, ("linf",))
-    return best_of_draws(model, images, labels, budgets, seed, ids, "uniform", repeats)
+    return best_of_draws(batch, "uniform", settings.norm, settings.repeats)
 
 
-def sign(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "linf",
-    repeats: int = 10,
-) -> AttackResult:
+def sign(batch: Batch, settings: Sign) -> AttackResult:
     """Best of `repeats` random corners of the linf cube (each pixel moves by exactly the budget, either way)."""
-    check_norm(norm, ("linf",))
-    return best_of_draws(model, images, labels, budgets, seed, ids, "sign", repeats)
+    return best_of_draws(batch, "sign", settings.norm, settings.repeats)
 
 
-def gaussian(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "l2",
-    repeats: int = 10,
-) -> AttackResult:
+def gaussian(batch: Batch, settings: Gaussian) -> AttackResult:
     """Best of `repeats` Gaussian draws, stretched so that the l2 norm is the budget after clipping to [0,1]."""
-    check_norm(norm, ("l2",))
-    return best_of_draws(model, images, labels, budgets, seed, ids, "gaussian", repeats)
+    return best_of_draws(batch, "gaussian", settings.norm, settings.repeats)
 
 
-def salt_pepper(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "salt-pepper",
-    repeats: int = 10,
-) -> AttackResult:
+def salt_pepper(batch: Batch, settings: SaltPepper) -> AttackResult:
     """Best of `repeats` draws that turn the share `budget` of the pixels black or white, half of them each.
 
     A larger budget turns the smaller one's pixels and more. The distance is the budget.
     """
-    if budgets and max(budgets) > 1:
-        raise InputError(f"attack 'salt-pepper' budget {max(budgets)} is over 1, which is every pixel")
-    return best_of_draws(model, images, labels, budgets, seed, ids, "salt-pepper", repeats)
+    return best_of_draws(batch, "salt-pepper", settings.norm, settings.repeats)
 
 
 def draw(kind: str, shape: Sequence[int], seed: int, identifier: int, repeat: int) -> Tensor:
@@ -93,30 +48,17 @@ def draw(kind: str, shape: Sequence[int], seed: int, identifier: int, repeat: in
     return values.sign() if kind == "sign" else values
 
 
-def best_of_draws(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    seed: int,
-    ids: Sequence[int],
-    kind: str,
-    repeats: int,
-) -> AttackResult:
+def best_of_draws(batch: Batch, kind: str, norm: str, repeats: int) -> AttackResult:
     """Try each draw at every budget below the image's smallest broken one: exact best of all draws, nested."""
-    if repeats < 1:
-        raise InputError(f"attack repeats {repeats}: give at least 1")
-    norm = {"gaussian": "l2", "salt-pepper": kind}.get(kind, "linf")
-    search = Search(model, images, labels, budgets)
+    images, search = batch.images, Search(batch)
     for repeat in range(repeats):
         steps = search.positive()
-        rows = search.standing(steps[0][0]) if steps else []
+        rows = search.in_question()
         if not len(rows):
             break
         noise = torch.zeros_like(images)
-        noise[rows] = torch.stack([draw(kind, images.shape[1:], seed, ids[row], repeat) for row in rows.tolist()]).to(
-            images
-        )
+        draws = [draw(kind, images.shape[1:], batch.seed, batch.ids[row], repeat) for row in rows.tolist()]
+        noise[rows] = torch.stack(draws).to(images)
         for budget, radius in steps:
             rows = search.standing(budget)
             if len(rows):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,12 @@ def check_norm(kind: str, allowed: tuple[str, ...] = NORMS) -> None:
         raise InputError(f"attack norm '{kind}' is not available here; use one of {list(allowed)}")
 
 
+@overload
+def per_image(values: Tensor, like: Tensor) -> Tensor: ...
+@overload
+def per_image(values: float, like: Tensor) -> float: ...
+@overload
+def per_image(values: Tensor | float, like: Tensor) -> Tensor | float: ...
 def per_image(values: Tensor | float, like: Tensor) -> Tensor | float:
     """Reshape (N,) `values` so that they broadcast over the images `like` (N, ...); a float stays a float."""
     return values.view(-1, *[1] * (like.ndim - 1)) if isinstance(values, Tensor) else values

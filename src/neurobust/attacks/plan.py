@@ -5,18 +5,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
-from neurobust.core.settings import read, written
+from neurobust.core.settings import Positive, Settings, about, read, written
 
 # What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
 UNITS = {"1/255": 1 / 255, "1": 1.0}
 COMMON = ("method", "budgets", "unit", "label", "reference_budget")  # keys of every attack; the rest is the method's
+
+
+class Shown(Settings, frozen=True):
+    """What a study says of an attack for readers: none of it changes a number."""
+
+    label: Annotated[str, about("default: its name")] = ""
+    reference_budget: Annotated[Positive | None, about("that tables quote; default: the middle one above 0")] = None
 
 
 class AttackPlan(Struct, frozen=True):
@@ -72,13 +79,16 @@ def read_plan(name: str, given: Mapping[str, Any], where: str = "attacks") -> At
     if unit not in UNITS:
         raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {', '.join(UNITS)}")
     budgets = check_budgets(given.get("budgets"), where)
-    reference = given.get("reference_budget")
-    if reference is not None and float(reference) not in budgets:
-        raise InputError(f"{where}.reference_budget: {reference} is not one of the budgets {list(budgets)}")
-    label = str(given.get("label", name))
-    return AttackPlan(
-        name, given["method"], attack, budgets, unit, label, None if reference is None else float(reference)
-    )
+    if budgets[-1] * UNITS[unit] > attack.largest:
+        raise InputError(
+            f"{where}.budgets: {budgets[-1]:g} is over {attack.largest / UNITS[unit]:g}, the whole range; lower it"
+        )
+    shown = read(Shown, {key: given[key] for key in ("label", "reference_budget") if key in given}, where)
+    if shown.reference_budget is not None and shown.reference_budget not in budgets:
+        raise InputError(
+            f"{where}.reference_budget: {shown.reference_budget:g} is not one of the budgets {list(budgets)}; name one"
+        )
+    return AttackPlan(name, given["method"], attack, budgets, unit, shown.label or name, shown.reference_budget)
 
 
 def read_plans(given: Mapping[str, Mapping[str, Any]]) -> dict[str, AttackPlan]:
@@ -88,11 +98,13 @@ def read_plans(given: Mapping[str, Mapping[str, Any]]) -> dict[str, AttackPlan]:
 
 def check_budgets(budgets: Any, where: str) -> tuple[float, ...]:
     """The budgets as floats; they must be finite, ascend and begin with 0."""
-    try:
-        values = tuple(float(budget) for budget in budgets)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}.budgets: {budgets!r} is not a list of numbers that ascend from 0") from None
+    if budgets is None:
+        raise InputError(f"{where}.budgets: missing; give a list of numbers that ascend from 0")
+    numbers = isinstance(budgets, (list, tuple)) and all(type(budget) in (int, float) for budget in budgets)
+    if not numbers:
+        raise InputError(f"{where}.budgets: {budgets!r} is not a list of numbers that ascend from 0")
+    values = tuple(map(float, budgets))
     ascending = all(low < high for low, high in itertools.pairwise(values))
     if len(values) < 2 or not ascending or values[0] != 0 or not all(map(math.isfinite, values)):
-        raise InputError(f"{where}.budgets: {list(values)} must ascend from 0 and name at least one budget above it")
+        raise InputError(f"{where}.budgets: {list(budgets)} must ascend from 0 and name at least one budget above it")
     return values

@@ -6,70 +6,74 @@ Carlini et al., arXiv 1902.06705 (twice the steps must change little). The recor
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
-from neurobust.attacks.checks import TOLERANCE, check
+from neurobust.attacks.checks import TOLERANCE, Outcome, check, climb_of
 from neurobust.attacks.losses import loss_gradient
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths, project, steepest
-from neurobust.attacks.run import UNITS, run_attack
-from neurobust.attacks.search import frozen
+from neurobust.attacks.plan import AttackPlan
+from neurobust.attacks.run import batch_of, run_attack
+from neurobust.attacks.search import frozen, misread
+from neurobust.files.checks import Check
 
-PROBED = ("pgd", "apgd")
 PROBE_IMAGES = 8  # per attack: one of them is 12 %, so a check speaks from the second on
 MORE = 0.13  # share of the images that twice the steps may break in addition
 UNFINISHED = 0.1  # share of the whole gain that the last tenth of the steps may still bring, over images
 
 
 def probe_checks(
-    model: nn.Module, images: Tensor, labels: Tensor, tables: dict[str, dict[str, Any]], seed: int
-) -> list[dict[str, Any]]:
+    model: nn.Module, images: Tensor, labels: Tensor, outcomes: Mapping[str, Outcome], seed: int
+) -> list[Check]:
     """Climb again on the first clean-correct images (N, 3, H, W), at the budget that breaks nearest to half of them.
 
-    tables: as in `checks.table_checks`; their first N rows are these images. One cold ascent from a random point with
+    outcomes: as in `checks.table_checks`; their first N rows are these images. One cold ascent from a random point with
     twice the steps and no early end, and the attack itself on a network whose every answer is noted.
     """
     found = []
-    for name, table in tables.items():
-        settings, count = table["settings"], len(images)
-        rows = np.flatnonzero(table["clean_correct"][:count])[:PROBE_IMAGES]
-        ahead = [place for place, budget in enumerate(settings["budgets"]) if budget > 0]
-        if settings["method"] not in PROBED or not len(rows) or not ahead:
+    for name, outcome in outcomes.items():
+        plan, count = outcome.plan, len(images)
+        rows = np.flatnonzero(outcome.clean_correct[:count])[:PROBE_IMAGES]
+        ahead = [place for place, budget in enumerate(plan.budgets) if budget > 0]
+        if not plan.attack.probed or not len(rows) or not ahead:
             continue
-        success = table["success"][rows]
+        success = outcome.success[rows]
         place = min(ahead, key=lambda place: abs(success[:, place].mean() - 0.5))
         chosen = torch.from_numpy(rows).to(images.device)
-        values, broken = climb_again(model, images[chosen], labels[chosen], settings, place, seed)
+        one = replace(plan, budgets=(0.0, plan.budgets[place]))
+        values, broken = climb_again(model, images[chosen], labels[chosen], one, seed)
         more = (broken.any(0).numpy() & ~success[:, place]).mean()
         note = "share of images that twice the steps from a random point break in addition"
         found.append(check("doubled_steps", more <= MORE, more, note, name))
         found += ascent_checks(values, name)
-        found.append(silent_success(model, images[chosen], labels[chosen], settings, place, seed, name))
+        found.append(silent_success(model, images[chosen], labels[chosen], one, seed))
     return found
 
 
-def climb_again(
-    model: nn.Module, images: Tensor, labels: Tensor, settings: dict[str, Any], place: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Loss and misclassification (iterates, N) of a fixed-step ascent with twice the steps, from a random point."""
-    radius, steps = settings["budgets"][place] * UNITS[settings["unit"]], 2 * settings["steps"]
-    norm, kind = settings["norm"], "uniform" if settings["norm"] == "linf" else "gaussian"
+def climb_again(model: nn.Module, images: Tensor, labels: Tensor, plan: AttackPlan, seed: int) -> tuple[Tensor, Tensor]:
+    """Loss and misclassification (iterates, N) of a fixed-step ascent with twice the steps, from a random point.
+
+    The plan's largest budget is the ball.
+    """
+    radius, steps, loss = plan.radii[-1], 2 * climb_of(plan).steps, climb_of(plan).loss
+    norm, kind = plan.norm, "uniform" if plan.norm == "linf" else "gaussian"
     noise = torch.stack([draw(kind, images.shape[1:], seed, row, 0) for row in range(len(images))]).to(images)
     points, values, broken = noisy(images, noise, radius, norm), [], []
     with frozen(model):
         for _ in range(steps + 1):
-            value, logits, gradient = loss_gradient(model, points, labels, settings["loss"])
+            value, logits, gradient = loss_gradient(model, points, labels, loss)
             values.append(value.double().cpu())
-            broken.append(((logits.argmax(1) != labels) & logits.isfinite().all(1)).cpu())
+            broken.append(misread(logits, labels).cpu())
             points = project(points + 2.5 / steps * radius * steepest(gradient, norm), images, radius, norm)
     return torch.stack(values), torch.stack(broken)
 
 
-def ascent_checks(values: Tensor, attack: str) -> list[dict[str, Any]]:
+def ascent_checks(values: Tensor, attack: str) -> list[Check]:
     """The loss (iterates, N) rises, and has nearly ended to rise. Values that are not finite count as no rise."""
     values = values.nan_to_num(nan=-torch.inf, posinf=-torch.inf)
     best = values.cummax(0).values
@@ -104,19 +108,14 @@ class Noted(nn.Module):
         with torch.no_grad():
             owner = torch.cdist(points.detach().flatten(1), self.images.flatten(1)).argmin(1)
             inside = lengths(points.detach() - self.images[owner], self.norm) <= self.radius
-            wrong = (logits.argmax(1) != self.labels[owner]) & logits.isfinite().all(1)
-            self.broken[owner[inside & wrong]] = True
+            self.broken[owner[inside & misread(logits, self.labels[owner])]] = True
         return logits
 
 
-def silent_success(
-    model: nn.Module, images: Tensor, labels: Tensor, settings: dict[str, Any], place: int, seed: int, name: str
-) -> dict[str, Any]:
-    """An image that an attack broke on its way must be broken in its result."""
-    radius = settings["budgets"][place] * UNITS[settings["unit"]]
-    noted = Noted(model, images, labels, radius, settings["norm"])
-    again = {**settings, "budgets": [0.0, settings["budgets"][place]]}
-    result = run_attack(noted, images, labels, again, seed=seed, ids=range(len(images)), name=name)
+def silent_success(model: nn.Module, images: Tensor, labels: Tensor, plan: AttackPlan, seed: int) -> Check:
+    """An image that an attack broke on its way, within its largest budget, must be broken in its result."""
+    noted = Noted(model, images, labels, plan.radii[-1], plan.norm)
+    result = run_attack(plan, batch_of(plan, noted, images, labels, seed=seed, ids=range(len(images))))
     lost = (noted.broken.cpu() & ~result.success[:, -1]).double().mean().item()
     note = "share of images that the attack broke on its way and reports as standing"
-    return check("silent_success", lost <= TOLERANCE, lost, note, name)
+    return check("silent_success", lost <= TOLERANCE, lost, note, plan.name)

@@ -1,55 +1,65 @@
-"""The attacks by the name that a configuration calls them; a new attack is one function and one line here.
+"""The attacks by the name that a configuration calls them; a new one is a function, its description and a line here.
 
 Nothing heavy is imported: the workflow reads from here which modules a study's attacks live in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol
 
+from neurobust.attacks.description import Attack
 from neurobust.core.places import Places
 
-# attack(model, images (N, 3, H, W), labels (N,), budgets, *, seed, ids, **settings) -> search.AttackResult; one that
-# starts from other images of the task also takes them as `pool` (M, 3, H, W) or None
-ATTACKS: Places[Callable[..., Any]] = Places(
+ATTACKS: Places[type[Attack]] = Places(
     {
-        "uniform": "neurobust.attacks.noise:uniform",
-        "sign": "neurobust.attacks.noise:sign",
-        "gaussian": "neurobust.attacks.noise:gaussian",
-        "salt-pepper": "neurobust.attacks.noise:salt_pepper",
-        "fgsm": "neurobust.attacks.gradient:fgsm",
-        "pgd": "neurobust.attacks.gradient:pgd",
-        "apgd": "neurobust.attacks.gradient:apgd",
-        "apgd-targeted": "neurobust.attacks.gradient:apgd_targeted",
-        "autoattack": "neurobust.attacks.ensemble:autoattack",
-        "square": "neurobust.attacks.square:square",
-        "hopskipjump": "neurobust.attacks.decision:hopskipjump",
-        "blended": "neurobust.attacks.decision:blended",
-        "fmn": "neurobust.attacks.fmn:fmn",
-        "deepfool": "neurobust.attacks.foolbox_attacks:deepfool",
-        "ddn": "neurobust.attacks.foolbox_attacks:ddn",
-        "carlini-wagner": "neurobust.attacks.foolbox_attacks:carlini_wagner",
-        "ead": "neurobust.attacks.foolbox_attacks:ead",
-        "brendel-bethge": "neurobust.attacks.foolbox_attacks:brendel_bethge",
-        "boundary": "neurobust.attacks.foolbox_attacks:boundary",
-        "hue": "neurobust.attacks.colour:hue",
-        "saturation": "neurobust.attacks.colour:saturation",
-        "brightness": "neurobust.attacks.colour:brightness",
-        "contrast": "neurobust.attacks.colour:contrast",
-        "rotation-translation": "neurobust.attacks.spatial:rotation_translation",
-        "adaptive-joint": "neurobust.attacks.adaptive:adaptive_joint",
-        "adaptive-collision": "neurobust.attacks.adaptive:adaptive_collision",
-    }
+        "uniform": "neurobust.attacks.noise_settings:Uniform",
+        "sign": "neurobust.attacks.noise_settings:Sign",
+        "gaussian": "neurobust.attacks.noise_settings:Gaussian",
+        "salt-pepper": "neurobust.attacks.noise_settings:SaltPepper",
+        "fgsm": "neurobust.attacks.gradient_settings:FGSM",
+        "pgd": "neurobust.attacks.gradient_settings:PGD",
+        "apgd": "neurobust.attacks.gradient_settings:APGD",
+        "apgd-targeted": "neurobust.attacks.gradient_settings:TargetedAPGD",
+        "autoattack": "neurobust.attacks.ensemble_settings:AutoAttack",
+        "square": "neurobust.attacks.square_settings:Square",
+        "hopskipjump": "neurobust.attacks.decision_settings:HopSkipJump",
+        "blended": "neurobust.attacks.decision_settings:Blended",
+        "fmn": "neurobust.attacks.fmn_settings:FMN",
+        "deepfool": "neurobust.attacks.foolbox_settings:DeepFool",
+        "ddn": "neurobust.attacks.foolbox_settings:DDN",
+        "carlini-wagner": "neurobust.attacks.foolbox_settings:CarliniWagner",
+        "ead": "neurobust.attacks.foolbox_settings:EAD",
+        "brendel-bethge": "neurobust.attacks.foolbox_settings:BrendelBethge",
+        "boundary": "neurobust.attacks.foolbox_settings:Boundary",
+        "hue": "neurobust.attacks.colour_settings:Hue",
+        "saturation": "neurobust.attacks.colour_settings:Saturation",
+        "brightness": "neurobust.attacks.colour_settings:Brightness",
+        "contrast": "neurobust.attacks.colour_settings:Contrast",
+        "rotation-translation": "neurobust.attacks.spatial_settings:RotationTranslation",
+        "adaptive-joint": "neurobust.attacks.adaptive_settings:AdaptiveJoint",
+        "adaptive-collision": "neurobust.attacks.adaptive_settings:AdaptiveCollision",
+    },
+    "neurobust.attacks",
+    Attack,
 )
 
-GRADIENT_METHODS = ("pgd", "apgd", "autoattack")
-NOISE_METHODS = ("uniform", "sign", "gaussian")
-ADAPTIVE_METHODS = ("adaptive-joint", "adaptive-collision")  # they read the head that the neural loss has trained
 CANARY_METHOD = "pgd"  # what canaries meet in a study without an iterative attack
 
 
-def attack_modules(attacks: Mapping[str, Mapping[str, Any]], *more: str) -> list[str]:
-    """The modules that a study's attacks (name -> settings with `method`) and `more` methods live in, sorted."""
-    methods: Iterable[str] = {settings["method"] for settings in attacks.values()} | set(more)
-    return sorted({ATTACKS.module_name(method) for method in methods if method in ATTACKS})
+class Planned(Protocol):
+    """Whatever names its method: a `plan.AttackPlan`."""
+
+    @property
+    def method(self) -> str:
+        """A name of ATTACKS."""
+
+
+def attack_modules(plans: Mapping[str, Planned], *more: str) -> list[str]:
+    """The modules of a study's attacks (name -> plan) and of `more` methods, sorted: descriptions and code.
+
+    Only descriptions are imported, so no torch.
+    """
+    methods = {plan.method for plan in plans.values()} | set(more)
+    described = {ATTACKS.module_name(method) for method in methods}
+    return sorted(described | {ATTACKS[method].run.partition(":")[0] for method in methods})

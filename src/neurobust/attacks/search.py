@@ -17,6 +17,24 @@ from neurobust.core.errors import InputError
 from neurobust.core.seeding import derive_seed
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What every attack is given: images of one network's task, and the budgets to try on them.
+
+    model: takes images (N, 3, H, W) in [0,1] to logits (N, K); images (N, 3, H, W); labels int64 (N,); budgets: they
+    ascend, in the attack's own unit (pixels in [0,1] for norms); seed, and ids, the images' N dataset rows: they name
+    the streams of random numbers; pool: other images of the task (M, 3, H, W) for attacks that start from one, or None.
+    """
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    budgets: tuple[float, ...]
+    seed: int
+    ids: tuple[int, ...]
+    pool: Tensor | None = None
+
+
 @dataclass
 class AttackResult:
     """What an attack found for N images and B ascending budgets. A broken image is broken at every larger budget.
@@ -84,6 +102,17 @@ def seeded(device: torch.device, *parts: object) -> Iterator[None]:
         yield
 
 
+def mean_logits(model: nn.Module, points: Tensor, draws: int = 1) -> Tensor:
+    """Logits (N, K) of the points (N, 3, H, W), the mean over `draws` passes."""
+    total: Tensor = sum(model(points) for _ in range(draws))
+    return total / draws
+
+
+def misread(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images are taken for another class, bool (N,); logits (N, K) that are not finite do not count."""
+    return (logits.argmax(1) != labels) & logits.isfinite().all(1)
+
+
 class Search:
     """Book-keeping of one batch under attack: which images stand, the best adversarials, the passes spent.
 
@@ -91,11 +120,10 @@ class Search:
     (expectation over transformation: Athalye et al., ICML 2018), and a candidate must hold on fresh draws.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, budgets: Sequence[float], draws: int = 1):
-        if draws < 1:
-            raise InputError(f"attack eot {draws}: give at least 1 draw")
-        self.model, self.images, self.labels, self.budgets = model, images, labels, check_budgets(budgets)
-        self.draws = draws
+    def __init__(self, batch: Batch, draws: int = 1):
+        self.batch, self.draws, self.budgets = batch, draws, check_budgets(batch.budgets)
+        self.model, self.images, self.labels = batch.model, batch.images, batch.labels
+        images = batch.images
         count, size, device = len(images), len(self.budgets), images.device
         self.first = torch.full((count,), size, device=device)
         self.adversarial = images.clone()
@@ -107,12 +135,17 @@ class Search:
         if not logits.isfinite().all():
             raise InputError("attacked model returns logits that are not finite on clean images; train it again")
         self.clean_logits = logits
-        self.clean_correct = logits.argmax(1) == labels
+        self.clean_correct = logits.argmax(1) == batch.labels
         self.first[~self.clean_correct] = 0
 
     def positive(self) -> list[tuple[int, float]]:
         """(index, radius) of the budgets above zero; zero is the clean image, which is tested already."""
         return [(index, radius) for index, radius in enumerate(self.budgets) if radius > 0]
+
+    def in_question(self) -> Tensor:
+        """Rows (n,) of the images that stand at the smallest budget above 0: the others have nothing to gain."""
+        ahead = self.positive()
+        return self.standing(ahead[0][0]) if ahead else torch.zeros(0, dtype=torch.long)
 
     def standing(self, budget: int) -> Tensor:
         """Rows (n,) of the images that are not broken at the budget of this index or a smaller one."""
@@ -122,7 +155,7 @@ class Search:
         """Logits of the candidates `points` of the images `rows`, counted at this budget."""
         self.n_forward[rows, budget] += self.draws
         with torch.no_grad():
-            return sum(self.model(points) for _ in range(self.draws)) / self.draws
+            return mean_logits(self.model, points, self.draws)
 
     def gradient(
         self, rows: Tensor, points: Tensor, loss: str, budget: int, targets: Tensor | None = None
@@ -134,7 +167,7 @@ class Search:
 
     def offer(self, rows: Tensor, points: Tensor, logits: Tensor, budget: int) -> Tensor:
         """Record the candidates that are misclassified; returns which ones, bool (n,). Only standing rows."""
-        broken = (logits.argmax(1) != self.labels[rows]) & logits.isfinite().all(1)
+        broken = misread(logits, self.labels[rows])
         if self.draws > 1 and broken.any():
             broken[broken.clone()] = self.confirm(rows[broken], points[broken], logits[broken].argmax(1), budget)
         hit = rows[broken]
@@ -165,7 +198,7 @@ class Search:
     def place(self, rows: Tensor, points: Tensor, distance: Tensor, norm: str) -> None:
         """Record adversarials of measured `distance` float64 (n,), inf for none, where nearer than those known.
 
-        Each is placed at the smallest budget that holds it; one beyond every budget is no adversarial.
+        Each is placed at the smallest budget that holds it; one beyond every budget is not an adversarial.
         """
         limits = torch.tensor(self.budgets, dtype=torch.float64, device=distance.device)
         place = torch.searchsorted(limits, distance)

@@ -4,56 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurobust.attacks.colour import walk
-from neurobust.attacks.search import AttackResult, Search
-from neurobust.core.errors import InputError
-
-PADDINGS = ("zero", "reflect")
+from neurobust.attacks.search import AttackResult, Batch, Search
+from neurobust.attacks.spatial_settings import Padding, RotationTranslation
 
 
-def rotation_translation(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "rotation-translation",
-    angle: float = 30.0,
-    translation: float = 3 / 32,
-    angles: int = 31,
-    shifts: int = 5,
-    padding: str = "zero",
-) -> AttackResult:
-    """Worst rotation and shift within a share of the largest range, after Engstrom et al. (2019).
+def rotation_translation(batch: Batch, settings: RotationTranslation) -> AttackResult:
+    """Worst rotation and shift within a share of the largest range.
 
     The grid has `angles` angles over ± `angle` degrees and `shifts` shifts each way over ± `translation` of the side.
     A grid point's size is the largest share that its angle or either shift takes of its own range, and a budget (0 to
     1) is a limit on it; each image's distance is the smallest size that breaks it, so the worst case over any smaller
-    range can be read off afterwards. What comes from outside the image is black (`zero`) or mirrored (`reflect`).
-    `seed` and `ids` are not used: the attack has no random part.
+    range can be read off afterwards. What comes from outside the image is black (`zero`) or mirrored (`reflect`). The
+    attack has no random part.
     """
-    if budgets and max(budgets) > 1:
-        raise InputError(f"attack 'rotation-translation' budget {max(budgets)} is over 1, the whole range")
-    search = Search(model, images, labels, budgets)
-    side = min(images.shape[2:])
-    points = grid_points(angle, translation * side, angles, shifts)
-    return walk(search, points, lambda part, point: move(part, *point, padding))
+    side = min(batch.images.shape[2:])
+    points = grid_points(settings.angle, settings.translation * side, settings.angles, settings.shifts)
+    return walk(Search(batch), points, lambda part, point: move(part, *point, settings.padding))
 
 
 def grid_points(angle: float, shift: float, angles: int, shifts: int) -> list[tuple[float, tuple[float, float, float]]]:
     """The grid's (size, (degrees, pixels right, pixels down)) without its centre, ascending in size."""
-    if angles < 1 or shifts < 1 or not (0 <= angle <= 180 and shift >= 0):
-        raise InputError(
-            f"attack 'rotation-translation': {angles} angles over ± {angle} and {shifts} shifts over ± {shift:g} px; "
-            "give counts of 1 or more, an angle up to 180 degrees and a translation of 0 or more"
-        )
     turns, ways = shares(angles), shares(shifts)
     found = [
         (max(abs(turn), abs(right), abs(down)), (turn * angle, right * shift, down * shift))
@@ -67,13 +42,11 @@ def shares(count: int) -> list[float]:
     return [round(2 * i / (count - 1) - 1, 12) for i in range(count)] if count > 1 else [0.0]
 
 
-def move(images: Tensor, degrees: float, right: float, down: float, padding: str = "zero") -> Tensor:
+def move(images: Tensor, degrees: float, right: float, down: float, padding: Padding = "zero") -> Tensor:
     """Images (N, 3, H, W) turned anticlockwise about their middle, then moved by pixels; bilinear interpolation.
 
     Quarter turns of square images and whole-pixel shifts are exact. `reflect` mirrors at the edge pixels' centres.
     """
-    if padding not in PADDINGS:
-        raise InputError(f"attack 'rotation-translation': padding '{padding}' is unknown; use one of {PADDINGS}")
     height, width = images.shape[2:]
     rows = torch.arange(height, dtype=torch.float64)[:, None] - (height - 1) / 2 - down
     columns = torch.arange(width, dtype=torch.float64)[None] - (width - 1) / 2 - right

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurobust.attacks.losses import margin
-from neurobust.attacks.norms import SHRINK, check_norm, per_image, stretch
-from neurobust.attacks.search import AttackResult, Search
-from neurobust.core.errors import InputError
+from neurobust.attacks.norms import SHRINK, per_image, stretch
+from neurobust.attacks.search import AttackResult, Batch, Search
+from neurobust.attacks.square_settings import Square
 from neurobust.core.seeding import torch_generator
 
 # Queries, of 10000, after which the squares' area is halved; and how many queries' random numbers are drawn at once.
@@ -19,33 +19,20 @@ HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 BLOCK = 64
 
 
-def square(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Sequence[float],
-    *,
-    seed: int,
-    ids: Sequence[int],
-    norm: str = "linf",
-    queries: int = 1000,
-    area: float = 0.8,
-) -> AttackResult:
+def square(batch: Batch, settings: Square) -> AttackResult:
     """Up to `queries` tries per budget, each a square of new colour that stays where the margin rises.
 
     The first squares cover the share `area` of the image. A standing image enters the next budget with the best point
-    of the last. Every image draws from its own stream. Source: Andriushchenko et al., ECCV 2020, algorithms 1 to 3.
+    of the last. Every image draws from its own stream.
     """
-    search = Search(model, images, labels, budgets)
-    search_squares(search, seed, ids, norm, queries, area)
-    return search.result(norm)
+    search = Search(batch)
+    search_squares(search, settings)
+    return search.result(settings.norm)
 
 
-def search_squares(search: Search, seed: int, ids: Sequence[int], norm: str, queries: int, area: float = 0.8) -> None:
+def search_squares(search: Search, settings: Square) -> None:
     """The attack on the images of a search that still stand, budget by budget."""
-    check_norm(norm)
-    if queries < 1 or not 0 < area <= 1:
-        raise InputError(f"attack queries {queries} and area {area}: give queries >= 1 and 0 < area <= 1")
+    norm, queries, seed, ids = settings.norm, settings.queries, search.batch.seed, search.batch.ids
     best, before = search.images.clone(), 0.0
     for budget, radius in search.positive():
         rows = search.standing(budget)
@@ -66,7 +53,7 @@ def search_squares(search: Search, seed: int, ids: Sequence[int], norm: str, que
                     generator = torch_generator(seed, "square", norm, ids[row], budget, query)
                     numbers[row] = torch.rand(numbers.shape[1:], generator=generator)
             drawn = numbers[walk.rows.cpu(), query % BLOCK].to(best.device)
-            walk.offer(propose(walk.points, walk.clean, radius, area * shrunk(query, queries), drawn))
+            walk.offer(propose(walk.points, walk.clean, radius, settings.area * shrunk(query, queries), drawn))
         best[walk.rows], before = walk.points, radius
 
 

@@ -6,62 +6,48 @@ section 4.5). Adversarials that travel use the whole budget and the highest loss
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from neurobust.attacks.engine.cells import source_hash
+from neurobust.attacks.engine.run import Arrays, compute_cell
+from neurobust.attacks.engine.subject import Bench
 from neurobust.attacks.images import exact_kernels, to_batch
-from neurobust.attacks.losses import check_loss, loss_gradient
-from neurobust.attacks.norms import check_norm, lengths, per_image, project, steepest
-from neurobust.attacks.run import UNITS
+from neurobust.attacks.losses import loss_gradient
+from neurobust.attacks.norms import lengths, per_image, project, steepest
 from neurobust.attacks.search import frozen
+from neurobust.attacks.transfer_settings import Transfer
 from neurobust.attacks.verify import ABSOLUTE, RELATIVE
 from neurobust.core.errors import InputError
-from neurobust.core.io import memmap_dataset, provenance, replacing, write_parquet
+from neurobust.core.io import provenance
 from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
+from neurobust.files.adversarials import ARRAYS, Adversarials, read_adversarials
+from neurobust.files.dataset import Dataset, read_dataset
+from neurobust.files.transfer_table import ENSEMBLE, TransferRecord, write_transfer_table
+from neurobust.networks.architectures import load_network
 
-TRANSFER_ARRAYS = {"image", "label", "clean_correct", "adversarial"}
-DEFAULTS = {"method": "pgd", "norm": "linf", "steps": 10, "loss": "margin", "images": None, "ensembles": False}
-ENSEMBLE = -1  # the seed of a source that is all seeds of its condition together
-
-
-def resolve_transfer(settings: dict[str, Any]) -> dict[str, Any]:
-    """The configured settings with their defaults and the `unit`; a bad one is an InputError.
-
-    method pgd, norm, budget (linf in 1/255, l2 in pixel units), steps, loss, images (the first of the attacked ones;
-    None: all), ensembles (whether the seeds of a condition together are a source too).
-    """
-    if unknown := sorted(set(settings) - {*DEFAULTS, "budget"}):
-        raise InputError(f"transfer: setting '{unknown[0]}' is unknown; it takes {sorted({*DEFAULTS, 'budget'})}")
-    resolved = {**DEFAULTS, **settings}
-    check_norm(resolved["norm"])
-    check_loss(resolved["loss"])
-    if resolved["method"] != "pgd" or not resolved.get("budget", 0) > 0 or resolved["steps"] < 1:
-        raise InputError(f"transfer: {settings}: give method pgd, a budget over 0 and at least one step")
-    return {**resolved, "unit": "1/255" if resolved["norm"] == "linf" else "1"}
+Name = tuple[str, int]  # condition and seed
 
 
-def radius_of(settings: dict[str, Any]) -> float:
-    """The budget in pixel units."""
-    return settings["budget"] * UNITS[settings["unit"]]
-
-
-def ascend(model: nn.Module, images: Tensor, labels: Tensor, settings: dict[str, Any]) -> Tensor:
+def ascend(model: nn.Module, images: Tensor, labels: Tensor, settings: Transfer) -> Tensor:
     """The points (N, 3, H, W) of highest loss on a fixed-step ascent over the whole budget, from the clean images.
 
     No image leaves early. Steps are 2.5 / steps of the budget, each iterate is projected; there is no random part.
     """
-    norm, steps, radius = settings["norm"], settings["steps"], radius_of(settings)
+    norm, steps, radius = settings.norm, settings.steps, settings.radius
     points, best = images, images
     highest = torch.full((len(images),), -torch.inf, device=images.device)
     with frozen(model):
         for _ in range(steps + 1):
-            values, _, gradient = loss_gradient(model, points, labels, settings["loss"])
+            values, _, gradient = loss_gradient(model, points, labels, settings.loss)
             better = values > highest
             highest, best = torch.where(better, values, highest), torch.where(per_image(better, images), points, best)
             points = project(points + 2.5 / steps * radius * steepest(gradient, norm), images, radius, norm)
@@ -75,56 +61,51 @@ def answers(model: nn.Module, images: Tensor) -> Tensor:
     return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
 
 
-def transfer_cell(
-    model: nn.Module,
-    pixels: np.ndarray,
-    ids: np.ndarray,
-    labels: np.ndarray,
-    settings: dict[str, Any],
-    attack_batch: int,
-    device: torch.device,
-) -> dict[str, np.ndarray]:
-    """Adversarials (n, H, W, 3) float32 for the images `ids`, batch by batch; a clean error stays the clean image.
+@dataclass(frozen=True)
+class Travelling:
+    """A network's adversarials for others, as the engine makes them; a clean error stays the clean image."""
 
-    float32, since half precision or 8 bits move a pixel by as much as small budgets do.
-    """
-    adversarial, correct = [], []
-    for place in range(0, len(ids), attack_batch):
-        images = to_batch(pixels, ids[place : place + attack_batch], device)
-        targets = torch.from_numpy(labels[place : place + attack_batch]).to(device)
-        right = answers(model, images) == targets
+    network: nn.Module
+    settings: Transfer
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """Settings and sources."""
+        return {"transfer": self.settings.settings(), "sources": source_hash("neurobust.attacks.transfer")}
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Those of `transfer.npz`."""
+        return frozenset(ARRAYS)
+
+    def attack(self, images: Tensor, labels: Tensor, ids: tuple[int, ...], keep: int) -> Arrays:
+        """Adversarials (n, H, W, 3) float32 of a batch: half precision moves a pixel by as much as small budgets do."""
+        right = answers(self.network, images) == labels
         points = images.clone()
         if right.any():
-            points[right] = ascend(model, images[right], targets[right], settings)
-        adversarial.append(points.permute(0, 2, 3, 1).cpu())
-        correct.append(right.cpu())
-    return {
-        "image": ids, "label": labels, "clean_correct": torch.cat(correct).numpy(),
-        "adversarial": torch.cat(adversarial).contiguous().numpy(),
-    }  # fmt: skip
+            points[right] = ascend(self.network, images[right], labels[right], self.settings)
+        return {
+            "image": np.array(ids, dtype=np.int64), "label": labels.cpu().numpy(),
+            "clean_correct": right.cpu().numpy(), "adversarial": points.permute(0, 2, 3, 1).cpu().contiguous().numpy(),
+        }  # fmt: skip
 
 
-def write_adversarials(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a network's adversarials for others as `transfer.npz`, atomically."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+def adversarials_of(cell: Arrays) -> Adversarials:
+    """What of a cell goes into `transfer.npz`."""
+    return Adversarials(**{name: cell[name] for name in ARRAYS})
 
 
-def read_adversarials(path: Path, pixels: np.ndarray, settings: dict[str, Any]) -> dict[str, np.ndarray]:
+def checked_adversarials(path: Path, data: Dataset, settings: Transfer) -> Adversarials:
     """Read a `transfer.npz` and check it in float64: every pixel in [0,1], every image within the budget."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in TRANSFER_ARRAYS}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a readable file of adversarials ({error}); delete it and run again") from error
-    points = torch.from_numpy(arrays["adversarial"]).permute(0, 3, 1, 2)
-    clean = to_batch(pixels, arrays["image"], torch.device("cpu"))
-    size = lengths(points.double() - clean.double(), settings["norm"]).max().item() if len(points) else 0.0
-    if not size <= radius_of(settings) * (1 + RELATIVE) + ABSOLUTE or points.min() < 0 or points.max() > 1:
+    found = read_adversarials(path)
+    points = torch.from_numpy(found.adversarial).permute(0, 3, 1, 2)
+    clean = to_batch(data, found.image, torch.device("cpu"))
+    size = lengths(points.double() - clean.double(), settings.norm).max().item() if len(points) else 0.0
+    if not size <= settings.radius * (1 + RELATIVE) + ABSOLUTE or points.min() < 0 or points.max() > 1:
         raise InputError(
             f"{path}: an adversarial lies {size:.4g} from its image, beyond the budget; delete it, run again"
         )
-    return arrays
+    return found
 
 
 class Mean(nn.Module):
@@ -141,11 +122,11 @@ class Mean(nn.Module):
 
 def transfer_attacks(
     dataset: Path,
-    models: list[Path],
-    adversarials: list[Path],
-    settings: dict[str, Any],
+    models: Sequence[Path],
+    adversarials: Sequence[Path],
+    settings: Transfer,
     output: Path,
-    names: dict[str, Any],
+    names: Mapping[str, Any],
     attack_batch: int = 128,
     networks_batch: int = 32,
 ) -> None:
@@ -158,104 +139,109 @@ def transfer_attacks(
     beyond_white_box (share of them that this attack breaks and the target's own adversarial does not).
     `networks_batch` networks are held in memory at once. Raises InputError on files that do not fit together.
     """
-    import pandas as pd
-
-    settings, device = resolve_transfer(settings), pick_device()
-    pixels = memmap_dataset(dataset, "images")
-    model_of = {network_name(path): Path(path) for path in models}
-    source_of = {network_name(path): Path(path) for path in adversarials}
-    if set(model_of) != set(source_of):
-        raise InputError(f"transfer: networks {sorted(model_of)} and adversarials {sorted(source_of)} differ")
-    rows, keys = [], sorted(model_of)
+    study = Transferred(read_dataset(dataset), paired(models, adversarials), settings, attack_batch, pick_device())
+    rows, keys = [], sorted(study.networks)
     with exact_kernels():
-        ensembles = {}
-        if settings["ensembles"]:
-            ensembles = dict(attack_ensembles(model_of, source_of, pixels, settings, attack_batch, device))
+        ensembles = dict(study.ensembles()) if settings.ensembles else {}
         progress = Progress(len(keys) * (len(keys) + len(ensembles)), "transfer")
         for start in range(0, len(keys), networks_batch):
-            group = [Target(model_of[key], key, device) for key in keys[start : start + networks_batch]]
-            for target in group:
-                target.meet(read_adversarials(source_of[target.key], pixels, settings), pixels, attack_batch)
-            for source, arrays in sources(source_of, ensembles, pixels, settings):
-                rows += [target.row(source, arrays, attack_batch) for target in group if takes_part(source, target.key)]
+            group = [Target(study, key) for key in keys[start : start + networks_batch]]
+            for source, arrays in study.sources(ensembles):
+                rows += [target.row(source, arrays) for target in group if takes_part(source, target.key)]
                 progress.step(len(group))
     frame = pd.DataFrame(rows).sort_values(list(rows[0])[:4], kind="stable", ignore_index=True)
-    inputs = {"dataset": dataset, **{f"model-{c}-{s}": path for (c, s), path in sorted(model_of.items())}}
-    write_parquet(output, frame, {**names, "settings": settings, "provenance": provenance(inputs, params=settings)})
+    inputs = {"dataset": dataset, **{f"model-{c}-{s}": study.networks[c, s] for c, s in keys}}
+    record = provenance(inputs, params=settings.settings())
+    write_transfer_table(output, frame, TransferRecord(**names, settings=settings.settings(), provenance=record))
 
 
-def network_name(path: Path) -> tuple[str, int]:
+def paired(models: Sequence[Path], adversarials: Sequence[Path]) -> dict[Path, Path]:
+    """Networks and adversarials of the same condition and seed; raises InputError where one has no other."""
+    model_of = {network_name(path): path for path in models}
+    source_of = {network_name(path): path for path in adversarials}
+    if set(model_of) != set(source_of):
+        raise InputError(
+            f"transfer: networks {sorted(model_of)} and adversarials {sorted(source_of)} differ; "
+            "run attack_network again"
+        )
+    return {model_of[key]: source_of[key] for key in model_of}
+
+
+def network_name(path: Path) -> Name:
     """(condition, seed) of a network, read off the path of one of its files."""
-    condition, seed = Path(path).parts[-3:-1]
+    condition, seed = path.parts[-3:-1]
     if not (seed.startswith("seed") and seed[4:].isdigit()):
         raise InputError(f"{path}: not <condition>/seed<n>/<file>; pass the pipeline's own")
     return condition, int(seed[4:])
 
 
-def takes_part(source: tuple[str, int], target: tuple[str, int]) -> bool:
-    """An ensemble is no stranger to the networks of its own condition."""
+def takes_part(source: Name, target: Name) -> bool:
+    """An ensemble is not shown to the networks of its own condition, which are its parts."""
     return source[1] != ENSEMBLE or source[0] != target[0]
 
 
-def sources(
-    source_of: dict[tuple[str, int], Path],
-    ensembles: dict[tuple[str, int], dict[str, np.ndarray]],
-    pixels: np.ndarray,
-    settings: dict[str, Any],
-) -> Iterator[tuple[tuple[str, int], dict[str, np.ndarray]]]:
-    """Every source with its adversarials, one at a time."""
-    for key in sorted(source_of):
-        yield key, read_adversarials(source_of[key], pixels, settings)
-    yield from ensembles.items()
+@dataclass(frozen=True)
+class Transferred:
+    """The networks of one task and architecture, as files, and how they are shown each other's adversarials."""
 
+    data: Dataset
+    files: Mapping[Path, Path]
+    settings: Transfer
+    attack_batch: int
+    device: torch.device
 
-def attack_ensembles(
-    model_of: dict[tuple[str, int], Path],
-    source_of: dict[tuple[str, int], Path],
-    pixels: np.ndarray,
-    settings: dict[str, Any],
-    attack_batch: int,
-    device: torch.device,
-) -> Iterator[tuple[tuple[str, int], dict[str, np.ndarray]]]:
-    """The adversarials of all seeds of a condition together, for every condition of two or more."""
-    from neurobust.networks.architectures import load_network
+    @property
+    def networks(self) -> dict[Name, Path]:
+        """The weights of every network."""
+        return {network_name(path): path for path in self.files}
 
-    for condition in sorted({condition for condition, _ in model_of}):
-        twins = [key for key in sorted(model_of) if key[0] == condition]
-        if len(twins) > 1:
-            shown = read_adversarials(source_of[twins[0]], pixels, settings)
-            together = Mean([load_network(model_of[key]) for key in twins]).to(device)
-            arrays = transfer_cell(together, pixels, shown["image"], shown["label"], settings, attack_batch, device)
-            yield (condition, ENSEMBLE), arrays
+    def adversarials(self, key: Name) -> Adversarials:
+        """The adversarials of one network."""
+        return checked_adversarials(self.files[self.networks[key]], self.data, self.settings)
+
+    def sources(self, ensembles: Mapping[Name, Adversarials]) -> Iterator[tuple[Name, Adversarials]]:
+        """Every source with its adversarials, one at a time."""
+        for key in sorted(self.networks):
+            yield key, self.adversarials(key)
+        yield from ensembles.items()
+
+    def ensembles(self) -> Iterator[tuple[Name, Adversarials]]:
+        """The adversarials of all seeds of a condition together, for every condition of two or more."""
+        for condition in sorted({condition for condition, _ in self.networks}):
+            twins = [key for key in sorted(self.networks) if key[0] == condition]
+            if len(twins) > 1:
+                rows = self.adversarials(twins[0]).image
+                together = Mean([load_network(self.networks[key]) for key in twins]).to(self.device)
+                bench = Bench(together, self.data, rows, self.device, self.attack_batch)
+                cell = compute_cell(Travelling(together, self.settings), bench, slice(0, len(rows)), 0)
+                yield (condition, ENSEMBLE), adversarials_of(cell)
 
 
 class Target:
     """A network that meets the others' adversarials, with its answers to the clean images and to its own."""
 
-    def __init__(self, model: Path, key: tuple[str, int], device: torch.device):
-        from neurobust.networks.architectures import load_network
+    def __init__(self, study: Transferred, key: Name):
+        self.study, self.key = study, key
+        self.network = load_network(study.networks[key]).to(study.device)
+        own = study.adversarials(key)
+        self.images = own.image
+        clean = to_batch(study.data, own.image, torch.device("cpu")).permute(0, 2, 3, 1).contiguous().numpy()
+        self.clean = self.correct(clean, own.label)
+        self.standing = self.correct(own.adversarial, own.label)
 
-        self.network, self.key, self.device = load_network(model).to(device), key, device
-
-    def correct(self, images: np.ndarray, labels: np.ndarray, attack_batch: int) -> np.ndarray:
+    def correct(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Whether each of the float images (n, H, W, 3) is read correctly."""
-        points = torch.from_numpy(images).permute(0, 3, 1, 2)
-        found = [answers(self.network, part.contiguous().to(self.device)).cpu() for part in points.split(attack_batch)]
+        points, device = torch.from_numpy(images).permute(0, 3, 1, 2), self.study.device
+        parts = points.split(self.study.attack_batch)
+        found = [answers(self.network, part.contiguous().to(device)).cpu() for part in parts]
         return torch.cat(found).numpy() == labels
 
-    def meet(self, own: dict[str, np.ndarray], pixels: np.ndarray, attack_batch: int) -> None:
-        """Answer to the clean images and to the network's own adversarials."""
-        self.images = own["image"]
-        clean = to_batch(pixels, own["image"], torch.device("cpu")).permute(0, 2, 3, 1).contiguous().numpy()
-        self.clean = self.correct(clean, own["label"], attack_batch)
-        self.standing = self.correct(own["adversarial"], own["label"], attack_batch)
-
-    def row(self, source: tuple[str, int], arrays: dict[str, np.ndarray], attack_batch: int) -> dict[str, Any]:
+    def row(self, source: Name, found: Adversarials) -> dict[str, Any]:
         """What the adversarials of one source do to this network."""
-        if not np.array_equal(arrays["image"], self.images):
+        if not np.array_equal(found.image, self.images):
             raise InputError(f"transfer: {source} and {self.key} hold other images; run attack_network again")
-        shared = arrays["clean_correct"] & self.clean
-        broken = shared & ~self.correct(arrays["adversarial"], arrays["label"], attack_batch)
+        shared = found.clean_correct & self.clean
+        broken = shared & ~self.correct(found.adversarial, found.label)
         count = int(shared.sum())
         return {
             "source_condition": source[0], "source_seed": source[1],

@@ -51,7 +51,7 @@ def elastic_transform(image: Image, rng: Generator, scale: float, amount: float,
     """Stretched: a random affine map of three points moved by up to `jitter` px, then each pixel by a smooth field.
 
     The field is `amount` times uniform noise blurred by `sd` px. Both are one resampling, linear, the image mirrored
-    at its edges. Blurring by k times the width divides a field by k: hence `amount` times the square of `scale`.
+    at its edges. Blurring by k times the width divides a field by k, so `amount` is times the square of `scale`.
     """
     side = len(image)
     middle, third = side // 2, side // 3
@@ -66,8 +66,10 @@ def elastic_transform(image: Image, rng: Generator, scale: float, amount: float,
 
 
 def to_picture(image: Image) -> Picture.Image:
+    """An image in [0,1] as Pillow has it, rounded to 8 bits."""
     return Picture.fromarray(np.rint(image * 255).astype(np.uint8))
 
 
 def from_picture(picture: Picture.Image) -> Image:
+    """The other way."""
     return np.asarray(picture, dtype=np.float64) / 255

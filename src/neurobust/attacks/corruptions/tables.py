@@ -1,19 +1,11 @@
 """The published strengths of the common corruptions (Hendrycks and Dietterich 2019): five severities per type and set.
 
 Numbers in pixels hold at the set's native side; at another side they are scaled with it, so that a corrupted image
-looks alike at any size. What stands in the tuples is said by the function of the same name.
+looks alike at any size. What stands in the tuples is said by the function of the same name
+(of snow and spatter by `weather.Flakes` and `weather.Drops`).
 """
 
 from __future__ import annotations
-
-SEVERITIES = (1, 2, 3, 4, 5)
-
-# The fifteen types that the mean corruption error is over, in the paper's order, and the four held-out ones.
-SCORED = (
-    "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
-    "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
-)  # fmt: skip
-EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 
 NATIVE_SIDE = {"cifar": 32, "imagenet": 224}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.ndimage import correlate, distance_transform_edt, uniform_filter
 
@@ -28,36 +30,53 @@ def frost(image: Image, rng: Generator, scale: float, keep: float, amount: float
     return keep * image + amount * crystals(len(image), rng)
 
 
-def snow(
-    image: Image, rng: Generator, scale: float, mean: float, sd: float, zoom: float, floor: float, radius: float,
-    blur: float, keep: float,
-) -> Image:  # fmt: skip
-    """Flakes fall on a scene that is bleached by 1 - `keep`.
+class Flakes(NamedTuple):
+    """The strengths of snow: normal noise (mean, sd), magnified by `zoom`, dark below `floor`, drawn out into trails
+    (`radius` and SD `blur` px); the scene keeps `keep` of its colours."""
 
-    Flakes are normal noise (mean, sd), magnified by `zoom`, dark below `floor`, and drawn out into trails (`radius` and
-    SD `blur` px) within 45 degrees of the vertical; the same flakes turned by 180 degrees fall too.
-    """
-    flakes = magnify(rng.normal(mean, sd, image.shape[:2]), max(1.0, zoom * scale))
-    flakes = np.where(flakes < floor, 0, flakes).clip(0, 1)
-    flakes = trail(flakes, radius * scale, blur * scale, rng.uniform(-135, -45))[..., None]
+    mean: float
+    sd: float
+    zoom: float
+    floor: float
+    radius: float
+    blur: float
+    keep: float
+
+
+def snow(image: Image, rng: Generator, scale: float, *strengths: float) -> Image:
+    """Flakes fall on a bleached scene, within 45 degrees of the vertical; the same turned by 180 degrees fall too."""
+    of = Flakes(*strengths)
+    flakes = magnify(rng.normal(of.mean, of.sd, image.shape[:2]), max(1.0, of.zoom * scale))
+    flakes = np.where(flakes < of.floor, 0, flakes).clip(0, 1)
+    flakes = trail(flakes, of.radius * scale, of.blur * scale, rng.uniform(-135, -45))[..., None]
     grey = (image * LUMA).sum(2, keepdims=True)
-    return keep * image + (1 - keep) * np.maximum(image, 1.5 * grey + 0.5) + flakes + flakes[::-1, ::-1]
+    return of.keep * image + (1 - of.keep) * np.maximum(image, 1.5 * grey + 0.5) + flakes + flakes[::-1, ::-1]
 
 
-def spatter(
-    image: Image, rng: Generator, scale: float, mean: float, sd: float, blur: float, floor: float, amount: float,
-    mud: float,
-) -> Image:  # fmt: skip
-    """Drops on the lens, where blurred normal noise (mean, sd; SD `blur` px) exceeds `floor`: water, or mud.
+class Drops(NamedTuple):
+    """The strengths of spatter: drops are where normal noise (mean, sd), blurred by an SD of `blur` px, exceeds
+    `floor`; `amount` is the most that water adds, or the px that the mask of `mud` (1) is blurred by."""
 
-    Water adds pale turquoise, lit in relief, at most `amount`; mud covers, its mask blurred by `amount` px and cut
-    at 0.8. The relief is of the distance to the drops' edges (SciPy's transform, ours to the last detail).
+    mean: float
+    sd: float
+    blur: float
+    floor: float
+    amount: float
+    mud: float
+
+
+def spatter(image: Image, rng: Generator, scale: float, *strengths: float) -> Image:
+    """Drops on the lens: water, or mud.
+
+    Water adds pale turquoise, lit in relief; mud covers, its mask cut at 0.8. The relief is of the distance to the
+    drops' edges (SciPy's transform, ours to the last detail).
     """
+    of = Drops(*strengths)
     # Blurring by k times the width divides the noise's SD by k, which would leave larger images without drops.
-    liquid = smooth(rng.normal(mean, sd * scale, image.shape[:2]), blur * scale)
-    drops = liquid > floor
-    if mud:
-        mask = smooth(drops.astype(float), amount * scale)[..., None]
+    liquid = smooth(rng.normal(of.mean, of.sd * scale, image.shape[:2]), of.blur * scale)
+    drops = liquid > of.floor
+    if of.mud:
+        mask = smooth(drops.astype(float), of.amount * scale)[..., None]
         mask = np.where(mask < 0.8, 0, mask)
         return image * (1 - mask) + MUD * mask
     if not drops.any():
@@ -66,7 +85,7 @@ def spatter(
     depth = uniform_filter(np.minimum(distance_transform_edt(drops) + distance_transform_edt(~drops), reach) / reach, 3)
     lit = uniform_filter(correlate(depth / depth.max(), RELIEF, mode="mirror").clip(0, 1), 3)
     sheen = np.where(drops, liquid, 0) * lit
-    return image + (amount * sheen / max(sheen.max(), 1e-12))[..., None] * WATER
+    return image + (of.amount * sheen / max(sheen.max(), 1e-12))[..., None] * WATER
 
 
 def plasma(side: int, decay: float, rng: Generator) -> np.ndarray:
@@ -92,7 +111,7 @@ def plasma(side: int, decay: float, rng: Generator) -> np.ndarray:
 def crystals(side: int, rng: Generator) -> np.ndarray:
     """A frosted pane (side, side, 3) in [0,1]: six-armed ice stars with twigs at 60 degrees, over a bluish haze.
 
-    The published files blend in photographs of frost. Ours is drawn anew for each image and has about their grain and
+    The published files blend in photographs of frost. Ours is drawn for each image and has about their grain and
     brightness; so this type compares conditions with each other and not with numbers from the literature.
     """
     finer = max(1, 128 // side)  # drawn finer and averaged, so that needles are as slender on small images

@@ -9,7 +9,7 @@ instead of clipped, so lightness is exactly the image's own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,48 +17,34 @@ from torch import Tensor, nn
 
 from neurobust.attacks.norms import per_image
 from neurobust.attacks.perceptual import colour_distance
+from neurobust.attacks.semantic.cadv_settings import CAdv
 from neurobust.attacks.semantic.colouriser import OFF, ON, Colouriser, entropy, hint_input, recolour, split_lab
 from neurobust.attacks.semantic.descent import Attempt, Book, descend, match_scale, misclassify
-from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import Adam
-from neurobust.core.errors import InputError
 from neurobust.core.seeding import torch_generator
+from neurobust.files.dataset import Dataset
 
 SMOOTHING_SIDE = 224  # pixels: the published sigma belongs to images of this side
 ROUNDS = 20  # of k-means
 
 
-class CAdv:
+class CAdvAttack:
     """Strength: how many of an image's colour clusters are not pinned; the paper's cAdv-4 is 4 of 8."""
 
-    name = "cadv"
-    networks = HELPERS["cadv"]
-    axis = "free colour clusters"
-    keeps_lightness = True
-    defaults: Mapping[str, Any] = {
-        "strengths": (0, 2, 4, 6, 8), "clusters": 8, "hints": 6, "sigma": 3.0, "steps": 60, "learning_rate": 0.02,
-        "loss": "margin", "confidence": 0.05,
-    }  # fmt: skip
-
-    def __init__(self, networks: Mapping[str, nn.Module], data: Any, settings: Mapping[str, Any]):
-        self.colouriser: Colouriser = networks["colouriser"]
-        self.settings = settings
-        if max(settings["strengths"]) > settings["clusters"]:
-            raise InputError(
-                f"cadv: strengths {list(settings['strengths'])} exceed the {settings['clusters']} clusters"
-            )
+    def __init__(self, networks: Mapping[str, nn.Module], data: Dataset, settings: CAdv):
+        self.colouriser, self.settings = cast(Colouriser, networks["colouriser"]), settings
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, ids: Sequence[int]) -> Attempt:
         """Attack images (N, 3, H, W) in [0,1] with labels (N,); `ids`: their rows in the dataset."""
         setup = self.settings
-        book = Book(model, images, labels, setup["strengths"], setup["confidence"])
-        scene = Scene(self.colouriser, images, ids, setup["clusters"], setup["hints"], setup["sigma"])
+        book = Book(model, images, labels, setup.strengths, setup.confidence)
+        scene = Scene(self.colouriser, images, ids, setup)
         baselines: dict[str, list[Tensor]] = {"reconstruction": [], "colouriser-only": [], "random-hints": []}
         everything = torch.ones_like(images[:, :1], dtype=torch.bool)
         whole = scene.render(slice(None), hint_input(scene.ab, everything))
-        hints, mask = scene.start(scene.pins(setup["clusters"] - book.strengths[0]))
+        hints, mask = scene.start(scene.pins(setup.clusters - book.strengths[0]))
         for index, strength in enumerate(book.strengths):
-            pinned, fixed = scene.pins(setup["clusters"] - strength), scene.fixed(setup["clusters"] - strength)
+            pinned, fixed = scene.pins(setup.clusters - strength), scene.fixed(setup.clusters - strength)
             rows = book.standing()
             # what is no longer pinned starts from its hint, which it may keep: nothing is lost by more freedom
             hints[rows], mask[rows] = self._climb(book, scene, index, rows, fixed, hints, mask)
@@ -85,9 +71,9 @@ class CAdv:
         def bounds(points: list[Tensor]) -> list[Tensor]:
             return [points[0].clamp(-1, 1), points[1].clamp(OFF, ON)]
 
-        optimiser = Adam(kept, self.settings["learning_rate"], bounds)
-        objective = misclassify(self.settings["loss"], book.labels)
-        steps = 0 if fixed.all() else self.settings["steps"]  # nothing is free: one look
+        optimiser = Adam(kept, self.settings.learning_rate, bounds)
+        objective = misclassify(self.settings.loss, book.labels)
+        steps = 0 if fixed.all() else self.settings.steps  # nothing is free: one look
         final = descend(book, index, rows, optimiser, render, objective, steps)
         return [torch.where(fixed, before, after) for before, after in zip(kept, final, strict=True)]
 
@@ -99,18 +85,16 @@ class Scene:
     the k surest, and the hints of k are among those of k + 1.
     """
 
-    def __init__(
-        self, colouriser: Colouriser, images: Tensor, ids: Sequence[int], clusters: int, hints: int, sigma: float
-    ):
+    def __init__(self, colouriser: Colouriser, images: Tensor, ids: Sequence[int], settings: CAdv):
         self.colouriser, self.images, self.ids = colouriser, images, list(ids)
         self.lightness, self.ab = split_lab(images)
         with torch.no_grad():
             blind = hint_input(self.ab, torch.zeros_like(self.lightness, dtype=torch.bool))
             doubt = entropy(colouriser(self.lightness, *blind)[1])
         doubt = doubt.repeat_interleave(4, 1).repeat_interleave(4, 2)
-        member = colour_clusters(smooth(self.ab, sigma * images.shape[2] / SMOOTHING_SIDE), clusters)
-        self.rank = rank_clusters(member, doubt, clusters)
-        self.pin_rank = self._sample(hints, clusters)
+        member = colour_clusters(smooth(self.ab, settings.sigma * images.shape[2] / SMOOTHING_SIDE), settings.clusters)
+        self.rank = rank_clusters(member, doubt, settings.clusters)
+        self.pin_rank = self._sample(settings.hints, settings.clusters)
 
     def _sample(self, hints: int, clusters: int) -> Tensor:
         """Rank of the cluster that a pixel pins, or `clusters` where it pins none: int64 (N, 1, H, W)."""
@@ -126,7 +110,7 @@ class Scene:
         return pins.view(len(pins), 1, *size)
 
     def pins(self, clusters: float) -> Tensor:
-        """Pixels whose true colour is given away and stays, when so many clusters are pinned: bool (N, 1, H, W)."""
+        """Pixels whose true colour is given away and stays, when this many clusters are pinned: bool (N, 1, H, W)."""
         return self.pin_rank < clusters
 
     def fixed(self, clusters: float) -> Tensor:

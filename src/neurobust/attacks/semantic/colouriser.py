@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurobust.attacks.images import chunks, to_batch
 from neurobust.attacks.perceptual import lab_to_linear, lab_to_rgb, rgb_to_lab
 from neurobust.attacks.semantic.blocks import convolution
-from neurobust.attacks.semantic.data import TRAIN, TaskImages, chunks
-from neurobust.attacks.semantic.fit import Trainer
-from neurobust.attacks.semantic.gates import Gate, gate
+from neurobust.attacks.semantic.colouriser_settings import ColouriserHelper
+from neurobust.attacks.semantic.gates import gate
+from neurobust.attacks.semantic.trainer import Trainer
 from neurobust.core.seeding import torch_generator
+from neurobust.files.auxiliary import Gate
+from neurobust.files.dataset import Dataset
+from neurobust.files.splits import TRAIN
 
 AB = 110.0  # largest |a|, |b|: the network's unit of colour
 BIN = 10.0  # side of a colour class in the ab plane
@@ -132,12 +134,12 @@ def split_lab(images: Tensor) -> tuple[Tensor, Tensor]:
     return lab[:, :1], lab[:, 1:]
 
 
-def occupied_bins(data: TaskImages, rows: np.ndarray) -> list[list[float]]:
+def occupied_bins(data: Dataset, rows: np.ndarray) -> list[list[float]]:
     """Centres (a, b) of the squares of the ab plane that at least a few pixels of the images fall into."""
     counts: dict[tuple[int, int], int] = {}
     total = 0
     for part in chunks(rows, 64):
-        _, ab = split_lab(data.pixels(part, torch.device("cpu")))
+        _, ab = split_lab(to_batch(data, part, torch.device("cpu")))
         squares = torch.floor(ab / BIN).permute(0, 2, 3, 1).reshape(-1, 2).long()
         total += len(squares)
         for square, count in zip(*(found.tolist() for found in squares.unique(dim=0, return_counts=True)), strict=True):
@@ -193,29 +195,19 @@ def training_hints(ab: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(dense, ab / AB, hints), torch.where(dense, ON, mask)
 
 
-class ColouriserTrainer(Trainer):
+class ColouriserTrainer(Trainer[Colouriser, ColouriserHelper]):
     """First the classes of colour without hints, then colour and classes with them."""
 
-    name = "colouriser"
-    defaults: Mapping[str, Any] = {
-        "epochs": 15,
-        "batch_size": 16,
-        "learning_rate": 1e-2,
-        "width": 24,
-        "seed": 4000,
-        "phase": 0.2,
-    }
-
-    def build(self) -> nn.Module:
+    def build(self) -> Colouriser:
         """As wide as the settings say, with the colour classes of the training images."""
         bins = occupied_bins(self.data, self.data.rows(TRAIN, 1000))
         self.bins = torch.tensor(bins, device=self.device)
-        return Colouriser(bins, self.settings["width"])
+        return Colouriser(bins, self.settings.width)
 
     def losses(self, images: Tensor, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """Cross-entropy of the classes and, after the first phase, the Huber loss of the colour."""
         lightness, ab = split_lab(images)
-        guided = epoch >= self.settings["phase"] * self.settings["epochs"]
+        guided = epoch >= self.settings.phase * self.settings.epochs
         hints, mask = training_hints(ab) if guided else hint_input(ab, torch.zeros_like(ab[:, :1], dtype=torch.bool))
         colour, logits = self.network(lightness, hints, mask)
         classes = functional.cross_entropy(logits, nearest_bin(ab, self.bins))
@@ -250,8 +242,8 @@ class ColouriserTrainer(Trainer):
         """PSNR of the colour (peak 220), error at the hints over that without them, and fall of the entropy there."""
         square, error, without, fall, pixels, blocks = 0.0, 0.0, 0.0, 0.0, 0, 0
         for number, part in enumerate(chunks(rows, 64)):
-            lightness, ab = split_lab(self.data.pixels(part, self.device))
-            places = random_places(len(part), self.data.size, hints, self.seed, "gate", hints, number).to(self.device)
+            lightness, ab = split_lab(self.pixels(part))
+            places = random_places(len(part), self.data.side, hints, self.seed, "gate", hints, number).to(self.device)
             colour, logits = self.network(lightness, *hint_input(ab, places))
             square += (colour - ab).square().sum().item()
             pixels += ab.numel()

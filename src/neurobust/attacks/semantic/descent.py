@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from neurobust.attacks.losses import LOSSES
 from neurobust.attacks.search import check_budgets
-from neurobust.core.errors import InputError
+from neurobust.attacks.semantic.optimise import LBFGS, Adam
 
 Render = Callable[[Tensor, list[Tensor]], Tensor]  # (rows (n,), variables) -> images (n, 3, H, W) in [0,1]
 Objective = Callable[[Tensor, Tensor, Tensor, list[Tensor]], Tensor]  # (rows, images, logits, variables) -> (n,)
@@ -47,8 +47,6 @@ class Book:
     """
 
     def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, strengths: Sequence[float], confidence: float):
-        if not 0 <= confidence < 1:
-            raise InputError(f"semantic attack: confidence {confidence} is not in [0, 1)")
         self.model, self.images, self.labels, self.confidence = model, images, labels, confidence
         self.strengths = check_budgets(strengths)
         count, size = len(images), len(self.strengths)
@@ -86,10 +84,11 @@ class Book:
 
     def attempt(self, baselines: dict[str, list[Tensor]]) -> Attempt:
         """Everything, on the CPU."""
-        moved = (part.cpu() for part in (self.clean_correct, self.first))
-        cost = (part.cpu() for part in (self.n_forward, self.n_backward))
         stored = {name: [batch.detach().cpu() for batch in batches] for name, batches in baselines.items()}
-        return Attempt(self.strengths, *moved, self.tried, *cost, stored)
+        return Attempt(
+            self.strengths, self.clean_correct.cpu(), self.first.cpu(), self.tried,
+            self.n_forward.cpu(), self.n_backward.cpu(), stored,
+        )  # fmt: skip
 
 
 def probability_lead(logits: Tensor, labels: Tensor) -> Tensor:
@@ -101,7 +100,7 @@ def probability_lead(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def descend(
-    book: Book, strength: int, rows: Tensor, optimiser, render: Render, objective: Objective, steps: int
+    book: Book, strength: int, rows: Tensor, optimiser: Adam | LBFGS, render: Render, objective: Objective, steps: int
 ) -> list[Tensor]:
     """Minimise the objective of each of `rows` for `steps` steps, until it leaves; its last variables, in that order.
 
@@ -135,8 +134,6 @@ def descend(
 
 def misclassify(loss: str, labels: Tensor) -> Objective:
     """The objective to lose the true label: minus the loss `ce`, `margin` or `dlr`."""
-    if loss not in LOSSES:
-        raise InputError(f"semantic attack: loss '{loss}' is unknown; use one of {sorted(LOSSES)}")
 
     def objective(rows: Tensor, images: Tensor, logits: Tensor, points: list[Tensor]) -> Tensor:
         return -LOSSES[loss](logits, labels[rows])

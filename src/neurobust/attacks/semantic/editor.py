@@ -8,8 +8,7 @@ one step of each in turn. The editor has batch norm: instance norm takes the mea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,10 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from neurobust.attacks.images import chunks
 from neurobust.attacks.semantic.blocks import Centre, Residual
-from neurobust.attacks.semantic.data import chunks
-from neurobust.attacks.semantic.fit import Trainer, ramp
-from neurobust.attacks.semantic.gates import Gate, gate
+from neurobust.attacks.semantic.editor_settings import EditorHelper
+from neurobust.attacks.semantic.gates import gate
+from neurobust.attacks.semantic.oracle import Oracle
+from neurobust.attacks.semantic.trainer import Trainer, ramp
+from neurobust.files.auxiliary import Gate
 
 GATE_IMAGES = 256
 
@@ -86,34 +88,27 @@ def flip_attributes(code: Tensor, which: Tensor) -> Tensor:
     return code + functional.one_hot(which, code.shape[1]) * (1 - 2 * code)
 
 
-class EditorTrainer(Trainer):
+class EditorTrainer(Trainer[Editor, EditorHelper]):
     """One step of the adversary, one of the editor: real patches, the wanted attributes, and little else changed."""
 
-    name = "editor"
-    attributes = True
-    defaults: Mapping[str, Any] = {
-        "epochs": 40, "batch_size": 32, "width": 24, "blocks": 3, "seed": 5000, "learning_rate": 2e-3,
-        "reconstruction": 15.0, "nearness": 3.0, "attribute": 1.0, "realness": 0.5,
-    }  # fmt: skip
-
-    def build(self) -> nn.Module:
+    def build(self) -> Editor:
         """As wide as the settings say; the adversary goes with it and is not kept."""
         count = len(self.data.attribute_names)
-        self.adversary = Adversary(count, self.settings["width"], self.data.size).to(self.device)
-        return Editor(count, self.settings["width"], self.settings["blocks"])
+        self.adversary = Adversary(count, self.settings.width, self.data.side).to(self.device)
+        return Editor(count, self.settings.width, self.settings.blocks)
 
-    def make_optimisers(self, steps: int) -> dict:
+    def make_optimisers(self, steps: int) -> dict[str, Any]:
         """Adam for each of the two, with StarGAN's betas."""
-        parts = {"adversary": self.adversary}
+        parts: dict[str, Any] = {"adversary": self.adversary}
         for name, network in (("editor", self.network), ("judge", self.adversary)):
-            optimiser = torch.optim.Adam(network.parameters(), self.settings["learning_rate"], betas=(0.5, 0.999))
+            optimiser = torch.optim.Adam(network.parameters(), self.settings.learning_rate, betas=(0.5, 0.999))
             schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, ramp(steps))
             parts |= {f"{name} optimiser": optimiser, f"{name} schedule": schedule}
         return parts
 
     def step(self, rows: np.ndarray, epoch: int) -> dict[str, float]:
         """The adversary's step on real and edited images, then the editor's."""
-        images, code = self.data.pixels(rows, self.device), self.data.code(rows, self.device)
+        images, code = self.pixels(rows), self.code(rows)
         wanted = self.wanted(code)
         judged = self.judge_loss(images, code, wanted)
         self._update("judge", judged)
@@ -124,10 +119,10 @@ class EditorTrainer(Trainer):
         named = functional.binary_cross_entropy_with_logits(attributes, wanted)
         weights = self.settings
         loss = (
-            weights["reconstruction"] * rebuilt
-            + weights["nearness"] * moved
-            + weights["attribute"] * named
-            - weights["realness"] * real.mean()
+            weights.reconstruction * rebuilt
+            + weights.nearness * moved
+            + weights.attribute * named
+            - weights.realness * real.mean()
         )
         self._update("editor", loss)
         logs = {"loss": loss, "judge": judged, "rebuilt": rebuilt, "attribute": named}
@@ -158,11 +153,11 @@ class EditorTrainer(Trainer):
     def gates(self) -> list[Gate]:
         """On held-out images: how well they come back, and what the oracle says of each attribute turned alone."""
         rows = self.data.held_out(GATE_IMAGES)
-        oracle = self.others["oracle"]
+        oracle = cast(Oracle, self.others["oracle"])
         turned, kept, people, same, square, pixels = [], [], [], [], 0.0, 0
         for part in chunks(rows, 64):
-            images, code = self.data.pixels(part, self.device), self.data.code(part, self.device)
-            rebuilt, label = self.network(images, code), self.data.label(part, self.device)
+            images, code = self.pixels(part), self.code(part)
+            rebuilt, label = self.network(images, code), self.label(part)
             same.append(oracle(rebuilt).argmax(1) == label)
             square += (rebuilt - images).square().sum().item()
             pixels += images.numel()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurobust.attacks.images import chunks
 from neurobust.attacks.semantic.blocks import FEATURES, small_trunk
-from neurobust.attacks.semantic.data import TEST, chunks
-from neurobust.attacks.semantic.fit import Trainer
-from neurobust.attacks.semantic.gates import Gate, gate
-from neurobust.attacks.semantic.oracle import flipped
+from neurobust.attacks.semantic.gates import gate
+from neurobust.attacks.semantic.identity_settings import IdentityHelper
+from neurobust.attacks.semantic.trainer import Trainer, flipped
+from neurobust.files.auxiliary import Gate
+from neurobust.files.splits import TEST
 
 FALSE_POSITIVES = 1e-3  # share of pairs of different people that may pass for one
 SCALE, MARGIN = 16.0, 0.1  # of the cosine softmax: Wang et al. (CosFace), CVPR 2018, for few people
@@ -22,6 +21,8 @@ SCALE, MARGIN = 16.0, 0.1  # of the cosine softmax: Wang et al. (CosFace), CVPR 
 
 class IdentityNetwork(nn.Module):
     """[0,1] images (N, 3, H, W) -> unit embeddings (N, D). `threshold`: squared distance at the false-positive rate."""
+
+    threshold: Tensor
 
     def __init__(self, classes: int, dimensions: int = 64, width: int = 24):
         super().__init__()
@@ -37,7 +38,8 @@ class IdentityNetwork(nn.Module):
 
     def same(self, images: Tensor, others: Tensor) -> Tensor:
         """Whether each pair is taken for one person, bool (N,)."""
-        return (self(images) - self(others)).square().sum(1) <= self.threshold
+        near: Tensor = (self(images) - self(others)).square().sum(1) <= self.threshold
+        return near
 
 
 def pair_distances(embeddings: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,19 +57,16 @@ def threshold_at(impostors: Tensor, rate: float) -> Tensor:
     return torch.nextafter(ordered[allowed], ordered.new_tensor(-1.0))
 
 
-class IdentityTrainer(Trainer):
+class IdentityTrainer(Trainer[IdentityNetwork, IdentityHelper]):
     """Cosine softmax with a margin over the people; images flipped at random."""
 
-    name = "identity"
-    defaults: Mapping[str, Any] = {"epochs": 12, "width": 24, "dimensions": 64, "seed": 3000}
-
-    def build(self) -> nn.Module:
+    def build(self) -> IdentityNetwork:
         """As wide as the settings say."""
-        return IdentityNetwork(len(self.data.classes), self.settings["dimensions"], self.settings["width"])
+        return IdentityNetwork(len(self.data.classes), self.settings.dimensions, self.settings.width)
 
     def losses(self, images: Tensor, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """Cross-entropy of scaled cosines, the right one less the margin."""
-        labels = self.data.label(rows, self.device)
+        labels = self.label(rows)
         cosines = self.network(flipped(images)) @ functional.normalize(self.network.people, dim=1).T
         cosines = cosines - MARGIN * functional.one_hot(labels, cosines.shape[1])
         return {"loss": functional.cross_entropy(SCALE * cosines, labels)}
@@ -93,5 +92,5 @@ class IdentityTrainer(Trainer):
     @torch.no_grad()
     def embed(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Embeddings of `rows` and who they are."""
-        parts = [self.network(self.data.pixels(part, self.device)) for part in chunks(rows, 256)]
-        return torch.cat(parts), self.data.label(rows, self.device)
+        parts = [self.network(self.pixels(part)) for part in chunks(rows, 256)]
+        return torch.cat(parts), self.label(rows)

@@ -45,7 +45,7 @@ class Adam:
 
 
 class LBFGS:
-    """L-BFGS on one variable (n, ...), without a line search but for a quartered step where a value did not fall.
+    """L-BFGS on one variable (n, ...), without a line search: only a quartered step where a value did not fall.
 
     The first step moves no entry by more than `reach`. Source: Nocedal, Math. Comp. 1980 (two-loop recursion); per
     image as many pairs as its own accepted steps.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurobust.attacks.images import chunks
 from neurobust.attacks.semantic.blocks import FEATURES, small_trunk
-from neurobust.attacks.semantic.data import chunks
-from neurobust.attacks.semantic.fit import Trainer
-from neurobust.attacks.semantic.gates import Gate, chance_corrected, gate
+from neurobust.attacks.semantic.gates import chance_corrected, gate
+from neurobust.attacks.semantic.oracle_settings import OracleHelper
+from neurobust.attacks.semantic.trainer import Trainer, flipped
+from neurobust.files.auxiliary import Gate
 
 
 class Oracle(nn.Module):
@@ -31,8 +30,11 @@ class Oracle(nn.Module):
         return self.head(self.trunk(images))
 
     def attributes(self, images: Tensor) -> Tensor:
-        """Logits of the attributes (N, A)."""
-        return self.attribute_head(self.trunk(images))
+        """Logits of the attributes (N, A); only for a task that has some."""
+        if self.attribute_head is None:
+            raise ValueError("this oracle was trained on a task without attributes; name a task of faces")
+        logits: Tensor = self.attribute_head(self.trunk(images))
+        return logits
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """The maps of every stage, for a feature distance."""
@@ -43,23 +45,20 @@ class Oracle(nn.Module):
         return found[1:]
 
 
-class OracleTrainer(Trainer):
+class OracleTrainer(Trainer[Oracle, OracleHelper]):
     """Cross-entropy on the labels, and on each attribute of a task that has them; images flipped at random."""
 
-    name = "oracle"
-    defaults: Mapping[str, Any] = {"epochs": 10, "width": 24, "seed": 1000}
-
-    def build(self) -> nn.Module:
+    def build(self) -> Oracle:
         """As wide as the settings say."""
-        return Oracle(len(self.data.classes), len(self.data.attribute_names), self.settings["width"])
+        return Oracle(len(self.data.classes), len(self.data.attribute_names), self.settings.width)
 
     def losses(self, images: Tensor, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """Cross-entropy of labels, plus that of attributes."""
         features = self.network.trunk(flipped(images))
-        loss = functional.cross_entropy(self.network.head(features), self.data.label(rows, self.device))
+        loss = functional.cross_entropy(self.network.head(features), self.label(rows))
         if self.network.attribute_head is not None:
             logits = self.network.attribute_head(features)
-            loss = loss + functional.binary_cross_entropy_with_logits(logits, self.data.code(rows, self.device))
+            loss = loss + functional.binary_cross_entropy_with_logits(logits, self.code(rows))
         return {"loss": loss}
 
     @torch.no_grad()
@@ -67,10 +66,10 @@ class OracleTrainer(Trainer):
         """Accuracy above chance on held-out images, of the labels and of the worst attribute."""
         rows, hits, right = self.data.held_out(), [], []
         for part in chunks(rows, 256):
-            features = self.network.trunk(self.data.pixels(part, self.device))
-            hits.append(self.network.head(features).argmax(1) == self.data.label(part, self.device))
+            features = self.network.trunk(self.pixels(part))
+            hits.append(self.network.head(features).argmax(1) == self.label(part))
             if self.network.attribute_head is not None:
-                right.append((self.network.attribute_head(features) > 0) == (self.data.code(part, self.device) > 0.5))
+                right.append((self.network.attribute_head(features) > 0) == (self.code(part) > 0.5))
         accuracy = torch.cat(hits).float().mean().item()
         skill = chance_corrected(accuracy, len(self.data.classes))
         gates = [gate("label accuracy above chance", skill, 0.5, note=f"accuracy {accuracy:.3f}, {len(rows)} images")]
@@ -79,9 +78,3 @@ class OracleTrainer(Trainer):
             name = self.data.attribute_names[int(worst.argmin())]
             gates.append(gate("accuracy of the worst attribute", worst.min().item(), 0.8, note=name))
         return gates
-
-
-def flipped(images: Tensor) -> Tensor:
-    """Each image mirrored with probability 1/2 (torch's global generator)."""
-    mirror = torch.rand(len(images)) < 0.5
-    return torch.where(mirror.to(images.device)[:, None, None, None], images.flip(3), images)

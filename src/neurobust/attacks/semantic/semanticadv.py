@@ -7,48 +7,35 @@ map, the weights being what is optimised, smooth by their total variation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.semantic.data import TaskImages
 from neurobust.attacks.semantic.descent import Attempt, Book, descend, misclassify
 from neurobust.attacks.semantic.editor import Editor, flip_attributes
-from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import Adam
+from neurobust.attacks.semantic.semanticadv_settings import SemanticAdv
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import numpy_rng, torch_generator
+from neurobust.files.dataset import Dataset
 
 REBUILD_RATE = 0.01  # of Adam in the search for the image that the editor gives back best
 
 
-class SemanticAdv:
+class SemanticAdvAttack:
     """Strength s: weights of the edited features lie in [1 - s, 1]; 0 is the plain edit, 0.4 the published range."""
 
-    name = "semanticadv"
-    networks = HELPERS["semanticadv"]
-    axis = "range of the mixing weights"
-    defaults: Mapping[str, Any] = {
-        "strengths": (0, 0.2, 0.4, 0.7, 1), "attribute": "random", "steps": 60, "rebuild": 30, "learning_rate": 0.05,
-        "smoothness": 0.01, "loss": "margin", "confidence": 0.05,
-    }  # fmt: skip
-
-    def __init__(self, networks: Mapping[str, nn.Module], data: TaskImages, settings: Mapping[str, Any]):
-        self.editor: Editor = networks["editor"]
-        self.data, self.settings = data, settings
+    def __init__(self, networks: Mapping[str, nn.Module], data: Dataset, settings: SemanticAdv):
+        self.editor, self.data, self.settings = cast(Editor, networks["editor"]), data, settings
         names = data.attribute_names
-        if settings["attribute"] not in ("random", *names):
-            raise InputError(
-                f"semanticadv: attribute '{settings['attribute']}' is unknown; use random or one of {names}"
-            )
-        if not 0 <= max(settings["strengths"]) <= 1:
-            raise InputError(f"semanticadv: strengths {list(settings['strengths'])} are not in 0..1")
+        if settings.attribute not in ("random", *names):
+            raise InputError(f"semanticadv: attribute '{settings.attribute}' is unknown; use random or one of {names}")
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, ids: Sequence[int]) -> Attempt:
         """Attack images (N, 3, H, W) in [0,1] with labels (N,); `ids`: their rows in the dataset."""
         setup = self.settings
-        book = Book(model, images, labels, setup["strengths"], setup["confidence"])
+        book = Book(model, images, labels, setup.strengths, setup.confidence)
         mix = self.prepare(images, ids)
         ones = torch.ones_like(mix.here)
         with torch.no_grad():
@@ -67,27 +54,27 @@ class SemanticAdv:
         return book.attempt(baselines)
 
     def _climb(self, book: Book, mix: Mixture, index: int, rows: Tensor, start: Tensor, strength: float) -> Tensor:
-        lose = misclassify(self.settings["loss"], book.labels)
+        lose = misclassify(self.settings.loss, book.labels)
 
         def objective(here: Tensor, images: Tensor, logits: Tensor, points: list[Tensor]) -> Tensor:
-            return lose(here, images, logits, points) + self.settings["smoothness"] * total_variation(points[0])
+            return lose(here, images, logits, points) + self.settings.smoothness * total_variation(points[0])
 
         def bounds(points: list[Tensor]) -> list[Tensor]:
             return [points[0].clamp(1 - strength, 1)]
 
-        optimiser = Adam(bounds([start]), self.settings["learning_rate"], bounds)
-        steps = self.settings["steps"] if strength else 0  # nothing is free: one look at the plain edit
+        optimiser = Adam(bounds([start]), self.settings.learning_rate, bounds)
+        steps = self.settings.steps if strength else 0  # nothing is free: one look at the plain edit
         return descend(book, index, rows, optimiser, mix.render, objective, steps)[0]
 
     def prepare(self, images: Tensor, ids: Sequence[int]) -> Mixture:
         """Features of the faces as they are and with one attribute turned: a fixed one, or one drawn per image."""
         code = torch.stack([torch.from_numpy(self.data.attributes[row]) for row in ids]).to(images)
         names = self.data.attribute_names
-        if self.settings["attribute"] == "random":
+        if self.settings.attribute == "random":
             drawn = [int(numpy_rng("semanticadv", "attribute", row).integers(len(names))) for row in ids]
         else:
-            drawn = [names.index(self.settings["attribute"])] * len(ids)
-        start = rebuild(self.editor, images, code, self.settings["rebuild"])
+            drawn = [names.index(self.settings.attribute)] * len(ids)
+        start = rebuild(self.editor, images, code, self.settings.rebuild)
         with torch.no_grad():
             here = self.editor.encode(start, code)
             there = self.editor.encode(start, flip_attributes(code, torch.tensor(drawn, device=images.device)))

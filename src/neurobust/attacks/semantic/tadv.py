@@ -8,18 +8,18 @@ value at the clean image, so that a strength means the same for every image and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurobust.attacks.images import chunks, to_batch
 from neurobust.attacks.norms import lengths, stretch
-from neurobust.attacks.semantic.data import TRAIN, TaskImages, chunks
 from neurobust.attacks.semantic.descent import Attempt, Book, descend
-from neurobust.attacks.semantic.kinds import HELPERS
 from neurobust.attacks.semantic.optimise import LBFGS
+from neurobust.attacks.semantic.tadv_settings import TAdv
 from neurobust.attacks.semantic.texture import (
     FIRST_STEP,
     TextureNetwork,
@@ -28,43 +28,36 @@ from neurobust.attacks.semantic.texture import (
     gram_scales,
     texture_loss,
 )
-from neurobust.core.errors import InputError
 from neurobust.core.seeding import numpy_rng, torch_generator
+from neurobust.files.dataset import Dataset
+from neurobust.files.splits import TRAIN
 
 
-class TAdv:
+class TAdvAttack:
     """Strength: steps of the transfer. `weight`: of the cross-entropy, the texture loss being 1 (the paper's beta).
 
     The weight makes no good axis: more of it is not more freedom, and any of it breaks most images within a few steps.
     """
 
-    name = "tadv"
-    networks = HELPERS["tadv"]
-    axis = "steps of texture transfer"
-    defaults: Mapping[str, Any] = {"strengths": (1, 2, 4, 8, 14), "weight": 0.03, "bank": 1000, "confidence": 0.05}
-
-    def __init__(self, networks: Mapping[str, nn.Module], data: TaskImages, settings: Mapping[str, Any]):
-        self.network: TextureNetwork = networks["texture"]
-        self.data, self.settings = data, settings
-        if any(strength != int(strength) for strength in settings["strengths"]):
-            raise InputError(f"tadv: strengths {list(settings['strengths'])} are numbers of steps; give whole ones")
-        self.bank = data.rows(TRAIN, settings["bank"])
+    def __init__(self, networks: Mapping[str, nn.Module], data: Dataset, settings: TAdv):
+        self.network, self.data, self.settings = cast(TextureNetwork, networks["texture"]), data, settings
+        self.bank = data.rows(TRAIN, settings.bank)
         self.device = next(self.network.parameters()).device
         with torch.no_grad():
-            parts = [self.network.features(data.pixels(part, self.device)) for part in chunks(self.bank, 256)]
+            parts = [self.network.features(to_batch(data, part, self.device)) for part in chunks(self.bank, 256)]
         self.bank_features = functional.normalize(torch.cat(parts), dim=1)
         self.bank_labels = data.labels[self.bank]
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, ids: Sequence[int]) -> Attempt:
         """Attack images (N, 3, H, W) in [0,1] with labels (N,); `ids`: their rows in the dataset."""
-        book = Book(model, images, labels, self.settings["strengths"], self.settings["confidence"])
-        style_rows, targets = self.choose_styles(images, labels, ids)
-        transfer = Transfer(self.network, images, self.data.pixels(style_rows, images.device))
-        targets = torch.from_numpy(targets).to(images.device)
+        book = Book(model, images, labels, self.settings.strengths, self.settings.confidence)
+        style_rows, classes = self.choose_styles(images, labels, ids)
+        transfer = Transfer(self.network, images, to_batch(self.data, style_rows, images.device))
+        targets = torch.from_numpy(classes).to(images.device)
 
         def objective(here: Tensor, found: Tensor, logits: Tensor, points: list[Tensor]) -> Tensor:
             pull = functional.cross_entropy(logits, targets[here], reduction="none")
-            return transfer.loss(here, points[0]) + self.settings["weight"] * pull
+            return transfer.loss(here, points[0]) + self.settings.weight * pull
 
         optimiser, plain = (LBFGS([part], FIRST_STEP, clamped) for part in (images[book.standing()], images))
         baselines: dict[str, list[Tensor]] = {"texture-only": [], "noise": []}

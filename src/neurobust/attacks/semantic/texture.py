@@ -6,20 +6,20 @@ Style losses want plain stacks of convolutions: on residual networks they work b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurobust.attacks.images import chunks
 from neurobust.attacks.semantic.blocks import Centre, convolution
-from neurobust.attacks.semantic.data import chunks
-from neurobust.attacks.semantic.fit import Trainer
-from neurobust.attacks.semantic.gates import Gate, chance_corrected, gate
+from neurobust.attacks.semantic.gates import chance_corrected, gate
 from neurobust.attacks.semantic.optimise import LBFGS
-from neurobust.attacks.semantic.oracle import flipped
+from neurobust.attacks.semantic.texture_settings import TextureHelper
+from neurobust.attacks.semantic.trainer import Trainer, flipped
+from neurobust.files.auxiliary import Gate
 
 STYLE_PAIRS, STYLE_STEPS = 16, 14  # of the gate: the paper's 14 L-BFGS iterations
 FIRST_STEP = 0.02  # largest change of a pixel in the first L-BFGS step
@@ -102,30 +102,27 @@ def style_fall(network: TextureNetwork, images: Tensor, styles: Tensor, steps: i
     return first / optimiser.value.clamp_min(1e-30)
 
 
-class TextureTrainer(Trainer):
+class TextureTrainer(Trainer[TextureNetwork, TextureHelper]):
     """Cross-entropy on the labels, from another seed than any network under attack; images flipped at random."""
 
-    name = "texture"
-    defaults: Mapping[str, Any] = {"epochs": 10, "widths": (16, 32, 64, 64, 64), "seed": 2000}
-
-    def build(self) -> nn.Module:
+    def build(self) -> TextureNetwork:
         """As wide as the settings say."""
-        return TextureNetwork(len(self.data.classes), self.settings["widths"])
+        return TextureNetwork(len(self.data.classes), self.settings.widths)
 
     def losses(self, images: Tensor, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """Cross-entropy."""
-        return {"loss": functional.cross_entropy(self.network(flipped(images)), self.data.label(rows, self.device))}
+        return {"loss": functional.cross_entropy(self.network(flipped(images)), self.label(rows))}
 
     def gates(self) -> list[Gate]:
         """Accuracy above chance, and a texture loss that falls tenfold from image to image within 14 steps."""
         rows = self.data.held_out()
         with torch.no_grad():
-            hits = [self.network(self.data.pixels(part, self.device)).argmax(1).cpu().numpy() == self.data.labels[part]
+            hits = [self.network(self.pixels(part)).argmax(1).cpu().numpy() == self.data.labels[part]
                     for part in chunks(rows, 256)]  # fmt: skip
         accuracy = float(np.concatenate(hits).mean())
         skill = chance_corrected(accuracy, len(self.data.classes))
         pair = rows[: 2 * (min(2 * STYLE_PAIRS, len(rows)) // 2)]
-        one, other = (self.data.pixels(pair[side::2], self.device) for side in (0, 1))
+        one, other = (self.pixels(pair[side::2]) for side in (0, 1))
         fall = style_fall(self.network, one, other, STYLE_STEPS).median().item()
         return [
             gate("label accuracy above chance", skill, 0.3, note=f"accuracy {accuracy:.3f}, {len(rows)} images"),

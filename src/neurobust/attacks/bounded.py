@@ -1,0 +1,66 @@
+"""A bounded attack as the engine runs it: a batch under every budget, each adversarial looked at again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurobust.attacks.engine.cells import source_hash
+from neurobust.attacks.engine.run import Arrays
+from neurobust.attacks.plan import AttackPlan
+from neurobust.attacks.registry import attack_modules
+from neurobust.attacks.run import run_attack
+from neurobust.attacks.search import Batch
+from neurobust.attacks.verify import verify
+
+logger = logging.getLogger("neurobust")
+
+COUNTS = ("checked", "demoted", "bounds", "distance", "label")
+PER_IMAGE = ("clean_correct", "first", "distance", "n_forward", "n_backward")
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """One attack of a study on one network of a seed. `pool`: training images (M, 3, H, W) for attacks that want some.
+
+    Arrays of a cell: those of `search.AttackResult`, `member` being -1 where the attack is not an ensemble;
+    `adversarial` (keep, 3, H, W); `counts` in the order of COUNTS.
+    """
+
+    plan: AttackPlan
+    network: nn.Module
+    seed: int
+    pool: Tensor | None = None
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """Settings, seed and sources."""
+        return {"attack": self.plan.settings(), "seed": self.seed, "sources": sources_of(self.plan)}
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """All that a cell has."""
+        return frozenset((*PER_IMAGE, "member", "adversarial", "counts"))
+
+    def attack(self, images: Tensor, labels: Tensor, ids: tuple[int, ...], keep: int) -> Arrays:
+        """Attack and verify one batch."""
+        plan, pool = self.plan, self.pool if self.plan.attack.pool else None
+        result = run_attack(plan, Batch(self.network, images, labels, plan.radii, self.seed, ids, pool))
+        result, counts = verify(self.network, images, labels, result, plan.norm, getattr(plan.attack, "eot", 1))
+        if counts["demoted"]:
+            logger.warning("%s: verification demoted %s", plan.name, counts)
+        member = torch.full_like(result.first, -1) if result.member is None else result.member
+        found = {name: getattr(result, name).numpy() for name in PER_IMAGE}
+        found |= {"member": member.numpy(), "adversarial": result.adversarial[:keep].numpy()}
+        return found | {"counts": np.array([[counts[name] for name in COUNTS]])}
+
+
+def sources_of(plan: AttackPlan) -> str:
+    """Digest of the sources behind one attack's cells."""
+    return source_hash("neurobust.attacks.bounded", *attack_modules({plan.name: plan}))

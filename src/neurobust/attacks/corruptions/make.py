@@ -1,0 +1,59 @@
+"""A task's corrupted test images, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from neurobust.attacks.corruptions.registry import CORRUPTIONS, SEVERITIES
+from neurobust.attacks.corruptions.settings import Corruptions
+from neurobust.attacks.corruptions.tables import NATIVE_SIDE, TABLES
+from neurobust.core.errors import InputError
+from neurobust.core.io import provenance
+from neurobust.core.progress import Progress
+from neurobust.core.seeding import numpy_rng
+from neurobust.core.settings import written
+from neurobust.files.corruptions import Corrupted, write_corruptions
+from neurobust.files.dataset import Dataset, read_dataset
+
+
+def make_corruptions(dataset: Path, settings: Corruptions, output: Path) -> None:
+    """Corrupt the first images of the list that attacks work through, and write them."""
+    data, kinds = read_dataset(dataset), settings.names
+    chosen = data.examined(settings.images)
+    record = provenance({"dataset": dataset}, params=written(settings))
+    record["versions"] = {name: version(name) for name in ("numpy", "scipy", "pillow")}
+    found = Corrupted(data.task, settings.set, kinds, SEVERITIES, chosen, record)
+    write_corruptions(output, found, data.images.shape[1:], all_corrupted(data, chosen, kinds, settings.set))
+
+
+def all_corrupted(data: Dataset, rows: np.ndarray, kinds: Sequence[str], strengths: str) -> Iterator[np.ndarray]:
+    """Every image under every corruption at every severity, by kind, then by row."""
+    progress = Progress(len(kinds) * len(rows), "corruptions")
+    for kind in kinds:
+        for row in rows:
+            for severity in SEVERITIES:
+                yield corrupt(data.images[row], kind, severity, strengths, row)
+            progress.step()
+
+
+def corrupt(image: np.ndarray, kind: str, severity: int, strengths: str, image_id: int) -> np.ndarray:
+    """One image uint8 (S, S, 3) under corruption `kind` at severity 1 to 5 of a set of strengths: uint8, rounded.
+
+    The random part is drawn from the image's id, the type and the severity alone, so an image is corrupted alike
+    whatever is corrupted before it or beside it. Raises InputError for an unknown name or an image of another shape.
+    """
+    if strengths not in TABLES or kind not in CORRUPTIONS or severity not in SEVERITIES:
+        raise InputError(
+            f"corruption '{kind}', severity {severity}, set '{strengths}': choose a type of {', '.join(CORRUPTIONS)}, "
+            f"a severity from 1 to 5 and a set of {', '.join(TABLES)}"
+        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.shape[0] != image.shape[1]:
+        raise InputError(f"image {image_id}: {image.dtype} {image.shape}; give uint8 (side, side, 3)")
+    rng = numpy_rng("corruption", kind, severity, int(image_id))
+    scale = len(image) / NATIVE_SIDE[strengths]
+    changed = CORRUPTIONS[kind](image / 255, rng, scale, *TABLES[strengths][kind][severity - 1])
+    return np.rint(changed.clip(0, 1) * 255).astype(np.uint8)

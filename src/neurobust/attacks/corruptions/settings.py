@@ -1,0 +1,41 @@
+"""Settings of the common corruptions. Imports neither torch nor scipy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from neurobust.attacks.corruptions.registry import CORRUPTIONS, SCORED, SEVERITIES
+from neurobust.core.errors import InputError
+from neurobust.core.settings import Count, Settings, about
+
+NamedTypes = Annotated[
+    tuple[str, ...],
+    Meta(min_length=1, extra_json_schema={"uniqueItems": True, "items": {"enum": list(CORRUPTIONS)}}),
+]
+
+
+class Corruptions(Settings, frozen=True, kw_only=True):
+    """Which corruptions of which test images every network is shown."""
+
+    set: Annotated[Literal["cifar", "imagenet"], about("of strengths: for small or for large images")]
+    types: Annotated[Literal["scored", "all"] | NamedTypes, about("the 15 that are scored, all 19, or names")]
+    images: Annotated[Count, about("the first of the list that attacks work through")]
+
+    def __post_init__(self) -> None:
+        named = () if isinstance(self.types, str) else self.types
+        if unknown := sorted({*named} - {*CORRUPTIONS}):
+            raise InputError(f"types: '{unknown[0]}' is not known; give scored, all or a list of these: "
+                             f"{', '.join(CORRUPTIONS)}")  # fmt: skip
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The corruptions that `types` says, in the registry's order."""
+        if isinstance(self.types, str):
+            return SCORED if self.types == "scored" else tuple(CORRUPTIONS)
+        return tuple(name for name in CORRUPTIONS if name in self.types)
+
+    def corrupted(self) -> int:
+        """Corrupted images of one task: every type at every severity."""
+        return len(SEVERITIES) * len(self.names) * self.images

@@ -1,0 +1,63 @@
+"""Finished pieces of work, kept under a hash of everything that makes them, so that a killed job loses little.
+
+A cell is one attack on some images of one network. Cells lie beside the outputs and are not declared to the workflow,
+which would delete them with a failed job's outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurobust.core.io import canonical_json
+from neurobust.core.sources import PACKAGE, closure
+
+logger = logging.getLogger("neurobust")
+
+OURS = Path(__file__).parents[1]
+# Lists of names: an attack that is added to the code keeps every finished cell.
+REGISTRIES = ("registry.py",)
+
+
+@cache
+def cell_sources(*modules: str) -> tuple[Path, ...]:
+    """The sources of this stage and of packages outside that these modules run, sorted, registries left out."""
+    files: frozenset[Path] = frozenset().union(*(closure(module) for module in modules))
+    chosen = (path for path in files if path.is_relative_to(OURS) or not path.is_relative_to(PACKAGE))
+    return tuple(sorted(path for path in chosen if path.name not in REGISTRIES))
+
+
+@cache
+def source_hash(*modules: str) -> str:
+    """SHA-256 over the sources that these modules run (`cell_sources`): a changed attack never meets an old cell."""
+    digest = hashlib.sha256()
+    for path in cell_sources(*modules):
+        name = path.relative_to(OURS).as_posix() if path.is_relative_to(OURS) else path.name
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def cell_path(folder: Path, parts: Mapping[str, Any]) -> Path:
+    """Where the cell with these parts (settings, hashes, seed, images) lies."""
+    return folder / f"{hashlib.sha256(canonical_json(dict(parts)).encode()).hexdigest()}.npz"
+
+
+def read_cell(path: Path, names: Collection[str]) -> dict[str, np.ndarray] | None:
+    """Read a cell that has the arrays `names`; None where there is none or it is damaged (with a warning)."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if missing := sorted(set(names) - set(arrays)):
+            raise ValueError(f"lacks {missing}")
+    except Exception as error:  # zip, npy and zlib each raise their own; whatever it is, the work is done again
+        logger.warning("%s: damaged cell (%s), computed again", path, error)
+        return None
+    return arrays

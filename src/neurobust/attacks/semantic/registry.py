@@ -1,0 +1,52 @@
+"""Semantic attacks and auxiliary networks by name: a new one is a module, a description and one line here.
+
+Nothing heavy is imported: the workflow reads from here which modules a study's attacks live in.
+"""
+
+from __future__ import annotations
+
+from neurobust.attacks.semantic.description import Helper, SemanticAttack
+from neurobust.core.places import Places
+
+PACKAGE = "neurobust.attacks.semantic"
+SEMANTIC: Places[type[SemanticAttack]] = Places(
+    {
+        "cadv": f"{PACKAGE}.cadv_settings:CAdv",
+        "tadv": f"{PACKAGE}.tadv_settings:TAdv",
+        "semanticadv": f"{PACKAGE}.semanticadv_settings:SemanticAdv",
+    },
+    "neurobust.semantic",
+    SemanticAttack,
+)
+HELPERS: Places[type[Helper]] = Places(
+    {
+        "colouriser": f"{PACKAGE}.colouriser_settings:ColouriserHelper",
+        "texture": f"{PACKAGE}.texture_settings:TextureHelper",
+        "oracle": f"{PACKAGE}.oracle_settings:OracleHelper",
+        "identity": f"{PACKAGE}.identity_settings:IdentityHelper",
+        "editor": f"{PACKAGE}.editor_settings:EditorHelper",
+    },
+    "neurobust.helpers",
+    Helper,
+)
+
+
+def semantic_modules(name: str) -> list[str]:
+    """The modules of an attack, its settings and the auxiliary networks that it reads, sorted."""
+    attack = SEMANTIC[name]
+    return sorted({SEMANTIC.module_name(name), _module(attack.run), *_networks(attack.helpers)})
+
+
+def helper_modules(name: str) -> list[str]:
+    """The modules of an auxiliary network, its settings, its training, and the networks that these read, sorted."""
+    return sorted({_module(HELPERS[name].trainer), *_networks((name, *HELPERS[name].reads))})
+
+
+def _networks(names: tuple[str, ...]) -> set[str]:
+    """The modules of some auxiliary networks and of their settings."""
+    return {HELPERS.module_name(name) for name in names} | {_module(HELPERS[name].network) for name in names}
+
+
+def _module(place: str) -> str:
+    """The module of `package.module:attribute`."""
+    return place.partition(":")[0]
