@@ -1,1 +1,0 @@
-"""Stage `report`: the tables, figures and pages that people read."""

@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from neurobust.report.blocks import Tables, blocks
+from neurobust.report.blocks import Row, Tables, blocks
+from neurobust.report.entries import Entry, between, percent, plain, signed, text
 from neurobust.report.minimal import MEMBER
-from neurobust.report.sections import MISSING, between, condition_cell, percent, plain, signed, text
-from neurobust.report.study import NORMS, Study, attack_label, format_budget, in_order
+from neurobust.report.shown import NORMS, beside_norm, format_budget
+from neurobust.report.view import View
 
 
-def canary_note(tables: Tables) -> dict[str, Any]:
+def canary_note(tables: Tables) -> Row:
     """The canaries: `missed` in words, `caught` per task in one line, all of them as `rows`."""
     table = tables["canaries"]
     missed, caught, rows = [], [], []
@@ -62,78 +63,81 @@ def words(checks: Any) -> str:
     return ", ".join(f"{check} ({attack})" if attack else check for check, _, attack in parts)
 
 
-def minimal_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
+def minimal_tables(view: View) -> list[Row]:
     """Per task: the median smallest budget of each condition under the worst of all attacks of each norm."""
-    table = tables["minimal_budget"].assign(unit=tables["minimal_budget"]["unit"].fillna(""))
+    table = with_units(view.tables["minimal_budget"])
     merged = table[table["attacks"].str.contains(", ", regex=False)] if len(table) else table
     result = []
     for task, architecture, part in blocks(merged):
         norms = list(part[["norm", "unit"]].drop_duplicates().itertuples(index=False, name=None))
         lines = []
-        for condition in in_order(study, part["condition"]):
+        for condition in view.in_order(part["condition"]):
             cells = [median_cell(part[(part["condition"] == condition) & (part["norm"] == norm)]) for norm, _ in norms]
-            lines.append({"condition": condition_cell(study, condition), "cells": cells})
-        heads = [
-            {"name": NORMS.get(norm, norm), "unit": unit if unit != NORMS.get(norm) else ""} for norm, unit in norms
-        ]
+            lines.append({"condition": view.head(condition), "cells": cells})
+        heads = [{"name": NORMS.get(norm, norm), "unit": beside_norm(norm, unit)} for norm, unit in norms]
         result.append({"task": task, "architecture": architecture, "heads": heads, "lines": lines})
     return result
 
 
-def median_cell(seeds: pd.DataFrame) -> dict[str, str]:
+def with_units(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose missing units are empty."""
+    return table.assign(unit=table["unit"].fillna(""))
+
+
+def median_cell(seeds: pd.DataFrame) -> Entry:
     """Mean over seeds of the median image, with the range over seeds; `> 8` where half the images stand at 8."""
     if not len(seeds):
-        return {"main": MISSING, "spread": ""}
+        return Entry()
     if seeds["median"].isna().any():
         standing = int(seeds["median"].isna().sum())
         note = f"in {standing} of {len(seeds)} seeds" if standing < len(seeds) else ""
-        return {"main": f"> {seeds['largest'].max():g}", "spread": note}
+        return Entry(f"> {seeds['largest'].max():g}", note)
     spread = between(seeds["median"].min(), seeds["median"].max(), plain) if len(seeds) > 1 else "one seed"
-    return {"main": plain(seeds["median"].mean()), "spread": spread}
+    return Entry(plain(seeds["median"].mean()), spread)
 
 
-def break_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
+def break_tables(view: View) -> list[Row]:
     """Per task and norm: share of the clean-correct images that each attack breaks, and that it alone breaks."""
-    table = tables["breaks"].assign(unit=tables["breaks"]["unit"].fillna(""))
+    table = with_units(view.tables["breaks"])
     result = []
     for task, architecture, part in blocks(table):
         for (norm, unit), rows in part.groupby(["norm", "unit"], sort=False):
             attacks = list(dict.fromkeys(rows["attack"]))
-            conditions = in_order(study, rows["condition"])
+            conditions = view.in_order(rows["condition"])
             lines = [
                 {
-                    "condition": condition_cell(study, name),
+                    "condition": view.head(name),
                     "cells": break_cells(rows[rows["condition"] == name], attacks),
                 }
                 for name in conditions
             ]
             names = {"task": task, "architecture": architecture, "norm": NORMS.get(norm, norm)}
-            names["members"] = member_notes(study, rows)
-            heads = [attack_label(study, attack) for attack in attacks]
-            pairs = pair_lines(study, rows, attacks)
+            names["members"] = member_notes(view, rows)
+            heads = [view.label(attack) for attack in attacks]
+            pairs = pair_lines(view, rows, attacks)
             budget = format_budget(float(rows["budget"].iloc[0]), unit)
             result.append(names | {"budget": budget, "heads": heads, "lines": lines, "pairs": pairs})
     return result
 
 
-def matched_table(study: Study, tables: Tables) -> dict[str, Any]:
+def matched_table(view: View) -> Row:
     """Conditions at equal clean accuracy: `lines`, and the attack and budget that they are read at."""
-    table = tables["matched"]
+    table = view.tables["matched"]
     if not len(table):
         return {}
     attack, budget = table["attack"].iloc[0], float(table["budget"].iloc[0])
-    unit = study["attacks"].get(attack, {}).get("unit", "")
+    unit = view.attacks[attack].unit if attack in view.attacks else ""
     lines = [
-        {"task": row.task, "architecture": row.architecture, "condition": condition_cell(study, row.condition)}
+        {"task": row.task, "architecture": row.architecture, "condition": view.head(row.condition)}
         | {"baseline": row.baseline, "weights": int(row.n_weights), "seeds": int(row.n_seeds)}
         | {"clean": between(row.clean_low, row.clean_high) or "none in common", "difference": signed(row.difference)}
         | {"interval": between(row.low, row.high, signed)}
         for row in table.itertuples()
     ]
-    return {"attack": attack_label(study, attack), "budget": format_budget(budget, unit), "lines": lines}
+    return {"attack": view.label(attack), "budget": format_budget(budget, unit), "lines": lines}
 
 
-def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, str]]:
+def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[Row]:
     """One condition's cells, over its seeds."""
     own = rows[rows["attack"] == rows["other"]].groupby("attack")[["n_correct", "n_broken", "n_only"]].sum()
     cells = []
@@ -146,7 +150,7 @@ def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, str]]:
     return cells
 
 
-def member_notes(study: Study, rows: pd.DataFrame) -> list[str]:
+def member_notes(view: View, rows: pd.DataFrame) -> list[str]:
     """What of an ensemble's success each of its members had, over all networks: one sentence per ensemble."""
     own = rows[rows["other"].str.startswith(MEMBER)]
     notes = []
@@ -155,16 +159,16 @@ def member_notes(study: Study, rows: pd.DataFrame) -> list[str]:
         shares = [
             f"{name.removeprefix(MEMBER)} {percent(count / max(counts.sum(), 1))}" for name, count in counts.items()
         ]
-        notes.append(f"Of what {attack_label(study, attack)} broke, in percent by its members: {', '.join(shares)}.")
+        notes.append(f"Of what {view.label(attack)} broke, in percent by its members: {', '.join(shares)}.")
     return notes
 
 
-def pair_lines(study: Study, rows: pd.DataFrame, attacks: list[str]) -> list[dict[str, Any]]:
+def pair_lines(view: View, rows: pd.DataFrame, attacks: list[str]) -> list[Row]:
     """Over all networks: the share of images that the line's attack breaks and the column's does not."""
     sums = rows[rows["other"].isin(attacks)].groupby(["attack", "other"])[["n_correct", "n_broken"]].sum()
     share = (sums["n_broken"] / sums["n_correct"].clip(lower=1)).unstack()
     return [
-        {"name": attack_label(study, attack),
+        {"name": view.label(attack),
          "cells": [percent(share.loc[attack, other]) if other != attack else "" for other in attacks]}
         for attack in attacks
     ]  # fmt: skip

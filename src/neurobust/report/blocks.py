@@ -1,16 +1,19 @@
-"""What figures and sections take a table apart by: a block per task and architecture, and when one is crowded."""
+"""What the report is made of: tables, their rows and columns, and what figures and sections take them apart by."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pandas as pd
 
-from neurobust.report.study import Study
-
 Tables = dict[str, pd.DataFrame]
+Row = dict[str, Any]  # of a table, by column
+Block = tuple[str, str, pd.DataFrame]
 MANY = 8  # conditions that a panel can tell apart; with more, controls are drawn on the pages per ROI only
 
 
-def blocks(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+def blocks(table: pd.DataFrame) -> list[Block]:
     """(task, architecture, rows) in the order of the study."""
     if not len(table):
         return []
@@ -19,7 +22,11 @@ def blocks(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     ]
 
 
-def block_titles(study: Study, parts: list[tuple[str, str, pd.DataFrame]]) -> list[str]:
-    """A block's title: its task, and its architecture where there are several."""
-    several = len(study["architectures"]) > 1
-    return [f"{task}, {architecture}" if several else task for task, architecture, _ in parts]
+def in_block(table: pd.DataFrame, task: str, architecture: str) -> pd.DataFrame:
+    """The rows of one task and architecture."""
+    return table[(table["task"] == task) & (table["architecture"] == architecture)]
+
+
+def number(value: float | None) -> float:
+    """A number that may be missing, as a float."""
+    return math.nan if value is None else float(value)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet
+from neurobust.files.attack_table import AttackRecord, read_attack_table
 from neurobust.report.statistics import curve_area
+
+Cells = dict[tuple[str, int], "Cell"]  # under one attack, by the network's condition and seed
 
 
 class Cell(NamedTuple):
     """Who survived what: `images` (n,) rows of dataset.h5, `budgets` (b,) ascending from 0, `robust` (n, b) bool.
 
-    `distance` (n,): size of each image's verified adversarial, NaN where there is none; None where it is not recorded.
-    `member` (n, b): which attack of an ensemble had broken the image, empty where none; None for any other attack.
+    `cost`: passes per image; `record`: how its table was made. `distance` (n,): size of each image's verified
+    adversarial, NaN where there is none; None where it is not recorded. `member` (n, b): which attack of an ensemble
+    had broken the image, empty where none; None for any other attack.
     """
 
     images: np.ndarray
     budgets: np.ndarray
     robust: np.ndarray
     cost: dict[str, float]
-    attrs: dict[str, Any]
+    record: AttackRecord = AttackRecord()
     distance: np.ndarray | None = None
     member: np.ndarray | None = None
 
@@ -42,18 +45,9 @@ def read_cell(path: Path) -> Cell:
     A clean error counts as a success of the attack, so robust accuracy is 1 - mean(success). Where budget 0 is not in
     the file, clean accuracy stands there. Raises InputError where a column, an image or a budget is missing.
     """
-    if not path.exists():
-        raise InputError(f"{path}: missing; run the pipeline for this attack, or take it out of the study")
-    frame, attrs = read_parquet(path)
-    wanted = {"image", "budget", "clean_correct", "success", "n_forward", "n_backward"}
-    if missing := sorted(wanted - set(frame.columns)):
-        raise InputError(f"{path}: no column '{missing[0]}' (has {list(frame.columns)}); delete it and run again")
-    frame = frame.sort_values(["image", "budget"], kind="stable")
+    frame, record = read_attack_table(path)
     images, budgets = np.unique(frame["image"]), np.unique(frame["budget"])
     shape = (len(images), len(budgets))
-    grid = np.tile(budgets, len(images))
-    if len(frame) != shape[0] * shape[1] or not np.array_equal(frame["budget"].to_numpy(), grid):
-        raise InputError(f"{path}: {len(frame)} rows for {shape[0]} images x {shape[1]} budgets; delete it, run again")
     clean = frame["clean_correct"].to_numpy(bool).reshape(shape)
     robust = ~frame["success"].to_numpy(bool).reshape(shape) & clean
     sizes = frame["distance"].to_numpy(float).reshape(shape) if "distance" in frame else None
@@ -62,7 +56,7 @@ def read_cell(path: Path) -> Cell:
         budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
     cost = {name: float(frame[name].sum()) / max(shape[0], 1) for name in ("n_forward", "n_backward")}
     member = frame["member"].to_numpy(str).reshape(shape) if "member" in frame and robust.shape == shape else None
-    return Cell(images, budgets, robust, cost, attrs, distance, member)
+    return Cell(images, budgets, robust, cost, record, distance, member)
 
 
 def worst_case(cells: list[Cell]) -> Cell:
@@ -75,7 +69,7 @@ def worst_case(cells: list[Cell]) -> Cell:
         rows, columns = np.isin(cell.images, images), np.isin(cell.budgets, budgets)
         robust &= cell.robust[rows][:, columns]
     cost = {name: sum(cell.cost[name] for cell in cells) for name in cells[0].cost}
-    return Cell(images, budgets, robust, cost, {})
+    return Cell(images, budgets, robust, cost)
 
 
 def common_images(cells: list[Cell]) -> list[Cell]:
@@ -85,7 +79,7 @@ def common_images(cells: list[Cell]) -> list[Cell]:
         images = np.intersect1d(images, cell.images)
         if not np.array_equal(cell.budgets, cells[0].budgets):
             lists = f"{cells[0].budgets.tolist()} and {cell.budgets.tolist()}"
-            raise InputError(f"attack '{cell.attrs.get('attack')}': networks attacked at budgets {lists}; run it again")
+            raise InputError(f"attack '{cell.record.attack}': networks attacked at budgets {lists}; run it again")
     rows = [np.isin(cell.images, images) for cell in cells]
     return [
         cell._replace(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from neurobust.report.cells import Cell, common_images
+from neurobust.report.blocks import Row
+from neurobust.report.cells import Cells, common_images
+from neurobust.report.shown import ShownAttack
 from neurobust.report.statistics import paired_bootstrap, t_interval, wilson_interval
-from neurobust.report.study import Study, controls_of, is_swept, reference_budget, target_of
-
-Cells = dict[tuple[str, int], Cell]
 
 
-def curve_rows(cells: Cells, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def curve_rows(cells: Cells, unit: str) -> list[Row]:
     """Robust accuracy of each network at each budget, with the Wilson interval over its images."""
     rows = []
     for (condition, seed), cell in cells.items():
@@ -23,7 +23,7 @@ def curve_rows(cells: Cells, settings: dict[str, Any]) -> list[dict[str, Any]]:
             low, high = wilson_interval(int(survivors), n)
             accuracy = survivors / n if n else math.nan
             rows.append(
-                {"condition": condition, "seed": seed, "budget": budget, "unit": settings.get("unit", "")}
+                {"condition": condition, "seed": seed, "budget": budget, "unit": unit}
                 | {"robust_accuracy": accuracy, "wilson_low": low, "wilson_high": high, "n": n}
             )
     return rows
@@ -36,26 +36,26 @@ def spread(name: str, values: list[float]) -> dict[str, float]:
     return {name: array.mean(), f"{name}_sd": deviation, f"{name}_min": array.min(), f"{name}_max": array.max()}
 
 
-def summary_rows(cells: Cells, settings: dict[str, Any], clean: dict[tuple[str, int], float]) -> list[dict[str, Any]]:
+def summary_rows(cells: Cells, attack: ShownAttack, clean: dict[tuple[str, int], float]) -> list[Row]:
     """Per condition: clean accuracy, robust accuracy at the reference budget and area under the curve, over seeds."""
     rows = []
     for condition in dict.fromkeys(condition for condition, _ in cells):
         own = {key: cell for key, cell in cells.items() if key[0] == condition}
         first = next(iter(own.values()))
-        budget = reference_budget(settings, first.budgets.tolist())
+        budget = attack.reference(first.budgets.tolist())
         at_budget = [mean(cell.at(budget)) if budget is not None else math.nan for cell in own.values()]
         rows.append(
             {"condition": condition, "n_seeds": len(own), "n_images": len(first.images)}
             | spread("clean_accuracy", [clean[key] for key in own])
-            | {"reference_budget": math.nan if budget is None else budget, "unit": settings.get("unit", "")}
+            | {"reference_budget": math.nan if budget is None else budget, "unit": attack.unit}
             | spread("robust_accuracy", at_budget)
             | spread("area", [mean(cell.area()) for cell in own.values()])
         )
     return rows
 
 
-def difference_rows(study: Study, cells: Cells, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each guided condition minus `none` and minus its controls, on the same images, seed by seed.
+def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: ShownAttack) -> list[Row]:
+    """Each condition of `pairs` minus its baseline (`guided.compared`), on the same images, seed by seed.
 
     `low`, `high`: 95 % paired bootstrap over images with the trained networks held fixed; `seed_min`, `seed_max`: range
     of the difference over seeds; `t_low`, `t_high`: Student's interval over seeds. Measures: `robust_accuracy` at the
@@ -65,9 +65,9 @@ def difference_rows(study: Study, cells: Cells, settings: dict[str, Any]) -> lis
         return []
     cells = dict(zip(cells, common_images(list(cells.values())), strict=True))
     first = next(iter(cells.values()))
-    budget = reference_budget(settings, first.budgets.tolist())
+    budget = attack.reference(first.budgets.tolist())
     rows, columns = [], []
-    for condition, baseline in pairs(study):
+    for condition, baseline in pairs:
         seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
         if not seeds or budget is None:
             continue
@@ -90,18 +90,6 @@ def difference_rows(study: Study, cells: Cells, settings: dict[str, Any]) -> lis
         for row, (low, high) in zip(rows, intervals.T, strict=True):
             row |= {"low": low, "high": high}
     return rows
-
-
-def pairs(study: Study) -> list[tuple[str, str]]:
-    """The comparisons of a study: (guided condition or control, none) and (guided condition, each of its controls)."""
-    found = []
-    for condition in study["conditions"]:
-        if target_of(study, condition) is None or is_swept(study, condition):
-            continue
-        if "none" in study["conditions"]:
-            found.append((condition, "none"))
-        found += [(condition, control) for control in controls_of(study, condition)]
-    return found
 
 
 def mean(values: np.ndarray) -> float:

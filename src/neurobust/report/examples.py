@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-from neurobust.core.errors import InputError
-from neurobust.report.study import Network, Study, attack_settings, format_budget, is_control
+from neurobust.files.dataset import dataset_path, read_dataset
+from neurobust.files.examples import examples_path, read_examples
+from neurobust.report.blocks import Row
+from neurobust.report.guided import BASELINE, in_order
+from neurobust.report.shown import ShownAttack, format_budget
+from neurobust.study.model import NetworkName, Study
 
 SHOWN = 2  # images per network
 LARGEST = 160  # pixels: larger images are thinned to about this size, which a page shows anyway
@@ -36,59 +38,48 @@ def amplify(difference: np.ndarray) -> tuple[np.ndarray, int]:
     return 0.5 + np.clip(factor * difference, -0.5, 0.5), factor
 
 
-def network_of(path: Path) -> Network:
-    """The network that an examples file belongs to, read off its path."""
-    task, architecture, condition, seed = path.parts[-5:-1]
-    if not (seed.startswith("seed") and seed[4:].isdigit()):
-        raise InputError(f"{path}: not <task>/<architecture>/<condition>/seed<n>/examples.npz; pass the pipeline's own")
-    return Network(task, architecture, condition, int(seed[4:]))
+def example_grids(study: Study, attacks: Mapping[str, ShownAttack]) -> list[Row]:
+    """Grids for the page: per task and architecture the first seed of `none` and of the first guided condition.
 
-
-def example_grids(study: Study, paths: list[Path]) -> list[dict[str, Any]]:
-    """Grids for the page: per task and architecture the first seed of `none` and of the first guided condition."""
-    found: dict[tuple[str, str], dict[str, Path]] = {}
-    order = list(study["conditions"])
-    for path in sorted((Path(path) for path in paths), key=lambda path: network_of(path).seed):
-        network = network_of(path)
-        if network.condition in order and network.task in study["tasks"] and path.exists():
-            found.setdefault(network[:2], {}).setdefault(network.condition, path)
+    Networks without examples are left out.
+    """
+    found: dict[tuple[str, str], dict[str, NetworkName]] = {}
+    for network in sorted(study.networks(), key=lambda network: network.seed):
+        if examples_path(study.root, network.path).exists():
+            found.setdefault(network[:2], {}).setdefault(network.condition, network)
     grids = []
-    for (task, architecture), by_condition in sorted(found.items(), key=lambda item: study["tasks"].index(item[0][0])):
-        guided = [name for name in order if name in by_condition and name != "none" and not is_control(study, name)]
-        for condition in [name for name in ("none", *guided[:1]) if name in by_condition]:
-            grid = read_grid(study, by_condition[condition])
-            names = {"task": task, "architecture": architecture, "condition": condition}
-            grids.append(grid | names | {"seed": network_of(by_condition[condition]).seed})
+    for (task, architecture), networks in found.items():
+        order = in_order(study.conditions, networks)
+        guided = [name for name in order if name != BASELINE and not study.conditions[name].control]
+        for name in (BASELINE, *guided[:1]):
+            if name in networks:
+                names = {"task": task, "architecture": architecture, "condition": name, "seed": networks[name].seed}
+                grids.append(read_grid(study, attacks, networks[name]) | names)
     return grids
 
 
-def read_grid(study: Study, path: Path) -> dict[str, Any]:
+def read_grid(study: Study, attacks: Mapping[str, ShownAttack], network: NetworkName) -> Row:
     """One network's grid: `attacks` (labels) and `rows`, each with a clean image and a cell per attack."""
-    settings = attack_settings(study)
-    network = network_of(path)
-    classes = class_names(study, network.task)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable examples file ({error}); delete it and run again") from error
-    attacks = [name for name in settings if f"adversarial/{name}" in arrays]
+    examples = read_examples(examples_path(study.root, network.path))
+    classes = ClassNames(study, network.task)
+    shown = [attack for name, attack in attacks.items() if name in examples.adversarial]
     rows = []
-    for index in range(min(SHOWN, len(arrays["image"]))):
-        clean, label = arrays["clean"][index], int(arrays["label"][index])
-        name = classes[label] if label < len(classes) else f"class {label}"
-        cells = []
-        for attack in attacks:
-            adversarial, budget = arrays[f"adversarial/{attack}"][index], arrays.get(f"budget/{attack}")
-            size = float(np.atleast_1d(budget)[min(index, np.size(budget) - 1)]) if budget is not None else math.nan
-            cells.append(example_cell(clean, adversarial, size, settings[attack].get("unit", "")))
+    for index in range(min(SHOWN, len(examples.image))):
+        clean = examples.clean[index]
+        cells = [
+            example_cell(
+                clean, examples.adversarial[attack.name][index], float(examples.budget[attack.name][index]), attack.unit
+            )
+            for attack in shown
+        ]
+        label = classes.name(int(examples.label[index]))
         rows.append(
-            {"image": int(arrays["image"][index]), "label": name, "clean": png_data(thin(clean)), "cells": cells}
+            {"image": int(examples.image[index]), "label": label, "clean": png_data(thin(clean)), "cells": cells}
         )
-    return {"attacks": [settings[name].get("label", name) for name in attacks], "rows": rows}
+    return {"attacks": [attack.label for attack in shown], "rows": rows}
 
 
-def example_cell(clean: np.ndarray, adversarial: np.ndarray, budget: float, unit: str) -> dict[str, Any]:
+def example_cell(clean: np.ndarray, adversarial: np.ndarray, budget: float, unit: str) -> Row:
     """One attack on one image: two pictures and a caption, or the reason why there are none."""
     if not np.isfinite(adversarial).all():
         return {"reason": "not found"}
@@ -107,12 +98,13 @@ def thin(image: np.ndarray) -> np.ndarray:
     return image[::step, ::step]
 
 
-def class_names(study: Study, task: str) -> list[str]:
-    """The task's class names, from its dataset; empty where the dataset is not at hand."""
-    import h5py
+class ClassNames:
+    """What a task's labels are called; by number where its dataset is missing."""
 
-    path = Path(study["root"]) / "networks" / task / "dataset.h5"
-    if not path.exists():
-        return []
-    with h5py.File(path, "r") as file:
-        return [str(name) for name in json.loads(file.attrs.get("classes", "[]"))]
+    def __init__(self, study: Study, task: str):
+        path = dataset_path(study.root, task)
+        self.names = read_dataset(path).classes if path.exists() else []
+
+    def name(self, label: int) -> str:
+        """One label's name."""
+        return self.names[label] if label < len(self.names) else f"class {label}"

@@ -6,36 +6,38 @@ from typing import Any
 
 import pandas as pd
 
-from neurobust.report.blocks import block_titles, blocks
-from neurobust.report.study import Study, in_order
-from neurobust.report.style import condition_style, empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.blocks import blocks
+from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.view import View
 
 
-def draw_inside(study: Study, tables: dict[str, pd.DataFrame]) -> str:
+def draw_inside(view: View) -> str:
     """Every inside measure of every network, a block per task; the large mark is the mean over seeds."""
-    table = tables["inside"].assign(roi=tables["inside"]["roi"].fillna(""), unit=tables["inside"]["unit"].fillna(""))
+    table = view.tables["inside"]
+    table = table.assign(roi=table["roi"].fillna(""), unit=table["unit"].fillna(""))
     table = table[table["value"].notna()]
     if not len(table):
         return empty_svg("No inside measure was computed.")
     measures = list(table[["measure", "roi", "unit"]].drop_duplicates().itertuples(index=False, name=None))
-    conditions = in_order(study, table["condition"])
+    conditions = view.in_order(table["condition"])
     parts = blocks(table)
     with rc():
-        figure, axes = panel_blocks(block_titles(study, parts), len(measures), 0.75 + 0.2 * len(conditions))
+        figure, axes = panel_blocks(view.titles(parts), len(measures), 0.75 + 0.2 * len(conditions))
         for (_, _, part), grid in zip(parts, axes, strict=True):
             for index, (axis, (measure, roi, unit)) in enumerate(zip(grid, measures, strict=True)):
                 rows = part[(part["measure"] == measure) & (part["roi"] == roi) & (part["unit"] == unit)]
-                draw_measure(study, axis, rows, conditions)
+                draw_measure(view, axis, rows, conditions)
                 axis.tick_params(labelleft=is_leftmost(index, len(measures)))
                 axis.set(title=f"{measure}, {roi}" if roi else measure, xlabel=unit)
         return to_svg(figure, "Inside measures of the networks, per condition")
 
 
-def draw_measure(study: Study, axis: Any, rows: pd.DataFrame, conditions: list[str]) -> None:
+def draw_measure(view: View, axis: Any, rows: pd.DataFrame, conditions: list[str]) -> None:
+    """One panel: a line per condition, a mark per network."""
     axis.grid(axis="x", visible=True)
     for height, condition in enumerate(reversed(conditions)):
         values = rows[rows["condition"] == condition]["value"].to_numpy(float)
-        style = condition_style(study, condition) | {"linestyle": "none"}
+        style = view.style(condition) | {"linestyle": "none"}
         small = style | {"markerfacecolor": style["color"], "markeredgewidth": 0}
         axis.plot(values, [height] * len(values), markersize=4, alpha=0.5, **small)
         if len(values):

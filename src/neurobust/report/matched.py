@@ -3,80 +3,58 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from neurobust.core.seeding import numpy_rng
+from neurobust.report.blocks import Row
+from neurobust.report.guided import BASELINE, controls_of, in_order, is_guided, sweep_of
 from neurobust.report.matching import bootstrap_difference, matched_difference, shared_range
-from neurobust.report.study import (
-    Study,
-    attack_settings,
-    controls_of,
-    is_control,
-    is_swept,
-    primary_attack,
-    reference_budget,
-    target_of,
-    trained,
-)
+from neurobust.report.shown import ShownAttack
+from neurobust.study.model import Study
+
+Accuracies = Mapping[tuple[str, int], float]  # of networks, by condition and seed
 
 
-def sweep_of(study: Study, condition: str) -> list[str]:
-    """A condition and its other weights."""
-    return [
-        condition,
-        *(name for name, recipe in study["conditions"].items() if (recipe or {}).get("sweep") == condition),
-    ]
-
-
-def matched_rows(
-    study: Study, task: str, architecture: str, networks: list[dict[str, Any]], robust: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def matched_rows(study: Study, task: str, attack: ShownAttack, clean: Accuracies, curves: list[Row]) -> list[Row]:
     """Robust accuracy of each guided condition minus its baselines', averaged over the clean accuracies of both.
 
-    `networks` and `robust` are rows of the tables of these names. Of the primary attack at its reference budget; for
-    pairs of which one was trained with several weights. `difference` is NaN where no clean accuracy is reached by both;
-    `low`, `high`: 95 % bootstrap over seeds, NaN for one seed.
+    clean: of one task and architecture's networks; curves: their rows of the table `robust_accuracy` under `attack`,
+    read at its reference budget. For pairs of which one was trained with several weights. `difference` is NaN where no
+    clean accuracy is reached by both; `low`, `high`: 95 % bootstrap over seeds, NaN for one seed.
     """
-    attack = primary_attack(study)
-    here = [row for row in robust if (row["task"], row["architecture"], row["attack"]) == (task, architecture, attack)]
-    budget = reference_budget(attack_settings(study).get(attack, {}), sorted({row["budget"] for row in here}))
-    broken = {(row["condition"], row["seed"]): row["robust_accuracy"] for row in here if row["budget"] == budget}
-    clean = {
-        (row["condition"], row["seed"]): row["clean_accuracy"]
-        for row in networks
-        if (row["task"], row["architecture"]) == (task, architecture)
-    }
+    budget = attack.reference({row["budget"] for row in curves})
+    robust = {(row["condition"], row["seed"]): row["robust_accuracy"] for row in curves if row["budget"] == budget}
     rows = []
-    conditions = trained(study, task)
-    for condition in conditions:
-        if target_of(study, condition) is None or is_control(study, condition) or is_swept(study, condition):
+    trained = in_order(study.conditions, study.trained[task])
+    for condition in trained:
+        if not is_guided(study.conditions[condition]):
             continue
-        for baseline in ("none", *controls_of(study, condition)):
-            pair = [sweep_of(study, name) for name in (condition, baseline)]
-            if baseline not in conditions or max(map(len, pair)) < 2:
+        for baseline in (BASELINE, *controls_of(study.conditions, condition)):
+            pair = [sweep_of(study.conditions, name) for name in (condition, baseline)]
+            if baseline not in trained or max(map(len, pair)) < 2:
                 continue
             points = [
-                np.array([[values[name, seed] for name in names] for seed in study["seeds"]], dtype=float)
+                np.array([[values[name, seed] for name in names] for seed in study.seeds], dtype=float)
                 for names in pair
-                for values in (clean, broken)
+                for values in (clean, robust)
             ]
-            names = {"task": task, "architecture": architecture, "condition": condition, "baseline": baseline}
-            rows.append(names | {"attack": attack, "budget": budget} | compare(points, len(study["seeds"])))
+            names = {"condition": condition, "baseline": baseline, "attack": attack.name, "budget": budget}
+            rows.append(names | compare(points, len(study.seeds)))
     return rows
 
 
-def compare(points: list[np.ndarray], n_seeds: int) -> dict[str, Any]:
+def compare(points: list[np.ndarray], n_seeds: int) -> Row:
     """One comparison: clean and robust accuracies (seeds, weights) of the condition, then of its baseline."""
-    means = [part.mean(0) for part in points]
-    span = shared_range(means[0], means[2]) or (math.nan, math.nan)
-    difference = matched_difference(*means)
+    clean_a, robust_a, clean_b, robust_b = points
+    span = shared_range(clean_a.mean(0), clean_b.mean(0)) or (math.nan, math.nan)
+    difference = matched_difference(clean_a.mean(0), robust_a.mean(0), clean_b.mean(0), robust_b.mean(0))
     interval = None
     if n_seeds > 1 and difference is not None:
-        interval = bootstrap_difference(*points, numpy_rng("report", "matched"))
+        interval = bootstrap_difference(clean_a, robust_a, clean_b, robust_b, numpy_rng("report", "matched"))
     low, high = interval or (math.nan, math.nan)
     return {
-        "n_seeds": n_seeds, "n_weights": points[0].shape[1], "clean_low": span[0], "clean_high": span[1],
+        "n_seeds": n_seeds, "n_weights": clean_a.shape[1], "clean_low": span[0], "clean_high": span[1],
         "difference": math.nan if difference is None else difference, "low": low, "high": high,
     }  # fmt: skip

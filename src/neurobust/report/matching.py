@@ -6,42 +6,32 @@ conditions are compared along the clean accuracies that both curves reach; nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def curve(clean: Sequence[float], robust: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def curve(clean: ArrayLike, robust: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """A sweep as a function: clean accuracies (k,), strictly ascending, and the robust accuracy at each.
 
     Give one value per weight, averaged over seeds. Weights of equal clean accuracy are averaged.
     """
-    clean, robust = np.asarray(clean, float), np.asarray(robust, float)
-    if clean.shape != robust.shape or clean.ndim != 1 or len(clean) == 0:
+    given, values = np.asarray(clean, float), np.asarray(robust, float)
+    if given.shape != values.shape or given.ndim != 1 or len(given) == 0:
         raise ValueError(
-            f"a sweep needs as many clean as robust accuracies, at least one: {clean.shape} {robust.shape}"
+            f"a sweep needs as many clean as robust accuracies, at least one: {given.shape} {values.shape}"
         )
-    levels, inverse, counts = np.unique(clean, return_inverse=True, return_counts=True)
-    return levels, np.bincount(inverse, robust) / counts
+    levels, inverse, counts = np.unique(given, return_inverse=True, return_counts=True)
+    return levels, np.bincount(inverse, values) / counts
 
 
-def at_clean(clean: Sequence[float], values: Sequence[float], wanted: float) -> float | None:
-    """`values` (robust accuracies, or weights) linearly interpolated at a clean accuracy; None outside the sweep."""
-    levels, found = curve(clean, values)
-    if not levels[0] <= wanted <= levels[-1]:
-        return None
-    return float(np.interp(wanted, levels, found))
-
-
-def shared_range(*sweeps: Sequence[float]) -> tuple[float, float] | None:
+def shared_range(*sweeps: ArrayLike) -> tuple[float, float] | None:
     """The clean accuracies that all sweeps reach, lowest and highest; None where they have none in common."""
-    low, high = max(min(part) for part in sweeps), min(max(part) for part in sweeps)
+    low, high = (float(end) for end in (max(map(np.min, sweeps)), min(map(np.max, sweeps))))
     return (low, high) if low <= high else None
 
 
 def matched_difference(
-    clean_a: Sequence[float], robust_a: Sequence[float], clean_b: Sequence[float], robust_b: Sequence[float]
+    clean_a: ArrayLike, robust_a: ArrayLike, clean_b: ArrayLike, robust_b: ArrayLike
 ) -> float | None:
     """Robust accuracy of a minus b, averaged over the clean accuracies that both reach; None where there are none.
 
@@ -59,7 +49,12 @@ def matched_difference(
 
 
 def bootstrap_difference(
-    clean_a: np.ndarray, robust_a: np.ndarray, clean_b: np.ndarray, robust_b: np.ndarray, rng: Any, draws: int = 2000
+    clean_a: np.ndarray,
+    robust_a: np.ndarray,
+    clean_b: np.ndarray,
+    robust_b: np.ndarray,
+    rng: np.random.Generator,
+    draws: int = 2000,
 ) -> tuple[float, float] | None:
     """95 % interval of `matched_difference` when seeds are drawn again: all arrays are (seeds, weights).
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from neurobust.report.blocks import Row
 from neurobust.report.cells import Cell
-from neurobust.report.study import Study, attack_settings, by_norm, reference_budget
+from neurobust.report.shown import ShownAttack, by_measure, middle_budget
 
-Cells = dict[str, Cell]  # one network's cells by attack
+Attacks = Mapping[str, ShownAttack]
+Own = Mapping[str, Cell]  # one network's cells by attack
 POINTS = 40  # of a survival curve, beside the attacks' own budgets
 MEMBER = "by its member "  # begins `other` in the rows of an ensemble's members
 
@@ -43,13 +44,13 @@ def survival(smallest: np.ndarray, budgets: np.ndarray) -> np.ndarray:
 
 
 def common_range(cells: list[Cell]) -> float:
-    """The largest budget that every attack was given: beyond it an image may stand for want of trying."""
+    """The largest budget that every attack was given: beyond it an image may stand untried."""
     return min(float(cell.budgets[-1]) for cell in cells)
 
 
-def minimal_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
+def minimal_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
     """Per norm: quartiles over images of the smallest budget, empty where more images than that stand."""
-    for (norm, unit), members in by_norm(attack_settings(study)).items():
+    for (norm, unit), members in by_measure(attacks).items():
         images, smallest = minimal_budget([cells[name] for name in members])
         most = common_range([cells[name] for name in members])
         found = np.where(smallest <= most * (1 + 1e-6), smallest, np.inf)
@@ -62,9 +63,9 @@ def minimal_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def survival_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
+def survival_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
     """Per norm: robust accuracy against the worst of all its attacks, on a fine list of budgets."""
-    for (norm, unit), members in by_norm(attack_settings(study)).items():
+    for (norm, unit), members in by_measure(attacks).items():
         chosen = [cells[name] for name in members]
         _, smallest = minimal_budget(chosen)
         most = common_range(chosen)
@@ -74,17 +75,15 @@ def survival_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
             yield {"norm": norm, "unit": unit, "budget": budget, "robust_accuracy": share}
 
 
-def break_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
+def break_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
     """Per norm with two attacks or more: what each breaks at the reference budget that another does not.
 
     n_broken: clean-correct images that `attack` breaks and `other` does not; all that it breaks where both are one.
     n_only: those that it breaks and none of the others does. Rows whose `other` begins with MEMBER count what fell to
     each member of an ensemble.
     """
-    settings = attack_settings(study)
-    for (norm, unit), members in by_norm(settings).items():
-        budgets = sorted(set.intersection(*({*cells[name].budgets.tolist()} for name in members)))
-        budget = reference_budget(settings.get(f"worst-{norm}", {}), budgets)
+    for (norm, unit), members in by_measure(attacks).items():
+        budget = middle_budget(set.intersection(*({*cells[name].budgets.tolist()} for name in members)))
         if len(members) < 2 or budget is None:
             continue
         images = minimal_budget([cells[name] for name in members])[0]
@@ -104,10 +103,11 @@ def break_rows(study: Study, cells: Cells) -> Iterator[dict[str, Any]]:
                     "n_only": int((broken[name] & correct & ~elsewhere).sum()),
                 }  # fmt: skip
         for name in members:
-            if cells[name].member is None:
+            members_of = cells[name].member
+            if members_of is None:
                 continue
             place = int(np.flatnonzero(cells[name].budgets == budget)[0])
-            credited = cells[name].member[np.isin(cells[name].images, images), place]
+            credited = members_of[np.isin(cells[name].images, images), place]
             for member in sorted({*credited.tolist()} - {""}):
                 yield {
                     "norm": norm, "unit": unit, "budget": budget, "attack": name, "other": f"{MEMBER}{member}",

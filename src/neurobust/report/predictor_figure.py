@@ -9,31 +9,31 @@ import numpy as np
 import pandas as pd
 
 from neurobust.core.seeding import numpy_rng
-from neurobust.report.study import Study, predictor_seeds
-from neurobust.report.style import INK, empty_svg, is_leftmost, panel_blocks, rc, roi_style, to_svg
-from neurobust.report.tables import read_voxels
+from neurobust.files.predictor_tables import read_voxels, voxels_path
+from neurobust.report.style import INK, empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.view import View
 
 SHOWN = 500  # points per panel: more only thicken the cloud and the file
 
 
-def draw_predictors(study: Study, tables: dict[str, pd.DataFrame]) -> str:
+def draw_predictors(view: View) -> str:
     """A panel per ROI, a point per voxel (first predictor seed): r against sqrt(NC/100); the diagonal is the limit."""
-    rois = list(study["rois"])
-    if not rois or not predictor_seeds(study):
+    study, rois = view.study, view.study.rois
+    if not rois or not study.predictor_seeds:
         return empty_svg("No ROI was configured.")
-    seed = predictor_seeds(study)[0]
     with rc():
         figure, (axes,) = panel_blocks([""], len(rois), 2.5)
         for index, (axis, roi) in enumerate(zip(axes, rois, strict=True)):
-            draw_roi(study, axis, roi, read_voxels(study, roi, seed), tables["predictors"])
+            voxels = read_voxels(voxels_path(study.root, study.predictor, roi, study.predictor_seeds[0]))
+            draw_roi(view, axis, roi, voxels)
             axis.set_ylabel("prediction accuracy r" if is_leftmost(index, len(rois)) else "")
             axis.set_xlabel("√(noise ceiling)")
         return to_svg(figure, "Predictor accuracy against the noise ceiling, per ROI and voxel")
 
 
-def draw_roi(study: Study, axis: Any, roi: str, voxels: pd.DataFrame, table: pd.DataFrame) -> None:
+def draw_roi(view: View, axis: Any, roi: str, voxels: pd.DataFrame) -> None:
     """One panel; at most `SHOWN` voxels, drawn at random, and the median of r / sqrt(NC) over all of them."""
-    style = roi_style(study, roi)
+    style = view.roi_style(roi)
     ceiling = np.sqrt(np.clip(voxels["noise_ceiling"].to_numpy(float), 0, 100) / 100)
     r = voxels["r"].to_numpy(float)
     keep = np.flatnonzero(np.isfinite(ceiling) & np.isfinite(r))
@@ -48,6 +48,7 @@ def draw_roi(study: Study, axis: Any, roi: str, voxels: pd.DataFrame, table: pd.
         keep if len(keep) <= SHOWN else np.sort(numpy_rng("report", "voxels", roi).choice(keep, SHOWN, replace=False))
     )
     axis.plot(ceiling[shown], r[shown], linestyle="none", markersize=2.4, alpha=0.5, markeredgewidth=0, **style)
+    table = view.tables["predictors"]
     row = table[(table["roi"] == roi) & (table["subject"] == "all")]
     if len(row) and math.isfinite(median := float(row["median_r_normalised"].mean())):
         axis.plot([0, 1], [0, median], color=style["color"], linewidth=1.2, linestyle=(0, (4, 2)))

@@ -4,109 +4,76 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 
-from neurobust.report.blocks import Tables, blocks
+from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.comparisons import is_clear, verdict
-from neurobust.report.study import (
-    Study,
-    attack_label,
-    attack_settings,
-    controls_of,
-    format_budget,
-    in_order,
-    is_control,
-    primary_attack,
-    target_of,
+from neurobust.report.entries import (
+    MISSING,
+    Entry,
+    Note,
+    between,
+    duration,
+    percent,
+    plain,
+    signed,
+    text,
 )
-from neurobust.report.style import condition_style
+from neurobust.report.guided import BASELINE, controls_of, is_guided
+from neurobust.report.shown import format_budget
+from neurobust.report.view import Head, View
+from neurobust.study.model import Study
 
-MISSING = "–"
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """A share as percent: 0.4123 -> 41.2."""
-    return MISSING if pd.isna(value) else f"{100 * value:.{digits}f}"
+Deltas = dict[tuple[str, str, str], Any]  # rows of the table `differences` by condition, baseline and attack
 
 
-def signed(value: float) -> str:
-    """A difference of shares in percentage points with its sign: 0.012 -> +1.2."""
-    return MISSING if pd.isna(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
-
-
-def plain(value: Any, digits: int = 2) -> str:
-    return MISSING if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def between(low: float, high: float, show: Any = percent) -> str:
-    return "" if pd.isna(low) or pd.isna(high) else f"{show(low)} to {show(high)}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for readers: 7.3 s, 4.2 min, 1.5 h."""
-    if pd.isna(seconds):
-        return MISSING
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def condition_cell(study: Study, condition: str) -> dict[str, Any]:
-    style = condition_style(study, condition)
-    return {"name": condition, "color": style["color"], "hollow": is_control(study, condition)}
-
-
-def answers(study: Study, tables: Tables) -> list[dict[str, Any]]:
+def answers(view: View) -> list[Row]:
     """The answer: per task and guided condition, the primary attack's area against its controls and against `none`."""
-    attack = primary_attack(study)
-    table = tables["differences"]
+    conditions, table = view.study.conditions, view.tables["differences"]
+    attack = view.primary.name if view.primary else None
     table = table[(table["attack"] == attack) & (table["measure"] == "area") & table["difference"].notna()]
     found = []
     for task, architecture, part in blocks(table):
-        rows = list(part.itertuples())
-        for condition in study["conditions"]:
-            if target_of(study, condition) is None or is_control(study, condition):
-                continue
-            for baseline in (*controls_of(study, condition), "none"):
-                row = next((row for row in rows if (row.condition, row.baseline) == (condition, baseline)), None)
-                if row is not None:
-                    found.append(
-                        {"task": task, "architecture": architecture, "condition": condition_cell(study, condition)}
-                        | {"baseline": baseline, "difference": signed(row.difference), "verdict": verdict(row)}
-                        | {"interval": between(row.low, row.high, signed), "t": between(row.t_low, row.t_high, signed)}
-                        | {"seeds": between(row.seed_min, row.seed_max, signed), "n_seeds": int(row.n_seeds)}
-                        | {"own": baseline != "none"}
-                    )
+        rows = {(row.condition, row.baseline): row for row in part.itertuples()}
+        for condition in filter(lambda name: is_guided(conditions[name]), conditions):
+            for baseline in (*controls_of(conditions, condition), BASELINE):
+                if (condition, baseline) not in rows:
+                    continue
+                row = rows[condition, baseline]
+                found.append(
+                    {"task": task, "architecture": architecture, "condition": view.head(condition)}
+                    | {"baseline": baseline, "difference": signed(row.difference), "verdict": verdict(row)}
+                    | {"interval": between(row.low, row.high, signed), "t": between(row.t_low, row.t_high, signed)}
+                    | {"seeds": between(row.seed_min, row.seed_max, signed), "n_seeds": int(row.n_seeds)}
+                    | {"own": baseline != BASELINE}
+                )
     return found
 
 
-def main_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
+def main_tables(view: View) -> list[Row]:
     """The main table per task and architecture: robust accuracy at the reference budget, spread and differences.
 
-    Each has `columns` and `lines` of headers and `cells` by line; the fewer, conditions or attacks, are columns.
+    Each has `columns` and `lines` of heads and `cells` by line; the fewer, conditions or attacks, are columns.
     """
-    failed = tables["checks"][~tables["checks"]["passed"].astype(bool)]
-    differences = tables["differences"][tables["differences"]["measure"] == "robust_accuracy"]
+    checks = view.tables["checks"]
+    failed = checks[~checks["passed"].astype(bool)]
     result = []
-    for task, architecture, part in blocks(tables["networks"]):
-        here = in_block(tables["summary"], task, architecture)
-        deltas = {
-            (row.condition, row.baseline, row.attack): row
-            for row in in_block(differences, task, architecture).itertuples()
-        }
+    for task, architecture, part in blocks(view.tables["networks"]):
+        here = in_block(view.tables["summary"], task, architecture)
+        deltas = deltas_of(in_block(view.tables["differences"], task, architecture))
         marked = set(in_block(failed, task, architecture)["condition"])
-        conditions = in_order(study, part["condition"])
+        conditions = view.in_order(part["condition"])
         found = {(row.condition, row.attack): row for row in here.itertuples()}
-        attacks = [name for name in attack_settings(study) if name in set(here["attack"])]
-        heads = [condition_cell(study, name) | {"sub": "", "marked": name in marked} for name in conditions]
-        kinds = [header("alignment", "r with target"), header("clean", "whole test set")]
-        kinds += [header(attack_label(study, attack), budget_of(here, attack)) for attack in attacks]
+        attacks = [name for name in view.attacks if name in set(here["attack"])]
+        heads = [view.head(name, marked=name in marked) for name in conditions]
+        kinds = [Head("alignment", sub="r with target"), Head("clean", sub="whole test set")]
+        kinds += [Head(view.label(attack), sub=budget_of(here, attack)) for attack in attacks]
         cells = [
             [alignment_cell(seeds), clean_cell(seeds)]
-            + [answer_cell(study, name, found.get((name, attack)), deltas) for attack in attacks]
+            + [answer_cell(view.study, name, found.get((name, attack)), deltas) for attack in attacks]
             for name in conditions
             for seeds in [part[part["condition"] == name]]
         ]
@@ -117,8 +84,10 @@ def main_tables(study: Study, tables: Tables) -> list[dict[str, Any]]:
     return result
 
 
-def header(name: str, sub: str) -> dict[str, Any]:
-    return {"name": name, "color": "", "hollow": False, "sub": sub, "marked": False}
+def deltas_of(differences: pd.DataFrame) -> Deltas:
+    """One task and architecture's differences in robust accuracy at the reference budget."""
+    measured = differences[differences["measure"] == "robust_accuracy"]
+    return {(row.condition, row.baseline, row.attack): row for row in measured.itertuples()}
 
 
 def budget_of(summary: pd.DataFrame, attack: str) -> str:
@@ -129,32 +98,35 @@ def budget_of(summary: pd.DataFrame, attack: str) -> str:
     return format_budget(row["reference_budget"], text(row["unit"]))
 
 
-def alignment_cell(seeds: pd.DataFrame) -> dict[str, Any]:
+def alignment_cell(seeds: pd.DataFrame) -> Entry:
+    """Correlation of a condition's features with its target, mean over its seeds."""
     values = seeds["alignment"].dropna()
     spread = between(values.min(), values.max(), plain) if len(values) > 1 else ""
-    return {"main": plain(values.mean()), "spread": spread, "notes": []}
+    return Entry(plain(values.mean()), spread)
 
 
-def clean_cell(seeds: pd.DataFrame) -> dict[str, Any]:
+def clean_cell(seeds: pd.DataFrame) -> Entry:
+    """A condition's accuracy on the whole test set, mean over its seeds."""
     clean = seeds["clean_accuracy"]
-    return {"main": percent(clean.mean()), "spread": seed_range(clean.min(), clean.max(), len(clean)), "notes": []}
+    return Entry(percent(clean.mean()), seed_range(clean.min(), clean.max(), len(clean)))
 
 
-def answer_cell(study: Study, condition: str, row: Any, deltas: dict[tuple[str, str, str], Any]) -> dict[str, Any]:
-    """One cell: mean, range over seeds, difference to `none` and to the condition's own control with intervals."""
+def answer_cell(study: Study, condition: str, row: Any, deltas: Deltas) -> Entry:
+    """One cell: mean, range over seeds, difference to `none` and to the condition's own control with intervals.
+
+    row: of the table `summary`, or None.
+    """
     if row is None or pd.isna(row.robust_accuracy):
-        return {"main": MISSING, "spread": "", "notes": []}
+        return Entry()
     notes = []
-    for baseline in ("none", *controls_of(study, condition)[:1]):
+    for baseline in (BASELINE, *controls_of(study.conditions, condition)[:1]):
         delta = deltas.get((condition, baseline, row.attack))
         if delta is not None and not pd.isna(delta.difference):
             interval = between(delta.low, delta.high, signed)
-            name = "none" if baseline == "none" else "control"
-            notes.append(
-                {"baseline": name, "value": signed(delta.difference), "interval": interval, "sure": direction(delta)}
-            )
+            name = BASELINE if baseline == BASELINE else "control"
+            notes.append(Note(name, signed(delta.difference), interval, direction(delta)))
     spread = seed_range(row.robust_accuracy_min, row.robust_accuracy_max, row.n_seeds)
-    return {"main": percent(row.robust_accuracy), "spread": spread, "notes": notes}
+    return Entry(percent(row.robust_accuracy), spread, tuple(notes))
 
 
 def direction(delta: Any) -> str:
@@ -163,19 +135,11 @@ def direction(delta: Any) -> str:
 
 
 def seed_range(low: float, high: float, n: int) -> str:
+    """A range over n seeds."""
     return "one seed" if n < 2 else between(low, high)
 
 
-def in_block(table: pd.DataFrame, task: str, architecture: str) -> pd.DataFrame:
-    return table[(table["task"] == task) & (table["architecture"] == architecture)]
-
-
-def text(value: Any) -> str:
-    """A CSV text field: empty where missing."""
-    return "" if pd.isna(value) else str(value)
-
-
-def predictor_table(tables: Tables) -> list[dict[str, Any]]:
+def predictor_table(tables: Tables) -> list[Row]:
     """One row per ROI and subject: mean over predictor seeds, with its range where there are several."""
     rows = []
     for (roi, subject), part in tables["predictors"].groupby(["roi", "subject"], sort=False):
@@ -190,7 +154,7 @@ def predictor_table(tables: Tables) -> list[dict[str, Any]]:
     return rows
 
 
-def roi_table(tables: Tables) -> list[dict[str, Any]]:
+def roi_table(tables: Tables) -> list[Row]:
     """Where each ROI comes from: atlas, labels, images per split, ncsnr recomputed and published."""
     return [
         {"roi": row.roi, "subject": row.subject, "atlas": text(row.atlas), "labels": text(row.labels)}
@@ -200,7 +164,7 @@ def roi_table(tables: Tables) -> list[dict[str, Any]]:
     ]
 
 
-def check_table(tables: Tables) -> dict[str, Any]:
+def check_table(tables: Tables) -> Row:
     """Masking checks: the failed ones in full, and how often each passed."""
     table = tables["checks"]
     failed = [
@@ -219,17 +183,17 @@ def check_table(tables: Tables) -> dict[str, Any]:
     return {"failed": failed, "counts": counts}
 
 
-def attack_table(study: Study, tables: Tables) -> list[dict[str, Any]]:
+def attack_table(view: View) -> list[Row]:
     """Per attack: its settings in full, its cost per image and its verification, over all networks."""
     rows = []
-    for attack, part in tables["attacks"].groupby("attack", sort=False):
+    for attack, part in view.tables["attacks"].groupby("attack", sort=False):
         verified: dict[str, float] = {}
         for entry in part["verification"]:
             for key, value in (json.loads(entry) or {}).items() if isinstance(json.loads(entry), dict) else ():
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
                     verified[key] = verified.get(key, 0) + value
         rows.append(
-            {"label": attack_label(study, attack), "name": attack, "networks": len(part)}
+            {"label": view.label(attack), "name": attack, "networks": len(part)}
             | {"images": int(part["n_images"].max()), "forward": f"{part['n_forward'].mean():.0f}"}
             | {"backward": f"{part['n_backward'].mean():.0f}", "seconds": duration(part["seconds"].sum(min_count=1))}
             | {"mean": duration(part["seconds"].mean())}
@@ -243,7 +207,8 @@ def attack_table(study: Study, tables: Tables) -> list[dict[str, Any]]:
     return rows
 
 
-def compute_table(tables: Tables) -> list[dict[str, Any]]:
+def compute_table(tables: Tables) -> list[Row]:
+    """Per rule: jobs, time and memory."""
     return [
         {
             "rule": row.rule,
@@ -270,24 +235,18 @@ def versions(tables: Tables) -> str:
 
 def lede(study: Study) -> str:
     """What was run, in one line."""
-    counts = [(study["tasks"], "task"), (study["architectures"], "architecture"), (study["conditions"], "condition")]
-    counts += [
-        (study["seeds"], "seed"),
-        (study["attacks"], "attack"),
-        (study["rois"], "ROI"),
-        (study["subjects"], "subject"),
-    ]
-    return " · ".join(f"{len(items)} {name}{'' if len(items) == 1 else 's'}" for items, name in counts)
+    counts: dict[str, Collection[object]] = {
+        "task": study.tasks, "architecture": study.architectures, "condition": study.conditions, "seed": study.seeds,
+        "attack": study.attacks, "ROI": study.rois, "subject": study.subjects,
+    }  # fmt: skip
+    return " · ".join(f"{len(items)} {name}{'' if len(items) == 1 else 's'}" for name, items in counts.items())
 
 
-def primary_note(study: Study, tables: Tables) -> dict[str, str]:
+def primary_note(view: View) -> dict[str, str]:
     """Name and budget range of the attack that the answer is read from."""
-    attack = primary_attack(study)
+    attack, curves = view.primary, view.tables["robust_accuracy"]
     if attack is None:
         return {"label": "", "range": ""}
-    settings = attack_settings(study)[attack]
-    budgets = tables["robust_accuracy"][tables["robust_accuracy"]["attack"] == attack]["budget"].astype(float)
-    largest = (
-        format_budget(budgets.max(), settings.get("unit", "")) if len(budgets) and math.isfinite(budgets.max()) else ""
-    )
-    return {"label": settings.get("label", attack), "range": f"0 to {largest}" if largest else ""}
+    budgets = curves[curves["attack"] == attack.name]["budget"].astype(float)
+    found = len(budgets) and math.isfinite(budgets.max())
+    return {"label": attack.label, "range": f"0 to {format_budget(budgets.max(), attack.unit)}" if found else ""}

@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
-
-from neurobust.report.study import Study, is_control, target_of
 
 # Mid-tones with a contrast of at least 3 to both a white and a near-black page; hues that stay apart in the common
 # colour-vision deficiencies, helped by a marker per ROI.
@@ -19,7 +16,7 @@ NEUTRAL = "#868c96"
 WIDTH, WIDEST, MOST_COLUMNS = 11.2, 3.0, 5  # inches of a page and of a panel; panels in a row
 INK = "#010203"  # replaced by currentColor in the written SVG
 
-RC = {
+RC: Any = {  # keys are matplotlib's own
     "svg.fonttype": "none",
     "svg.hashsalt": "neurobust",
     "font.size": 9,
@@ -52,23 +49,22 @@ RC = {
 }
 
 
-def roi_style(study: Study, roi: str | None) -> dict[str, str]:
-    """Colour and marker of an ROI: its place among the study's ROIs decides, so every figure and page agrees."""
-    order = list(study.get("all_rois", study["rois"]))
-    if roi not in order:
+Style = dict[str, Any]  # what matplotlib takes: color, marker, linestyle, markerfacecolor
+
+
+def roi_style(palette: Sequence[str], roi: str | None) -> Style:
+    """Colour and marker of an ROI: its place among the ROIs of `palette` decides, so every figure and page agrees."""
+    if roi not in palette:
         return {"color": NEUTRAL, "marker": "o"}
-    index = order.index(roi)
+    index = palette.index(roi)
     shift = index // len(PALETTE)
     return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[(index + shift) % len(MARKERS)]}
 
 
-def condition_style(study: Study, condition: str) -> dict[str, Any]:
-    """Colour, marker and fill of a condition: its target ROI's; a control is dashed and hollow, `none` is grey."""
-    style: dict[str, Any] = dict(roi_style(study, target_of(study, condition)))
-    control = is_control(study, condition)
-    style["linestyle"] = (0, (4, 2)) if control else "-"
-    style["markerfacecolor"] = "none" if control else style["color"]
-    return style
+def condition_style(target: Style, control: bool) -> Style:
+    """Colour, marker and fill of a condition: its target's (`roi_style`); a control is dashed and hollow."""
+    fill = {"linestyle": (0, (4, 2)), "markerfacecolor": "none"} if control else {"linestyle": "-"}
+    return {**target, "markerfacecolor": target["color"], **fill}
 
 
 def grid_of(panels: int) -> tuple[int, int]:
@@ -88,15 +84,16 @@ def panel_blocks(
     block's axes.
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     rows, columns = grid_of(panels)
     width = columns * min(wide, WIDTH / columns)
     across = min(max(1, int(width / 1.5)), len(handles or [])) or 1
     block, legend = rows * height + 0.3, 0.15 + 0.2 * math.ceil(len(handles or []) / across) if handles else 0.0
-    figure = Figure(figsize=(width, block * len(titles) + legend), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
+    size = (width, block * len(titles) + legend)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05))
     ratios = [legend] * bool(handles) + [block] * len(titles)
-    parts = list(np.atleast_1d(figure.subfigures(len(ratios), 1, height_ratios=ratios)))
+    parts = list(figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios).ravel())
     if handles:
         parts.pop(0).legend(handles=handles, loc="center left", ncols=across, handlelength=2.6)
     axes = []
@@ -112,6 +109,14 @@ def panel_blocks(
 def is_leftmost(index: int, panels: int) -> bool:
     """Whether a panel of a block stands in its first column."""
     return index % grid_of(panels)[1] == 0
+
+
+def label_shares(axis: Any, index: int, panels: int, label: str) -> None:
+    """The y axis of panel `index` of `panels` as shares of images: 0 to 100 %, `label` at the first column alone."""
+    axis.set_ylim(0, 1.03)
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axis.tick_params(labelleft=is_leftmost(index, panels))
+    axis.set_ylabel(label if is_leftmost(index, panels) else "")
 
 
 def rc() -> Any:

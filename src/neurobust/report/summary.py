@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from neurobust.core.errors import InputError
+from neurobust.report.blocks import in_block
 from neurobust.report.comparisons import verdict
-from neurobust.report.sections import between, format_budget, in_block, percent, signed, text
+from neurobust.report.entries import between, percent, signed, text
+from neurobust.report.shown import format_budget
 from neurobust.report.tables import read_tables
 
 
@@ -49,6 +51,7 @@ def main_rows(networks: pd.DataFrame, summary: pd.DataFrame) -> list[list[str]]:
 
 
 def spread(mean: float, low: float, high: float) -> str:
+    """A mean and half the range of what it is a mean of, in percent."""
     return f"{percent(mean)} ±{percent((high - low) / 2)}"
 
 

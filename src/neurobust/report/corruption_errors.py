@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet
-from neurobust.report.blocks import block_titles, blocks
-from neurobust.report.study import Study, in_order, networks
+from neurobust.files.corruption_table import corruption_table_path, read_corruption_table
+from neurobust.report.blocks import Row, blocks
+from neurobust.report.contents import NETWORK
+from neurobust.report.guided import BASELINE
 from neurobust.report.style import empty_svg, panel_blocks, rc, to_svg
-from neurobust.report.transfer import draw_matrix
+from neurobust.report.transfer_matrix import draw_matrix
+from neurobust.report.view import View
+from neurobust.study.model import Study
 
-NETWORK = ["task", "architecture", "condition", "seed"]
-BASELINE = "none"
 # A relative error is a share of what the baseline loses; where it loses less than a point, that share means nothing.
 LEAST_LOSS = 0.01
 
 
-def corruption_rows(study: Study) -> list[dict[str, Any]]:
+def corruption_rows(study: Study) -> list[Row]:
     """Accuracy of every network under every type and severity, beside that on the same images uncorrupted."""
-    rows: list[dict[str, Any]] = []
-    for network in networks(study):
-        path = network.folder(study, "attacks") / "corruptions.parquet"
-        if not path.exists():
-            raise InputError(f"{path}: missing; run the pipeline for it, or take `corruptions` out of the study")
-        frame, attrs = read_parquet(path)
+    rows: list[Row] = []
+    for network in study.networks():
+        frame, scored = read_corruption_table(corruption_table_path(study.root, network.path))
         for (kind, severity), part in frame.groupby(["corruption", "severity"], sort=False):
-            row = {"corruption": kind, "scored": kind in attrs["scored"], "severity": int(severity), "n": len(part)}
+            row = {"corruption": kind, "scored": kind in scored, "severity": int(severity), "n": len(part)}
             row |= {"clean_accuracy": float(part["clean_correct"].mean()), "accuracy": float(part["correct"].mean())}
             rows.append(network._asdict() | row)
     return rows
 
 
-def error_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def error_rows(rows: list[Row]) -> list[Row]:
     """Mean corruption errors of every network, as shares of the baseline's (Hendrycks and Dietterich 2019, eq. 1, 2).
 
     Per scored type, the errors of the five severities are summed and divided by the sum of the baseline's, which is the
@@ -57,7 +52,7 @@ def error_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def ratios(own: pd.DataFrame, base: pd.DataFrame) -> dict[str, Any]:
+def ratios(own: pd.DataFrame, base: pd.DataFrame) -> Row:
     """The two errors of one network from its and the baseline's mean `error` and `loss` per type."""
     base = base.reindex(own.index)
     wrong, lost = base["error"] > 0, base["loss"] >= LEAST_LOSS
@@ -67,18 +62,18 @@ def ratios(own: pd.DataFrame, base: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def draw_corruptions(study: Study, tables: dict[str, pd.DataFrame]) -> str:
+def draw_corruptions(view: View) -> str:
     """Heat map of the accuracy by type and condition, mean over severities and seeds, a block per task."""
-    table = tables["corruptions"]
+    table = view.tables["corruptions"]
     if not len(table):
         return empty_svg("No corrupted image was classified.")
     parts = blocks(table)
     kinds = list(table["corruption"].unique())
     with rc():
         height, wide = 1.1 + 0.2 * (len(kinds) + 1), 1.8 + 0.42 * table["condition"].nunique()
-        figure, axes = panel_blocks(block_titles(study, parts), 1, height, wide=wide)
+        figure, axes = panel_blocks(view.titles(parts), 1, height, wide=wide)
         for (_, _, part), (axis,) in zip(parts, axes, strict=True):
-            conditions = in_order(study, part["condition"])
+            conditions = view.in_order(part["condition"])
             means = part.groupby(["corruption", "condition"])["accuracy"].mean().unstack()
             means = means.reindex(index=kinds, columns=conditions).to_numpy(float)
             names = [kind.replace("_", " ") for kind in kinds]

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet
-from neurobust.report.blocks import block_titles, blocks
-from neurobust.report.study import NORMS, Study, format_budget, in_order
+from neurobust.files.transfer_table import ENSEMBLE, read_transfer_table, transfer_table_path
+from neurobust.report.blocks import Row, blocks
+from neurobust.report.shown import NORMS, format_budget
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.view import View
+from neurobust.study.model import Study
 
-ENSEMBLE = -1  # the seed of a source that is all seeds of a condition together
 BEYOND = 0.02  # share of images that another network's adversarials may break where the network's own do not
 LEGIBLE = 12  # conditions up to which a cell carries its number
 
 
-def transfer_rows(study: Study) -> list[dict[str, Any]]:
+def transfer_rows(study: Study) -> list[Row]:
     """Every source and target of the study, from each task and architecture's transfer.parquet."""
-    rows: list[dict[str, Any]] = []
-    for task in study["tasks"]:
-        for architecture in study["architectures"]:
-            path = Path(study["root"]) / "attacks" / task / architecture / "transfer.parquet"
-            if not path.exists():
-                raise InputError(f"{path}: missing; run the pipeline for it, or take `transfer` out of the study")
+    rows: list[Row] = []
+    for task in study.tasks:
+        for architecture in study.architectures:
+            table = read_transfer_table(transfer_table_path(study.root, task, architecture))
             names = {"task": task, "architecture": architecture}
-            rows += [names | row for row in read_parquet(path)[0].to_dict("records")]
+            rows += [names | row for row in table.to_dict("records")]
     return rows
 
 
-def transfer_checks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def transfer_checks(rows: list[Row]) -> list[Row]:
     """Per target: no other network's adversarials break images that the network's own leave standing."""
-    worst: dict[tuple[Any, ...], dict[str, Any]] = {}
+    worst: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         if is_own(row) or row["source_seed"] == ENSEMBLE or not row["n_shared"]:
             continue
@@ -51,25 +48,33 @@ def transfer_checks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def is_own(row: Any) -> bool:
+def is_own(row: Row) -> bool:
     """Whether source and target are the same network: a white-box attack."""
     return (row["source_condition"], row["source_seed"]) == (row["target_condition"], row["target_seed"])
 
 
-def matrices(study: Study, table: pd.DataFrame) -> Iterator[tuple[str, list[str], list[str], np.ndarray]]:
-    """(title, sources, targets, accuracy (sources, targets)) of one task: means over pairs of seeds.
+class Matrix(NamedTuple):
+    """The accuracy (sources, targets) of one task, and what its rows are: one network's adversarials, or all seeds'."""
+
+    title: str
+    sources: list[str]
+    targets: list[str]
+    accuracy: np.ndarray
+
+
+def matrices(order: list[str], table: pd.DataFrame) -> Iterator[Matrix]:
+    """One task's accuracies, means over pairs of seeds; `order`: the conditions, in the study's order.
 
     The first has a row per condition, its own condition's other seeds included, and a last one for the white-box
     attack; the second, where there is one, has a row per ensemble.
     """
-    order = in_order(study, table["target_condition"])
     own = (table["source_condition"] == table["target_condition"]) & (table["source_seed"] == table["target_seed"])
     together = table["source_seed"] == ENSEMBLE
     apart = mean_matrix(table[~own & ~together], order)
     white = table[own].groupby("target_condition")["accuracy"].mean().reindex(order).to_numpy()
-    yield "one network", [*order, "itself (white-box)"], order, np.vstack([apart, white])
+    yield Matrix("one network", [*order, "itself (white-box)"], order, np.vstack([apart, white]))
     if together.any():
-        yield "all seeds together", order, order, mean_matrix(table[together], order)
+        yield Matrix("all seeds together", order, order, mean_matrix(table[together], order))
 
 
 def mean_matrix(table: pd.DataFrame, order: list[str]) -> np.ndarray:
@@ -78,27 +83,25 @@ def mean_matrix(table: pd.DataFrame, order: list[str]) -> np.ndarray:
     return means.reindex(index=order, columns=order).to_numpy(float)
 
 
-def draw_transfer(study: Study, tables: dict[str, pd.DataFrame]) -> str:
+def draw_transfer(view: View) -> str:
     """Heat map source x target of the accuracy under transferred adversarials, a block per task."""
-    table = tables["transfer"]
+    table = view.tables["transfer"]
     if not len(table):
         return empty_svg("No transfer was measured.")
     parts = blocks(table)
-    drawn = [list(matrices(study, part)) for _, _, part in parts]
-    count = max(len(found[0][2]) for found in drawn)
+    drawn = [list(matrices(view.in_order(part["target_condition"]), part)) for _, _, part in parts]
+    count = max(len(found[0].targets) for found in drawn)
     panels = max(len(found) for found in drawn)
     with rc():
-        figure, axes = panel_blocks(
-            block_titles(study, parts), panels, 1.1 + 0.24 * (count + 1), wide=1.6 + 0.42 * count
-        )
+        figure, axes = panel_blocks(view.titles(parts), panels, 1.1 + 0.24 * (count + 1), wide=1.6 + 0.42 * count)
         for found, grid in zip(drawn, axes, strict=True):
             for index, axis in enumerate(grid):
                 if index >= len(found):
                     axis.axis("off")
                     continue
-                title, sources, targets, values = found[index]
-                draw_matrix(axis, values, sources, targets)
-                axis.set_title(f"from {title}", pad=8)
+                matrix = found[index]
+                draw_matrix(axis, matrix.accuracy, matrix.sources, matrix.targets)
+                axis.set_title(f"from {matrix.title}", pad=8)
                 axis.set_ylabel("adversarials of" if is_leftmost(index, panels) else "")
         return to_svg(figure, "Accuracy under the adversarials of other networks, source by target")
 
@@ -126,10 +129,8 @@ def draw_matrix(axis: Any, values: np.ndarray, sources: list[str], targets: list
 
 
 def transfer_note(study: Study) -> str:
-    """The budget of the transferred adversarials: `L∞ 8/255`."""
-    settings = study.get("transfer")
-    if not settings:
+    """The budget of the transferred adversarials: `L∞ 8/255`; empty where there are none."""
+    if not study.transfer:
         return ""
-    unit = "1/255" if settings["norm"] == "linf" else ""
-    size = format_budget(settings["budget"], unit) if unit else f"{settings['budget']:g}"
-    return f"{NORMS[settings['norm']]} {size}"
+    norm, budget = study.transfer.norm, study.transfer.budget
+    return f"{NORMS[norm]} {format_budget(budget, '1/255') if norm == 'linf' else f'{budget:g}'}"

@@ -1,0 +1,204 @@
+"""From the files of a study's results to the rows of its tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from neurobust.core.errors import InputError
+from neurobust.core.io import canonical_json, write_text
+from neurobust.files.attack_table import attack_table_path
+from neurobust.files.canaries import canaries_path, read_canaries
+from neurobust.files.checks import checks_path, read_checks
+from neurobust.files.inside import inside_path, read_inside
+from neurobust.files.network_metrics import metrics_path, read_metrics
+from neurobust.files.predictor_tables import read_voxels, voxels_path
+from neurobust.files.roi import read_roi_summary, roi_path
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.report.blocks import Row, Tables, number
+from neurobust.report.cells import Cell, Cells, read_cell, worst_case
+from neurobust.report.comparisons import curve_rows, difference_rows, summary_rows
+from neurobust.report.compute import compute_rows
+from neurobust.report.contents import COLUMNS
+from neurobust.report.corruption_errors import corruption_rows, error_rows
+from neurobust.report.guided import compared, recipe_of
+from neurobust.report.matched import matched_rows
+from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
+from neurobust.report.shown import ShownAttack, shown_attacks
+from neurobust.report.transfer_matrix import transfer_checks, transfer_rows
+from neurobust.study.model import NetworkName, Study
+
+Rows = dict[str, list[Row]]  # by table
+SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+
+
+def collect_results(study: Study, extras: bool = True) -> Tables:
+    """Read a study's results into one tidy table per name of `COLUMNS`; every column is there even without rows.
+
+    Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
+    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures and
+    transfer (which need every ROI's chain) and benchmark files are not read.
+    """
+    rows: Rows = {name: [] for name in COLUMNS}
+    attacks = shown_attacks(study.attacks)
+    for network in study.networks():
+        metrics = read_metrics(metrics_path(study.root, network.path))
+        rows["networks"].append(network._asdict() | metrics.numbers())
+    for task in study.tasks:
+        for architecture in study.architectures:
+            add_block(study, attacks, [n for n in study.networks(tasks=[task]) if n.architecture == architecture], rows)
+        rows["canaries"] += canary_rows(study.root, task)
+    if extras and study.transfer:
+        rows["transfer"] = transfer_rows(study)
+        rows["checks"] += transfer_checks(rows["transfer"])
+    if extras and study.corruptions:
+        rows["corruptions"] = corruption_rows(study)
+        rows["corruption_errors"] = error_rows(rows["corruptions"])
+    for network in study.networks():
+        rows["checks"] += check_rows(study.root, network)
+        rows["inside"] += inside_rows(study.root, network) if extras else []
+    for roi in study.rois:
+        for seed in study.predictor_seeds:
+            rows["predictors"] += predictor_rows(study, roi, seed)
+        rows["rois"] += [row for subject in study.subjects for row in roi_rows(study.root, roi, subject)]
+    for name, condition in study.conditions.items():
+        names = {"condition": name, "target": condition.roi or "", "control": condition.control or ""}
+        rows["conditions"].append(names | {"recipe": canonical_json(recipe_of(condition))})
+    benchmarks = study.root / "benchmarks" if extras else None
+    rows["compute"] = compute_rows(benchmarks, {name: rows[name] for name in ("networks", "attacks")})
+    return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
+
+
+def tabulate_results(study: Study, outputs: Mapping[str, Path]) -> None:
+    """Collect a study's results and write the tables named in `outputs` as CSV (UTF-8, six digits, empty = missing)."""
+    if unknown := sorted(set(outputs) - set(COLUMNS)):
+        raise InputError(f"report: no table '{unknown[0]}' (there are {sorted(COLUMNS)}); correct the rule's outputs")
+    tables = collect_results(study)
+    for name, path in outputs.items():
+        write_text(path, tables[name].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[NetworkName], rows: Rows) -> None:
+    """Append one task and architecture's rows of every attack and of the worst case per norm."""
+    if not networks:
+        return
+    block = {"task": networks[0].task, "architecture": networks[0].architecture}
+    clean = {
+        (row["condition"], row["seed"]): row["clean_accuracy"]
+        for row in rows["networks"]
+        if all(row[name] == value for name, value in block.items())
+    }
+    cells: dict[str, Cells] = {}
+    for name in study.attacks:
+        cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
+    for name, attack in attacks.items():
+        if attack.members:
+            cells[name] = {n[2:]: worst_case([cells[member][n[2:]] for member in attack.members]) for n in networks}
+        else:
+            rows["attacks"] += [attack_row(study, network, attack, cells[name][network[2:]]) for network in networks]
+        names = {**block, "attack": name}
+        curves = [names | row for row in curve_rows(cells[name], attack.unit)]
+        rows["robust_accuracy"] += curves
+        rows["summary"] += [names | row for row in summary_rows(cells[name], attack, clean)]
+        primary = {"primary": name == study.primary_attack}
+        differences = difference_rows(compared(study.conditions), cells[name], attack)
+        rows["differences"] += [names | primary | row for row in differences]
+        if name == study.primary_attack:
+            rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
+    for network in networks:
+        own = {name: cells[name][network[2:]] for name in study.attacks}
+        for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
+            rows[table] += [network._asdict() | row for row in make(attacks, own)]
+
+
+def attack_row(study: Study, network: NetworkName, attack: ShownAttack, cell: Cell) -> Row:
+    """What an attack on one network was and cost."""
+    record = cell.record
+    settings = study.attacks[attack.name].settings() if record.settings is None else record.settings
+    used = settings if record.space is None else settings | {"acts on": record.space}
+    return (
+        network._asdict()
+        | {"attack": attack.name, "norm": record.norm or attack.norm, "unit": attack.unit}
+        | {"n_images": len(cell.images), **cell.cost, "seconds": number(record.seconds)}
+        | {"settings": canonical_json(used), "verification": canonical_json(record.verification)}
+        | {"versions": canonical_json(record.versions)}
+    )
+
+
+def check_rows(results: Path, network: NetworkName) -> list[Row]:
+    """What the masking checks found of a network; nothing where none were run."""
+    path = checks_path(results, network.path)
+    checks = read_checks(path) if path.exists() else []
+    return [network._asdict() | msgspec.structs.asdict(check) | {"value": number(check.value)} for check in checks]
+
+
+def canary_rows(results: Path, task: str) -> list[Row]:
+    """What became of the task's canaries; nothing where none were run."""
+    path = canaries_path(results, task)
+    return [
+        {"task": task, "canary": entry.canary, "caught": entry.caught, "value": number(entry.value)}
+        | {"expected": ", ".join(entry.expected), "found": ", ".join(entry.found), "note": entry.note}
+        for entry in (read_canaries(path) if path.exists() else [])
+    ]
+
+
+def inside_rows(results: Path, network: NetworkName) -> list[Row]:
+    """The measures of a network's inside; nothing where none were made."""
+    path = inside_path(results, network.path)
+    if not path.exists():
+        return []
+    frame = read_inside(path)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [network._asdict() | row | {"roi": row["roi"] or "", "value": number(row["value"])} for row in rows]
+
+
+def predictor_rows(study: Study, roi: str, seed: int) -> list[Row]:
+    """Accuracy of one predictor per subject and over all of them. A subject without the ROI has 0 voxels."""
+    voxels = read_voxels(voxels_path(study.root, study.predictor, roi, seed))
+    parts = [(subject, voxels[voxels["subject"] == subject]) for subject in study.subjects]
+    rows = []
+    for subject, part in [*parts, ("all", voxels)]:
+        normalised = finite(part["r_normalised"])
+        r25, r50, r75 = quartiles(finite(part["r"]))
+        n25, n50, n75 = quartiles(normalised)
+        rows.append(
+            {"roi": roi, "subject": subject, "seed": seed, "n_voxels": len(part), "n_ceiling": len(normalised)}
+            | {"median_r": r50, "r_q25": r25, "r_q75": r75}
+            | {"median_noise_ceiling": quartiles(finite(part["noise_ceiling"]))[1]}
+            | {"median_r_normalised": n50, "r_normalised_q25": n25, "r_normalised_q75": n75}
+        )
+    return rows
+
+
+def roi_rows(results: Path, roi: str, subject: str) -> list[Row]:
+    """Where a subject's ROI comes from, read off its cortex file; nothing where the subject lacks the ROI."""
+    path = roi_path(results, subject, roi)
+    if not path.exists():
+        return []
+    found = read_roi_summary(path)
+    signal = {name: quartiles(finite(getattr(found, name)))[1] for name in ("ncsnr", "ncsnr_file", "noise_ceiling")}
+    return [
+        {"roi": roi, "subject": subject, "atlas": found.atlas, "labels": found.labels, "n_voxels": len(found.ncsnr)}
+        | {f"images_{name}": int((found.split == code).sum()) for name, code in SPLITS.items()}
+        | {f"median_{name}": value for name, value in signal.items()}
+    ]
+
+
+def finite(values: Any) -> np.ndarray:
+    """The finite ones of some values, as float64 (n,)."""
+    array = np.asarray(values, dtype=float)
+    return array[np.isfinite(array)]
+
+
+def quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    """25th, 50th and 75th percentile; NaN for no values."""
+    if not len(values):
+        return math.nan, math.nan, math.nan
+    low, middle, high = np.percentile(values, [25, 50, 75]).tolist()
+    return low, middle, high

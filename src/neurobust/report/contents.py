@@ -1,0 +1,84 @@
+"""What a report consists of: its tables with their columns, and its figures. Imports nothing heavy: rules read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from neurobust.core.places import Places
+
+NETWORK = ["task", "architecture", "condition", "seed"]  # the columns that name a network
+
+
+def spread_columns(name: str) -> list[str]:
+    """Columns of a mean over seeds, its standard deviation and its range."""
+    return [name, f"{name}_sd", f"{name}_min", f"{name}_max"]
+
+
+COLUMNS: dict[str, list[str]] = {
+    "robust_accuracy": [
+        *NETWORK, "attack", "budget", "unit", "robust_accuracy", "wilson_low", "wilson_high", "n",
+    ],
+    "summary": [
+        "task", "architecture", "condition", "attack", "n_seeds", "n_images", *spread_columns("clean_accuracy"),
+        "reference_budget", "unit", *spread_columns("robust_accuracy"), *spread_columns("area"),
+    ],
+    "differences": [
+        "task", "architecture", "condition", "baseline", "attack", "primary", "measure", "difference", "low", "high",
+        "seed_min", "seed_max", "t_low", "t_high", "n_seeds", "n_images",
+    ],
+    "networks": [*NETWORK, "clean_accuracy", "train_accuracy", "alignment", "seconds"],
+    "conditions": ["condition", "target", "control", "recipe"],
+    "attacks": [
+        *NETWORK, "attack", "norm", "unit", "n_images", "n_forward", "n_backward", "seconds", "settings",
+        "verification", "versions",
+    ],
+    "predictors": [
+        "roi", "subject", "seed", "n_voxels", "median_r", "r_q25", "r_q75", "median_noise_ceiling", "n_ceiling",
+        "median_r_normalised", "r_normalised_q25", "r_normalised_q75",
+    ],
+    "rois": [
+        "roi", "subject", "atlas", "labels", "n_voxels", "images_train", "images_validation", "images_test",
+        "median_ncsnr", "median_ncsnr_file", "median_noise_ceiling",
+    ],
+    "checks": [*NETWORK, "attack", "check", "passed", "value", "note"],
+    "inside": [*NETWORK, "measure", "roi", "value", "unit"],
+    "compute": ["rule", "jobs", "seconds_total", "seconds_mean", "seconds_max", "memory_mb_max", "source"],
+    "canaries": ["task", "canary", "expected", "found", "caught", "value", "note"],
+    "minimal_budget": [
+        *NETWORK, "norm", "unit", "attacks", "largest", "n_images", "n_broken", "q25", "median", "q75",
+    ],
+    "survival": [*NETWORK, "norm", "unit", "budget", "robust_accuracy"],
+    "breaks": [*NETWORK, "norm", "unit", "budget", "attack", "other", "n_correct", "n_broken", "n_only"],
+    "transfer": [
+        "task", "architecture", "source_condition", "source_seed", "target_condition", "target_seed", "n", "n_shared",
+        "clean_accuracy", "accuracy", "beyond_white_box",
+    ],
+    "matched": [
+        "task", "architecture", "condition", "baseline", "attack", "budget", "n_seeds", "n_weights", "clean_low",
+        "clean_high", "difference", "low", "high",
+    ],
+    "corruptions": [*NETWORK, "corruption", "scored", "severity", "n", "clean_accuracy", "accuracy"],
+    "corruption_errors": [*NETWORK, "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
+}  # fmt: skip
+
+# Tables of semantic attacks: name -> file.
+SEMANTIC_TABLES = {
+    "semantic": "semantic", "gates": "semantic_gates", "summary": "semantic_summary",
+    "differences": "semantic_differences",
+}  # fmt: skip
+
+# Figures: name -> a function (view) -> SVG text.
+FIGURES: Places[Callable[[Any], str]] = Places(
+    {
+        "differences": "neurobust.report.figures:draw_differences",
+        "robust_accuracy": "neurobust.report.figures:draw_robust_accuracy",
+        "clean_vs_robust": "neurobust.report.figures:draw_clean_vs_robust",
+        "predictors": "neurobust.report.predictor_figure:draw_predictors",
+        "inside": "neurobust.report.inside_figure:draw_inside",
+        "survival": "neurobust.report.survival_figure:draw_survival",
+        "transfer": "neurobust.report.transfer_matrix:draw_transfer",
+        "corruptions": "neurobust.report.corruption_errors:draw_corruptions",
+    }
+)
+WHOLE_STUDY = ("inside", "transfer", "corruptions")  # figures that need more than one ROI's chain

@@ -1,0 +1,73 @@
+"""What stands in a page's tables: numbers as text, and cells of a mean, its spread and notes beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+MISSING = "–"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share as percent: 0.4123 -> 41.2."""
+    return MISSING if pd.isna(value) else f"{100 * value:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """A difference of shares in percentage points with its sign: 0.012 -> +1.2."""
+    return MISSING if pd.isna(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def plain(value: float, digits: int = 2) -> str:
+    """A number with this many decimals."""
+    return MISSING if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def between(low: float, high: float, show: Callable[[float], str] = percent) -> str:
+    """A range: `41.2 to 43.0`; empty where an end is missing."""
+    return "" if pd.isna(low) or pd.isna(high) else f"{show(low)} to {show(high)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for readers: 7.3 s, 4.2 min, 1.5 h."""
+    if pd.isna(seconds):
+        return MISSING
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def text(value: Any) -> str:
+    """A CSV text field: empty where missing."""
+    return "" if pd.isna(value) else str(value)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line under a cell's value: its difference to a baseline, the interval, and `up` or `down` where it is clear."""
+
+    baseline: str
+    value: str
+    interval: str
+    sure: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell: its value, below it how far that spreads, and notes."""
+
+    main: str = MISSING
+    spread: str = ""
+    notes: tuple[Note, ...] = ()
+
+
+def over_seeds(values: pd.Series, digits: int = 1, alone: str = "one seed") -> Entry:
+    """Mean over networks in percent and its range over seeds; `alone` stands for the range of one."""
+    values = values.dropna()
+    if not len(values):
+        return Entry()
+    return Entry(percent(values.mean(), digits), between(values.min(), values.max()) if len(values) > 1 else alone)
