@@ -12,7 +12,7 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
 NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet
 
-.PHONY: help run quick test test-isa test-slurm lint format picture bench clean
+.PHONY: help run quick test test-isa test-slurm lint format schema reference picture clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,9 +46,10 @@ test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a p
 	if [ "$$(id -u)" = 0 ] && ! $(SLURM_TEST) missing && command -v apt-get >/dev/null; then apt-get -qq update && apt-get install -qq -y --no-install-recommends $$($(SLURM_TEST) packages); fi
 	$(BIN)/python -m pytest -n 4 -m slurm tests/slurm tests/workflow
 
-lint: $(VENV)/.installed  ## ruff, snakefmt and snakemake's own lint
+lint: $(VENV)/.installed  ## ruff, mypy, snakefmt and snakemake's own lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
@@ -59,6 +60,12 @@ format: $(VENV)/.installed  ## write the code as the linters want it
 
 picture: run  ## the README's picture: the demo's figure, as it came out on this machine
 	sed 's/<svg /<svg style="background: white" /' results/demo/report/figures/robust_accuracy.svg > docs/images/report.svg
+
+schema: $(VENV)/.installed  ## write config/schema.yaml from the classes that check a configuration
+	$(BIN)/python -m neurobust.study.schema > config/.schema.yaml && mv config/.schema.yaml config/schema.yaml
+
+reference: $(VENV)/.installed  ## write docs/configuration.md from the same classes
+	$(BIN)/python -m neurobust.study.reference > docs/.configuration.md && mv docs/.configuration.md docs/configuration.md
 
 clean:  ## remove what was computed (not what was downloaded)
 	rm -rf results logs .snakemake resources/phantom

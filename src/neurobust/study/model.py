@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.plan import AttackPlan
-from neurobust.networks.conditions import Condition
+from neurobust.attacks.semantic.description import Helper
+from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.transfer_settings import Transfer
+from neurobust.core.settings import brief
+from neurobust.networks.conditions import Architecture, Condition, Training
+from neurobust.networks.description import Task
+from neurobust.nsd.settings import ROI, Data, Splits
+from neurobust.phantom.settings import Phantom
+from neurobust.predictors.description import Predictor
 
 
 class NetworkName(NamedTuple):
@@ -26,31 +36,51 @@ class NetworkName(NamedTuple):
         return f"{self.task}/{self.architecture}/{self.condition}/seed{self.seed}"
 
 
-class Study(Struct, frozen=True):
-    """A study: what is trained, attacked and shown. Mappings keep the order of the configuration, which is the page's.
+class TaskPlan(Struct, frozen=True):
+    """A task of a study: what its images are and where they come from, how networks are trained on it, and with which
+    conditions. source: the folder or file that the user brings, "" where nothing is brought; side: of the images, in
+    pixels; images: how many there are."""
 
-    trained: task -> the conditions that its networks are trained with; reference_strengths: semantic attack -> the
-    strength that tables quote (None: the middle one above 0); config: the checked configuration that it was read from.
-    """
+    name: str
+    task: Task
+    source: str
+    training: Training
+    conditions: tuple[str, ...]
+    side: int
+    images: int
+
+
+class Semantic(Struct, frozen=True):
+    """The semantic attacks of a study: on how many images, which, and with which auxiliary networks."""
+
+    images: int
+    attacks: dict[str, SemanticPlan]
+    helpers: dict[str, Helper]
+
+
+class Study(Struct, frozen=True):
+    """A study: what is measured, trained, attacked and shown. Mappings keep the order of the configuration, which is
+    the page's. planted: what the phantom plants, where one is; config: the checked configuration that it was read from,
+    for pages and records."""
 
     name: str
     results: str
-    phantom: bool
-    rois: tuple[str, ...]
-    subjects: tuple[str, ...]
-    predictors: tuple[str, ...]
+    data: Data
+    planted: Phantom | None
+    rois: dict[str, ROI]
+    splits: Splits
+    predictors: dict[str, Predictor]
     predictor_seeds: tuple[int, ...]
-    tasks: tuple[str, ...]
-    architectures: tuple[str, ...]
+    tasks: dict[str, TaskPlan]
+    architectures: dict[str, Architecture]
     conditions: dict[str, Condition]
-    trained: dict[str, tuple[str, ...]]
     seeds: tuple[int, ...]
     attack_images: int
     attacks: dict[str, AttackPlan]
     primary_attack: str
-    reference_strengths: dict[str, float | None]
-    transfer: bool
-    corruptions: bool
+    corruptions: Corruptions | None
+    semantic: Semantic
+    transfer: Transfer | None
     config: dict[str, Any]
 
     @property
@@ -59,9 +89,29 @@ class Study(Struct, frozen=True):
         return Path(self.results)
 
     @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects, in the order of the configuration."""
+        return tuple(self.data.subjects)
+
+    @property
+    def phantom(self) -> bool:
+        """Whether its brains are planted by the pipeline itself."""
+        return self.data.source == "phantom"
+
+    @property
+    def trained(self) -> dict[str, tuple[str, ...]]:
+        """Task -> the conditions that its networks are trained with."""
+        return {name: task.conditions for name, task in self.tasks.items()}
+
+    @property
+    def reference_strengths(self) -> dict[str, float | None]:
+        """Semantic attack -> the strength that tables quote; None: the middle one above 0."""
+        return {name: plan.reference_strength for name, plan in self.semantic.attacks.items()}
+
+    @property
     def predictor(self) -> str:
         """The predictor that pages show: the first."""
-        return self.predictors[0]
+        return next(iter(self.predictors))
 
     def networks(
         self, conditions: Iterable[str] | None = None, tasks: Iterable[str] | None = None
@@ -70,10 +120,29 @@ class Study(Struct, frozen=True):
         chosen = set(self.conditions if conditions is None else conditions)
         for task in self.tasks if tasks is None else tasks:
             for architecture in self.architectures:
-                for condition in self.trained[task]:
+                for condition in self.tasks[task].conditions:
                     if condition in chosen:
                         yield from (NetworkName(task, architecture, condition, seed) for seed in self.seeds)
+
+    def with_sweeps(self, names: Iterable[str] | None) -> tuple[str, ...]:
+        """The conditions of these names, each with its sweep, in the study's order; all of them for None."""
+        chosen = set(self.conditions if names is None else names)
+        return tuple(name for name, c in self.conditions.items() if name in chosen or c.sweep in chosen)
 
     def predictor_seed(self, seed: int) -> int:
         """The predictor's seed for a network's seed: the k-th goes with the k-th, counted round."""
         return self.predictor_seeds[self.seeds.index(seed) % len(self.predictor_seeds)]
+
+    def recipe(self, task: str, architecture: str, condition: str) -> dict[str, Any]:
+        """Everything that makes a network, but its seed and its files, as the JSON that `read_recipe` reads.
+
+        The names of the condition's predictor and of its oracle's weights are left out: both are inputs, known by their
+        content; and so is the name of its sweep.
+        """
+        chosen = brief(replace(self.conditions[condition], predictor=None, sweep=None))
+        if "features" in chosen:
+            chosen["features"].pop("weights", None)
+        if "target" in chosen:
+            chosen["target"] = self.conditions[condition].roi
+        network = {"architecture": architecture, **brief(self.architectures[architecture])}
+        return {**brief(self.tasks[task].training), **network, "condition": chosen}

@@ -6,18 +6,21 @@ rate of its rule is measured on the benchmark files of studies that ran here, or
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from neurobust.core.errors import InputError
 from neurobust.core.io import write_text
 from neurobust.core.progress import clock
 from neurobust.study.jobs import STAGE_OF, STAGES, Job, download_bytes, study_jobs
+from neurobust.study.model import Study
+from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
@@ -61,7 +64,10 @@ def startup(rule: str) -> float:
 
 
 def read_benchmarks(folder: Path) -> dict[tuple[str, tuple[str, ...]], float]:
-    """(rule, names) -> seconds, of every finished job with a benchmark file below `folder`."""
+    """(rule, names) -> seconds, of every finished job with a benchmark file below `folder`.
+
+    A file that holds no seconds, such as one of another program, says nothing.
+    """
     seconds = {}
     for path in sorted(folder.rglob("*.tsv")):
         parts = list(path.relative_to(folder).with_suffix("").parts)
@@ -69,10 +75,8 @@ def read_benchmarks(folder: Path) -> dict[tuple[str, tuple[str, ...]], float]:
             parts.pop(0)  # report/<rule>
         if not parts:
             continue
-        with path.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        if rows:
-            seconds[parts[0], tuple(parts[1:])] = float(rows[-1]["s"])
+        with contextlib.suppress(KeyError, IndexError, TypeError, ValueError), path.open(encoding="utf-8") as file:
+            seconds[parts[0], tuple(parts[1:])] = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
     return seconds
 
 
@@ -119,31 +123,31 @@ def wall_seconds(costs: Iterable[tuple[Job, float]], slots: int) -> float:
 # --- the table ---
 
 
-def plan_study(config: Mapping[str, Any], folder: Path, configs: Path, submitted: bool, output: Path) -> None:
+def plan_study(study: Study, folder: Path, configs: Path, submitted: bool, output: Path) -> None:
     """Print and write what the study costs. See `plan_text`; whether there is a GPU is looked up here."""
     gpu = submitted or shutil.which("nvidia-smi") is not None
-    text = plan_text(config, folder, configs, submitted, gpu)
+    text = plan_text(study, folder, configs, submitted, gpu)
     write_text(output, text)
     print(text)
 
 
-def plan_text(config: Mapping[str, Any], folder: Path, configs: Path, submitted: bool, gpu: bool) -> str:
+def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: bool) -> str:
     """The cost of what is left of a study, per stage and per ROI.
 
     folder: the working directory; configs: a folder of configurations: each study of these that has benchmark files
     gives rates, the planned one before the others. submitted: jobs go through SLURM. gpu: GPU rules have one.
     """
-    jobs, done = study_jobs(config), read_benchmarks(folder / config["results"] / "benchmarks")
-    rates, origin = known_rates(config, folder, configs)
+    jobs, done = study_jobs(study), read_benchmarks(folder / study.results / "benchmarks")
+    rates, origin = known_rates(study, folder, configs)
     left = [job for job in jobs if find_benchmark(job, done) is None]
     costs = [(job, job_seconds(job, rates, gpu) + SUBMISSION * submitted) for job in left]
-    lines = [f"Study {config['study']}: {len(jobs)} jobs, {len(jobs) - len(left)} done, {len(left)} to do.", ""]
+    lines = [f"Study {study.name}: {len(jobs)} jobs, {len(jobs) - len(left)} done, {len(left)} to do.", ""]
     by_stage = {stage: [c for c in costs if STAGE_OF[c[0].rule] == stage] for stage in STAGES}
     lines += cost_table("stage", {**by_stage, "total": costs}, gpu)
-    by_roi = {roi: [c for c in costs if roi in c[0].rois] for roi in config["rois"]}
+    by_roi = {roi: [c for c in costs if roi in c[0].rois] for roi in study.rois}
     shared = [c for c in costs if not c[0].rois]
     lines += ["", *cost_table("ROI", {**by_roi, "shared": shared}, gpu)]
-    if download := download_bytes(config):
+    if download := download_bytes(study):
         note = "`python -m neurobust.nsd plan` asks the bucket"
         lines += ["", f"Download: about {download / 1e9:.0f} GB in all, less what is there ({note})."]
     walls = ", ".join(f"{slots} at a time {clock(wall_seconds(costs, slots))}" for slots in (1, 2, 8, 64))
@@ -155,21 +159,31 @@ def plan_text(config: Mapping[str, Any], folder: Path, configs: Path, submitted:
     return "\n".join(lines) + "\n"
 
 
-def known_rates(config: Mapping[str, Any], folder: Path, configs: Path) -> tuple[dict[str, float], dict[str, str]]:
+def known_rates(study: Study, folder: Path, configs: Path) -> tuple[dict[str, float], dict[str, str]]:
     """Measured rates and where each was measured: on this study, else on the other studies of `configs`."""
-    studies = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(configs.glob("*.yaml"))]
-    others = [other for other in studies if "study" in other and other["study"] != config["study"]]
     rates: dict[str, float] = {}
     origin: dict[str, str] = {}
-    for study in (config, *others):
-        seconds = read_benchmarks(folder / study["results"] / "benchmarks")
+    for known in (study, *other_studies(configs, study.name)):
+        seconds = read_benchmarks(folder / known.results / "benchmarks")
         if not seconds:
             continue
-        for rule, rate in measure_rates([(study_jobs(study), seconds)]).items():
+        for rule, rate in measure_rates([(study_jobs(known), seconds)]).items():
             if rule not in rates:
                 count = sum(name == rule for name, _ in seconds)
-                rates[rule], origin[rule] = rate, f"measured on {count} jobs of the study {study['study']}"
+                rates[rule], origin[rule] = rate, f"measured on {count} jobs of the study {known.name}"
     return rates, origin
+
+
+def other_studies(configs: Path, name: str) -> Iterator[Study]:
+    """The other studies of a folder of configurations; one that cannot be read gives no rates."""
+    for path in sorted(configs.glob("*.yaml")):
+        try:
+            given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeError, yaml.YAMLError):
+            continue
+        if isinstance(given, dict) and given.get("study", name) != name:
+            with contextlib.suppress(InputError):
+                yield read_study(given)
 
 
 def cost_table(title: str, groups: Mapping[str, list[tuple[Job, float]]], gpu: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Can this machine run the study? Checks of a few seconds each; one table; what fails says how to mend it."""
+"""Can this machine run the study? Checks of a few seconds each; one table; what fails says what to do."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, write_json, write_text
+from neurobust.study.model import Study
 
 COMPARED = ("neurobust", "torch", "torchvision", "numpy", "snakemake", "snakemake-executor-plugin-slurm")
 
 
 def check(name: str, passed: bool, note: str) -> dict[str, Any]:
-    """One line of the table. `note`: what was found, and the mend where it fails."""
+    """One line of the table. `note`: what was found, and what to do where it fails."""
     return {"name": name, "passed": bool(passed), "note": note}
 
 
-def check_machine(config: Mapping[str, Any], need: float, lock: Path, output: Path) -> None:
+def check_machine(study: Study, need: float, lock: Path, output: Path) -> None:
     """Run the checks of a machine that jobs run on, and write them as JSON. `need`: bytes of free disk.
 
     A job that SLURM gave must see a GPU; without SLURM the study runs on what there is.
     """
-    results = Path(config["results"])
+    results = study.root
     write_json(output, [
         check("runs on", True, f"{socket.gethostname()}, SLURM job {os.environ.get('SLURM_JOB_ID', 'none')}"),
         check_gpu(wanted="SLURM_JOB_ID" in os.environ),
         check_disk(results, need),
         check_writing(results),
-        *check_paths(config),
+        *check_paths(study),
         *check_versions(lock),
     ])  # fmt: skip
 
@@ -47,9 +47,9 @@ def check_gpu(wanted: bool) -> dict[str, Any]:
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
     if not torch.cuda.is_available():
-        mend = "" if not wanted else "; ask for `gpu: 1` or `gres`, and see that torch is a CUDA build for the driver"
+        advice = "" if not wanted else "; ask for `gpu: 1` or `gres`, and see that torch is a CUDA build for the driver"
         return check(
-            "GPU", not wanted, f"none that torch {torch.__version__} sees, CUDA_VISIBLE_DEVICES={visible}{mend}"
+            "GPU", not wanted, f"none that torch {torch.__version__} sees, CUDA_VISIBLE_DEVICES={visible}{advice}"
         )
     a = torch.ones(256, 256)
     exact = bool((a.cuda() @ a.cuda()).cpu().eq(256.0).all())
@@ -88,21 +88,18 @@ def check_writing(folder: Path) -> dict[str, Any]:
     return check("writing", True, f"{place} can be written")
 
 
-def check_paths(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+def check_paths(study: Study) -> list[dict[str, Any]]:
     """Whether what the study reads is visible from here; what the pipeline makes itself may still be absent."""
-    wanted = {f"task {name}": Path(task["source"]) for name, task in config["tasks"].items() if "source" in task}
-    for name, predictor in config["predictors"].items():
-        prefilter = predictor.get("prefilter", "gabor")
-        if "/" in str(prefilter):
-            wanted[f"prefilter of {name}"] = Path(prefilter)
+    wanted = {f"task {name}": Path(task.source) for name, task in study.tasks.items() if task.source}
+    for name, predictor in study.predictors.items():
+        wanted |= {f"weights of {name}": Path(path) for path in predictor.files()}
     checks = [
         check(
             name, path.exists(), f"{path}" if path.exists() else f"{path} is not visible here; put it there, see README"
         )
         for name, path in wanted.items()
     ]
-    data = config["data"]
-    root = Path(data["root"])
+    root = Path(study.data.root)
     note = f"{root} {'exists' if root.exists() else 'is made by the pipeline'}"
     return [check("data", True, note), *checks]
 
@@ -168,7 +165,7 @@ def check_cluster(machine: Path, status: str | None, first_check: float, output:
     write_text(output, text)
     print(text)
     if failed := [row["name"] for row in rows if not row["passed"]]:
-        raise InputError(f"preflight: {', '.join(failed)} failed; the table above says how to mend it")
+        raise InputError(f"preflight: {', '.join(failed)} failed; the table above says what to do")
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,0 +1,101 @@
+"""Where a key stands in the files of a configuration: the line that an error should name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from neurobust.core.errors import InputError
+
+PREFIX = "config"  # what messages about a configuration begin with (`study.read`)
+
+
+def located(error: InputError, files: Iterable[Path]) -> str:
+    """The message of an error of `read_study`, with file and line in place of its `config`.
+
+    files: the configuration files in the order given; later ones override. A key that stands in none of them (because
+    it is missing, or was given on the command line) is placed at the nearest section around it that does.
+    """
+    text = str(error)
+    path, colon, problem = text.partition(": ")
+    if not colon or not (path == PREFIX or path.startswith(f"{PREFIX}.")):
+        return text
+    keys = path.removeprefix(PREFIX).lstrip(".")
+    best: tuple[int, Path, int] | None = None
+    # A key that is wrong itself is named by the problem, and stands below the path.
+    wrong = re.match(r"(?:unknown )?key '(.+?)'(?: is not allowed|; known|$)", problem)
+    wanted = f"{keys}.{wrong[1]}".lstrip(".") if wrong else keys
+    for file in files:
+        depth, line = _deepest(file, wanted)
+        if best is None or depth >= best[0]:
+            best = depth, file, line
+    if best is None:
+        return text
+    where = f"{best[1]}:{best[2]}" if best[0] else f"{best[1]}"
+    return f"{where}: {keys}: {problem}" if keys else f"{where}: {problem}"
+
+
+def refuse_twice(files: Iterable[Path]) -> None:
+    """Raise InputError, with file and line, for a key that stands twice in one section: YAML would take the last."""
+    import yaml
+
+    for file in files:
+        todo = [_composed(file)]
+        while todo:
+            node = todo.pop()
+            if isinstance(node, yaml.SequenceNode):
+                todo += node.value
+            if not isinstance(node, yaml.MappingNode):
+                continue
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode):
+                    if first := seen.get(key.value):
+                        raise InputError(f"{file}:{line}: key '{key.value}' stands at line {first} already; rename one")
+                    seen[key.value] = line
+                todo.append(value)
+
+
+def _composed(file: Path) -> Any:
+    """The nodes of a YAML file, None for what cannot be read; by the parser in C where there is one."""
+    import yaml
+
+    try:
+        return yaml.compose(Path(file).read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, UnicodeError, yaml.YAMLError):
+        return None
+
+
+def _deepest(file: Path, keys: str) -> tuple[int, int]:
+    """How much of a path of keys (letters) a YAML file has, and the line (from 1) of its last key there."""
+    node, depth, line = _composed(file), 0, 0
+    while keys and node is not None:
+        found = _step(node, keys)
+        if found is None:
+            break
+        name, line, node = found
+        depth += len(name)
+        keys = keys[len(name) :].lstrip(".")
+    return depth, line
+
+
+def _step(node: Any, keys: str) -> tuple[str, int, Any] | None:
+    """The longest key of a node that the path begins with (names may have dots), its line, and what is below."""
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
+        index = keys.partition(".")[0]
+        if index.isdigit() and int(index) < len(node.value):
+            item = node.value[int(index)]
+            return index, item.start_mark.line + 1, item
+        return None
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    fits = [(key, value) for key, value in node.value if keys == key.value or keys.startswith(f"{key.value}.")]
+    if not fits:
+        return None
+    key, value = max(fits, key=lambda pair: len(pair[0].value))
+    return key.value, key.start_mark.line + 1, value

@@ -1,0 +1,79 @@
+"""The mirror of the NSD bucket as a study uses it: which files its jobs read there, and who made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from neurobust.nsd import layout, manifest, regions
+from neurobust.nsd.settings import StudySplits
+from neurobust.phantom.outputs import phantom_files
+from neurobust.phantom.settings import PlantedNSD
+from neurobust.study.model import Study
+from neurobust.study.paths import Wildcards
+
+
+class Mirror:
+    """The files below `data.root`, for the rules of nsd."""
+
+    def __init__(self, study: Study):
+        self.study, self.data, self.root = study, study.data, study.data.folder
+
+    @property
+    def planted(self) -> PlantedNSD | None:
+        """What the pipeline plants there; None where the data are the real ones."""
+        if self.study.planted is None or self.data.from_bucket:
+            return None
+        return self.study.planted.planted(self.data.sessions)
+
+    @property
+    def keeps_betas(self) -> bool:
+        """Whether sessions stay after extraction. One that was there before this pipeline is not its to delete."""
+        return not self.data.from_bucket or self.data.keep_betas or bool(manifest.foreign_sessions(self.data))
+
+    @property
+    def splits(self) -> StudySplits:
+        """The splits, with what they need to know of the subjects."""
+        splits = self.study.splits
+        return StudySplits(
+            test=splits.test, validation=splits.validation, seed=splits.seed, zscore=splits.zscore,
+            trials=splits.trials, min_sessions=self.data.min_sessions,
+        )  # fmt: skip
+
+    def accept_terms(self) -> None:
+        """Raise InputError where files are missing and the NSD terms are not accepted.
+
+        Called before the first job and no job itself: the message comes once, and what the mirror has stays as it is.
+        """
+        if self.data.from_bucket:
+            manifest.accept_terms(self.data)
+
+    def phantom_files(self) -> list[str]:
+        """Every planted file that a rule declares; none where the data are the real ones."""
+        return phantom_files(self.root, self.planted) if self.planted is not None else []
+
+    def small_files(self) -> list[str]:
+        """The files that a look at the mirror needs: everything but sessions and images."""
+        return [str(file) for file in manifest.small_files(self.root, list(self.study.subjects))]
+
+    def sessions(self, wildcards: Wildcards) -> int:
+        """How many sessions the subject ran."""
+        return self.data.sessions[wildcards.subject]
+
+    def session_files(self, wildcards: Wildcards) -> list[str]:
+        """The betas of every session that the subject ran, in numeric order."""
+        sessions = self.sessions(wildcards)
+        return [str(f) for f in manifest.session_files(self.root, wildcards.subject, sessions, self.data.format)]
+
+    def label_files(self, wildcards: Wildcards) -> list[str]:
+        """The label volumes of all atlases: left, right, and both in one."""
+        return [str(file) for file in manifest.label_files(self.root, wildcards.subject)]
+
+    def roi_files(self, wildcards: Wildcards) -> list[str]:
+        """The small files that one ROI is cut from."""
+        files = regions.roi_files(self.root, wildcards.subject, self.study.rois[wildcards.roi]).values()
+        return [str(f) for f in (*files, layout.ncsnr(self.root, wildcards.subject), layout.expdesign(self.root))]
+
+    def stimuli(self) -> Path:
+        """The file that images are cut from: what a subject saw, as a pattern, or the bucket's one big file."""
+        needed = self.data.only_needed_stimuli
+        return layout.subject_stimuli(self.root, "{subject}") if needed else layout.stimuli(self.root)

@@ -1,0 +1,214 @@
+"""Which files a study has and which a job of it reads: what the rules take as input, worked out from the study alone.
+
+Functions of `wildcards` are input functions of rules: they take any object with a rule's wildcards as attributes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from neurobust.core.settings import brief
+from neurobust.files.attack_table import attack_table_path
+from neurobust.files.canaries import canaries_path
+from neurobust.files.checks import checks_path
+from neurobust.files.corruption_table import corruption_table_path
+from neurobust.files.examples import examples_path
+from neurobust.files.network_metrics import metrics_path
+from neurobust.files.predictor_tables import voxels_path
+from neurobust.files.roi import roi_path
+from neurobust.files.stimuli import stimuli_path
+from neurobust.files.transfer_table import transfer_table_path
+from neurobust.files.weights import predictor_weights_path
+from neurobust.predictors.registry import predictor_modules, reader_modules
+from neurobust.study.model import Study
+
+# A network's folder below a stage's, as a pattern of wildcards.
+NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
+
+
+class Wildcards(Protocol):
+    """The wildcards of a rule: those that the rule's output names."""
+
+    task: str
+    architecture: str
+    condition: str
+    seed: str
+    roi: str
+    subject: str
+    predictor: str
+    helper: str
+    semantic: str
+
+
+class Paths:
+    """The files of one study."""
+
+    def __init__(self, study: Study):
+        self.study, self.results = study, study.results
+        self.logs = study.results.replace("results", "logs", 1)
+        self.benchmarks = f"{study.results}/benchmarks"
+
+    # --- networks ---
+
+    def networks(
+        self,
+        conditions: Iterable[str] | None = None,
+        tasks: Iterable[str] | None = None,
+        architecture: str | None = None,
+    ) -> list[str]:
+        """The folders, below a stage's, of networks: of some conditions, tasks and one architecture (default: all)."""
+        names = self.study.networks(conditions, tasks)
+        return [name.path for name in names if architecture in (None, name.architecture)]
+
+    def task_source(self, wildcards: Wildcards) -> str:
+        """Where the images of a task lie that are not part of a library: a folder, a file, or the phantom's."""
+        task = self.study.tasks[wildcards.task]
+        return f"resources/phantom/tasks/{task.task.kind}.npz" if task.task.phantom else task.source
+
+    def planted_source(self, wildcards: Wildcards) -> list[str]:
+        """The source as an input where a rule makes it. What the user brings is checked by the job, in one clear line,
+        so that a study can be planned before its images are there; its files are digested into the dataset's
+        provenance."""
+        return [self.task_source(wildcards)] if self.study.tasks[wildcards.task].task.phantom else []
+
+    def task_spec(self, wildcards: Wildcards) -> dict[str, Any]:
+        """What of a task's configuration makes its images."""
+        spec: dict[str, Any] = brief(self.study.tasks[wildcards.task].task)
+        return spec
+
+    def target_predictors(self, wildcards: Wildcards) -> list[str]:
+        """The predictors that a condition's target is made of; none for a condition without a target."""
+        condition = self.study.conditions[wildcards.condition]
+        return self.predictor_files(wildcards, condition.target, predictor_weights_path)
+
+    def predictor_files(
+        self, wildcards: Wildcards, rois: Iterable[str] | None, path: Callable[[str, str, str, int], Path]
+    ) -> list[str]:
+        """A file of a condition's predictor of each of some ROIs; path: of results, predictor, ROI and seed."""
+        predictor = self.study.conditions[wildcards.condition].predictor
+        if predictor is None:
+            return []
+        seed = self.study.predictor_seed(int(wildcards.seed))
+        return [str(path(self.results, predictor, roi, seed)) for roi in rois or ()]
+
+    def control_files(self, wildcards: Wildcards) -> dict[str, list[str]]:
+        """What a condition's target reads beside predictors, by name (`networks.targets` and `networks.pairs`)."""
+        condition = self.study.conditions[wildcards.condition]
+        files: dict[str, list[str]] = {}
+        if condition.features is not None and condition.features.weights:
+            files["oracle"] = [condition.features.weights]
+        if condition.match:
+            files["voxels"] = self.predictor_files(wildcards, condition.target, voxels_path)
+            files["matched"] = self.predictor_files(wildcards, condition.match, voxels_path)
+        if condition.pairs:
+            size = self.study.tasks[wildcards.task].side
+            pairs = list(itertools.product(self.study.subjects, condition.target or ()))
+            files["responses"] = [str(roi_path(self.results, subject, roi)) for subject, roi in pairs]
+            files["stimuli"] = [str(stimuli_path(self.results, subject, size)) for subject, _ in pairs]
+        return files
+
+    def network_modules(self, wildcards: Wildcards) -> list[str]:
+        """The modules of a condition's loss, control, reference and predictor, which no import of training names."""
+        condition = self.study.conditions[wildcards.condition]
+        kinds = [] if condition.predictor is None else [self.study.predictors[condition.predictor].kind]
+        return sorted({*condition.modules(), *reader_modules(kinds)})
+
+    def predictor_modules(self, wildcards: Wildcards) -> list[str]:
+        """The modules of a predictor's kind, which no import of training names."""
+        return list(predictor_modules(self.study.predictors[wildcards.predictor].kind))
+
+    def predictor_weights(self, wildcards: Wildcards) -> list[str]:
+        """The weights files that a predictor's settings name: AlexNet's for G-net, any network's for its features."""
+        return list(self.study.predictors[wildcards.predictor].files())
+
+    # --- attacks ---
+
+    def twins(self, wildcards: Wildcards, path: Callable[[str, str], Path]) -> list[str]:
+        """A file of every network of one task and architecture; path: of results and network."""
+        networks = self.networks(None, [wildcards.task], wildcards.architecture)
+        return [str(path(self.results, network)) for network in networks]
+
+    def transfer_tables(self) -> list[str]:
+        """The transfer of every task and architecture, where the study asks for it."""
+        pairs = itertools.product(self.study.tasks, self.study.architectures) if self.study.transfer else ()
+        return [str(transfer_table_path(self.results, *pair)) for pair in pairs]
+
+    def corruption_tables(self) -> list[str]:
+        """The networks' answers to corrupted images, where the study asks for them."""
+        return self.of_networks(corruption_table_path) if self.study.corruptions else []
+
+    def helpers(self, task: str, names: Iterable[str], path: Callable[[str, str, str], Path]) -> list[str]:
+        """A file of some auxiliary networks of a task; path: of results, task and name."""
+        return [str(path(self.results, task, name)) for name in names]
+
+    def semantic_files(self, path: Callable[[str, str, str], Path]) -> list[str]:
+        """A file of every semantic attack on every network that meets it, in the study's order; path: of results,
+        network and attack."""
+        return [
+            str(path(self.results, network, name))
+            for name, plan in self.study.semantic.attacks.items()
+            for network in self.networks(self.study.with_sweeps(plan.conditions), plan.tasks)
+        ]
+
+    # --- explain ---
+
+    def guiding_rois(self) -> list[str]:
+        """The ROIs that some condition is guided by, sorted: the order of keys in a configuration means nothing."""
+        guides = (condition for condition in self.study.conditions.values() if condition.predictor is not None)
+        return sorted({roi for condition in guides for roi in condition.target or ()})
+
+    def guiding_predictors(self, wildcards: Wildcards) -> list[str]:
+        """The predictor of each guiding ROI: the one that the first condition with this target names, controls last."""
+        guides = [condition for condition in self.study.conditions.values() if condition.predictor is not None]
+        guides.sort(key=lambda condition: condition.control is not None)
+        seed, paths = self.study.predictor_seed(int(wildcards.seed)), []
+        for roi in self.guiding_rois():
+            name = next(guide.predictor for guide in guides if guide.predictor and roi in (guide.target or ()))
+            paths.append(str(predictor_weights_path(self.results, name, roi, seed)))
+        return paths
+
+    def guiding_modules(self) -> list[str]:
+        """The modules that rebuild the guiding predictors."""
+        names = {condition.predictor for condition in self.study.conditions.values()} - {None}
+        return reader_modules(self.study.predictors[name].kind for name in names if name is not None)
+
+    # --- report ---
+
+    def of_networks(
+        self,
+        path: Callable[[str, str], Path],
+        conditions: Iterable[str] | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> list[str]:
+        """One file of every network of some conditions and tasks; path: a function of results and network."""
+        return [str(path(self.results, network)) for network in self.networks(conditions, tasks)]
+
+    def results_of(self, conditions: Iterable[str], rois: Iterable[str]) -> list[str]:
+        """Every file that a page about some conditions and ROIs reads."""
+        conditions, rois, study = list(conditions), list(rois), self.study
+        tasks = self.compared_tasks(conditions)
+        own = (metrics_path, examples_path, checks_path)
+        files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
+        attacks = itertools.product(self.networks(conditions, tasks), study.attacks)
+        predictors = itertools.product(rois, study.predictor_seeds)
+        found = [attack_table_path(self.results, network, attack) for network, attack in attacks]
+        found += [canaries_path(self.results, task) for task in tasks]
+        found += [voxels_path(self.results, study.predictor, roi, seed) for roi, seed in predictors]
+        found += [roi_path(self.results, subject, roi) for subject, roi in itertools.product(study.subjects, rois)]
+        return files + [str(path) for path in found]
+
+    def compared_tasks(self, conditions: Iterable[str]) -> list[str]:
+        """The tasks on which a comparison of some conditions says anything: not those that have `none` alone of them.
+
+        A study without a guided condition compares its tasks all the same.
+        """
+        guided = {name for name in conditions if name != "none"}
+        found = [name for name, task in self.study.tasks.items() if guided & set(task.conditions)]
+        return found or list(self.study.tasks)
+
+    def conditions_of(self, roi: str) -> list[str]:
+        """The conditions that an ROI's page compares: `none`, and those that the ROI guides."""
+        return [name for name, condition in self.study.conditions.items() if name == "none" or condition.roi == roi]

@@ -1,0 +1,222 @@
+"""The border: a configuration becomes a `Study`, or one line that says where it is wrong.
+
+Every key is checked by the class that owns it; here names are looked up and what must fit together is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from msgspec.structs import replace
+
+from neurobust.attacks.plan import AttackPlan, read_plan
+from neurobust.attacks.semantic.plan import SemanticPlan, read_semantic
+from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.core.errors import InputError
+from neurobust.core.settings import Names, Settings, about, read
+from neurobust.networks.conditions import Condition, Training, read_condition
+from neurobust.networks.registry import TASKS, read_task
+from neurobust.phantom.settings import Phantom, TaskImages
+from neurobust.predictors.description import Predictor
+from neurobust.predictors.registry import read_predictor
+from neurobust.study.config import Config
+from neurobust.study.model import Semantic, Study, TaskPlan
+
+TASK_KEYS = ("source", "training", "conditions")  # of every task; the rest is its kind's
+
+
+class TaskChoice(Settings, frozen=True):
+    """What a study says of a task of any kind, beside its training."""
+
+    source: Annotated[str, about("folder or file of the images, where the user brings them")] = ""
+    conditions: Annotated[Names | None, about("that are trained on this task; default: all")] = None
+
+
+def read_study(given: Mapping[str, Any]) -> Study:
+    """The study that a configuration describes.
+
+    Raises InputError with one line, `config: <path of the key>: <problem>`, for the first fault.
+    """
+    config = read(Config, given, "config")
+    conditions = read_conditions(config)
+    study = Study(
+        name=config.study,
+        results=config.results,
+        data=config.data,
+        planted=config.phantom,
+        rois=config.rois,
+        splits=config.splits,
+        predictors={name: read_predictor(name, s, "config.predictors") for name, s in config.predictors.items()},
+        predictor_seeds=config.predictor_seeds,
+        tasks={name: task_plan(config, name, conditions) for name in config.tasks},
+        architectures=config.architectures,
+        conditions=conditions,
+        seeds=config.seeds,
+        attack_images=config.attack_images,
+        attacks={name: read_plan(name, s, "config.attacks") for name, s in config.attacks.items()},
+        primary_attack=config.primary_attack,
+        corruptions=config.corruptions,
+        semantic=read_semantics(config, conditions),
+        transfer=config.transfer,
+        config=dict(given),
+    )
+    check_study(study)
+    return study
+
+
+def read_conditions(config: Config) -> dict[str, Condition]:
+    """The conditions, each followed by its `weights` as conditions of their own: V1-w0.5 is V1 with that weight.
+
+    They carry its name as `sweep`: together they are its curve of clean and robust accuracy, along which the report
+    compares it at equal clean accuracy. The condition keeps its own weight and name.
+    """
+    found: dict[str, Condition] = {}
+    for name, given in config.conditions.items():
+        where = f"config.conditions.{name}"
+        if "sweep" in given:
+            raise InputError(f"{where}: unknown key 'sweep'; list other weights as `weights`")
+        condition = read_condition(name, given, "config.conditions")
+        found[name] = replace(condition, weights=None)
+        for weight in condition.weights or ():
+            swept = f"{name}-w{weight:g}"
+            if swept in config.conditions:
+                raise InputError(f"{where}.weights: {weight:g} is there already, as the weight of a condition")
+            found[swept] = replace(found[name], weight=weight, sweep=name)
+    return found
+
+
+def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) -> TaskPlan:
+    """One task, with the training of its networks and the conditions that they are trained with."""
+    where, given = f"config.tasks.{name}", config.tasks[name]
+    task = read_task({key: value for key, value in given.items() if key not in TASK_KEYS}, where)
+    choice = read(TaskChoice, {key: given[key] for key in ("source", "conditions") if key in given}, where)
+    training = given.get("training", {})
+    read(Training, config.training, "config.training")
+    read(Training, training, f"{where}.training")
+    if "epochs" not in {**config.training, **training}:
+        raise InputError(f"{where}.training.epochs: missing here and in `training`")
+    if task.brings and not choice.source:
+        raise InputError(f"{where}.source: missing: {task.brings}")
+    shown = rendered(config.phantom, task.phantom, name) if task.phantom else None
+    return TaskPlan(
+        name=name,
+        task=task,
+        source=choice.source,
+        training=read(Training, {**config.training, **training}, where),
+        conditions=chosen(conditions, choice.conditions, where),
+        side=shown.size if shown else task.side or 0,
+        images=sum(shown.counts) if shown else task.images or 0,
+    )
+
+
+def rendered(planted: Phantom | None, section: str, task: str) -> TaskImages:
+    """The section of the phantom that a task shows."""
+    if planted is None:
+        raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
+    found: TaskImages | None = getattr(planted, section)
+    if found is None:
+        raise InputError(f"config.phantom.{section}: missing: the task {task} shows what it describes")
+    return found
+
+
+def chosen(conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str) -> tuple[str, ...]:
+    """The conditions that a section lists as `conditions`, each with its sweep; all of them without such a list."""
+    names = list(conditions) if listed is None else list(listed)
+    check_names(names, conditions, f"{where}.conditions", "condition", "conditions")
+    return tuple(name for name, condition in conditions.items() if name in names or condition.sweep in names)
+
+
+def read_semantics(config: Config, conditions: Mapping[str, Condition]) -> Semantic:
+    """The semantic attacks of the configuration, in the order of their registry, and their auxiliary networks."""
+    where, given = "config.semantic", dict(config.semantic or {})
+    networks = given.pop("networks", {})
+    images = given.pop("images", None)
+    if config.semantic is not None and (type(images) is not int or images < 1):
+        raise InputError(f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1")
+    for name in given:
+        if name not in SEMANTIC:
+            raise InputError(f"{where}: unknown key '{name}'; known keys are images, networks, {', '.join(SEMANTIC)}")
+    if not isinstance(networks, Mapping):
+        raise InputError(f"{where}.networks: {networks!r}: expected a mapping of auxiliary networks to settings")
+    for name in networks:
+        if name not in HELPERS:
+            raise InputError(f"{where}.networks: unknown key '{name}'; known keys are {', '.join(HELPERS)}")
+    attacks: dict[str, SemanticPlan] = {}
+    for name in SEMANTIC:
+        if name in given:
+            plan = read_semantic(name, given[name], where)
+            check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
+            chosen(conditions, plan.conditions, f"{where}.{name}")
+            attacks[name] = plan
+    helpers = {name: read(kind, networks.get(name, {}), f"{where}.networks.{name}") for name, kind in HELPERS.items()}
+    return Semantic(images or 0, attacks, helpers)
+
+
+def check_names(names: Iterable[str], known: Iterable[str], where: str, what: str, section: str) -> None:
+    """Raise InputError for the first name that is not known."""
+    for name in names:
+        if name not in known:
+            raise InputError(f"{where}: unknown {what} '{name}'; `{section}` has {', '.join(known)}")
+
+
+def check_study(study: Study) -> None:
+    """Raise InputError where sections do not fit together."""
+    check_phantom(study)
+    for name, condition in study.conditions.items():
+        check_condition(study, name, condition)
+    check_attacks(study.attacks, study.primary_attack)
+    for name, plan in study.semantic.attacks.items():
+        for task in plan.tasks or study.tasks:
+            if plan.attack.faces and not study.tasks[task].task.faces:
+                kinds = ", ".join(kind for kind in TASKS if TASKS[kind].faces)
+                raise InputError(
+                    f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}"
+                )
+
+
+def check_attacks(attacks: Mapping[str, AttackPlan], primary: str) -> None:
+    """Raise InputError unless the primary attack is one of the attacks."""
+    if primary not in attacks:
+        raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {', '.join(attacks)}")
+
+
+def check_phantom(study: Study) -> None:
+    """Raise InputError unless the phantom has the subjects, sessions and formats that the study reads."""
+    data, planted = study.data, study.planted
+    if not study.phantom:
+        return
+    if planted is None:
+        raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
+    trials = planted.planned_sessions * planted.trials_per_session
+    images = planted.shared_images + planted.unique_images
+    if trials != 3 * images:  # as `phantom.design.Sizes`: a subject sees each of its images three times
+        raise InputError(
+            f"config.phantom.trials_per_session: {planted.trials_per_session} x planned_sessions are {trials} trials, "
+            f"not 3 x (shared_images + unique_images) = {3 * images}; change one of the four"
+        )
+    for subject, spec in data.subjects.items():
+        where = f"config.data.subjects.{subject}"
+        if subject not in planted.subjects:
+            raise InputError(f"{where}: the phantom has no such subject; add it to phantom.subjects")
+        if spec.sessions > planted.planned_sessions:
+            raise InputError(f"{where}.sessions: {spec.sessions} is more than phantom.planned_sessions; lower it")
+    if data.format not in planted.formats:
+        raise InputError(f"config.data.format: the phantom is not written as {data.format}; add it to phantom.formats")
+
+
+def check_condition(study: Study, name: str, condition: Condition) -> None:
+    """Raise InputError where a condition names what the study lacks, or a predictor that does not go with it."""
+    where = f"config.conditions.{name}"
+    check_names(condition.target or (), study.rois, f"{where}.target", "ROI", "rois")
+    check_names(condition.match or (), study.rois, f"{where}.match", "ROI", "rois")
+    check_names(condition.subjects or (), study.subjects, f"{where}.subjects", "subject", "data.subjects")
+    if condition.target is None or condition.pairs:
+        return
+    predictor: Predictor | None = study.predictors.get(condition.predictor or "")
+    if predictor is None:
+        known = ", ".join(study.predictors)
+        raise InputError(f"{where}.predictor: {condition.predictor!r} is not one of `predictors`: {known}")
+    if predictor.shuffle_pairing != (condition.control == "predictor-shuffled"):
+        both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
+        raise InputError(f"{where}.control: {both}")

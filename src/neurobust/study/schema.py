@@ -1,0 +1,122 @@
+"""config/schema.yaml, made from the classes that check a configuration: `python -m neurobust.study.schema`.
+
+Editors read it to complete and check keys as one types; the pipeline itself checks with the classes (`study.read`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from neurobust.attacks.plan import UNITS
+from neurobust.attacks.registry import ATTACKS
+from neurobust.attacks.semantic.plan import Choice
+from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.core.settings import schema
+from neurobust.networks.conditions import Condition, Training
+from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
+from neurobust.predictors.registry import PREDICTORS
+from neurobust.study.config import Config
+
+Schema = dict[str, Any]
+NAMES: Schema = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
+HEADER = "# Made by `make schema` from the classes that check a configuration; a test compares. Do not edit.\n"
+
+
+def study_schema() -> Schema:
+    """The JSON Schema of a configuration, with what other packages register."""
+    whole = schema(Config)
+    properties = whole["properties"]
+    training = schema(Training)
+    properties["training"] = {**training, "description": properties["training"]["description"]}
+    entries = {
+        "predictors": one_of(PREDICTORS, "kind", {}, ("kind",)),
+        "tasks": one_of(TASKS, "kind", task_keys(training), ("kind", "training")),
+        "attacks": one_of(ATTACKS, "method", attack_keys(), ("method", "budgets")),
+        "conditions": condition(),
+    }
+    for name, entry in entries.items():
+        properties[name]["additionalProperties"] = entry
+    properties["semantic"] = semantic(properties["semantic"]["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A neurobust study", **whole}
+
+
+def one_of(registry: Mapping[str, type], tag: str, common: Schema, required: Iterable[str]) -> Schema:
+    """An entry whose `tag` names one of a registry: keys that all share, and those of the kind that it names."""
+    kinds = {name: schema(kind) for name, kind in registry.items()}
+    branches = []
+    for name, kind in kinds.items():
+        branches.append(
+            {
+                "if": {"required": [tag], "properties": {tag: {"const": name}}},
+                "then": {
+                    "properties": {tag: {}, **common, **kind["properties"]},
+                    "additionalProperties": False,
+                    **({"required": kind["required"]} if kind.get("required") else {}),
+                },
+            }
+        )
+    properties = {tag: {"enum": list(registry)}, **common}
+    return {"type": "object", "required": list(required), "properties": properties, "allOf": branches}
+
+
+def attack_keys() -> Schema:
+    """The keys of every attack (`attacks.plan.COMMON`)."""
+    return {
+        "budgets": {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2, "uniqueItems": True,
+                    "description": "ascending from 0"},
+        "unit": {"enum": list(UNITS), "description": "of the budgets; default 1/255 for linf, else 1"},
+        "label": {"type": "string", "description": "for readers"},
+        "reference_budget": {"type": "number", "exclusiveMinimum": 0, "description": "the budget that tables quote"},
+    }  # fmt: skip
+
+
+def task_keys(training: Schema) -> Schema:
+    """The keys of every task (`study.read.TASK_KEYS`)."""
+    return {
+        "source": {"type": "string", "description": "folder or file of the images, where the user brings them"},
+        "training": {**training, "description": "what differs from the study's training"},
+        "conditions": {**NAMES, "description": "that are trained on this task; default: all"},
+    }
+
+
+def condition() -> Schema:
+    """An entry of `conditions`: its names are those of the registries of losses, controls and references."""
+    found = schema(Condition)
+    properties = found["properties"]
+    del properties["sweep"]  # what `weights` makes of it
+    for key, names in (("loss", LOSSES), ("control", CONTROLS)):
+        properties[key] = {"enum": list(names), "description": properties[key]["description"]}
+    properties["reference"] = {
+        **one_of(REFERENCES, "kind", {}, ("kind",)),
+        "description": "a known way to robustness, on a condition without a target",
+    }
+    return found
+
+
+def semantic(text: str) -> Schema:
+    """The section `semantic`."""
+    shared = schema(Choice)["properties"]
+    attacks = {}
+    for name, kind in SEMANTIC.items():
+        own = schema(kind)
+        attacks[name] = {**own, "properties": {**shared, **own["properties"]}}
+    helpers = {"type": "object", "additionalProperties": False,
+               "properties": {name: schema(kind) for name, kind in HELPERS.items()},
+               "description": "what differs from an auxiliary network's defaults"}  # fmt: skip
+    images = {"type": "integer", "minimum": 1, "description": "the first of the list that attacks work through"}
+    return {"type": "object", "additionalProperties": False, "required": ["images"], "description": text,
+            "properties": {"images": images, "networks": helpers, **attacks}}  # fmt: skip
+
+
+def schema_text() -> str:
+    """The file config/schema.yaml."""
+    import yaml
+
+    plain = json.loads(json.dumps(study_schema()))  # lists for tuples, and no part that stands in two places
+    return HEADER + str(yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None))
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")
