@@ -1,5 +1,5 @@
 # neurobust: NSD -> predictors -> networks -> attacks -> explain -> report.
-# Rules are in workflow/rules, one file a stage; the names, paths and parameters that they take in workflow/inputs.
+# Rules are in workflow/rules, one file a stage; what they take as input is worked out in neurobust.study.
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -15,17 +15,11 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/inputs/nsd.smk"
 include: "workflow/rules/nsd.smk"
-include: "workflow/inputs/predictors.smk"
 include: "workflow/rules/predictors.smk"
-include: "workflow/inputs/networks.smk"
 include: "workflow/rules/networks.smk"
-include: "workflow/inputs/attacks.smk"
 include: "workflow/rules/attacks.smk"
-include: "workflow/inputs/explain.smk"
 include: "workflow/rules/explain.smk"
-include: "workflow/inputs/report.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/study.smk"
 

@@ -1,16 +1,37 @@
 # attacks: one job attacks one network with every configured attack; finished cells survive a kill, undeclared.
+from neurobust.attacks.check_plans import canary_modules, canary_plans, network_modules
+from neurobust.attacks.corruptions.registry import corruption_modules
+from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
+from neurobust.files.adversarials import adversarials_path
+from neurobust.files.attack_table import attack_table_path
+from neurobust.files.auxiliary import auxiliary_record_path, auxiliary_weights_path
+from neurobust.files.canaries import canaries_path
+from neurobust.files.checks import checks_path
+from neurobust.files.corruption_table import corruption_table_path
+from neurobust.files.corruptions import corruptions_path
+from neurobust.files.dataset import dataset_path
+from neurobust.files.examples import examples_path
+from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.files.transfer_table import transfer_table_path
+from neurobust.files.weights import network_weights_path
+
+# As parameters: what makes the numbers of the attacks, without what only pages show.
+PLANS = canonical_json({name: plan.settings() for name, plan in STUDY.attacks.items()})
+MET_BY_CANARIES = canonical_json({name: plan.settings() for name, plan in canary_plans(STUDY.attacks).items()})
+# Written by a network's own attack job, where the study asks what it does to the other networks.
+ADVERSARIALS = {"adversarials": at(adversarials_path, NETWORK)} if STUDY.transfer else {}
 
 
 rule attack_network:
     input:
-        dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-        model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
-        code=sources("attacks/attack_network", *attack_modules(config["attacks"])),
+        dataset=at(dataset_path, "{task}"),
+        model=at(network_weights_path, NETWORK),
+        code=sources("attacks/attack_network", *network_modules(STUDY.attacks)),
     output:
         **ADVERSARIALS,
-        tables=expand(f"{RESULTS}/attacks/{NETWORK}/{{attack}}.parquet", attack=ATTACKS, allow_missing=True),
-        examples=f"{RESULTS}/attacks/{NETWORK}/examples.npz",
-        checks=f"{RESULTS}/attacks/{NETWORK}/checks.json",
+        tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
+        examples=at(examples_path, NETWORK),
+        checks=at(checks_path, NETWORK),
     log:
         f"{LOGS}/attack_network/{NETWORK}.log",
     benchmark:
@@ -22,9 +43,9 @@ rule attack_network:
         mem_mb=24000,
         runtime=480,
     params:
-        attacks=canonical_json(attack_settings(config)),
-        images=config["attack_images"],
-        transfer=canonical_json(TRANSFER),
+        attacks=PLANS,
+        images=STUDY.attack_images,
+        transfer=parameters(STUDY.transfer),
         cells=subpath(output.examples, parent=True),
     message:
         "attacking {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
@@ -34,10 +55,10 @@ rule attack_network:
 
 rule attack_canaries:
     input:
-        dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-        code=sources("attacks/attack_canaries", *attack_modules(config["attacks"], CANARY_METHOD)),
+        dataset=at(dataset_path, "{task}"),
+        code=sources("attacks/attack_canaries", *canary_modules(STUDY.attacks)),
     output:
-        canaries=f"{RESULTS}/attacks/{{task}}/canaries.json",
+        canaries=at(canaries_path, "{task}"),
     log:
         f"{LOGS}/attack_canaries/{{task}}.log",
     benchmark:
@@ -48,23 +69,23 @@ rule attack_canaries:
         mem_mb=8000,
         runtime=60,
     params:
-        attacks=canonical_json(attack_settings(config)),
+        attacks=MET_BY_CANARIES,
     message:
         "attacking networks whose true answer is known ({wildcards.task})"
     script:
         "../scripts/attacks/attack_canaries.py"
 
 
-if TRANSFER:
+if STUDY.transfer:
 
     rule transfer_attacks:
         input:
-            dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-            models=lambda wildcards: twins_of(wildcards, "networks", "model.safetensors"),
-            adversarials=lambda wildcards: twins_of(wildcards, "attacks", "transfer.npz"),
+            dataset=at(dataset_path, "{task}"),
+            models=lambda wildcards: FILES.twins(wildcards, network_weights_path),
+            adversarials=lambda wildcards: FILES.twins(wildcards, adversarials_path),
             code=sources("attacks/transfer_attacks"),
         output:
-            transfer=f"{RESULTS}/attacks/{{task}}/{{architecture}}/transfer.parquet",
+            transfer=at(transfer_table_path, "{task}", "{architecture}"),
         log:
             f"{LOGS}/transfer_attacks/{{task}}/{{architecture}}.log",
         benchmark:
@@ -76,21 +97,21 @@ if TRANSFER:
             mem_mb=32000,
             runtime=240,
         params:
-            settings=canonical_json(TRANSFER),
+            settings=parameters(STUDY.transfer),
         message:
             "each network's adversarials for the others ({wildcards.task}, {wildcards.architecture})"
         script:
             "../scripts/attacks/transfer_attacks.py"
 
 
-if CORRUPTIONS:
+if STUDY.corruptions:
 
     rule make_corruptions:
         input:
-            dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-            code=sources("attacks/make_corruptions"),
+            dataset=at(dataset_path, "{task}"),
+            code=sources("attacks/make_corruptions", *corruption_modules(STUDY.corruptions.names)),
         output:
-            corruptions=f"{RESULTS}/attacks/{{task}}/corruptions.h5",
+            corruptions=at(corruptions_path, "{task}"),
         log:
             f"{LOGS}/make_corruptions/{{task}}.log",
         benchmark:
@@ -101,7 +122,7 @@ if CORRUPTIONS:
             mem_mb=8000,
             runtime=240,
         params:
-            settings=canonical_json(CORRUPTIONS),
+            settings=parameters(STUDY.corruptions),
         message:
             "corrupting test images ({wildcards.task})"
         script:
@@ -109,12 +130,12 @@ if CORRUPTIONS:
 
     rule corrupt_network:
         input:
-            dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-            model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
-            corruptions=f"{RESULTS}/attacks/{{task}}/corruptions.h5",
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            corruptions=at(corruptions_path, "{task}"),
             code=sources("attacks/corrupt_network"),
         output:
-            table=f"{RESULTS}/attacks/{NETWORK}/corruptions.parquet",
+            table=at(corruption_table_path, NETWORK),
         log:
             f"{LOGS}/corrupt_network/{NETWORK}.log",
         benchmark:
@@ -131,25 +152,25 @@ if CORRUPTIONS:
             "../scripts/attacks/corrupt_network.py"
 
 
-if SEMANTIC_ATTACKS:
+if STUDY.semantic.attacks:
 
     rule train_helper:
         """An auxiliary network of semantic attacks: trained once per task, and it must pass gates."""
         input:
-            dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-            others=lambda wildcards: auxiliary_files(
-                wildcards.task, HELPER_READS.get(wildcards.helper, ()), "safetensors"
+            dataset=at(dataset_path, "{task}"),
+            others=lambda wildcards: FILES.helpers(
+                wildcards.task, HELPERS[wildcards.helper].reads, auxiliary_weights_path
             ),
             code=lambda wildcards: sources("attacks/train_helper", *helper_modules(wildcards.helper)),
         output:
-            weights=f"{RESULTS}/attacks/{{task}}/auxiliary/{{helper}}.safetensors",
-            record=f"{RESULTS}/attacks/{{task}}/auxiliary/{{helper}}.json",
+            weights=at(auxiliary_weights_path, "{task}", "{helper}"),
+            record=at(auxiliary_record_path, "{task}", "{helper}"),
         log:
             f"{LOGS}/train_helper/{{task}}/{{helper}}.log",
         benchmark:
             f"{BENCHMARKS}/train_helper/{{task}}/{{helper}}.tsv"
         wildcard_constraints:
-            helper=one_of(NETWORKS),
+            helper=one_of(HELPERS),
         conda:
             "../../envs/neurobust.yaml"
         resources:
@@ -157,7 +178,7 @@ if SEMANTIC_ATTACKS:
             mem_mb=16000,
             runtime=240,
         params:
-            settings=lambda wildcards: helper_settings(wildcards.helper),
+            settings=lambda wildcards: parameters(STUDY.semantic.helpers[wildcards.helper]),
             checkpoint=subpath(output.weights, parent=True),
         message:
             "{wildcards.helper}, an auxiliary network of semantic attacks ({wildcards.task})"
@@ -166,20 +187,24 @@ if SEMANTIC_ATTACKS:
 
     rule attack_semantic:
         input:
-            dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-            model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
-            helpers=lambda wildcards: helper_files(wildcards, "safetensors"),
-            records=lambda wildcards: helper_files(wildcards, "json"),
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            helpers=lambda wildcards: FILES.helpers(
+                wildcards.task, SEMANTIC[wildcards.semantic].helpers, auxiliary_weights_path
+            ),
+            records=lambda wildcards: FILES.helpers(
+                wildcards.task, SEMANTIC[wildcards.semantic].helpers, auxiliary_record_path
+            ),
             code=lambda wildcards: sources("attacks/attack_semantic", *semantic_modules(wildcards.semantic)),
         output:
-            table=f"{RESULTS}/attacks/{NETWORK}/semantic/{{semantic}}.parquet",
-            examples=f"{RESULTS}/attacks/{NETWORK}/semantic/{{semantic}}.npz",
+            table=at(semantic_table_path, NETWORK, "{semantic}"),
+            examples=at(semantic_examples_path, NETWORK, "{semantic}"),
         log:
             f"{LOGS}/attack_semantic/{NETWORK}/{{semantic}}.log",
         benchmark:
             f"{BENCHMARKS}/attack_semantic/{NETWORK}/{{semantic}}.tsv"
         wildcard_constraints:
-            semantic=one_of(SEMANTIC_ATTACKS),
+            semantic=one_of(STUDY.semantic.attacks),
         conda:
             "../../envs/neurobust.yaml"
         resources:
@@ -187,8 +212,8 @@ if SEMANTIC_ATTACKS:
             mem_mb=24000,
             runtime=480,
         params:
-            settings=lambda wildcards: semantic_settings(wildcards.semantic),
-            images=SEMANTIC["images"],
+            settings=lambda wildcards: parameters(STUDY.semantic.attacks[wildcards.semantic].attack),
+            images=STUDY.semantic.images,
             cells=subpath(output.table, parent=True),
         message:
             "{wildcards.semantic} on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"

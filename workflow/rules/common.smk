@@ -9,31 +9,30 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.enums import RerunTrigger
 
-from neurobust.study.config import (
-    PHANTOM_TASKS,
-    attack_settings,
-    check_config,
-    chosen_conditions,
-    predictor_seed,
-    recipe_of,
-    task_size,
-    with_sweeps,
-)
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json
+from neurobust.core.settings import brief
 from neurobust.core.sources import source_files
+from neurobust.core.warm_groups import take_part
+from neurobust.study.locate import located, refuse_twice
+from neurobust.study.mirror import Mirror
+from neurobust.study.paths import NETWORK, Paths
+from neurobust.study.read import read_study
 
 # Snakemake puts Python's path into shell commands as it is; where it has a space, a job would not start. `exists`: a path
 # that is quoted already, as when the same process reads the rules twice, is left alone.
 if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 
+# Several jobs in one SLURM job start as forks of one process, where asked for (docs/slurm.md).
+take_part(workflow)
+
 
 class ByContent(type(workflow)):
     """This workflow, where all triggers but `code` make a job run again, whatever profile is used or none.
 
     `code` looks at the date of a script, which a fresh checkout or a copy changes. Here scripts are inputs, compared by
-    content. Who names other triggers on the command line gets them.
+    content. Triggers that the command line names are used.
     """
 
     @property
@@ -46,23 +45,21 @@ class ByContent(type(workflow)):
 workflow.__class__ = ByContent
 
 try:
-    check_config(config, Path(workflow.basedir) / "config" / "schema.yaml")
+    refuse_twice(workflow.configfiles)
+    STUDY = read_study(config)
 except InputError as error:
-    raise WorkflowError(str(error)) from None
-config["conditions"] = with_sweeps(config)["conditions"]
+    raise WorkflowError(located(error, workflow.configfiles)) from None
 
-RESULTS = config["results"]
-LOGS = RESULTS.replace("results", "logs", 1)
-BENCHMARKS = f"{RESULTS}/benchmarks"
-DATA = config["data"]["root"]
-SUBJECTS = list(config["data"]["subjects"])
-ROIS = list(config["rois"])
-TASKS = list(config["tasks"])
-ARCHITECTURES = list(config["architectures"])
-CONDITIONS = list(config["conditions"])
-SEEDS = config["seeds"]
-ATTACKS = list(config["attacks"])
-NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
+FILES, MIRROR = Paths(STUDY), Mirror(STUDY)
+RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
+DATA = STUDY.data.root
+SUBJECTS = list(STUDY.subjects)
+ROIS = list(STUDY.rois)
+
+
+def at(path, *names):
+    """A file of the contract: `path` is its function in neurobust.files, `names` are its names or their wildcards."""
+    return str(path(RESULTS, *names))
 
 
 def one_of(names):
@@ -74,10 +71,10 @@ wildcard_constraints:
     subject=one_of(SUBJECTS),
     roi=one_of(ROIS),
     size=r"\d+",
-    predictor=one_of(config["predictors"]),
-    task=one_of(TASKS),
-    architecture=one_of(ARCHITECTURES),
-    condition=one_of(CONDITIONS),
+    predictor=one_of(STUDY.predictors),
+    task=one_of(STUDY.tasks),
+    architecture=one_of(STUDY.architectures),
+    condition=one_of(STUDY.conditions),
     seed=r"\d+",
 
 
@@ -90,16 +87,6 @@ def sources(script, *modules):
     return [os.path.relpath(path) for path in files]
 
 
-def trained(task):
-    """The conditions that networks are trained with on a task."""
-    return chosen_conditions(config, config["tasks"][task])
-
-
-def networks_of(conditions, tasks=TASKS, architectures=ARCHITECTURES):
-    """The folders of all networks of some conditions, below a stage's folder."""
-    found = []
-    for task in tasks:
-        here = set(trained(task))
-        chosen = [name for name in conditions if name in here]
-        found += expand(NETWORK, task=task, architecture=architectures, condition=chosen, seed=SEEDS)
-    return found
+def parameters(settings):
+    """Settings as a parameter of a rule: canonical JSON of what is not at its default."""
+    return canonical_json(brief(settings))

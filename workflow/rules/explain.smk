@@ -1,14 +1,18 @@
 # explain: what regularisation changed inside a network.
+from neurobust.explain.registry import analysis_modules
+from neurobust.files.dataset import dataset_path
+from neurobust.files.inside import inside_path
+from neurobust.files.weights import network_weights_path
 
 
 rule explain_network:
     input:
-        dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-        model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
-        predictors=guiding_predictors,
-        code=sources("explain/explain_network"),
+        dataset=at(dataset_path, "{task}"),
+        model=at(network_weights_path, NETWORK),
+        predictors=FILES.guiding_predictors,
+        code=sources("explain/explain_network", *analysis_modules(), *FILES.guiding_modules()),
     output:
-        inside=f"{RESULTS}/explain/{NETWORK}/inside.parquet",
+        inside=at(inside_path, NETWORK),
     log:
         f"{LOGS}/explain_network/{NETWORK}.log",
     benchmark:
@@ -20,8 +24,8 @@ rule explain_network:
         mem_mb=16000,
         runtime=60,
     params:
-        rois=guiding_rois(),
-        images=config["attack_images"],
+        rois=FILES.guiding_rois(),
+        images=STUDY.attack_images,
     message:
         "inside {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
     script:

@@ -1,12 +1,17 @@
 # networks: CNNs that classify while their penultimate layer resembles a predictor's output.
+from neurobust.files.dataset import dataset_path
+from neurobust.files.network_history import history_path
+from neurobust.files.network_metrics import metrics_path
+from neurobust.files.weights import network_weights_path
+from neurobust.networks.registry import task_modules
 
 
 rule prepare_task:
     input:
-        source=planted_source,
-        code=sources("networks/prepare_task"),
+        source=FILES.planted_source,
+        code=lambda wildcards: sources("networks/prepare_task", *task_modules(STUDY.tasks[wildcards.task].task.kind)),
     output:
-        dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
+        dataset=at(dataset_path, "{task}"),
     log:
         f"{LOGS}/prepare_task/{{task}}.log",
     benchmark:
@@ -17,8 +22,8 @@ rule prepare_task:
         mem_mb=4000,
         runtime=240,
     params:
-        source=task_source,
-        spec=task_spec,
+        source=FILES.task_source,
+        spec=lambda wildcards: canonical_json(FILES.task_spec(wildcards)),
     message:
         "images and labels of the task {wildcards.task}"
     script:
@@ -27,14 +32,14 @@ rule prepare_task:
 
 rule train_network:
     input:
-        unpack(control_files),
-        dataset=f"{RESULTS}/networks/{{task}}/dataset.h5",
-        predictors=target_predictors,
-        code=sources("networks/train_network"),
+        unpack(FILES.control_files),
+        dataset=at(dataset_path, "{task}"),
+        predictors=FILES.target_predictors,
+        code=lambda wildcards: sources("networks/train_network", *FILES.network_modules(wildcards)),
     output:
-        model=f"{RESULTS}/networks/{NETWORK}/model.safetensors",
-        metrics=f"{RESULTS}/networks/{NETWORK}/metrics.json",
-        history=f"{RESULTS}/networks/{NETWORK}/history.parquet",
+        model=at(network_weights_path, NETWORK),
+        metrics=at(metrics_path, NETWORK),
+        history=at(history_path, NETWORK),
     log:
         f"{LOGS}/train_network/{NETWORK}.log",
     benchmark:
@@ -47,7 +52,7 @@ rule train_network:
         runtime=480,
     params:
         recipe=lambda wildcards: canonical_json(
-            recipe_of(config, wildcards.task, wildcards.architecture, wildcards.condition)
+            STUDY.recipe(wildcards.task, wildcards.architecture, wildcards.condition)
         ),
         checkpoint=subpath(output.model, parent=True),
     message:

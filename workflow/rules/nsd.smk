@@ -1,13 +1,21 @@
 # nsd: from a mirror of the NSD bucket to responses per ROI and resized stimuli.
+import sys
+
+from neurobust.files.betas import betas_path
+from neurobust.files.roi import roi_path
+from neurobust.files.stimuli import stimuli_path
+from neurobust.nsd import layout
+
+NSD = f"{sys.executable} -m neurobust.nsd"  # downloads are commands: a change of the code fetches nothing again
 
 
-if config["data"]["source"] == "phantom":
+if MIRROR.planted is not None:
 
     rule make_phantom:
         input:
             code=sources("nsd/make_phantom"),
         output:
-            phantom_files(config),
+            MIRROR.phantom_files(),
         log:
             f"{LOGS}/make_phantom.log",
         benchmark:
@@ -16,14 +24,14 @@ if config["data"]["source"] == "phantom":
             "../../envs/neurobust.yaml"
         params:
             root=lambda wildcards: DATA,
-            settings=canonical_json(phantom_settings(config)),
+            settings=parameters(MIRROR.planted),
         message:
             f"planting a miniature NSD under {DATA}"
         script:
             "../scripts/nsd/make_phantom.py"
 
 
-if "phantom" in config:
+if STUDY.planted is not None:
 
     rule make_scenes:
         input:
@@ -37,14 +45,14 @@ if "phantom" in config:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            settings=canonical_json(config["phantom"]["scenes"]),
+            settings=parameters(STUDY.planted.scenes),
         message:
             "rendering the labelled scenes of the task phantom-scenes"
         script:
             "../scripts/nsd/make_scenes.py"
 
 
-if "face_task" in config.get("phantom", {}):
+if STUDY.planted is not None and STUDY.planted.face_task is not None:
 
     rule make_faces:
         input:
@@ -58,14 +66,14 @@ if "face_task" in config.get("phantom", {}):
         conda:
             "../../envs/neurobust.yaml"
         params:
-            settings=canonical_json(config["phantom"]["face_task"]),
+            settings=parameters(STUDY.planted.face_task),
         message:
             "rendering the labelled faces of the task phantom-faces"
         script:
             "../scripts/nsd/make_faces.py"
 
 
-if FROM_BUCKET:
+if STUDY.data.from_bucket:
 
     rule download_nsd:
         """One file of the bucket, by its own key: fetched, verified, renamed into place."""
@@ -90,7 +98,7 @@ if FROM_BUCKET:
     rule download_betas:
         """One session of betas, deleted once extracted unless data.keep_betas."""
         output:
-            f"{DATA}/{{key}}" if KEEP_BETAS else temp(f"{DATA}/{{key}}"),
+            f"{DATA}/{{key}}" if MIRROR.keeps_betas else temp(f"{DATA}/{{key}}"),
         log:
             f"{LOGS}/download_nsd/{{key}}.log",
         benchmark:
@@ -122,7 +130,7 @@ if FROM_BUCKET:
             "../../envs/neurobust.yaml"
         params:
             root=lambda wildcards: DATA,
-            sessions=sessions_of,
+            sessions=MIRROR.sessions,
         message:
             "fetching the images that {wildcards.subject} saw"
         shell:
@@ -147,12 +155,12 @@ if FROM_BUCKET:
             f"{NSD} fetch-shared {{params.root:q}} {{output:q}} --log {{log:q}}"
 
 
-if config["data"].get("coco_annotations"):
+if STUDY.data.coco_annotations:
 
     rule build_labels:
         input:
             table=str(layout.stim_info(DATA)),
-            annotations=config["data"]["coco_annotations"],
+            annotations=STUDY.data.coco_annotations,
             code=sources("nsd/build_labels"),
         output:
             labels=f"{RESULTS}/stimuli/labels.parquet",
@@ -173,14 +181,14 @@ if config["data"].get("coco_annotations"):
 
 rule extract_betas:
     input:
-        betas=session_files,
-        labels=label_files,
+        betas=MIRROR.session_files,
+        labels=MIRROR.label_files,
         mask=lambda wildcards: str(layout.brainmask(DATA, wildcards.subject)),
         design=str(layout.expdesign(DATA)),
         # Where the sessions are gone after extraction, a changed line must not fetch them all again.
-        code=sources("nsd/extract_betas") if KEEP_BETAS else [],
+        code=sources("nsd/extract_betas") if MIRROR.keeps_betas else [],
     output:
-        betas=f"{RESULTS}/cortex/{{subject}}/betas.h5",
+        betas=at(betas_path, "{subject}"),
     log:
         f"{LOGS}/extract_betas/{{subject}}.log",
     benchmark:
@@ -193,7 +201,7 @@ rule extract_betas:
         runtime=120,
     params:
         root=lambda wildcards: DATA,
-        sessions=sessions_of,
+        sessions=MIRROR.sessions,
     message:
         "reading every labelled visual voxel of {wildcards.subject}, once"
     script:
@@ -202,11 +210,11 @@ rule extract_betas:
 
 rule extract_roi:
     input:
-        betas=f"{RESULTS}/cortex/{{subject}}/betas.h5",
-        files=roi_files,
+        betas=at(betas_path, "{subject}"),
+        files=MIRROR.roi_files,
         code=sources("nsd/extract_roi"),
     output:
-        roi=f"{RESULTS}/cortex/{{subject}}/{{roi}}.h5",
+        roi=at(roi_path, "{subject}", "{roi}"),
     log:
         f"{LOGS}/extract_roi/{{subject}}/{{roi}}.log",
     benchmark:
@@ -218,8 +226,8 @@ rule extract_roi:
         runtime=30,
     params:
         root=lambda wildcards: DATA,
-        spec=lambda wildcards: canonical_json(config["rois"][wildcards.roi]),
-        splits=canonical_json({**config["splits"], "min_sessions": min_sessions()}),
+        spec=lambda wildcards: parameters(STUDY.rois[wildcards.roi]),
+        splits=parameters(MIRROR.splits),
     message:
         "responses of {wildcards.roi} in {wildcards.subject}"
     script:
@@ -228,11 +236,11 @@ rule extract_roi:
 
 rule build_stimuli:
     input:
-        images=str(layout.subject_stimuli(DATA, "{subject}") if NEEDED_STIMULI else layout.stimuli(DATA)),
+        images=str(MIRROR.stimuli()),
         design=str(layout.expdesign(DATA)),
         code=sources("nsd/build_stimuli"),
     output:
-        images=f"{RESULTS}/stimuli/{{subject}}/{{size}}.h5",
+        images=at(stimuli_path, "{subject}", "{size}"),
     log:
         f"{LOGS}/build_stimuli/{{subject}}/{{size}}.log",
     benchmark:
@@ -244,7 +252,7 @@ rule build_stimuli:
         runtime=120,
     params:
         root=lambda wildcards: DATA,
-        sessions=sessions_of,
+        sessions=MIRROR.sessions,
     message:
         "images of {wildcards.subject} at {wildcards.size} pixels"
     script:
@@ -259,7 +267,7 @@ rule plan_download:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        data=canonical_json(config["data"]),
+        data=parameters(STUDY.data),
     message:
         "listing the bucket"
     shell:
@@ -269,14 +277,14 @@ rule plan_download:
 rule doctor:
     """Is the mirror what the pipeline takes it for? A table of checks; fails if one of them does."""
     input:
-        [str(file) for file in manifest.small_files(DATA, SUBJECTS)] if FROM_BUCKET else phantom_files(config),
+        MIRROR.small_files() if STUDY.data.from_bucket else MIRROR.phantom_files(),
     log:
         f"{LOGS}/doctor.log",
     localrule: True
     conda:
         "../../envs/neurobust.yaml"
     params:
-        data=canonical_json(config["data"]),
+        data=parameters(STUDY.data),
     message:
         "examining {DATA}"
     shell:

@@ -1,20 +1,27 @@
 # predictors: from images to ROI responses, one predictor per ROI, joint over subjects.
+import sys
+
+from neurobust.files.predictor_tables import map_path, predictor_metrics_path, voxels_path
+from neurobust.files.roi import roi_path
+from neurobust.files.stimuli import stimuli_path
+from neurobust.files.weights import predictor_weights_path
+
+PREDICTOR = ("{predictor}", "{roi}", "{seed}")
+MAPS = ["r", "r_normalised", "fev", "noise_ceiling", "p_fdr", "field_x", "field_y", "field_size"]
 
 
 rule train_predictor:
     input:
-        rois=expand(f"{RESULTS}/cortex/{{subject}}/{{{{roi}}}}.h5", subject=SUBJECTS),
-        stimuli=lambda wildcards: expand(
-            f"{RESULTS}/stimuli/{{subject}}/{{size}}.h5",
-            subject=SUBJECTS,
-            size=config["predictors"][wildcards.predictor]["input_size"],
-        ),
-        weights=predictor_weights,
-        code=sources("predictors/train_predictor"),
+        rois=[at(roi_path, subject, "{roi}") for subject in SUBJECTS],
+        stimuli=lambda wildcards: [
+            at(stimuli_path, subject, STUDY.predictors[wildcards.predictor].input_size) for subject in SUBJECTS
+        ],
+        weights=FILES.predictor_weights,
+        code=lambda wildcards: sources("predictors/train_predictor", *FILES.predictor_modules(wildcards)),
     output:
-        model=f"{RESULTS}/predictors/{{predictor}}/{{roi}}/seed{{seed}}/model.safetensors",
-        metrics=f"{RESULTS}/predictors/{{predictor}}/{{roi}}/seed{{seed}}/metrics.json",
-        voxels=f"{RESULTS}/predictors/{{predictor}}/{{roi}}/seed{{seed}}/voxels.parquet",
+        model=at(predictor_weights_path, *PREDICTOR),
+        metrics=at(predictor_metrics_path, *PREDICTOR),
+        voxels=at(voxels_path, *PREDICTOR),
     log:
         f"{LOGS}/train_predictor/{{predictor}}/{{roi}}/seed{{seed}}.log",
     benchmark:
@@ -26,7 +33,7 @@ rule train_predictor:
         mem_mb=32000,
         runtime=480,
     params:
-        settings=lambda wildcards: canonical_json(config["predictors"][wildcards.predictor]),
+        settings=lambda wildcards: parameters(STUDY.predictors[wildcards.predictor]),
         checkpoint=subpath(output.model, parent=True),
     message:
         "predictor {wildcards.predictor} of {wildcards.roi}, seed {wildcards.seed}"
@@ -36,15 +43,11 @@ rule train_predictor:
 
 rule map_voxels:
     input:
-        rois=expand(f"{RESULTS}/cortex/{{subject}}/{{{{roi}}}}.h5", subject=SUBJECTS),
+        rois=[at(roi_path, subject, "{roi}") for subject in SUBJECTS],
         voxels=rules.train_predictor.output.voxels,
         code=sources("predictors/map_voxels"),
     output:
-        expand(
-            f"{RESULTS}/predictors/{{{{predictor}}}}/{{{{roi}}}}/seed{{{{seed}}}}/maps/{{subject}}_{{measure}}.nii.gz",
-            subject=SUBJECTS,
-            measure=MAPS,
-        ),
+        [at(map_path, *PREDICTOR, subject, measure) for subject in SUBJECTS for measure in MAPS],
     log:
         f"{LOGS}/map_voxels/{{predictor}}/{{roi}}/seed{{seed}}.log",
     benchmark:

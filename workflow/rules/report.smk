@@ -1,22 +1,35 @@
 # report: tables, figures and pages that people read. All of it runs where snakemake runs.
+from neurobust.files.examples import examples_path
+from neurobust.files.inside import inside_path
+from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES
+
+# The configuration as it was given: a page shows it, and the order of its keys is the order of a page. What only says
+# where files come from is on no page.
+SHOWN = json.dumps({**config, "data": {key: config["data"][key] for key in ("source", "root", "format", "subjects")}})
+TABLE_FILES = {name: f"{RESULTS}/report/tables/{name}.csv" for name in COLUMNS}
+FIGURE_FILES = {name: f"{RESULTS}/report/figures/{name}.svg" for name in FIGURES}
+FIGURE_MODULES = sorted({FIGURES.module_name(name) for name in FIGURES})
+# What the page of the whole study reads of semantic attacks.
+SEMANTIC_RESULTS = (
+    [f"{RESULTS}/report/tables/{table}.csv" for table in SEMANTIC_TABLES.values()]
+    + FILES.semantic_files(semantic_examples_path)
+    if STUDY.semantic.attacks
+    else []
+)
 
 
 rule tabulate_results:
     input:
-        results=results_of(CONDITIONS, ROIS),
-        inside=expand(f"{RESULTS}/explain/{{network}}/inside.parquet", network=networks_of(CONDITIONS)),
-        transfer=transfer_tables(),
-        corruptions=corruption_tables(),
+        results=FILES.results_of(STUDY.conditions, ROIS),
+        inside=FILES.of_networks(inside_path),
+        transfer=FILES.transfer_tables(),
+        corruptions=FILES.corruption_tables(),
         code=sources("report/tabulate_results"),
     output:
         **{
-            table: report(
-                f"{RESULTS}/report/tables/{table}.csv",
-                category="Tables",
-                caption="../report/table.rst",
-                labels={"table": table},
-            )
-            for table in TABLES
+            table: report(path, category="Tables", caption="../report/table.rst", labels={"table": table})
+            for table, path in TABLE_FILES.items()
         },
     log:
         f"{LOGS}/tabulate_results.log",
@@ -26,18 +39,18 @@ rule tabulate_results:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        study=study(),
+        study=SHOWN,
     message:
         "collecting the results of every network"
     script:
         "../scripts/report/tabulate_results.py"
 
 
-if SEMANTIC_ATTACKS:
+if STUDY.semantic.attacks:
 
     rule tabulate_semantic:
         input:
-            tables=semantic_files("parquet"),
+            tables=FILES.semantic_files(semantic_table_path),
             networks=f"{RESULTS}/report/tables/networks.csv",
             code=sources("report/tabulate_semantic"),
         output:
@@ -58,7 +71,7 @@ if SEMANTIC_ATTACKS:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            study=study(),
+            study=SHOWN,
         message:
             "collecting the results of semantic attacks"
         script:
@@ -67,17 +80,12 @@ if SEMANTIC_ATTACKS:
 
 rule draw_figures:
     input:
-        tables=expand(f"{RESULTS}/report/tables/{{table}}.csv", table=TABLES),
-        code=sources("report/draw_figures"),
+        tables=list(TABLE_FILES.values()),
+        code=sources("report/draw_figures", *FIGURE_MODULES),
     output:
         **{
-            figure: report(
-                f"{RESULTS}/report/figures/{figure}.svg",
-                category="Figures",
-                caption=f"../report/{figure}.rst",
-                labels={"figure": figure},
-            )
-            for figure in FIGURES
+            figure: report(path, category="Figures", caption=f"../report/{figure}.rst", labels={"figure": figure})
+            for figure, path in FIGURE_FILES.items()
         },
     log:
         f"{LOGS}/draw_figures.log",
@@ -87,7 +95,7 @@ rule draw_figures:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        study=study(),
+        study=SHOWN,
     message:
         "drawing the figures"
     script:
@@ -96,10 +104,10 @@ rule draw_figures:
 
 rule write_index:
     input:
-        tables=expand(f"{RESULTS}/report/tables/{{table}}.csv", table=TABLES),
-        figures=expand(f"{RESULTS}/report/figures/{{figure}}.svg", figure=FIGURES),
-        examples=expand(f"{RESULTS}/attacks/{{network}}/examples.npz", network=networks_of(CONDITIONS)),
-        semantic=semantic_report(),
+        tables=list(TABLE_FILES.values()),
+        figures=list(FIGURE_FILES.values()),
+        examples=FILES.of_networks(examples_path),
+        semantic=SEMANTIC_RESULTS,
         code=sources("report/write_index"),
     output:
         page=report(
@@ -113,7 +121,7 @@ rule write_index:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        study=study(),
+        study=SHOWN,
     message:
         "writing {output.page}"
     script:
@@ -122,8 +130,8 @@ rule write_index:
 
 rule write_roi_page:
     input:
-        results=lambda wildcards: results_of(conditions_of(wildcards.roi), [wildcards.roi]),
-        code=sources("report/write_roi_page"),
+        results=lambda wildcards: FILES.results_of(FILES.conditions_of(wildcards.roi), [wildcards.roi]),
+        code=sources("report/write_roi_page", *FIGURE_MODULES),
     output:
         page=report(
             f"{RESULTS}/report/roi/{{roi}}.html",
@@ -139,7 +147,7 @@ rule write_roi_page:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        study=study(),
+        study=SHOWN,
     message:
         "writing {output.page}"
     script:

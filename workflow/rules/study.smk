@@ -3,11 +3,14 @@ import time
 
 from neurobust.core.slurm import guard, status_settings, submits
 
-ASKED = time.time()  # as a parameter: each question is answered anew
+ASKED = time.time()  # as a parameter: each question is answered again
 
 
 onstart:
-    accept_terms()
+    try:
+        MIRROR.accept_terms()
+    except InputError as error:
+        raise WorkflowError(f"neurobust: error: {error}") from None
     guard(workflow)
 
 
@@ -46,6 +49,7 @@ rule check_cluster:
         f"{LOGS}/check_cluster.log",
     benchmark:
         f"{BENCHMARKS}/preflight/check_cluster.tsv"
+    retries: 0  # the same answer three times would not be another one
     localrule: True
     conda:
         "../../envs/neurobust.yaml"

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 from neurobust.attacks.canaries import attack_canaries
+from neurobust.attacks.plan import read_plans
 from neurobust.core.script import run
 
 run(
     snakemake,
     attack_canaries,
     dataset=Path(snakemake.input.dataset),
-    attacks=json.loads(snakemake.params.attacks),
+    plans=read_plans(json.loads(snakemake.params.attacks)),
     output=Path(snakemake.output.canaries),
 )

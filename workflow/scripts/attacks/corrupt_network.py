@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from neurobust.attacks.corruptions.files import corrupt_network
+from neurobust.attacks.corruptions.evaluate import corrupt_network
 from neurobust.core.script import run
 
 run(

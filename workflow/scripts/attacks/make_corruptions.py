@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
-from neurobust.attacks.corruptions.files import make_corruptions
+from neurobust.attacks.corruptions.make import make_corruptions
+from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.core.script import run
+from neurobust.core.settings import read
 
 run(
     snakemake,
     make_corruptions,
     dataset=Path(snakemake.input.dataset),
-    settings=json.loads(snakemake.params.settings),
+    settings=read(Corruptions, json.loads(snakemake.params.settings), "corruptions"),
     output=Path(snakemake.output.corruptions),
 )

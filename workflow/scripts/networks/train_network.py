@@ -4,19 +4,25 @@ import json
 from pathlib import Path
 
 from neurobust.core.script import run
+from neurobust.networks.conditions import read_recipe
+from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
 from neurobust.networks.train import train_network
 
+files = {name: paths for name, paths in snakemake.input.items() if name not in ("dataset", "code")}
 run(
     snakemake,
     train_network,
-    dataset=Path(snakemake.input.dataset),
-    predictors=[Path(path) for path in snakemake.input.predictors],
-    recipe=json.loads(snakemake.params.recipe),
+    inputs=NetworkInputs(
+        dataset=Path(snakemake.input.dataset),
+        **{name: tuple(Path(path) for path in paths) for name, paths in files.items()},
+    ),
+    recipe=read_recipe(json.loads(snakemake.params.recipe)),
     seed=int(snakemake.wildcards.seed),
-    model=Path(snakemake.output.model),
-    metrics=Path(snakemake.output.metrics),
-    history=Path(snakemake.output.history),
-    checkpoint=Path(snakemake.params.checkpoint) / ".checkpoint.pt",
-    files={name: files for name, files in snakemake.input.items() if name not in ("dataset", "predictors", "code")},
+    outputs=NetworkOutputs(
+        model=Path(snakemake.output.model),
+        metrics=Path(snakemake.output.metrics),
+        history=Path(snakemake.output.history),
+        checkpoint=Path(snakemake.params.checkpoint) / ".checkpoint.pt",
+    ),
     names={name: snakemake.wildcards[name] for name in ("task", "architecture", "condition")},
 )

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from neurobust.core.script import run
+from neurobust.core.settings import read
 from neurobust.nsd.responses import extract_roi
+from neurobust.nsd.settings import ROI, StudySplits
 
 run(
     snakemake,
@@ -13,7 +15,7 @@ run(
     betas=Path(snakemake.input.betas),
     subject=snakemake.wildcards.subject,
     roi=snakemake.wildcards.roi,
-    spec=json.loads(snakemake.params.spec),
-    splits=json.loads(snakemake.params.splits),
+    spec=read(ROI, json.loads(snakemake.params.spec), f"rois.{snakemake.wildcards.roi}"),
+    splits=read(StudySplits, json.loads(snakemake.params.splits), "splits"),
     output=Path(snakemake.output.roi),
 )

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 from neurobust.core.script import run
+from neurobust.core.settings import read
 from neurobust.phantom.build import build_scene_task
+from neurobust.phantom.settings import SceneTask
 
-run(snakemake, build_scene_task, output=Path(snakemake.output[0]), settings=json.loads(snakemake.params.settings))
+settings = read(SceneTask, json.loads(snakemake.params.settings), "phantom.scenes")
+run(snakemake, build_scene_task, output=Path(snakemake.output[0]), settings=settings)

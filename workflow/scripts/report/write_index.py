@@ -5,14 +5,14 @@ from pathlib import Path
 
 from neurobust.core.script import run
 from neurobust.report.page import write_index
+from neurobust.study.read import read_study
 
 run(
     snakemake,
     write_index,
-    study=json.loads(snakemake.params.study),
+    study=read_study(json.loads(snakemake.params.study)),
     tables=Path(snakemake.input.tables[0]).parent,
     figures={Path(path).stem: Path(path) for path in snakemake.input.figures},
-    examples=[Path(path) for path in snakemake.input.examples],
     semantic=[Path(path) for path in snakemake.input.semantic],
     output=Path(snakemake.output.page),
 )
