@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import runpy
 from pathlib import Path
@@ -12,7 +13,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
+
+from neurobust.attacks.plan import read_plan
+from neurobust.attacks.run import batch_of
+from neurobust.attacks.run import run_attack as run_planned
+from neurobust.attacks.search import AttackResult, Batch
 
 UNDER_ATTACK = runpy.run_path(str(Path(__file__).parents[1] / "networks_under_attack/make.py"))
 
@@ -59,6 +66,26 @@ def tiny_net(classes: int = 5, seed: int = 0, channels: int = 3) -> nn.Sequentia
         nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
         nn.Linear(32, classes),
     )  # fmt: skip
+
+
+def simple_batch(model: nn.Module, images: Tensor, labels: Tensor, budgets) -> Batch:
+    """A batch of seed 0 whose images are the first of the data set."""
+    return Batch(model, images, labels, tuple(budgets), 0, tuple(range(len(images))))
+
+
+def attack(model, images, labels, settings, *, seed=0, ids=None, pool=None, name="attack") -> AttackResult:
+    """One attack as a configuration says it, but with any budgets, in the configured unit: without 0, or 0 alone."""
+    wanted = settings["budgets"]
+    plan = read_plan(name, {**settings, "budgets": [0, max(wanted) or 1]})
+    plan = replace(plan, budgets=tuple(map(float, wanted)))
+    ids = range(len(images)) if ids is None else ids
+    return run_planned(plan, batch_of(plan, model, images, labels, seed=seed, ids=ids, pool=pool))
+
+
+@pytest.fixture(scope="session")
+def run_attack():
+    """`attack` above: run_attack(model, images, labels, settings, *, seed, ids, pool, name)."""
+    return attack
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,7 +138,7 @@ def dataset(tmp_path: Path, digits) -> Path:
     with h5py.File(path, "w") as file:
         file["images"], file["labels"] = images, labels
         file["split"] = np.where(np.arange(1430) < 1400, 0, 2).astype(np.uint8)
-        file.attrs["task"], file.attrs["classes"] = "digits", "[]"
+        file.attrs["task"], file.attrs["classes"] = "digits", json.dumps([str(digit) for digit in range(10)])
     return path
 
 
@@ -124,6 +151,7 @@ def toys() -> SimpleNamespace:
         interior_images=interior_images,
         closed_form=closed_form,
         tiny_net=tiny_net,
+        batch=simple_batch,
         to_tensor=to_tensor,
         load=UNDER_ATTACK["load"],
     )

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from neurobust.attacks.adaptive import describe, respond, show_pool, target_space
-from neurobust.attacks.run import run_attack
 from neurobust.core.io import save_weights
 from neurobust.networks.architectures import build_network, load_network
 
@@ -40,9 +39,10 @@ def headed(net, digits, toys):
     return network
 
 
-def attack(model, batch, method, **changes):
-    settings = {"method": method, **LINF, **changes}
-    return run_attack(model, *batch, settings, seed=0, ids=range(len(batch[0])))
+@pytest.fixture
+def attack(run_attack):
+    """attack(model, (images, labels), method, **changes of LINF)."""
+    return lambda model, batch, method, **changes: run_attack(model, *batch, {"method": method, **LINF, **changes})
 
 
 def test_the_space_is_the_head_s_where_there_is_one(headed, net):
@@ -52,13 +52,13 @@ def test_the_space_is_the_head_s_where_there_is_one(headed, net):
     assert describe(headed) == {"space": "features"}
 
 
-def test_joint_without_its_weight_is_plain_ascent(headed, batch):
+def test_joint_without_its_weight_is_plain_ascent(attack, headed, batch):
     alone = attack(headed, batch, "adaptive-joint", neural_weight=0)
     plain = attack(headed, batch, "pgd")
     assert abs(alone.success.double().mean() - plain.success.double().mean()) < 0.05
 
 
-def test_joint_changes_the_response_more(headed, batch):
+def test_joint_changes_the_response_more(attack, headed, batch):
     alone, joint = (
         attack(headed, batch, "adaptive-joint", neural_weight=weight, budgets=[0, 32]) for weight in (0, 30)
     )
@@ -70,7 +70,7 @@ def test_joint_changes_the_response_more(headed, batch):
     assert changes[1] > 1.1 * changes[0]
 
 
-def test_collision_comes_near_a_response_of_another_class(headed, batch):
+def test_collision_comes_near_a_response_of_another_class(attack, headed, batch):
     result = attack(headed, batch, "adaptive-collision", budgets=[0, 64], steps=15)
     responses, classes = headed.collision_pool
     with torch.no_grad():
@@ -84,7 +84,7 @@ def test_collision_comes_near_a_response_of_another_class(headed, batch):
     assert (after[moved] < before[moved]).double().mean() > 0.9
 
 
-def test_collision_sees_through_hidden_logits(net, batch, digits, toys):
+def test_collision_sees_through_hidden_logits(attack, net, batch, digits, toys):
     """Logits in steps have no gradient: PGD finds nothing, the response is attacked all the same."""
     stepped = Headed(net, after=lambda logits: (4 * logits).round() / 4).eval()
     show_pool(stepped, toys.to_tensor(digits[0][:100]), torch.from_numpy(digits[1][:100]))
@@ -93,7 +93,7 @@ def test_collision_sees_through_hidden_logits(net, batch, digits, toys):
     assert hidden.success[:, 1].double().mean() < 0.2 < 0.4 < seen.success[:, 1].double().mean()
 
 
-def test_without_a_pool_collision_is_plain_ascent(toys):
+def test_without_a_pool_collision_is_plain_ascent(run_attack, toys):
     model = toys.linear(2)
     images, labels = toys.interior_images(model, 8)
     exact = toys.closed_form(model, images, labels, "linf")
@@ -105,7 +105,7 @@ def test_without_a_pool_collision_is_plain_ascent(toys):
             assert bool(result.success[0, 1]) == falls
 
 
-def test_a_pool_of_one_class_alone_is_no_goal(headed, batch):
+def test_a_pool_of_one_class_alone_is_no_goal(attack, headed, batch):
     responses, _ = headed.collision_pool
     headed.collision_pool = responses[:5], batch[1][:1].expand(5)
     result = attack(headed, (batch[0][:1], batch[1][:1]), "adaptive-collision")

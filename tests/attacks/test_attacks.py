@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from neurobust.attacks.gradient import Ascent, climb_adaptive, climb_fixed
+from neurobust.attacks.ascent import Ascent, Ball, climb_adaptive, climb_fixed
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.run import ATTACKS, resolve, run_attack
+from neurobust.attacks.plan import read_plan
+from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.search import Search
 from neurobust.attacks.verify import verify
 from neurobust.core.errors import InputError
@@ -57,10 +58,15 @@ SETTINGS = {
 EVERY = pytest.mark.parametrize("name", list(SETTINGS))
 
 
-def attack(model, images, labels, name="pgd-linf", ids=None, seed=0, **changes):
-    ids = range(len(images)) if ids is None else ids
-    pool = torch.rand(20, *images.shape[1:], generator=torch.Generator().manual_seed(9)).to(images)
-    return run_attack(model, images, labels, SETTINGS[name] | changes, seed=seed, ids=ids, pool=pool)
+@pytest.fixture
+def attack(run_attack):
+    """attack(model, images, labels, name of SETTINGS, ids, seed, **changes of the settings)."""
+
+    def attack(model, images, labels, name="pgd-linf", ids=None, seed=0, **changes):
+        pool = torch.rand(20, *images.shape[1:], generator=torch.Generator().manual_seed(9)).to(images)
+        return run_attack(model, images, labels, SETTINGS[name] | changes, seed=seed, ids=ids, pool=pool)
+
+    return attack
 
 
 def test_every_method_is_tested():
@@ -71,7 +77,7 @@ def test_every_method_is_tested():
 @pytest.mark.parametrize("method", ["pgd", "apgd"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("classes", [2, 6])
-def test_ascent_finds_the_closed_form_distance(toys, method, norm, classes):
+def test_ascent_finds_the_closed_form_distance(run_attack, toys, method, norm, classes):
     model = toys.linear(classes)
     images, labels = toys.interior_images(model, 16)
     exact = toys.closed_form(model, images, labels, norm)
@@ -86,7 +92,7 @@ def test_ascent_finds_the_closed_form_distance(toys, method, norm, classes):
 @EVERY
 @pytest.mark.parametrize(("count", "shape"), [(1, (3, 8, 8)), (3, (3, 7, 12)), (8, (3, 16, 9))])
 @pytest.mark.slow
-def test_adversarials_are_valid_on_random_nets(toys, name, count, shape):
+def test_adversarials_are_valid_on_random_nets(attack, toys, name, count, shape):
     model = toys.tiny_net(seed=count)
     torch.manual_seed(count)
     images, labels = torch.rand(count, *shape), torch.randint(5, (count,))
@@ -106,7 +112,7 @@ def test_adversarials_are_valid_on_random_nets(toys, name, count, shape):
 
 @EVERY
 @pytest.mark.slow
-def test_result_depends_on_neither_batch_nor_order(net, batch, name):
+def test_result_depends_on_neither_batch_nor_order(attack, net, batch, name):
     net = net.double()  # in float64 the kernels' own dependence on the batch size is far below every decision
     images, labels = batch[0][:9].double(), batch[1][:9]
     whole = attack(net, images, labels, name, ids=range(100, 109))
@@ -118,7 +124,7 @@ def test_result_depends_on_neither_batch_nor_order(net, batch, name):
 
 
 @EVERY
-def test_model_is_given_back_as_it_was(toys, name):
+def test_model_is_given_back_as_it_was(attack, toys, name):
     model = toys.tiny_net()
     model.train()
     model[1].eval()
@@ -137,7 +143,7 @@ def test_model_is_given_back_as_it_was(toys, name):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("single", ["ce", "margin"])
 @pytest.mark.parametrize("method", ["pgd", "apgd"])
-def test_iterative_attack_breaks_what_fgsm_breaks(net, batch, norm, single, method):
+def test_iterative_attack_breaks_what_fgsm_breaks(attack, net, batch, norm, single, method):
     budgets = [0, 1, 4, 8, 16, 32, 64] if norm == "linf" else [0, 0.1, 0.3, 0.6, 1, 2]
     fgsm = attack(net, *batch, f"fgsm-{norm}", loss=single, budgets=budgets)
     strong = attack(net, *batch, f"{method}-{norm}", loss="margin", budgets=budgets)
@@ -145,13 +151,13 @@ def test_iterative_attack_breaks_what_fgsm_breaks(net, batch, norm, single, meth
     assert strong.success.sum() > fgsm.success.sum()
 
 
-def test_apgd_is_no_weaker_than_pgd_of_as_many_steps(net, batch):
+def test_apgd_is_no_weaker_than_pgd_of_as_many_steps(attack, net, batch):
     apgd = attack(net, *batch, "apgd-l2", steps=20, loss="margin")
     pgd = attack(net, *batch, "pgd-l2", steps=20, restarts=0)
     assert apgd.success.sum() >= pgd.success.sum() - 1
 
 
-def test_noise_is_far_weaker(net, batch):
+def test_noise_is_far_weaker(attack, net, batch):
     pgd, uniform = attack(net, *batch), attack(net, *batch, "uniform", repeats=10)
     assert (pgd.success >= uniform.success).all()
     correct = pgd.clean_correct
@@ -159,7 +165,7 @@ def test_noise_is_far_weaker(net, batch):
     assert uniform.success[correct, half].double().mean() < 0.25
 
 
-def test_margin_loss_survives_scaled_logits(net, batch, toys):
+def test_margin_loss_survives_scaled_logits(attack, net, batch, toys):
     """logits x 1e3: cross-entropy underflows and every CE attack stands still."""
     scaled = toys.Canary(net, after=lambda logits: 1e3 * logits)
     plain, margin, blind = (
@@ -178,16 +184,14 @@ def test_climb_reaches_its_radius_whatever_the_number_of_steps(toys, steps, norm
     images, labels = toys.interior_images(model, 4)
     model[1].bias.data += 100 * torch.eye(3)[labels[0]]  # nothing breaks: only the way counts
     labels[:] = labels[0]
-    low = torch.full((4,), -torch.inf)
-    ascent = Ascent(
-        Search(model, images, labels, [0, 0.1]), torch.arange(4), images, 1, 0.1, norm, "margin", images.clone(), low
-    )
+    search = Search(toys.batch(model, images, labels, [0, 0.1]))
+    ascent = Ascent(search, Ball(1, 0.1, norm), "margin", torch.arange(4), images, images.clone())
     climb(ascent, steps)
     assert (lengths(ascent.best - images, norm) >= 0.0999).all()
 
 
 @pytest.mark.parametrize("steps", [4, 10])
-def test_default_step_is_two_and_a_half_budgets_over_all_steps(net, batch, steps):
+def test_default_step_is_two_and_a_half_budgets_over_all_steps(attack, net, batch, steps):
     default, explicit = (
         attack(net, *batch, steps=steps, restarts=0, **change) for change in ({}, {"rel_stepsize": 2.5 / steps})
     )
@@ -198,7 +202,7 @@ def test_default_step_is_two_and_a_half_budgets_over_all_steps(net, batch, steps
 
 
 @pytest.mark.parametrize(("name", "steps"), [("pgd-linf", 6), ("pgd-l2", 9), ("apgd-linf", 11)])
-def test_passes_are_counted_as_the_model_sees_them(net, batch, toys, name, steps):
+def test_passes_are_counted_as_the_model_sees_them(attack, net, batch, toys, name, steps):
     forwards, backwards = [], []
 
     def watch(x):
@@ -212,7 +216,7 @@ def test_passes_are_counted_as_the_model_sees_them(net, batch, toys, name, steps
     assert result.n_backward.sum() == sum(backwards)
 
 
-def test_broken_images_cost_nothing_more(net, batch):
+def test_broken_images_cost_nothing_more(attack, net, batch):
     result = attack(net, *batch, restarts=0)
     later = torch.arange(len(result.budgets))[None] > result.first[:, None]
     assert later.any() and (result.n_forward[later] == 0).all() and (result.n_backward[later] == 0).all()
@@ -221,21 +225,21 @@ def test_broken_images_cost_nothing_more(net, batch):
     assert ((spent > 0) & (spent < 7)).any()  # some left in the middle of a climb
 
 
-def test_single_budget_and_zero_alone(net, batch):
+def test_single_budget_and_zero_alone(attack, net, batch):
     zero = attack(net, *batch, budgets=[0])
     assert torch.equal(zero.success[:, 0], ~zero.clean_correct)
     only = attack(net, *batch, budgets=[48], restarts=0)
     assert only.success.shape == (48, 1) and only.success.sum() > (~only.clean_correct).sum()
 
 
-def test_uniform_noise_shares_its_draws_over_budgets(net, batch):
+def test_uniform_noise_shares_its_draws_over_budgets(attack, net, batch):
     one = attack(net, *batch, "uniform", budgets=[64])
     many = attack(net, *batch, "uniform", budgets=[16, 32, 64])
     assert (many.success[:, 2] >= one.success[:, 0]).all()
 
 
 @pytest.mark.parametrize(("name", "norm"), [("uniform", "linf"), ("sign", "linf"), ("gaussian", "l2")])
-def test_noise_is_the_exact_best_of_its_draws(toys, name, norm):
+def test_noise_is_the_exact_best_of_its_draws(attack, toys, name, norm):
     model = toys.linear(6)
     model[1].bias.data -= 0.9 * model(torch.full((1, 3, 5, 4), 0.5))[0].detach()  # mid-grey is near every boundary
     images, labels = toys.interior_images(model, 12)
@@ -256,13 +260,13 @@ def test_draws_differ_between_images_repeats_and_seeds():
     assert len({tuple(values.flatten().tolist()) for values in draws}) == 4
 
 
-def test_seed_changes_noise_and_nothing_else_does(net, batch):
+def test_seed_changes_noise_and_nothing_else_does(attack, net, batch):
     first, again, other = (attack(net, *batch, "gaussian", seed=seed, budgets=[0, 4, 8]) for seed in (1, 1, 2))
     assert torch.equal(first.adversarial, again.adversarial)
     assert not torch.equal(first.adversarial, other.adversarial)
 
 
-def test_verification_demotes_each_kind_of_fault(net, batch):
+def test_verification_demotes_each_kind_of_fault(attack, net, batch):
     images, labels = batch
     result = attack(net, images, labels)
     rows = (result.clean_correct & (result.first < len(result.budgets))).nonzero().squeeze(1)
@@ -282,32 +286,64 @@ def test_verification_demotes_each_kind_of_fault(net, batch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "nope", "budgets": [0]}, "'nope' is unknown"),
-        ({"method": "pgd"}, "no budgets"),
-        ({"method": "pgd", "budgets": [0, 2, 1]}, "larger than the one before"),
-        ({"method": "pgd", "budgets": [-1, 2]}, "finite numbers >= 0"),
-        ({"method": "pgd", "budgets": [0, float("nan")]}, "finite numbers >= 0"),
-        ({"method": "pgd", "budgets": [0, 1], "stepz": 3}, "'stepz' is unknown to pgd"),
-        ({"method": "pgd", "budgets": [0, 1], "unit": "pixels"}, "unit 'pixels'"),
-        ({"method": "pgd", "budgets": [0, 1], "loss": "mse"}, "loss 'mse'"),
-        ({"method": "pgd", "budgets": [0, 1], "steps": 0}, "steps 0"),
-        ({"method": "ddn", "budgets": [0, 1], "norm": "linf"}, "norm 'linf'"),
+        ({"method": "nope", "budgets": [0, 1]}, "'nope' is not known"),
+        ({"budgets": [0, 1]}, "missing key 'method'"),
+        ({"method": "pgd"}, "budgets: None is not a list"),
+        ({"method": "pgd", "budgets": [0]}, "at least one budget above it"),
+        ({"method": "pgd", "budgets": [0, 2, 1]}, "must ascend from 0"),
+        ({"method": "pgd", "budgets": [1, 2]}, "must ascend from 0"),
+        ({"method": "pgd", "budgets": [0, float("inf")]}, "must ascend from 0"),
+        ({"method": "pgd", "budgets": [0, 1], "stepz": 3}, "unknown key 'stepz'; known keys are norm, loss, steps"),
+        ({"method": "pgd", "budgets": [0, 1], "unit": "pixels"}, "unit: 'pixels' is not known"),
+        ({"method": "pgd", "budgets": [0, 1], "reference_budget": 2}, "2 is not one of the budgets"),
+        ({"method": "pgd", "budgets": [0, 1], "loss": "mse"}, "loss: 'mse' is not known"),
+        ({"method": "pgd", "budgets": [0, 1], "steps": 0}, "steps: 0"),
+        ({"method": "pgd", "budgets": [0, 1], "restarts": -1}, "restarts: -1"),
+        ({"method": "pgd", "budgets": [0, 1], "rel_stepsize": 0}, "rel_stepsize: 0"),
+        ({"method": "pgd", "budgets": [0, 1], "eot": 0}, "eot: 0"),
+        ({"method": "pgd", "budgets": [0, 1], "order": "random"}, "order: 'random' is not known"),
+        ({"method": "apgd", "budgets": [0, 1], "warm_steps": 0}, "warm_steps: 0"),
+        ({"method": "apgd-targeted", "budgets": [0, 1], "targets": 0}, "targets: 0"),
+        ({"method": "fmn", "budgets": [0, 1], "gamma": 1}, "gamma: 1"),
+        ({"method": "square", "budgets": [0, 1], "area": 1.1}, "area: 1.1"),
+        ({"method": "uniform", "budgets": [0, 1], "repeats": 0}, "repeats: 0"),
+        ({"method": "deepfool", "budgets": [0, 1], "candidates": 1}, "candidates: 1"),
+        ({"method": "adaptive-joint", "budgets": [0, 1], "neural_weight": -1}, "neural_weight: -1"),
+        ({"method": "ddn", "budgets": [0, 1], "norm": "linf"}, "norm: 'linf' is not known"),
+        ({"method": "contrast", "budgets": [0, 1], "grid": 2}, "grid: 2"),
         ({"method": "hue", "budgets": [0, 0.7]}, "0.7 is over 0.5"),
+        ({"method": "salt-pepper", "budgets": [0, 1.2]}, "1.2 is over 1"),
     ],
 )
-def test_bad_settings_are_one_clear_line(net, batch, settings, message):
+def test_bad_settings_are_one_clear_line(settings, message):
     with pytest.raises(InputError, match=message) as caught:
-        run_attack(net, *batch, settings, seed=0, ids=range(48))
+        read_plan("a", settings)
+    assert str(caught.value).startswith("attacks.a") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "message"),
+    [
+        ([0, 2, 1], "larger than the one before"),
+        ([-1, 2], "finite numbers >= 0"),
+        ([0, float("nan")], "finite numbers >= 0"),
+    ],
+)
+def test_bad_budgets_of_a_batch_are_one_clear_line(net, batch, attack, budgets, message):
+    with pytest.raises(InputError, match=message) as caught:
+        attack(net, *batch, budgets=budgets)
     assert "\n" not in str(caught.value)
 
 
 def test_units_and_defaults_are_filled_in():
-    settings = resolve("a", {"method": "pgd", "budgets": [0, 8]})
+    plan = read_plan("a", {"method": "pgd", "budgets": [0, 8]})
+    settings = plan.settings()
     assert settings["unit"] == "1/255" and settings["norm"] == "linf" and settings["steps"] == 20
-    assert resolve("b", {"method": "ddn", "budgets": [0, 0.5]})["unit"] == "1"
+    assert read_plan("a", settings) == plan and plan.radii == (0, 8 / 255)
+    assert read_plan("b", {"method": "ddn", "budgets": [0, 0.5]}).unit == "1"
 
 
-def test_bad_inputs_are_refused(net, batch):
+def test_bad_inputs_are_refused(attack, net, batch):
     images, labels = batch
     with pytest.raises(InputError, match="normalisation belongs inside"):
         attack(net, images + 1e-7, labels)

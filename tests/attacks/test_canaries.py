@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from neurobust.attacks import canaries
-from neurobust.attacks.canaries import CANARIES, attack_canaries, canary_attacks, distances, find_flags, run_linear
+from neurobust.attacks.canaries import CANARIES, attack_canaries, distances, find_flags, run_linear
+from neurobust.attacks.check_plans import canary_modules, canary_plans
+from neurobust.attacks.plan import read_plans
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json
+from neurobust.files.checks import Check
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +20,8 @@ ATTACKS = {
     "apgd-l2": {"method": "apgd", "norm": "l2", "budgets": [0, 0.5, 1], "steps": 10},
     "hue": {"method": "hue", "budgets": [0, 0.5], "grid": 3},
 }
-ONE = {"pgd-linf": ATTACKS["pgd-linf"]}
+PLANS = read_plans(ATTACKS)
+ONE = {"pgd-linf": PLANS["pgd-linf"]}
 NAMES = [*CANARIES, "linear"]
 
 
@@ -33,7 +37,7 @@ def robust_net(toys):
 
 def test_six_of_six_are_caught_twice_alike(dataset, tmp_path):
     for name in ("one", "two"):
-        attack_canaries(dataset, ATTACKS, tmp_path / f"{name}.json", n_images=24)
+        attack_canaries(dataset, PLANS, tmp_path / f"{name}.json", n_images=24)
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     found = read_json(tmp_path / "one.json")
     assert [entry["canary"] for entry in found["canaries"]] == NAMES and missed(tmp_path / "one.json") == []
@@ -46,18 +50,18 @@ def test_six_of_six_are_caught_twice_alike(dataset, tmp_path):
 
 
 def test_a_plain_and_an_adversarially_trained_network_raise_no_flag(net, robust_net, batch):
-    attacks = canary_attacks(ATTACKS)
+    attacks = canary_plans(PLANS)
     robust = {}
     for name, network in (("plain", net), ("robust", robust_net)):
-        found, tables = find_flags(network, *batch, attacks, seed=0)
+        found, outcomes = find_flags(network, *batch, attacks, seed=0)
         assert found == [], name
-        robust[name] = 1 - tables["pgd-linf"]["success"][:, 3].mean()
+        robust[name] = 1 - outcomes["pgd-linf"].success[:, 3].mean()
     assert robust["robust"] > robust["plain"] + 0.1, "the second network is robust indeed"
 
 
 def test_a_study_without_an_iterative_attack_is_given_one(dataset, tmp_path):
-    single = {"fgsm": ATTACKS["fgsm"], "hue": ATTACKS["hue"]}
-    assert list(canary_attacks(single)) == ["fgsm", "pgd"]
+    single = {"fgsm": PLANS["fgsm"], "hue": PLANS["hue"]}
+    assert list(canary_plans(single)) == ["fgsm", "pgd"]
     attack_canaries(dataset, single, tmp_path / "c.json", n_images=8)
     assert missed(tmp_path / "c.json") == [] and read_json(tmp_path / "c.json")["attacks"] == ["pgd"]
 
@@ -65,10 +69,10 @@ def test_a_study_without_an_iterative_attack_is_given_one(dataset, tmp_path):
 def test_a_broken_attack_is_told_from_a_sound_one(dataset, tmp_path, monkeypatch):
     run = canaries.run_attack
 
-    def blind(model, images, labels, settings, **options):
+    def blind(plan, batch):
         """Finds nothing where it would take a gradient."""
-        result = run(model, images, labels, settings, **options)
-        if settings["method"] in ("pgd", "apgd"):
+        result = run(plan, batch)
+        if plan.method in ("pgd", "apgd"):
             result.first[result.clean_correct] = len(result.budgets)
         return result
 
@@ -84,8 +88,8 @@ def test_checks_that_see_nothing_are_told_from_sound_ones(dataset, tmp_path, mon
 
 
 def test_a_check_that_flags_everything_is_told_from_a_sound_one(dataset, tmp_path, monkeypatch):
-    always = [{"check": "alarm", "attack": "", "passed": False, "value": None, "note": ""}]
-    monkeypatch.setattr(canaries, "table_checks", lambda tables: always)
+    always = [Check("alarm", passed=False)]
+    monkeypatch.setattr(canaries, "table_checks", lambda outcomes: always)
     attack_canaries(dataset, ONE, tmp_path / "c.json", n_images=8)
     assert missed(tmp_path / "c.json") == ["undefended"]
 
@@ -99,14 +103,21 @@ def test_linear_distance_is_the_closed_form(toys, norm):
 
 
 def test_linear_canary_needs_an_iterative_attack(batch):
-    attacks = canary_attacks(ATTACKS)
-    assert run_linear(batch[0], attacks, 0)["caught"]
-    assert not run_linear(batch[0], {"fgsm": attacks["fgsm"]}, 0)["caught"]
+    attacks = canary_plans(PLANS)
+    assert run_linear(batch[0], attacks, 0).caught
+    assert not run_linear(batch[0], {"fgsm": attacks["fgsm"]}, 0).caught
 
 
 def test_labels_that_cannot_be_learned_are_one_clear_line(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(canaries, "EPOCHS", 0)
     monkeypatch.setattr(canaries, "LEAST", 300)
     with pytest.raises(InputError, match=r"dataset\.h5: a small network reads \d+ of 400 images"):
-        attack_canaries(dataset, ATTACKS, tmp_path / "c.json")
+        attack_canaries(dataset, PLANS, tmp_path / "c.json")
     assert not (tmp_path / "c.json").exists()
+
+
+def test_the_sources_are_the_attacks_that_canaries_meet():
+    """Those that take part, and the ascent that every network's checks run."""
+    code = {name.rpartition(".")[2] for name in canary_modules(PLANS)}
+    assert code == {"noise", "noise_settings", "gradient", "gradient_settings"}
+    assert {name.rpartition(".")[2] for name in canary_modules({})} == {"gradient", "gradient_settings"}

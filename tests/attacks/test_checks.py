@@ -1,13 +1,16 @@
 """The masking checks on networks whose true answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from neurobust.attacks import probes
-from neurobust.attacks.checks import flags, label, model_checks, table_checks
+from neurobust.attacks.checks import Outcome, flags, model_checks, table_checks
+from neurobust.attacks.plan import read_plan
 from neurobust.attacks.probes import Noted, ascent_checks, probe_checks
-from neurobust.attacks.run import resolve, run_attack
+from neurobust.attacks.run import batch_of, run_attack
 
 
 def failed(model, batch):
@@ -60,13 +63,11 @@ def test_noisy_network_is_flagged(net, batch, toys):
     assert "deterministic" in failed(toys.Canary(net, before=lambda x: x + 0.05 * torch.randn_like(x)), batch)
 
 
-def table(model, batch, **settings):
-    settings = resolve("a", settings)
-    result = run_attack(model, *batch, settings, seed=0, ids=range(len(batch[0])))
-    return {
-        "settings": settings, "clean_correct": result.clean_correct.numpy(), "success": result.success.numpy(),
-        "verification": {"checked": 10, "demoted": 0},
-    }  # fmt: skip
+def outcome(model, batch, name="attack", **settings):
+    plan = read_plan(name, settings)
+    result = run_attack(plan, batch_of(plan, model, *batch, seed=0, ids=range(len(batch[0]))))
+    counts = {"checked": 10, "demoted": 0}
+    return Outcome(plan, result.clean_correct.numpy(), result.success.numpy(), counts)
 
 
 BUDGETS = [0, 8, 32, 64]
@@ -75,61 +76,62 @@ BUDGETS = [0, 8, 32, 64]
 @pytest.fixture
 def tables(net, batch):
     return {
-        "pgd": table(net, batch, method="pgd", budgets=BUDGETS, steps=5),
-        "fgsm": table(net, batch, method="fgsm", budgets=BUDGETS),
-        "noise": table(net, batch, method="uniform", budgets=BUDGETS, repeats=2),
+        "pgd": outcome(net, batch, "pgd", method="pgd", budgets=BUDGETS, steps=5),
+        "fgsm": outcome(net, batch, method="fgsm", budgets=BUDGETS),
+        "noise": outcome(net, batch, method="uniform", budgets=BUDGETS, repeats=2),
     }
 
 
 def test_sound_tables_have_no_flag(tables):
     found = table_checks(tables)
     assert flags(found) == []
-    names = {label(entry) for entry in found}
+    names = {entry.label for entry in found}
     assert {"not_weaker/pgd vs fgsm", "not_weaker/pgd vs noise", "noise_weaker/pgd vs noise", "monotone/pgd"} <= names
 
 
 def test_iterative_attack_that_stands_still_is_flagged(tables):
-    tables["pgd"]["success"] = np.repeat(~tables["pgd"]["clean_correct"][:, None], len(BUDGETS), 1)
+    tables["pgd"] = replace(tables["pgd"], success=np.repeat(~tables["pgd"].clean_correct[:, None], len(BUDGETS), 1))
     assert {"not_weaker/pgd vs fgsm", "not_weaker/pgd vs noise", "noise_weaker/pgd vs noise"} <= set(
         flags(table_checks(tables))
     )
 
 
 def test_noise_as_strong_as_the_attack_is_flagged(tables):
-    tables["noise"]["success"] = tables["pgd"]["success"].copy()
+    tables["noise"] = replace(tables["noise"], success=tables["pgd"].success.copy())
     assert "noise_weaker/pgd vs noise" in flags(table_checks(tables))
 
 
 def test_image_that_recovers_is_flagged(tables):
-    row = np.flatnonzero(tables["fgsm"]["success"][:, 1])[0]
-    tables["fgsm"]["success"][row, 2] = False
+    row = np.flatnonzero(tables["fgsm"].success[:, 1])[0]
+    tables["fgsm"].success[row, 2] = False
     assert "monotone/fgsm" in flags(table_checks(tables))
 
 
 def test_demoted_adversarials_are_flagged(tables):
-    tables["fgsm"]["verification"] = {"checked": 10, "demoted": 3}
+    tables["fgsm"] = replace(tables["fgsm"], verification={"checked": 10, "demoted": 3})
     assert "verification" in flags(table_checks(tables))
 
 
 def test_cross_entropy_alone_is_flagged(net, batch):
-    alone = {"pgd": table(net, batch, method="pgd", budgets=[0, 8], steps=2, loss="ce")}
+    alone = {"pgd": outcome(net, batch, method="pgd", budgets=[0, 8], steps=2, loss="ce")}
     assert "margin_loss" in flags(table_checks(alone))
 
 
 def test_steps_too_short_for_the_ball_are_flagged(net, batch):
     """The default of foolbox: 1/30 of the budget, whatever the number of steps."""
-    short = {"pgd": table(net, batch, method="pgd", budgets=[0, 8], steps=5, rel_stepsize=1 / 30)}
+    short = {"pgd": outcome(net, batch, method="pgd", budgets=[0, 8], steps=5, rel_stepsize=1 / 30)}
     assert "reach/pgd" in flags(table_checks(short))
-    short["pgd"] = table(net, batch, method="pgd", budgets=[0, 8], steps=5)
+    short["pgd"] = outcome(net, batch, method="pgd", budgets=[0, 8], steps=5)
     assert "reach/pgd" not in flags(table_checks(short))
 
 
 def test_black_box_attack_that_finds_more_is_flagged(tables):
-    settings = {"method": "square", "norm": "linf", "unit": "1/255", "budgets": [float(b) for b in BUDGETS]}
-    tables["square"] = {**tables["pgd"], "settings": settings}
+    square = read_plan("square", {"method": "square", "norm": "linf", "unit": "1/255", "budgets": BUDGETS})
+    tables["square"] = replace(tables["pgd"], plan=square)
     assert "not_weaker/pgd vs square" not in flags(table_checks(tables))
-    tables["square"]["success"] = tables["square"]["success"].copy()
-    tables["square"]["success"][:, 1:] = True
+    success = tables["square"].success.copy()
+    success[:, 1:] = True
+    tables["square"] = replace(tables["square"], success=success)
     assert "not_weaker/pgd vs square" in flags(table_checks(tables))
 
 
@@ -143,21 +145,22 @@ def probed(model, batch, tables):
 def test_sound_attack_passes_its_probes(net, batch, tables):
     found = probe_checks(net, *batch, {"pgd": tables["pgd"]}, seed=0)
     assert flags(found) == []
-    assert [entry["check"] for entry in found] == ["doubled_steps", "ascent", "unfinished", "silent_success"]
+    assert [entry.check for entry in found] == ["doubled_steps", "ascent", "unfinished", "silent_success"]
     assert probe_checks(net, *batch, {"noise": tables["noise"]}, seed=0) == []
 
 
 def test_attack_that_ends_too_early_is_flagged(net, batch):
     """At 64/255 twice the steps break all 8 images (two would do); the table has none of them broken."""
-    weak = {"pgd": table(net, batch, method="pgd", budgets=[0, 64], steps=8)}
+    weak = {"pgd": outcome(net, batch, method="pgd", budgets=[0, 64], steps=8)}
     assert "doubled_steps/pgd" not in probed(net, batch, weak)
-    weak["pgd"]["success"][:, 1] = ~weak["pgd"]["clean_correct"]
+    weak["pgd"].success[:, 1] = ~weak["pgd"].clean_correct
     assert "doubled_steps/pgd" in probed(net, batch, weak)
 
 
 def test_ascent_without_a_gradient_is_flagged(net, batch, toys):
     flat = toys.Canary(net, before=lambda x: (x * 32).round() / 32)
-    assert "ascent/pgd" in probed(flat, batch, {"pgd": table(flat, batch, method="pgd", budgets=[0, 8], steps=3)})
+    outcomes = {"pgd": outcome(flat, batch, "pgd", method="pgd", budgets=[0, 8], steps=3)}
+    assert "ascent/pgd" in probed(flat, batch, outcomes)
 
 
 def test_loss_that_still_rises_is_flagged():
@@ -172,8 +175,8 @@ def test_loss_that_still_rises_is_flagged():
 def test_attack_that_loses_what_it_found_is_flagged(net, batch, tables, monkeypatch):
     """An attack that returns its last iterate although an earlier one was misclassified."""
 
-    def forgetful(*arguments, **options):
-        result = run_attack(*arguments, **options)
+    def forgetful(*arguments):
+        result = run_attack(*arguments)
         result.first[result.clean_correct] = len(result.budgets)
         return result
 

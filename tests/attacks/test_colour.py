@@ -14,7 +14,6 @@ from neurobust.attacks.colour import (
     scale_saturation,
     shift_hue,
 )
-from neurobust.attacks.run import run_attack
 from neurobust.core.errors import InputError
 
 
@@ -75,7 +74,7 @@ def test_brightness_and_contrast_are_closed_forms(colours):
     assert torch.allclose(scale_contrast(0.4 + 0.1 * colours, 1).mean((2, 3)), (0.4 + 0.1 * colours).mean((2, 3)))
 
 
-def test_brightness_over_the_whole_range_is_refused(toys):
+def test_brightness_over_the_whole_range_is_refused(run_attack, toys):
     images = torch.rand(2, 3, 4, 4)
     settings = {"method": "brightness", "budgets": [0, 1.5]}
     with pytest.raises(InputError, match=r"1\.5 is over 1"):
@@ -91,7 +90,7 @@ def test_brightness_over_the_whole_range_is_refused(toys):
         ("contrast", scale_contrast),
     ],
 )
-def test_worst_case_is_brute_force(toys, method, change):
+def test_worst_case_is_brute_force(run_attack, toys, method, change):
     model = toys.linear(5, (3, 4, 4))
     torch.manual_seed(5)
     images = torch.rand(24, 3, 4, 4) * torch.rand(24, 3, 1, 1)

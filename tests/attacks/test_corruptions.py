@@ -1,23 +1,27 @@
 """Common corruptions: published strengths, closed forms, rising severity, and the files that they pass through."""
 
 import io
+import subprocess
 import sys
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from neurobust.attacks.corruptions import blur, digital, files, noise, weather
-from neurobust.attacks.corruptions.registry import CORRUPTIONS, choose_types, corrupt
-from neurobust.attacks.corruptions.tables import EXTRA, SCORED, SEVERITIES, TABLES
-from neurobust.attacks.images import choose_images
+from neurobust.attacks.corruptions import blur, digital, evaluate, noise, weather
+from neurobust.attacks.corruptions.make import corrupt, make_corruptions
+from neurobust.attacks.corruptions.registry import CORRUPTIONS, HELD_OUT, SCORED, SEVERITIES, corruption_modules
+from neurobust.attacks.corruptions.settings import Corruptions
+from neurobust.attacks.corruptions.tables import TABLES
 from neurobust.attacks.perceptual import ssim
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_parquet
+from neurobust.core.settings import read
+from neurobust.files.dataset import read_dataset
 
 # Pairs of severities whose published numbers do not get stronger, by set and type; why is tested further down.
 LEVEL = {
@@ -69,7 +73,7 @@ def test_published_numbers():
 
 
 def test_every_type_has_five_strengths_in_every_set():
-    assert set(CORRUPTIONS) == {*SCORED, *EXTRA} and (len(SCORED), len(EXTRA)) == (15, 4)
+    assert set(CORRUPTIONS) == {*SCORED, *HELD_OUT} and (len(SCORED), len(HELD_OUT)) == (15, 4)
     for table in TABLES.values():
         assert set(table) == set(CORRUPTIONS)
         assert all(len(strengths) == 5 for strengths in table.values())
@@ -251,27 +255,45 @@ def test_bad_requests_are_one_clear_error(images):
             corrupt(images[0], kind, severity, table, 0)
     with pytest.raises(InputError, match=r"image 7: uint8 \(32, 16, 3\)"):
         corrupt(images[0][:, :16], "snow", 1, "cifar", 7)
-    with pytest.raises(InputError, match="'rain' is unknown"):
-        choose_types(["snow", "rain"])
-    with pytest.raises(InputError, match="'most' is unknown"):
-        choose_types("most")
+    with pytest.raises(InputError, match="'rain' is not known; give scored, all or a list"):
+        of_types(["snow", "rain"])
+    with pytest.raises(InputError, match=r"corruptions\.types: 'most' is not known; choose one of scored, all"):
+        of_types("most")
+    with pytest.raises(InputError, match=r"corruptions\.types: \[\]"):
+        of_types([])
+
+
+def of_types(types):
+    return read(Corruptions, {"set": "cifar", "types": types, "images": 3}, "corruptions")
 
 
 def test_types_come_in_one_order():
-    assert choose_types("scored") == list(SCORED) and choose_types("all") == [*SCORED, *EXTRA]
-    assert choose_types(["snow", "gaussian_noise"]) == ["gaussian_noise", "snow"]
+    assert of_types("scored").names == SCORED and of_types("all").names == (*SCORED, *HELD_OUT)
+    assert of_types(["snow", "gaussian_noise"]).names == ("gaussian_noise", "snow")
+    assert of_types("scored").corrupted() == 15 * 5 * 3 and of_types(["snow"]).corrupted() == 15
 
 
-SETTINGS = {"set": "cifar", "types": ["gaussian_noise", "contrast", "saturate"], "images": 9}
+def test_names_cost_no_import_and_modules_are_those_of_the_types():
+    assert corruption_modules(["snow", "fog"]) == ["neurobust.attacks.corruptions.weather"]
+    code = (
+        "import sys, neurobust.attacks.corruptions.settings; "
+        "sys.exit(bool({'torch', 'scipy', 'pandas', 'h5py'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+SETTINGS = Corruptions(set="cifar", types=("gaussian_noise", "contrast", "saturate"), images=9)
 
 
 def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "neurobust.networks.architectures", SimpleNamespace(load_network=lambda path: net))
-    monkeypatch.setattr(files, "pick_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(evaluate, "load_network", lambda path: net)
+    monkeypatch.setattr(evaluate, "pick_device", lambda: torch.device("cpu"))
     weights, table = tmp_path / "model.safetensors", tmp_path / "corruptions.parquet"
     weights.write_bytes(b"digits net")
-    files.make_corruptions(dataset, SETTINGS, tmp_path / "corruptions.h5")
-    rows, labels, _ = choose_images(dataset, 9)
+    make_corruptions(dataset, SETTINGS, tmp_path / "corruptions.h5")
+    data = read_dataset(dataset)
+    rows = data.examined(9)
+    labels = data.labels[rows]
     with h5py.File(dataset) as source, h5py.File(tmp_path / "corruptions.h5") as file:
         clean, images = source["images"][:], file["images"][:]
         assert images.shape == (3, 5, 9, 8, 8, 3) and file["images"].chunks == (1, 1, 1, 8, 8, 3)
@@ -281,7 +303,7 @@ def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, t
     assert np.array_equal(images[0, 4, 2], corrupt(clean[rows[2]], "gaussian_noise", 5, "cifar", rows[2]))
 
     names = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
-    files.corrupt_network(dataset, weights, tmp_path / "corruptions.h5", table, names, image_batch=4)
+    evaluate.corrupt_network(dataset, weights, tmp_path / "corruptions.h5", table, names, image_batch=4)
     frame, attrs = read_parquet(table)
     assert list(frame.columns) == ["image", "corruption", "severity", "clean_correct", "correct"]
     assert len(frame) == 3 * 5 * 9 and attrs["types"] == ["gaussian_noise", "contrast", "saturate"]
@@ -294,25 +316,25 @@ def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, t
     assert 0 < frame["correct"].mean() < 1
 
     again = tmp_path / "again.h5"
-    files.make_corruptions(dataset, SETTINGS, again)
+    make_corruptions(dataset, SETTINGS, again)
     assert again.read_bytes() == (tmp_path / "corruptions.h5").read_bytes()
 
 
 def test_more_images_continue_the_same_list(dataset, tmp_path):
     for count in (3, 5):
-        files.make_corruptions(dataset, SETTINGS | {"images": count}, tmp_path / f"{count}.h5")
+        make_corruptions(dataset, replace(SETTINGS, images=count), tmp_path / f"{count}.h5")
     with h5py.File(tmp_path / "3.h5") as few, h5py.File(tmp_path / "5.h5") as more:
         assert np.array_equal(few["images"][:], more["images"][:, :, :3])
 
 
 def test_corruptions_of_other_images_are_refused(dataset, net, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "neurobust.networks.architectures", SimpleNamespace(load_network=lambda path: net))
+    monkeypatch.setattr(evaluate, "load_network", lambda path: net)
     made, weights = tmp_path / "corruptions.h5", tmp_path / "model.safetensors"
     weights.write_bytes(b"digits net")
-    files.make_corruptions(dataset, SETTINGS | {"images": 2}, made)
+    make_corruptions(dataset, replace(SETTINGS, images=2), made)
     with h5py.File(dataset, "a") as file:
         file["images"][0, 0, 0, 0] ^= 1
     names = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
     with pytest.raises(InputError, match="made of other images than"):
-        files.corrupt_network(dataset, weights, made, tmp_path / "table.parquet", names)
+        evaluate.corrupt_network(dataset, weights, made, tmp_path / "table.parquet", names)
     assert not (tmp_path / "table.parquet").exists()

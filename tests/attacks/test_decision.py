@@ -5,7 +5,6 @@ import torch
 
 from neurobust.attacks.decision import estimate
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.run import run_attack
 from neurobust.attacks.search import Search
 from neurobust.attacks.square import propose_l2, propose_linf, pyramid, shrunk, striped, two_bumps
 from neurobust.core.errors import InputError
@@ -18,7 +17,7 @@ def test_hopskipjump_direction_has_unit_norm_per_image(toys):
     normal = (model[1].weight[1 - labels[0]] - model[1].weight[labels[0]]).detach()
     exact = toys.closed_form(model, images, labels, "l2")[0]
     point = images[0] + exact * (normal / normal.norm()).view(3, 5, 4)
-    search = Search(model, images, labels, [0, 1])
+    search = Search(toys.batch(model, images, labels, [0, 1]))
     direction = estimate(search, 0, point.float(), 0.01, 2000, "l2", torch.Generator().manual_seed(0))
     assert direction.norm().item() == pytest.approx(1, abs=1e-5)
     assert (direction.flatten() @ normal / normal.norm()).item() > 0.9
@@ -34,7 +33,7 @@ class Grey(torch.nn.Module):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("method", ["hopskipjump", "boundary"])
-def test_image_without_a_start_loses_itself_alone(toys, method, norm):
+def test_image_without_a_start_loses_itself_alone(run_attack, toys, method, norm):
     """foolbox: `init_attack failed for 1 of n inputs`, and the whole batch is lost."""
     if (method, norm) == ("boundary", "linf"):
         pytest.skip("boundary is l2 alone")
@@ -51,7 +50,7 @@ def test_image_without_a_start_loses_itself_alone(toys, method, norm):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_hopskipjump_improves_on_its_start_and_stops_within_the_smallest_budget(net, batch, norm):
+def test_hopskipjump_improves_on_its_start_and_stops_within_the_smallest_budget(run_attack, net, batch, norm):
     images, labels = batch[0][:12], batch[1][:12]
     pool = batch[0][12:]
     settings = {"norm": norm, "budgets": [0, 1e-6, 100], "unit": "1"}
@@ -70,7 +69,7 @@ def test_hopskipjump_improves_on_its_start_and_stops_within_the_smallest_budget(
     assert (near.n_forward[right].sum(1) < 0.2 * walked.n_forward[right].sum(1)).all()
 
 
-def test_blending_takes_the_nearest_boundary_of_several_images(toys):
+def test_blending_takes_the_nearest_boundary_of_several_images(run_attack, toys):
     """foolbox's DatasetAttack looks at as many images as the batch is long, whatever it was fed."""
     model = toys.linear(3)
     images, labels = toys.interior_images(model, 2)
@@ -92,14 +91,14 @@ def test_blending_takes_the_nearest_boundary_of_several_images(toys):
 
 
 @pytest.mark.parametrize("pool", [None, torch.zeros(3, 3, 2, 2)])
-def test_blending_needs_a_pool(net, batch, pool):
+def test_blending_needs_a_pool(run_attack, net, batch, pool):
     with pytest.raises(InputError, match="pool of other images"):
         run_attack(net, *batch, {"method": "blended", "budgets": [0, 1]}, seed=0, ids=range(48), pool=pool)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.slow
-def test_square_finds_most_of_what_gradients_find(net, unseen, norm):
+def test_square_finds_most_of_what_gradients_find(run_attack, net, unseen, norm):
     """Of 146 images APGD breaks 90 % (linf) and 97 % (l2), Square 89 % each, noise 7 %.
 
     Square's bound is 0.7 of APGD's share. At a true share of 0.89 and independent images it lies over seven standard
@@ -117,7 +116,7 @@ def test_square_finds_most_of_what_gradients_find(net, unseen, norm):
     assert square.n_backward.sum() == 0
 
 
-def test_square_breaks_what_hides_its_gradient(net, batch, toys):
+def test_square_breaks_what_hides_its_gradient(run_attack, net, batch, toys):
     flat = toys.Canary(net, before=lambda x: (x * 16).round() / 16)  # no gradient at all
     common = {"norm": "linf", "budgets": [0, 48]}
     blind = run_attack(flat, *batch, common | {"method": "apgd"}, seed=0, ids=range(48))

@@ -1,26 +1,33 @@
 """The entry point: files as the design says, resumed work identical to work in one go."""
 
 import logging
-import sys
-from types import SimpleNamespace
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from neurobust.attacks import evaluate
+from neurobust.attacks import bounded, evaluate
+from neurobust.attacks.check_plans import network_modules
 from neurobust.attacks.checks import flags
+from neurobust.attacks.engine import run
+from neurobust.attacks.engine.cells import OURS, cell_sources
+from neurobust.attacks.engine.subject import Subject
+from neurobust.attacks.plan import read_plan, read_plans
+from neurobust.attacks.registry import ATTACKS as METHODS
+from neurobust.attacks.registry import attack_modules
+from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, read_parquet
+from neurobust.files.checks import read_checks
 
 ATTACKS = {
     "pgd-linf": {"method": "pgd", "norm": "linf", "budgets": [0, 8, 32], "unit": "1/255", "steps": 3, "loss": "margin"},
     "gaussian": {"method": "gaussian", "budgets": [0, 1, 3], "repeats": 2},
     "hue": {"method": "hue", "budgets": [0, 0.25, 0.5], "grid": 5},
 }
-NETWORKS = "neurobust.networks.architectures"  # whose reader of networks the tests replace
-NAMES = {"task": "digits", "architecture": "tiny", "condition": "none", "seed": 0}
+NAMES = {"architecture": "tiny", "condition": "none"}
 COLUMNS = ["image", "budget", "clean_correct", "success", "distance", "n_forward", "n_backward"]
 
 
@@ -29,19 +36,18 @@ def study(tmp_path, monkeypatch, dataset, net):
     """attack_network(**changes) on the digits, writing under tmp_path / folder; returns that folder."""
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"digits net")
-    monkeypatch.setitem(sys.modules, NETWORKS, SimpleNamespace(load_network=lambda path: net))
+    monkeypatch.setattr(evaluate, "load_network", lambda path, neural_head: net)
     monkeypatch.setattr(evaluate, "CELL_IMAGES", 8)
     monkeypatch.setattr(evaluate, "pick_device", lambda: torch.device("cpu"))
 
-    def run(folder, cells="cells", attacks=ATTACKS, **changes):
-        out = tmp_path / folder
-        arguments = {
-            "dataset": dataset, "model": weights, "attacks": attacks,
-            "outputs": {name: out / f"{name}.parquet" for name in attacks},
-            "examples": out / "examples.npz", "checks": out / "checks.json", "cells": tmp_path / cells,
-            "seed": 0, "n_images": 20, "names": NAMES, "attack_batch": 5,
-        }  # fmt: skip
-        evaluate.attack_network(**(arguments | changes))
+    def run(folder, cells="cells", attacks=ATTACKS, attack_batch=5, transfer=None, adversarials=None, **changes):
+        out, plans = tmp_path / folder, read_plans(attacks)
+        tables = changes.pop("tables", {name: out / f"{name}.parquet" for name in attacks})
+        subject = replace(Subject(dataset, weights, 0, 20, NAMES), **changes)
+        outputs = evaluate.NetworkOutputs(
+            tables, out / "examples.npz", tmp_path / cells, out / "checks.json", adversarials
+        )
+        evaluate.attack_network(subject, plans, outputs, transfer, attack_batch)
         return out
 
     return run
@@ -52,7 +58,7 @@ def contents(folder):
 
 
 def same_results(one, two):
-    """Parquet rows and attributes but for the seconds, and every other file, are equal."""
+    """Parquet rows and attributes, except the seconds, and every other file, are equal."""
     assert [path.name for path in sorted(one.iterdir())] == [path.name for path in sorted(two.iterdir())]
     for path in one.glob("*.parquet"):
         (frame, attrs), (other, other_attrs) = read_parquet(path), read_parquet(two / path.name)
@@ -103,15 +109,15 @@ def test_files_are_as_the_design_says(study, dataset, net):
 
 def test_resumed_run_equals_one_in_one_go(study, monkeypatch):
     whole = study("whole", cells="cells-whole")
-    compute, calls = evaluate.compute_cell, []
+    compute, calls = run.compute_cell, []
 
-    def killed(*arguments):
-        calls.append(arguments[5])
+    def killed(method, *arguments):
+        calls.append(method)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return compute(*arguments)
+        return compute(method, *arguments)
 
-    monkeypatch.setattr(evaluate, "compute_cell", killed)
+    monkeypatch.setattr(run, "compute_cell", killed)
     with pytest.raises(KeyboardInterrupt):
         study("resumed")
     resumed = study("resumed")
@@ -119,6 +125,14 @@ def test_resumed_run_equals_one_in_one_go(study, monkeypatch):
     same_results(whole, resumed)
     again = study("again")
     assert len(calls) == 10 and contents(again) == contents(resumed)
+
+
+def test_the_gallery_does_not_depend_on_the_size_of_cells(study, monkeypatch):
+    whole = study("whole", attack_batch=4)
+    monkeypatch.setattr(evaluate, "CELL_IMAGES", 4)
+    small = study("small", cells="small-cells", attack_batch=4)
+    assert (whole / "examples.npz").read_bytes() == (small / "examples.npz").read_bytes()
+    same_results(whole, small)
 
 
 def test_an_ensemble_says_which_attack_broke_which_image(study):
@@ -131,22 +145,21 @@ def test_an_ensemble_says_which_attack_broke_which_image(study):
 
 
 def test_attacks_that_start_from_other_images_get_training_images(study, monkeypatch, dataset):
-    given, run = [], evaluate.run_attack
+    given, run_attack = {}, bounded.run_attack
 
-    def watch(*arguments, pool, **settings):
-        given.append(pool)
-        return run(*arguments, pool=pool, **settings)
+    def watch(plan, batch):
+        given.setdefault(plan.method, []).append(batch.pool)
+        return run_attack(plan, batch)
 
-    monkeypatch.setattr(evaluate, "run_attack", watch)
+    monkeypatch.setattr(bounded, "run_attack", watch)
     common = {"norm": "l2", "budgets": [0, 1, 8]}
     out = study("out", attacks={"blended": {"method": "blended", **common}, "ddn": {"method": "ddn", **common}})
     with h5py.File(dataset) as file:
         shown = file["images"][:][file["split"][:] == 0].transpose(0, 3, 1, 2).astype(np.float32) / 255
-    assert all(len(pool) and (np.abs(shown - pool[0].numpy()).max((1, 2, 3)) < 1e-6).any() for pool in given)
+    for pool in given["blended"]:
+        assert len(pool) == 256 and (np.abs(shown - pool[0].numpy()).max((1, 2, 3)) < 1e-6).any()
     assert read_parquet(out / "blended.parquet")[0].success.any()
-    given.clear()
-    study("other", cells="other-cells", attacks={"ddn": {"method": "ddn", **common}})
-    assert given and not any(pool is not None for pool in given)
+    assert given["ddn"] and not any(pool is not None for pool in given["ddn"])
 
 
 def test_killed_run_leaves_no_partial_output(study, monkeypatch, tmp_path):
@@ -182,7 +195,7 @@ def test_what_makes_a_cell_new(study, tmp_path, monkeypatch):
     changed = ATTACKS | {"hue": {"method": "hue", "budgets": [0, 0.5], "grid": 5}}
     assert count_new_cells(study, tmp_path, attacks=changed) == 3
     assert count_new_cells(study, tmp_path, seed=1) == 9
-    monkeypatch.setattr(evaluate, "source_hash", lambda *modules: "another")
+    monkeypatch.setattr(bounded, "source_hash", lambda *modules: "another")
     assert count_new_cells(study, tmp_path) == 9
 
 
@@ -195,29 +208,29 @@ def test_order_of_images_is_the_task_s_alone(study):
 
 def test_masked_network_is_marked_and_not_hidden(study, monkeypatch, net, toys, caplog):
     masked = toys.Canary(net, after=lambda logits: 1e3 * logits).eval()
-    monkeypatch.setitem(sys.modules, NETWORKS, SimpleNamespace(load_network=lambda path: masked))
+    monkeypatch.setattr(evaluate, "load_network", lambda path, neural_head: masked)
     with caplog.at_level(logging.WARNING, "neurobust"):
         out = study("out")
-    assert "gradient_ce" in flags(read_json(out / "checks.json"))
+    assert "gradient_ce" in flags(read_checks(out / "checks.json"))
     assert len(read_parquet(out / "hue.parquet")[0]) == 60
     assert any("gradient_ce" in record.message for record in caplog.records)
 
 
 def test_bad_requests_are_one_clear_line(study, tmp_path, dataset):
-    with pytest.raises(InputError, match="test split has 30"):
+    with pytest.raises(InputError, match="31 test images to look at, but there are 30"):
         study("out", n_images=31)
     with pytest.raises(InputError, match="name each once"):
-        study("out", outputs={})
-    with pytest.raises(InputError, match="method 'x'"):
+        study("out", tables={})
+    with pytest.raises(InputError, match=r"attacks\.a\.method: 'x' is not known"):
         study("out", attacks={"a": {"method": "x", "budgets": [0]}})
     dataset.write_bytes(b"not hdf5")
-    with pytest.raises(InputError, match=r"dataset\.h5: not a readable dataset"):
+    with pytest.raises(InputError, match=r"dataset\.h5: not a readable task dataset"):
         study("out")
     assert not (tmp_path / "out").exists()
 
 
 def test_adversarials_for_other_networks_are_written_on_demand(study, tmp_path, monkeypatch, net):
-    settings = {"method": "pgd", "norm": "linf", "budget": 24, "steps": 3, "loss": "margin", "images": 12}
+    settings = Transfer(budget=24, steps=3, images=12)
     whole = study("whole", transfer=settings, adversarials=tmp_path / "whole.npz")
     arrays = np.load(tmp_path / "whole.npz")
     order = read_parquet(whole / "hue.parquet")[0].image.unique()
@@ -228,20 +241,64 @@ def test_adversarials_for_other_networks_are_written_on_demand(study, tmp_path, 
     study("again", transfer=settings, adversarials=tmp_path / "again.npz")
     assert len(list((tmp_path / "cells").glob("*.npz"))) == cells
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
-    study("other", transfer=settings | {"budget": 8}, adversarials=tmp_path / "other.npz")
+    study("other", transfer=Transfer(budget=8, steps=3, images=12), adversarials=tmp_path / "other.npz")
     assert len(list((tmp_path / "cells").glob("*.npz"))) == cells + 2, "the attacks' own cells stay"
 
 
 def test_adaptive_attacks_say_where_they_acted(study, monkeypatch, net):
     seen = []
 
-    def load_network(path, neural_head=False):
+    def load_network(path, neural_head):
         seen.append(neural_head)
         return net
 
-    monkeypatch.setitem(sys.modules, NETWORKS, SimpleNamespace(load_network=load_network))
+    monkeypatch.setattr(evaluate, "load_network", load_network)
     attacks = {"adaptive": {"method": "adaptive-collision", "budgets": [0, 16], "steps": 2}, "hue": ATTACKS["hue"]}
     out = study("out", attacks=attacks)
     assert read_parquet(out / "adaptive.parquet")[1]["space"] == "logits" and seen == [True]
     assert "space" not in read_parquet(out / "hue.parquet")[1]
     assert len(net.collision_pool[0]) > 200, "training images that the network reads"
+
+
+# --- what a finished cell's name stands for ---
+
+
+def sources(method):
+    """The files behind the cells of a method, relative to the stage."""
+    plan = read_plan("a", {"method": method, "budgets": [0, 0.1]})
+    files = cell_sources("neurobust.attacks.bounded", *attack_modules({"a": plan}))
+    return {path.relative_to(OURS).as_posix() for path in files}
+
+
+def test_a_line_of_one_attack_discards_no_cell_of_another():
+    """Over the registry: a method's cells stand for its own code, what that imports, and the engine."""
+    of = {method: sources(method) for method in METHODS}
+    for file, users in {
+        "square.py": {"square", "autoattack"}, "square_settings.py": {"square", "autoattack"},
+        "fmn.py": {"fmn", "autoattack"}, "spatial.py": {"rotation-translation"},
+        "adaptive.py": {"adaptive-joint", "adaptive-collision"}, "ensemble.py": {"autoattack"},
+    }.items():  # fmt: skip
+        assert {method for method, files in of.items() if file in files} == users, file
+    for method, files in of.items():
+        assert {"bounded.py", "run.py", "verify.py", "engine/run.py", f"{module(METHODS[method].run)}.py"} <= files
+
+
+def module(place):
+    return place.partition(":")[0].rpartition(".")[2]
+
+
+def test_what_every_cell_stands_for_names_no_attack():
+    """An attack that is added to the code keeps every finished cell, and so do checks, tables and reports."""
+    shared = set.intersection(*(sources(method) for method in METHODS))
+    assert not {file for file in shared if file.endswith("registry.py")}
+    assert not {"evaluate.py", "checks.py", "probes.py", "check_plans.py", "transfer.py", "engine/table.py"} & shared
+    described = {f"{METHODS.module_name(method).rpartition('.')[2]}.py" for method in METHODS}
+    code = {f"{module(kind.run)}.py" for kind in METHODS.values()}
+    assert not (described | code) & shared
+
+
+def test_a_network_s_sources_are_its_attacks_and_the_one_that_checks_run():
+    plans = read_plans({"hue": ATTACKS["hue"]})
+    assert set(network_modules(plans)) == {
+        f"neurobust.attacks.{name}" for name in ("colour", "colour_settings", "gradient", "gradient_settings")
+    }

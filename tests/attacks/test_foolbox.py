@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from neurobust.attacks.foolbox_attacks import load_foolbox, minimum_norm
-from neurobust.attacks.run import run_attack
 
 pytestmark = pytest.mark.slow
 
 
-def test_success_is_distance_within_budget_not_clip_and_test(net, batch):
+def test_success_is_distance_within_budget_not_clip_and_test(run_attack, net, batch):
     """A clipped minimum-norm adversarial is another image: its label says nothing about the distance found."""
     images, labels = batch
     budgets = [0.1 * step for step in range(20)]
@@ -32,20 +31,19 @@ def test_failed_attack_returns_no_black_image(net, batch, toys):
     """C&W that finds nothing returns black, and foolbox's success is what the model says of black."""
     images, labels = batch
     flat = toys.Canary(net, after=lambda logits: logits.round())  # no gradient at all
-    common = (images, labels, [0, 0.5, 1.0], 0, list(range(48)), "l2")
     options = {"steps": 3, "binary_search_steps": 1}
     foolbox = load_foolbox()
     target = foolbox.PyTorchModel(flat.eval(), bounds=(0, 1), device="cpu")
     black, _, success = foolbox.attacks.L2CarliniWagnerAttack(**options)(target, images, labels, epsilons=None)
     correct = flat(images).argmax(1) == labels
     assert success[correct].any() and (black[correct] == 0).all()  # the fault is there to be met
-    result = minimum_norm(flat, *common, "L2CarliniWagnerAttack", options)
+    result = minimum_norm(toys.batch(flat, images, labels, [0, 0.5, 1.0]), "l2", "L2CarliniWagnerAttack", options)
     assert not result.success[result.clean_correct].any()
     assert result.distance[result.clean_correct].isnan().all()
 
 
 @pytest.mark.parametrize(("method", "norm"), [("deepfool", "l2"), ("deepfool", "linf"), ("ddn", "l2"), ("fmn", "linf")])
-def test_unbreakable_model_is_never_broken(toys, method, norm):
+def test_unbreakable_model_is_never_broken(run_attack, toys, method, norm):
     model = toys.linear(3)
     images, labels = toys.interior_images(model, 6)
     model[1].bias.data += 1e4 * torch.eye(3)[0]
@@ -55,7 +53,7 @@ def test_unbreakable_model_is_never_broken(toys, method, norm):
     assert torch.equal(result.adversarial, images)
 
 
-def test_cost_does_not_grow_with_the_number_of_budgets(net, batch):
+def test_cost_does_not_grow_with_the_number_of_budgets(run_attack, net, batch):
     """One run serves every budget; foolbox's own list of epsilons is not used."""
     few, many = (
         run_attack(net, *batch, {"method": "ddn", "budgets": budgets, "steps": 10}, seed=0, ids=range(48))
@@ -64,7 +62,7 @@ def test_cost_does_not_grow_with_the_number_of_budgets(net, batch):
     assert few.n_forward.sum() == many.n_forward.sum() and few.n_backward.sum() == many.n_backward.sum() > 0
 
 
-def test_result_follows_its_seed_and_not_the_global_one(toys):
+def test_result_follows_its_seed_and_not_the_global_one(run_attack, toys):
     """DDN draws a direction where the gradient is zero: from our seed, whatever ran before."""
     flat = toys.Canary(toys.linear(5), after=lambda logits: (20 * logits).round())
     images, labels = toys.interior_images(flat, 12)
@@ -87,7 +85,7 @@ def test_foolbox_loads_where_there_is_no_git():
 
 
 @pytest.mark.parametrize(("norm", "name"), [("linf", "LinfPGD"), ("l2", "L2PGD")])
-def test_pgd_is_no_weaker_than_foolbox_s(unseen, toys, norm, name):
+def test_pgd_is_no_weaker_than_foolbox_s(run_attack, unseen, toys, norm, name):
     """Two climbs of twenty nested steps against foolbox's forty with the right step size, on two nets in float64.
 
     foolbox starts at random, which alone moves its count at one budget by a few of 200 images: it may be 10 ahead

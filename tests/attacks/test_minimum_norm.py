@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from neurobust.attacks.norms import lengths, shrink_into_ball
-from neurobust.attacks.run import run_attack
 
 COARSE = {  # within a quarter of the truth; the others within 2 %
     "deepfool-l2": {"method": "deepfool", "norm": "l2"},
@@ -41,7 +40,7 @@ def boxed_l1(model, images, labels, count=False):
 
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("name", [*COARSE, *FINE])
-def test_distance_is_near_the_closed_form(toys, name, classes):
+def test_distance_is_near_the_closed_form(run_attack, toys, name, classes):
     model = toys.linear(classes)
     images, labels = toys.interior_images(model, 8)
     settings = (COARSE | FINE)[name] | {"budgets": [0, 1e-6, 50], "unit": "1"}
@@ -55,7 +54,7 @@ def test_distance_is_near_the_closed_form(toys, name, classes):
 
 
 @pytest.mark.slow
-def test_boundary_comes_near_the_closed_form(toys):
+def test_boundary_comes_near_the_closed_form(run_attack, toys):
     shape = (3, 2, 2)  # its steps are slow, and many where there are many pixels
     model = toys.linear(2, shape)
     images, labels = toys.interior_images(model, 2, shape)
@@ -66,7 +65,7 @@ def test_boundary_comes_near_the_closed_form(toys):
 
 
 @pytest.mark.slow
-def test_brendel_bethge_finds_the_closed_form(toys):
+def test_brendel_bethge_finds_the_closed_form(run_attack, toys):
     model = toys.linear(2)  # of more classes, a walk may end on the boundary of one that is not the nearest
     images, labels = toys.interior_images(model, 8)
     pool = torch.rand(20, *images.shape[1:], generator=torch.Generator().manual_seed(3))
@@ -76,7 +75,7 @@ def test_brendel_bethge_finds_the_closed_form(toys):
     assert (ratio >= 0.999).all() and (ratio <= 1.02).all()
 
 
-def test_fmn_changes_nearly_as_few_values_as_possible(toys):
+def test_fmn_changes_nearly_as_few_values_as_possible(run_attack, toys):
     model = toys.linear(3)
     images, labels = toys.interior_images(model, 8)
     settings = {"method": "fmn", "norm": "l0", "budgets": [0, 60], "unit": "1", "steps": 200}
@@ -87,7 +86,7 @@ def test_fmn_changes_nearly_as_few_values_as_possible(toys):
     assert torch.equal(result.distance, changed)
 
 
-def test_l2_fmn_stays_in_its_ball(net, unseen):
+def test_l2_fmn_stays_in_its_ball(run_attack, net, unseen):
     """foolbox's l2 version never projects: it ends much farther away.
 
     Image by image: over 200 of them ours is as far as DDN's (median ratio 0.998), theirs 1.55 times as far as ours. A
@@ -127,7 +126,7 @@ def test_projection_onto_the_ball_is_the_nearest_point(norm):
         assert ((others - image).flatten(1).norm(dim=1) >= (point - image).norm() - 1e-12).all()
 
 
-def test_minimum_norm_attack_spends_nothing_on_images_it_cannot_help(net, batch):
+def test_minimum_norm_attack_spends_nothing_on_images_it_cannot_help(run_attack, net, batch):
     """Clean errors, and in an ensemble the images that are broken at the smallest budget already."""
     result = run_attack(net, *batch, {"method": "fmn", "budgets": [0, 8], "steps": 5}, seed=0, ids=range(48))
     wrong = ~result.clean_correct

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from neurobust.attacks.run import run_attack
+from neurobust.attacks.plan import read_plan
 from neurobust.attacks.spatial import grid_points, mirror, move
 from neurobust.core.errors import InputError
 
@@ -73,7 +73,7 @@ def test_grid_is_engstrom_s():
 
 
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
-def test_worst_case_is_brute_force(toys, padding):
+def test_worst_case_is_brute_force(run_attack, toys, padding):
     model = toys.linear(4, (3, 8, 8))
     torch.manual_seed(3)
     images = torch.rand(20, 3, 8, 8)
@@ -92,7 +92,7 @@ def test_worst_case_is_brute_force(toys, padding):
     assert expected[:, -1].sum() > 0 and expected[:, 2].sum() < expected[:, -1].sum()
 
 
-def test_smaller_ranges_are_free(toys):
+def test_smaller_ranges_are_free(run_attack, toys):
     """What one run over the whole range says of half the range is what a run over half the range says."""
     model = toys.tiny_net(classes=10).eval()
     torch.manual_seed(1)
@@ -105,12 +105,10 @@ def test_smaller_ranges_are_free(toys):
     assert torch.equal(one.success[:, 1], two.success[:, 1])
 
 
-def test_bad_settings_are_one_clear_error(toys, images):
-    model = toys.linear(4, (3, 8, 8))
-    labels = model(images).argmax(1)
+def test_bad_settings_are_one_clear_error():
     for change, message in (
-        ({"budgets": [0, 1.5]}, "over 1"), ({"padding": "wrap"}, "padding 'wrap'"), ({"angles": 0}, "counts of 1"),
+        ({"budgets": [0, 1.5]}, "over 1"), ({"padding": "wrap"}, "padding: 'wrap'"), ({"angles": 0}, "angles: 0"),
+        ({"shifts": 0}, "shifts: 0"), ({"angle": 181}, "angle: 181"), ({"translation": -0.1}, "translation: -0.1"),
     ):  # fmt: skip
-        settings = {"method": "rotation-translation", "budgets": [0, 1], **change}
         with pytest.raises(InputError, match=message):
-            run_attack(model, images, labels, settings, seed=0, ids=range(3))
+            read_plan("a", {"method": "rotation-translation", "budgets": [0, 1], **change})

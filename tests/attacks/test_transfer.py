@@ -1,48 +1,64 @@
 """Transfer: whole budgets, exact counts, and files that do not fit together."""
 
-import sys
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from neurobust.attacks import transfer
+from neurobust.attacks.engine.run import compute_cell
+from neurobust.attacks.engine.subject import Bench
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.transfer import ascend, resolve_transfer, transfer_attacks, transfer_cell, write_adversarials
+from neurobust.attacks.transfer import Travelling, adversarials_of, ascend, transfer_attacks
+from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.errors import InputError
-from neurobust.core.io import memmap_dataset, read_parquet
+from neurobust.core.io import read_parquet
+from neurobust.core.settings import read
+from neurobust.files.adversarials import write_adversarials
+from neurobust.files.dataset import read_dataset
+from neurobust.files.records import write_arrays
 
-SETTINGS = {"method": "pgd", "norm": "linf", "budget": 24, "steps": 5, "loss": "margin"}
+SETTINGS = Transfer(budget=24, steps=5)
 CPU = torch.device("cpu")
 ROWS = np.arange(1400, 1430)
 
 
 def test_settings_are_checked():
-    assert (
-        resolve_transfer({"budget": 8})["unit"] == "1/255"
-        and resolve_transfer({"budget": 1, "norm": "l2"})["unit"] == "1"
-    )
+    assert Transfer(budget=8).unit == "1/255" and Transfer(budget=1, norm="l2").unit == "1"
+    assert Transfer(budget=8).settings()["steps"] == 10 and Transfer(budget=1, norm="l2").radius == 1
     for bad, message in (
-        ({"budget": 0}, "a budget over 0"), ({}, "a budget over 0"), ({"budget": 8, "step": 3}, "'step' is unknown"),
-        ({"budget": 8, "steps": 0}, "at least one step"), ({"budget": 8, "norm": "l3"}, "norm 'l3'"),
-        ({"budget": 8, "loss": "x"}, "loss 'x'"), ({"budget": 8, "method": "fgsm"}, "give method pgd"),
+        ({"budget": 0}, r"transfer\.budget: 0"), ({}, "missing key 'budget'"),
+        ({"budget": 8, "step": 3}, "unknown key 'step'"), ({"budget": 8, "steps": 0}, r"transfer\.steps: 0"),
+        ({"budget": 8, "norm": "l3"}, "'l3' is not known"), ({"budget": 8, "loss": "x"}, "'x' is not known"),
+        ({"budget": 8, "method": "fgsm"}, "'fgsm' is not known; choose one of pgd"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
-            resolve_transfer(bad)
+            read(Transfer, bad, "transfer")
+
+
+def test_the_price_counts_every_pair_of_networks():
+    assert Transfer(budget=8).passes(3, 100) == 900 and Transfer(budget=8, images=10).passes(3, 100) == 90
+    assert Transfer(budget=8, images=200, steps=4, ensembles=True).passes(2, 100) == 100 * (4 + 16)
+
+
+def travelled(network, data, settings, attack_batch):
+    """What a network's adversarials for others are, on ROWS."""
+    bench = Bench(network, data, ROWS, CPU, attack_batch)
+    return adversarials_of(compute_cell(Travelling(network, settings), bench, slice(0, len(ROWS)), 0))
 
 
 @pytest.mark.parametrize(("norm", "budget"), [("linf", 24), ("l2", 1.5)])
 def test_the_whole_budget_is_spent_on_the_highest_loss(net, batch, norm, budget):
-    settings = resolve_transfer({**SETTINGS, "norm": norm, "budget": budget})
+    settings = Transfer(norm=norm, budget=budget, steps=5)
     images, labels = batch
     points = ascend(net, *batch, settings)
-    size, radius = lengths(points.double() - images.double(), norm), transfer.radius_of(settings)
+    size, radius = lengths(points.double() - images.double(), norm), settings.radius
     assert (size <= radius * (1 + 1e-6)).all() and size.median() > 0.95 * radius
     assert points.min() >= 0 and points.max() <= 1
     with torch.no_grad():
         margins = [transfer.loss_gradient(net, x, labels, "margin")[0] for x in (images, points)]
-        longer = ascend(net, *batch, settings | {"steps": 10})
+        longer = ascend(net, *batch, Transfer(norm=norm, budget=budget, steps=10))
     assert (margins[1] > margins[0]).all()
     assert transfer.loss_gradient(net, longer, labels, "margin")[0].mean() > margins[1].mean() - 0.1
     part = ascend(net, images[3:5], labels[3:5], settings)
@@ -51,12 +67,13 @@ def test_the_whole_budget_is_spent_on_the_highest_loss(net, batch, norm, budget)
 
 
 def test_a_clean_error_stays_the_clean_image(net, dataset, toys, digits):
-    pixels, labels = memmap_dataset(dataset, "images"), digits[1][ROWS].copy()
-    labels[:5] = (labels[:5] + 1) % 10
-    arrays = transfer_cell(net, pixels, ROWS, labels, resolve_transfer(SETTINGS), 7, CPU)
-    assert not arrays["clean_correct"][:5].any() and arrays["clean_correct"][5:].mean() > 0.8
-    same = (arrays["adversarial"] == digits[0][ROWS].astype(np.float32) / np.float32(255)).all((1, 2, 3))
-    assert (same == ~arrays["clean_correct"]).all() and arrays["adversarial"].dtype == np.float32
+    data = read_dataset(dataset)
+    labels = data.labels.copy()
+    labels[ROWS[:5]] = (labels[ROWS[:5]] + 1) % 10
+    found = travelled(net, replace(data, labels=labels), SETTINGS, 7)
+    assert not found.clean_correct[:5].any() and found.clean_correct[5:].mean() > 0.8
+    same = (found.adversarial == digits[0][ROWS].astype(np.float32) / np.float32(255)).all((1, 2, 3))
+    assert (same == ~found.clean_correct).all() and found.adversarial.dtype == np.float32
 
 
 @pytest.fixture
@@ -72,15 +89,11 @@ def study(tmp_path, monkeypatch, dataset, net, toys, digits):
     paths = {}
     for (condition, seed), network in networks.items():
         folder = tmp_path / condition / f"seed{seed}"
-        arrays = transfer_cell(
-            network, memmap_dataset(dataset, "images"), ROWS, digits[1][ROWS], resolve_transfer(SETTINGS), 16, CPU
-        )
-        write_adversarials(folder / "transfer.npz", arrays)
+        write_adversarials(folder / "transfer.npz", travelled(network, read_dataset(dataset), SETTINGS, 16))
         (folder / "model.safetensors").write_bytes(f"{condition}{seed}".encode())
         paths[condition, seed] = folder
     by_path = {paths[key] / "model.safetensors": network for key, network in networks.items()}
-    reader = SimpleNamespace(load_network=lambda path: by_path[path])
-    monkeypatch.setitem(sys.modules, "neurobust.networks.architectures", reader)
+    monkeypatch.setattr(transfer, "load_network", lambda path: by_path[path])
     monkeypatch.setattr(transfer, "pick_device", lambda: CPU)
 
     def run(name="t.parquet", **changes):
@@ -133,7 +146,7 @@ def test_an_attack_that_was_fooled_is_beaten_from_elsewhere(study, digits):
     """A network whose own adversarials are its clean images: its twin's break what its own leave standing."""
     path = study.paths["none", 0] / "transfer.npz"
     clean = digits[0][ROWS].astype(np.float32) / np.float32(255)
-    write_adversarials(path, dict(np.load(path)) | {"adversarial": clean})
+    write_arrays(path, dict(np.load(path)) | {"adversarial": clean})
     frame, _ = study()
     assert pair(frame, ("none", 0), ("none", 0)).accuracy == 1
     row = pair(frame, ("none", 1), ("none", 0))
@@ -141,7 +154,7 @@ def test_an_attack_that_was_fooled_is_beaten_from_elsewhere(study, digits):
 
 
 def test_ensembles_are_shown_to_strangers_alone(study):
-    frame, _ = study(settings={**SETTINGS, "ensembles": True})
+    frame, _ = study(settings=Transfer(budget=24, steps=5, ensembles=True))
     together = frame[frame.source_seed == -1]
     assert together[["source_condition", "target_condition"]].to_numpy().tolist() == [["none", "V1"]]
     # two exact twins together are one of them
@@ -157,10 +170,10 @@ def test_networks_held_at_once_change_nothing(study):
 def test_files_that_do_not_fit_are_one_clear_line(study, tmp_path):
     path = study.paths["none", 1] / "transfer.npz"
     arrays = dict(np.load(path))
-    write_adversarials(path, arrays | {"adversarial": (arrays["adversarial"] + 0.05).clip(0, 1)})
+    write_arrays(path, arrays | {"adversarial": (arrays["adversarial"] + 0.05).clip(0, 1)})
     with pytest.raises(InputError, match=r"seed1/transfer\.npz: an adversarial lies .* beyond the budget"):
         study()
-    write_adversarials(path, {key: value[1:] for key, value in arrays.items()})
+    write_arrays(path, {key: value[1:] for key, value in arrays.items()})
     with pytest.raises(InputError, match="hold other images"):
         study()
     path.write_bytes(b"half")

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from neurobust.core.errors import InputError
-from neurobust.networks.cifar import read_pickle
-from neurobust.networks.source import TEST, TRAIN, VALIDATION
-from neurobust.networks.tasks import load_dataset, prepare_task
+from neurobust.files.dataset import read_dataset
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.networks.registry import read_task
+from neurobust.networks.tasks.cifar import read_pickle
+from neurobust.networks.tasks.prepare import prepare_task
+
+
+def prepare(task, spec, output, source=None):
+    """Prepare a task whose kind is its name, unless `spec` says another."""
+    prepare_task(task, read_task({"kind": task, **spec}, f"tasks.{task}"), output, source)
 
 
 class Python2Pickler(pickle._Pickler):
@@ -49,8 +56,8 @@ def cifar10(tmp_path):
 
 
 def test_cifar10(tmp_path, cifar10):
-    prepare_task("cifar10", {"validation": 0.2}, tmp_path / "d.h5", cifar10)
-    data = load_dataset(tmp_path / "d.h5")
+    prepare("cifar10", {"validation": 0.2}, tmp_path / "d.h5", cifar10)
+    data = read_dataset(tmp_path / "d.h5")
     assert data.images.shape == (110, 32, 32, 3) and data.classes[0] == "airplane" and len(data.classes) == 10
     raw = pixels(20, 2)[7]  # planes of red, green and blue, row by row
     np.testing.assert_array_equal(data.images[27, 3, 5], raw.reshape(3, 32, 32)[:, 3, 5])
@@ -68,8 +75,8 @@ def test_cifar100(tmp_path):
         entries = {b"coarse_labels": [0] * count, b"fine_labels": fine, b"data": pixels(count, count)}
         write_batch(folder / name, entries)
     write_batch(folder / "meta", {b"fine_label_names": [b"fine%d" % k for k in range(100)], b"coarse_label_names": []})
-    prepare_task("cifar100", {"validation": 0.5}, tmp_path / "d.h5", folder)
-    data = load_dataset(tmp_path / "d.h5")
+    prepare("cifar100", {"validation": 0.5}, tmp_path / "d.h5", folder)
+    data = read_dataset(tmp_path / "d.h5")
     assert data.classes[99] == "fine99" and data.labels.max() == 99
     assert [(data.split == part).sum() for part in (TRAIN, VALIDATION, TEST)] == [100, 100, 100]
 
@@ -123,6 +130,6 @@ def test_broken_files_are_one_line(tmp_path, cifar10, name, content, words):
     if content is not None:
         (cifar10 / name).write_bytes(content)
     with pytest.raises(InputError) as error:
-        prepare_task("cifar10", {}, tmp_path / "out" / "d.h5", cifar10)
+        prepare("cifar10", {}, tmp_path / "out" / "d.h5", cifar10)
     assert "\n" not in str(error.value) and all(word in str(error.value) for word in words), error.value
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

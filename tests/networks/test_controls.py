@@ -8,31 +8,36 @@ from torch import nn
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import write_parquet
+from neurobust.files.dataset import read_dataset
+from neurobust.files.splits import TEST, TRAIN
 from neurobust.networks.architectures import build_network
-from neurobust.networks.controls import CONTROLS, Setting, calibrate, reinitialised, scramble_phase
+from neurobust.networks.conditions import Condition, Oracle
+from neurobust.networks.controls import Setting, calibrate, reinitialised, scramble_phase
+from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.moments import match_moments
-from neurobust.networks.source import TEST, TRAIN
+from neurobust.networks.registry import CONTROLS
 from neurobust.networks.targets import NeuralTarget
-from neurobust.networks.tasks import load_dataset
 from neurobust.networks.voxels import matched_voxels
 
 CPU = torch.device("cpu")
-MATCHED = [name for name, control in CONTROLS.items() if control.matched]
-FEATURES = {"features": {"architecture": "tiny", "size": 16}}
+MATCHED = [name for name, control in CONTROLS.items() if control.moments]
+FEATURES = Oracle(architecture="tiny", size=16)
 
 
-def make_target(dataset, predictor_file, control=None, seed=0, options=None, files=None):
-    options = FEATURES if control == "features" and options is None else options
-    return NeuralTarget([predictor_file], load_dataset(dataset), control, seed, 32, CPU, options, files)
+def make_target(dataset, predictor_file, control=None, seed=0, subjects=None, files=None):
+    features = FEATURES if control == "features" else None
+    condition = Condition(weight=0.5, target=("V1",), loss="mse", control=control, subjects=subjects, features=features)
+    inputs = NetworkInputs(dataset, (predictor_file,), **(files or {}))
+    return NeuralTarget(inputs, read_dataset(dataset), condition, seed, 32, CPU)
 
 
 def train_targets(target, dataset):
-    return target.cached(load_dataset(dataset).rows(TRAIN)).double().numpy()
+    return target.cached(read_dataset(dataset).rows(TRAIN)).double().numpy()
 
 
 def test_the_controls_are_the_documented_ones():
     assert set(CONTROLS) == {
-        None, "shuffled", "random", "gaussian", "pixels", "features", "phase-scrambled", "subsampled",
+        "shuffled", "random", "gaussian", "pixels", "features", "phase-scrambled", "subsampled",
         "predictor-shuffled",
     }  # fmt: skip
     assert set(MATCHED) == {"random", "gaussian", "pixels", "features"}
@@ -61,13 +66,13 @@ def test_the_images_evoke_other_responses_fixed_by_the_seed(tiny, dataset, predi
 
 @pytest.mark.parametrize("control", [None, *MATCHED, "phase-scrambled"])
 def test_live_is_cached_for_the_same_pixels(tiny, dataset, predictor_file, control):
-    target, data = make_target(dataset, predictor_file, control), load_dataset(dataset)
+    target, data = make_target(dataset, predictor_file, control), read_dataset(dataset)
     rows = np.array([5, 80, 0])
     torch.testing.assert_close(target.live(data.images[rows], rows), target.cached(rows), rtol=1e-3, atol=1e-3)
 
 
 def test_gaussian_targets_know_nothing_of_the_image(dataset, predictor_file):
-    target, data = make_target(dataset, predictor_file, "gaussian"), load_dataset(dataset)
+    target, data = make_target(dataset, predictor_file, "gaussian"), read_dataset(dataset)
     rows = data.rows(TEST)
     blank = np.zeros_like(data.images[rows])
     assert torch.equal(target.live(blank, rows), target.live(data.images[rows], rows))
@@ -79,7 +84,7 @@ def test_gaussian_targets_know_nothing_of_the_image(dataset, predictor_file):
 
 def test_pixels_order_the_images_as_pixels_do(dataset, predictor_file):
     """The first pattern of the target over the images is the first principal component of the pixels."""
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     rows = data.rows(TRAIN)
     target = make_target(dataset, predictor_file, "pixels").cached(rows).double().numpy()
     pixels = data.images[rows].reshape(len(rows), -1) / 255.0
@@ -107,7 +112,7 @@ def test_parameters_without_a_start_of_their_own_are_drawn_anew():
 
 def test_calibration_gives_batch_statistics_of_training_images(tiny, dataset):
     """And moves nothing else: the mode, the dropout and the momentum are as before."""
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     network = build_network(tiny, 2).eval()
     calibrate(network, network.features, data, CPU, "stream")
     layer = network.trunk[1]
@@ -133,7 +138,7 @@ def test_scrambling_keeps_amplitudes_and_means_and_takes_the_phases():
 
 def test_scrambled_targets_are_responses_to_scrambled_images(dataset, predictor_file, predictor):
     """The predictor itself is the same: images without structure of their own evoke what they did before."""
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     target = make_target(dataset, predictor_file, "phase-scrambled")
     flat = np.full((2, 16, 16, 3), 90, np.uint8)
     with torch.no_grad():
@@ -148,9 +153,9 @@ def test_features_come_from_the_given_weights(tmp_path, dataset, predictor_file,
     network = build_network(tiny, 2)
     state = {**network.trunk.state_dict(), "6.weight": torch.zeros(10, 128), "6.bias": torch.zeros(10)}
     torch.save(state, tmp_path / "tiny.pth")
-    loaded = make_target(dataset, predictor_file, "features", files={"oracle": [tmp_path / "tiny.pth"]})
+    loaded = make_target(dataset, predictor_file, "features", files={"oracle": (tmp_path / "tiny.pth",)})
     with torch.no_grad():
-        data = load_dataset(dataset)
+        data = read_dataset(dataset)
         pixels = torch.tensor(np.asarray(data.images)).permute(0, 3, 1, 2) / 255
         features = network.eval().features(pixels).numpy()
     train = data.split == TRAIN
@@ -165,7 +170,7 @@ def test_wrong_oracle_weights_are_named(tmp_path, dataset, predictor_file, tiny,
     path = tmp_path / "w.pth"
     path.write_bytes(content) if content else torch.save({"0.weight": torch.zeros(8, 3, 3, 3)}, path)
     with pytest.raises(InputError, match=r"w\.pth") as error:
-        make_target(dataset, predictor_file, "features", files={"oracle": [path]})
+        make_target(dataset, predictor_file, "features", files={"oracle": (path,)})
     assert "\n" not in str(error.value)
 
 
@@ -192,7 +197,7 @@ def write_voxels(path, ceilings, subjects):
 def test_subsampled_targets_are_the_kept_voxels(tmp_path, dataset, predictor_file):
     own = write_voxels(tmp_path / "own.parquet", [12.0, 44, 13, 71, 42, 14], ["subj01"] * 3 + ["subj02"] * 3)
     other = write_voxels(tmp_path / "other.parquet", [11.0, 41, 90], ["subj01"] * 3)
-    files = {"voxels": [own], "matched": [other]}
+    files = {"voxels": (own,), "matched": (other,)}
     found = make_target(dataset, predictor_file, "subsampled", files=files)
     whole = make_target(dataset, predictor_file)
     kept = matched_voxels(
@@ -211,12 +216,12 @@ def test_a_target_of_some_subjects(monkeypatch, dataset, predictor_file, predict
     predictor.predictors = [type("P", (), {"voxels": {"subj01": 2, "subj02": 1}})(),
                             type("P", (), {"voxels": {"subj01": 1, "subj02": 2}})()]  # fmt: skip
     whole = make_target(dataset, predictor_file)
-    found = make_target(dataset, predictor_file, options={"subjects": ["subj02"]})
+    found = make_target(dataset, predictor_file, subjects=("subj02",))
     torch.testing.assert_close(found.responses, whole.responses[:, [2, 4, 5]])
-    shuffled = make_target(dataset, predictor_file, "gaussian", options={"subjects": ["subj02"]})
+    shuffled = make_target(dataset, predictor_file, "gaussian", subjects=("subj02",))
     assert shuffled.dim == 3
     with pytest.raises(InputError, match="subj07"):
-        make_target(dataset, predictor_file, options={"subjects": ["subj07"]})
+        make_target(dataset, predictor_file, subjects=("subj07",))
 
 
 @pytest.mark.parametrize("width", [20, 400])  # fewer columns than images, and more
@@ -241,5 +246,5 @@ def test_a_source_of_fewer_components_keeps_the_total_variance():
 
 
 def test_setting_names_its_streams(dataset):
-    setting = Setting(nn.Identity(), load_dataset(dataset), 3, CPU)
+    setting = Setting(nn.Identity(), read_dataset(dataset), 3, CPU, Condition(weight=0.5))
     assert setting.stream("random") == (3, "control", "random")

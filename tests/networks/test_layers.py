@@ -7,8 +7,8 @@ from torch import nn
 from neurobust.core.errors import InputError
 from neurobust.networks.architectures import build_network
 from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
-from neurobust.networks.losses import LOSSES
 from neurobust.networks.manifolds import fit_manifolds
+from neurobust.networks.registry import LOSSES
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +68,7 @@ def test_measuring_changes_nothing(tiny):
 
 def test_an_unknown_layer_is_named(tiny):
     network = build_network("resnet18", 3)
-    with pytest.raises(InputError, match=r"'layer9' is no layer of resnet18; try penultimate, conv1.*layer4"):
+    with pytest.raises(InputError, match=r"'layer9' is not a layer of resnet18; try penultimate, conv1.*layer4"):
         layers_of(network, ["layer9"], 1, "resnet18", 32)
 
 

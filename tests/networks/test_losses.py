@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from neurobust.core.similarity import debiased_cka, linear_cka
-from neurobust.networks.losses import LOSSES, similarity
+from neurobust.networks.losses import similarity
 from neurobust.networks.manifolds import ClassTarget, Manifolds
+from neurobust.networks.registry import LOSSES
 
 
 def slow_mse(x, y):

@@ -1,20 +1,36 @@
 """Co-training pairs: measured responses to the subjects' stimuli, in the place of a predictor."""
 
-import h5py
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights, read_json
+from neurobust.files.roi import RoiFile, write_roi
+from neurobust.files.stimuli import write_stimuli
+from neurobust.networks.conditions import read_recipe
+from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
 from neurobust.networks.pairs import Pairs
-from neurobust.networks.recipe import resolve_recipe
+from neurobust.networks.registry import control_named
 from neurobust.networks.train import train_network
 
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 SPLIT = np.repeat([0, 1, 2], [60, 12, 24]).astype(np.uint8)
+
+
+def roi_file(subject, responses, nsd_id):
+    """An ROI of these responses, without single trials."""
+    voxels, zeros = responses.shape[1], np.zeros(responses.shape[1], np.float32)
+    return RoiFile(
+        subject=subject, roi="V1", atlas="a", labels=("V1",), affine=np.eye(4), shape=(9, 9, 9), responses=responses,
+        n_repeats=np.ones(len(nsd_id), np.int16), nsd_id=nsd_id, split=SPLIT,
+        single_trials=np.zeros((0, voxels), np.float32), single_trial_nsd_id=np.zeros(0, np.int64), ncsnr=zeros,
+        ncsnr_file=zeros, noise_ceiling=zeros, voxel_index=np.arange(voxels), provenance={},
+    )  # fmt: skip
 
 
 def write_subject(folder, subject, voxels, seed, size=16):
@@ -28,10 +44,8 @@ def write_subject(folder, subject, voxels, seed, size=16):
     rows = np.sort(rng.permutation(120)[:96])
     quarters = images[rows].reshape(96, 2, half, 2, half, 3).mean((2, 4, 5)).reshape(96, 4)
     responses = (quarters @ rng.normal(size=(4, voxels)) * 3 + 40).astype(np.float32)
-    with h5py.File(folder / f"{subject}.h5", "w") as file:
-        file["responses"], file["split"], file["nsd_id"] = responses, SPLIT, ids[rows]
-    with h5py.File(folder / f"{subject}-{size}.h5", "w") as file:
-        file["images"], file["nsd_id"] = images, ids
+    write_roi(folder / f"{subject}.h5", roi_file(subject, responses, ids[rows]))
+    write_stimuli(folder / f"{subject}-{size}.h5", ids, size, [images], dict)
     return images[rows], responses
 
 
@@ -40,14 +54,14 @@ def subjects(tmp_path):
     """Files of two subjects, 3 and 2 voxels, and what is in them."""
     written = [write_subject(tmp_path, name, voxels, k) for k, (name, voxels) in enumerate((("a", 3), ("b", 2)))]
     files = {
-        "responses": [tmp_path / "a.h5", tmp_path / "b.h5"],
-        "stimuli": [tmp_path / "a-16.h5", tmp_path / "b-16.h5"],
+        "responses": (tmp_path / "a.h5", tmp_path / "b.h5"),
+        "stimuli": (tmp_path / "a-16.h5", tmp_path / "b-16.h5"),
     }
     return files, written
 
 
 def make(files, control=None, seed=0):
-    return Pairs(files["responses"], files["stimuli"], 16, control, seed, 20, CPU)
+    return Pairs(NetworkInputs(Path("dataset.h5"), **files), 16, control_named(control), seed, 20, CPU)
 
 
 def test_a_batch_is_one_subject_s_training_stimuli_with_its_own_responses(subjects):
@@ -89,7 +103,7 @@ def recipe_for(recipe, **condition):
 def train(folder, dataset, recipe, files):
     folder.mkdir(exist_ok=True)
     paths = folder / "m.safetensors", folder / "m.json", folder / "h.parquet"
-    train_network(dataset, [], recipe, 0, *paths, None, {"condition": "V1"}, files=files)
+    train_network(NetworkInputs(dataset, **files), read_recipe(recipe), 0, NetworkOutputs(*paths), {"condition": "V1"})
     return load_weights(paths[0])[0], read_json(paths[1])
 
 
@@ -110,8 +124,8 @@ def test_files_that_do_not_fit_are_named(tmp_path, dataset, recipe, subjects):
         train(tmp_path / "run", dataset, recipe_for(recipe), {})
     write_subject(tmp_path, "c", 2, 5, size=32)
     with pytest.raises(InputError, match=r"c-32\.h5: images of 32 px for a task of 16 px"):
-        Pairs([tmp_path / "c.h5"], [tmp_path / "c-32.h5"], 16, None, 0, 8, CPU)
-    with pytest.raises(InputError, match=r"b-16\.h5: no image with nsd_id"):
-        Pairs(files["responses"][:1], files["stimuli"][1:], 16, None, 0, 8, CPU)
-    with pytest.raises(InputError, match=r"condition\.pairs.*shuffled"):
-        resolve_recipe(recipe_for(recipe, control="gaussian"))
+        make({"responses": (tmp_path / "c.h5",), "stimuli": (tmp_path / "c-32.h5",)})
+    with pytest.raises(InputError, match=r"b-16\.h5: no picture for nsd_id"):
+        make({"responses": files["responses"][:1], "stimuli": files["stimuli"][1:]})
+    with pytest.raises(InputError, match=r"condition\.control.*pairs.*shuffled"):
+        read_recipe(recipe_for(recipe, control="gaussian"))

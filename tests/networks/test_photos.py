@@ -8,10 +8,17 @@ import pytest
 from PIL import Image
 
 from neurobust.core.errors import InputError
-from neurobust.networks.source import TEST, TRAIN, VALIDATION
-from neurobust.networks.tasks import load_dataset, prepare_task
+from neurobust.files.dataset import read_dataset
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.networks.registry import read_task
+from neurobust.networks.tasks.prepare import prepare_task
 
 WNIDS = ["n02", "n01", "n03"]  # not in alphabetical order, as in the official file
+
+
+def prepare(task, spec, output, source=None):
+    """Prepare a task whose kind is its name, unless `spec` says another."""
+    prepare_task(task, read_task({"kind": task, **spec}, f"tasks.{task}"), output, source)
 
 
 def save(path, red, size=(64, 64)):
@@ -38,8 +45,8 @@ def tiny_imagenet(tmp_path):
 
 
 def test_tiny_imagenet(tmp_path, tiny_imagenet):
-    prepare_task("tiny", {"kind": "tiny-imagenet", "validation": 0.2}, tmp_path / "d.h5", tiny_imagenet)
-    data = load_dataset(tmp_path / "d.h5")
+    prepare("tiny", {"kind": "tiny-imagenet", "validation": 0.2}, tmp_path / "d.h5", tiny_imagenet)
+    data = read_dataset(tmp_path / "d.h5")
     assert data.classes == ["goldfish", "bullfrog", "tailed frog"] and data.images.shape == (34, 64, 64, 3)
     wnids = sorted(WNIDS)
     for image, label in zip(data.images, data.labels, strict=True):
@@ -78,8 +85,8 @@ def write_celeba(root, flat):
 @pytest.mark.parametrize("flat", [True, False])
 def test_celeba_identity(tmp_path, flat):
     root = write_celeba(tmp_path / "celeba", flat)
-    prepare_task("id", {"kind": "celeba-identity", "min_images": 3, "image_size": 32}, tmp_path / "d.h5", root)
-    data = load_dataset(tmp_path / "d.h5")
+    prepare("id", {"kind": "celeba-identity", "min_images": 3, "image_size": 32}, tmp_path / "d.h5", root)
+    data = read_dataset(tmp_path / "d.h5")
     assert data.classes == ["17", "905", "2880"] and len(data.labels) == 12  # the person of one image is left out
     owners = {0: "2880", 1: "17", 2: "2880", 3: "17", 4: "905", 5: "905", 6: "17", 7: "2880", 8: "905", 9: "17",
               10: "905", 11: "2880"}  # fmt: skip
@@ -87,14 +94,14 @@ def test_celeba_identity(tmp_path, flat):
         assert data.classes[label] == owners[round(image[..., 0].mean() / 19)]
     for label in range(3):  # every person is in training and test
         assert {TRAIN, TEST} <= set(data.split[data.labels == label])
-    prepare_task("id", {"kind": "celeba-identity", "min_images": 3, "identities": 2}, tmp_path / "two.h5", root)
-    assert load_dataset(tmp_path / "two.h5").classes == ["17", "905"]
+    prepare("id", {"kind": "celeba-identity", "min_images": 3, "identities": 2}, tmp_path / "two.h5", root)
+    assert read_dataset(tmp_path / "two.h5").classes == ["17", "905"]
 
 
 def test_celeba_attributes(tmp_path):
     root = write_celeba(tmp_path / "celeba", flat=False)
-    prepare_task("smile", {"kind": "celeba-attributes", "image_size": 32}, tmp_path / "d.h5", root)
-    data = load_dataset(tmp_path / "d.h5")
+    prepare("smile", {"kind": "celeba-attributes", "image_size": 32}, tmp_path / "d.h5", root)
+    data = read_dataset(tmp_path / "d.h5")
     assert data.classes == ["not Smiling", "Smiling"] and data.images.shape == (13, 32, 32, 3)
     np.testing.assert_array_equal(data.labels, np.arange(13) % 2)
     np.testing.assert_array_equal(data.split, [0] * 8 + [1] * 2 + [2] * 3)  # the official partition
@@ -113,25 +120,26 @@ def test_broken_layouts_are_one_line(tmp_path, tiny_imagenet):
     cases.append(("tiny-imagenet", {}, tiny_imagenet, ["val_annotations.txt", "n77", "wnids.txt"]))
     for kind, spec, source, words in cases:
         with pytest.raises(InputError) as error:
-            prepare_task(kind, spec, tmp_path / "out" / "d.h5", source)
+            prepare(kind, spec, tmp_path / "out" / "d.h5", source)
         assert "\n" not in str(error.value) and all(word in str(error.value) for word in words), error.value
     (celeba / "img_align_celeba" / "000005.jpg").unlink()
     with pytest.raises(InputError, match=r"000005\.jpg"):
-        prepare_task("celeba-attributes", {}, tmp_path / "out" / "d.h5", celeba)
+        prepare("celeba-attributes", {}, tmp_path / "out" / "d.h5", celeba)
     with (celeba / "list_attr_celeba.txt").open("a") as file:
         file.write("000099.jpg 1 -1\n")
     with pytest.raises(InputError, match=r"list_attr_celeba\.txt: '000099\.jpg'"):
-        prepare_task("celeba-attributes", {}, tmp_path / "out" / "d.h5", celeba)
+        prepare("celeba-attributes", {}, tmp_path / "out" / "d.h5", celeba)
 
 
 def test_phantom_faces(tmp_path):
     """Made by the phantom, read by the task: identities are labels, every split has each, attributes are kept."""
     from neurobust.phantom.build import build_face_task
+    from neurobust.phantom.settings import FaceTask
 
-    settings = {"seed": 0, "identities": 5, "train": 20, "validation": 5, "test": 10, "size": 32}
+    settings = FaceTask(seed=0, identities=5, train=20, validation=5, test=10, size=32)
     build_face_task(tmp_path / "faces.npz", settings)
-    prepare_task("phantom-faces", {}, tmp_path / "d.h5", tmp_path / "faces.npz")
-    data = load_dataset(tmp_path / "d.h5")
+    prepare("phantom-faces", {}, tmp_path / "d.h5", tmp_path / "faces.npz")
+    data = read_dataset(tmp_path / "d.h5")
     assert data.images.shape == (35, 32, 32, 3) and len(data.classes) == 5
     for part, count in ((TRAIN, 4), (VALIDATION, 1), (TEST, 2)):
         assert (np.bincount(data.labels[data.split == part]) == count).all()

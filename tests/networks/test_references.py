@@ -6,11 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from neurobust.files.dataset import read_dataset
 from neurobust.networks.architectures import build_network
-from neurobust.networks.references import REFERENCES, blurred, kl_penalty, noisy, pgd_examples, trades_examples
-from neurobust.networks.tasks import load_dataset
+from neurobust.networks.references import blurred, kl_penalty, noisy, pgd_examples, trades_examples
+from neurobust.networks.references_settings import Ascent, Blur, GaussianNoise
+from neurobust.networks.registry import REFERENCES
 
-LIMIT = {"epsilon": 4.0, "steps": 10, "step": 1.0}
+LIMIT = Ascent(kind="adversarial", epsilon=4.0, steps=10, step=1.0)
 
 
 class Linear(nn.Module):
@@ -49,7 +51,7 @@ def test_trades_leaves_the_clean_distribution():
 def test_attacks_leave_mode_statistics_and_gradients_alone(tiny, dataset):
     network = build_network(tiny, 4).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     pixels = torch.tensor(data.images[:8]).permute(0, 3, 1, 2) / 255
     for attack in (pgd_examples, trades_examples):
         found = attack(network, pixels, torch.tensor(data.labels[:8]), LIMIT)
@@ -60,7 +62,7 @@ def test_attacks_leave_mode_statistics_and_gradients_alone(tiny, dataset):
 
 def test_pgd_raises_the_cross_entropy_more_than_its_random_start(tiny, dataset):
     torch.manual_seed(0)
-    network, data = build_network(tiny, 4).eval(), load_dataset(dataset)
+    network, data = build_network(tiny, 4).eval(), read_dataset(dataset)
     pixels, labels = torch.tensor(data.images[:32]).permute(0, 3, 1, 2) / 255, torch.tensor(data.labels[:32])
     random = (pixels + torch.empty_like(pixels).uniform_(-1, 1) * 4 / 255).clamp(0, 1)
     worst = pgd_examples(network, pixels, labels, LIMIT)
@@ -71,9 +73,9 @@ def test_pgd_raises_the_cross_entropy_more_than_its_random_start(tiny, dataset):
 def test_noise_has_its_size_and_stays_a_picture():
     torch.manual_seed(0)
     pixels = torch.full((8, 3, 32, 32), 0.5)
-    found = noisy(None, pixels, None, {"sigma": 8.0})
+    found = noisy(None, pixels, None, GaussianNoise(kind="gaussian-noise", sigma=8.0))
     assert (found - pixels).std().item() == pytest.approx(8 / 255, rel=0.03)
-    edges = noisy(None, torch.ones(2, 3, 8, 8), None, {"sigma": 8.0})
+    edges = noisy(None, torch.ones(2, 3, 8, 8), None, GaussianNoise(kind="gaussian-noise", sigma=8.0))
     assert edges.max() == 1 and edges.min() < 1
 
 
@@ -81,10 +83,10 @@ def test_blur_is_a_gaussian_of_its_size():
     from scipy.ndimage import gaussian_filter
 
     pixels = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = blurred(None, pixels, None, {"sigma": 1.5})
+    found = blurred(None, pixels, None, Blur(kind="blur", sigma=1.5))
     expected = gaussian_filter(pixels.numpy(), (0, 0, 1.5, 1.5), mode="mirror", truncate=3.0)
     np.testing.assert_allclose(found, expected, atol=1e-2)
-    assert blurred(None, torch.full((1, 3, 8, 8), 0.3), None, {"sigma": 2.0}).std() < 1e-6
+    assert blurred(None, torch.full((1, 3, 8, 8), 0.3), None, Blur(kind="blur", sigma=2.0)).std() < 1e-6
 
 
 def test_kl_is_the_mean_over_images():

@@ -5,19 +5,23 @@ import pytest
 import torch
 
 from neurobust.core.errors import InputError
+from neurobust.files.dataset import read_dataset
+from neurobust.files.splits import TEST, TRAIN
+from neurobust.networks.conditions import Condition
 from neurobust.networks.controls import shuffled_partners
-from neurobust.networks.targets import NeuralTarget, compute_targets, standardise
-from neurobust.networks.tasks import TEST, TRAIN, load_dataset
+from neurobust.networks.inputs import NetworkInputs
+from neurobust.networks.targets import NeuralTarget, compute_responses, standardise
 
 CPU = torch.device("cpu")
 
 
 def make_target(dataset, predictor_file, control=None, seed=0, batch=32):
-    return NeuralTarget([predictor_file], load_dataset(dataset), control, seed, batch, CPU)
+    condition = Condition(weight=0.5, target=("V1",), loss="mse", control=control)
+    return NeuralTarget(NetworkInputs(dataset, (predictor_file,)), read_dataset(dataset), condition, seed, batch, CPU)
 
 
 def test_standardised_on_training_images_only(dataset, predictor_file, predictor):
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     target = make_target(dataset, predictor_file)
     with torch.no_grad():
         raw = predictor(torch.tensor(data.images).permute(0, 3, 1, 2) / 255).double().numpy()
@@ -42,30 +46,31 @@ def test_predictor_is_frozen_whatever_state_it_came_in(dataset, predictor_file, 
     predictor.train().requires_grad_(True)
     before = {name: value.clone() for name, value in predictor.state_dict().items()}
     target = make_target(dataset, predictor_file)
-    images = load_dataset(dataset).images[np.arange(8)]
-    assert not target.live(images).requires_grad
+    images = read_dataset(dataset).images[np.arange(8)]
+    assert not target.live(images, np.arange(8)).requires_grad
     assert not predictor.training and not any(parameter.requires_grad for parameter in predictor.parameters())
     assert all(torch.equal(value, before[name]) for name, value in predictor.state_dict().items())
 
 
 def test_cached_is_the_live_response(dataset, predictor_file):
     """And does not depend on how many images are computed at a time."""
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     target = make_target(dataset, predictor_file, batch=7)
     rows = np.array([5, 80, 0, 5])
-    torch.testing.assert_close(target.cached(rows), target.live(data.images[rows]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(target.cached(rows), target.live(data.images[rows], rows), rtol=1e-4, atol=1e-5)
 
 
-def test_compute_targets_feeds_unit_range_rgb(dataset):
-    data = load_dataset(dataset)
-    responses = compute_targets(torch.nn.Flatten(), data.images, 10, CPU)
+def test_responses_are_to_unit_range_rgb(dataset):
+    data = read_dataset(dataset)
+    flat = torch.nn.Flatten()
+    responses = compute_responses(lambda pixels, rows: flat(pixels), data.images, np.arange(96), 10, CPU)
     expected = data.images.transpose(0, 3, 1, 2).reshape(96, -1) / np.float32(255)
     assert responses.dtype == np.float32
     np.testing.assert_allclose(responses, expected, rtol=1e-6)
 
 
 def test_shuffle_is_a_fixed_derangement_within_each_split(dataset):
-    split = load_dataset(dataset).split
+    split = read_dataset(dataset).split
     partners = shuffled_partners(split, seed=3)
     np.testing.assert_array_equal(np.sort(partners), np.arange(96))
     assert (partners != np.arange(96)).all()
@@ -76,7 +81,7 @@ def test_shuffle_is_a_fixed_derangement_within_each_split(dataset):
 
 def test_shuffled_targets_have_the_same_statistics(dataset, predictor_file):
     """Mean, variance and covariance unchanged; the correlation with the own target gone."""
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     own, shuffled = (make_target(dataset, predictor_file, control) for control in (None, "shuffled"))
     for part in (TRAIN, TEST):
         a, b = (target.cached(data.rows(part)).numpy() for target in (own, shuffled))

@@ -12,8 +12,17 @@ from sklearn.datasets import load_digits
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import memmap_dataset, sha256_file
-from neurobust.networks.source import TEST, TRAIN, VALIDATION, stratified_split
-from neurobust.networks.tasks import TASKS, load_dataset, prepare_task
+from neurobust.files.dataset import read_dataset
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.networks.registry import TASKS, read_task
+from neurobust.networks.tasks.digits_settings import Digits
+from neurobust.networks.tasks.prepare import prepare_task
+from neurobust.networks.tasks.reading import stratified_split
+
+
+def prepare(task, spec, output, source=None):
+    """Prepare a task whose kind is its name, unless `spec` says another."""
+    prepare_task(task, read_task({"kind": task, **spec}, f"tasks.{task}"), output, source)
 
 
 def write_folder(root, folders=("n01", "n02", "n03"), train=10, val=3):
@@ -30,20 +39,20 @@ def write_folder(root, folders=("n01", "n02", "n03"), train=10, val=3):
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("digits") / "dataset.h5"
-    prepare_task("digits", {"image_size": 32, "seed": 0}, path)
+    prepare("digits", {"image_size": 32, "seed": 0}, path)
     return path
 
 
 def test_digits_are_the_real_ones(digits, tmp_path):
-    data = load_dataset(digits)
+    data = read_dataset(digits)
     assert data.images.shape == (1797, 32, 32, 3) and data.images.dtype == np.uint8
     assert data.classes == [str(digit) for digit in range(10)]
     original = load_digits()
     np.testing.assert_array_equal(data.labels, original.target)
     assert (data.images == data.images[..., :1]).all()  # grey
-    prepare_task("digits", {"image_size": 8}, tmp_path / "small.h5")
+    prepare_task("digits", Digits(kind="digits", image_size=8), tmp_path / "small.h5")  # smaller than a study may ask
     np.testing.assert_array_equal(
-        load_dataset(tmp_path / "small.h5").images[..., 0], np.rint(original.images * 255 / 16)
+        read_dataset(tmp_path / "small.h5").images[..., 0], np.rint(original.images * 255 / 16)
     )
     means = data.images[..., 0].reshape(1797, 8, 4, 8, 4).mean((2, 4))  # 32 px back to 8 x 8
     pairs = zip(means, original.images, strict=True)
@@ -51,14 +60,14 @@ def test_digits_are_the_real_ones(digits, tmp_path):
 
 
 def test_digits_split_is_stratified_and_seeded(digits, tmp_path):
-    data = load_dataset(digits)
+    data = read_dataset(digits)
     for label in range(10):
         shares = np.bincount(data.split[data.labels == label], minlength=3) / (data.labels == label).sum()
         np.testing.assert_allclose(shares, [0.7, 0.1, 0.2], atol=0.01)
-    prepare_task("digits", {"image_size": 32, "seed": 0}, tmp_path / "again.h5")
+    prepare("digits", {"image_size": 32, "seed": 0}, tmp_path / "again.h5")
     assert sha256_file(tmp_path / "again.h5") == sha256_file(digits)
-    prepare_task("digits", {"image_size": 8, "seed": 1}, tmp_path / "other.h5")
-    assert (load_dataset(tmp_path / "other.h5").split != data.split).any()
+    prepare("digits", {"image_size": 16, "seed": 1}, tmp_path / "other.h5")
+    assert (read_dataset(tmp_path / "other.h5").split != data.split).any()
 
 
 def test_stored_contiguously_with_provenance(digits):
@@ -79,8 +88,8 @@ def test_every_image_is_in_one_split():
 
 def test_phantom_scenes_are_copied(tmp_path, write_scenes):
     source = write_scenes(tmp_path / "scenes.npz")
-    prepare_task("phantom-scenes", {}, tmp_path / "dataset.h5", source)
-    data = load_dataset(tmp_path / "dataset.h5")
+    prepare("phantom-scenes", {}, tmp_path / "dataset.h5", source)
+    data = read_dataset(tmp_path / "dataset.h5")
     with np.load(source) as file:
         np.testing.assert_array_equal(data.images, file["images"])
         np.testing.assert_array_equal(data.labels, file["labels"])
@@ -91,8 +100,8 @@ def test_phantom_scenes_are_copied(tmp_path, write_scenes):
 def test_image_folder(tmp_path):
     root = write_folder(tmp_path / "root")
     (root / "train" / "n02" / "notes.txt").write_text("not an image")
-    prepare_task("photos", {"kind": "image-folder", "image_size": 16, "validation": 0.2}, tmp_path / "d.h5", root)
-    data = load_dataset(tmp_path / "d.h5")
+    prepare("photos", {"kind": "image-folder", "image_size": 16, "validation": 0.2}, tmp_path / "d.h5", root)
+    data = read_dataset(tmp_path / "d.h5")
     assert data.images.shape == (39, 16, 16, 3) and data.classes == ["n01", "n02", "n03"]
     for image, label, split in zip(data.images, data.labels, data.split, strict=True):
         assert (image[..., 0] == 40 * label).all()
@@ -105,29 +114,29 @@ def test_resize_keeps_the_aspect_and_crops_the_centre(tmp_path):
     root = write_folder(tmp_path / "root", folders=("a", "b"), train=2, val=1)
     ramp = np.repeat(np.repeat(np.arange(48, dtype=np.uint8)[None, :, None] * 5, 16, 0), 3, 2)
     Image.fromarray(ramp).save(root / "val" / "b" / "00.png")
-    prepare_task("ramp", {"kind": "image-folder", "image_size": 16}, tmp_path / "d.h5", root)
-    np.testing.assert_array_equal(load_dataset(tmp_path / "d.h5").images[-1], ramp[:, 16:32])
+    prepare("ramp", {"kind": "image-folder", "image_size": 16}, tmp_path / "d.h5", root)
+    np.testing.assert_array_equal(read_dataset(tmp_path / "d.h5").images[-1], ramp[:, 16:32])
 
 
 def test_class_lists(tmp_path):
     root = write_folder(tmp_path / "root")
     (tmp_path / "list.txt").write_text("# two of them\nn03 ski\nn01 toilet seat\n")
-    spec = {"kind": "image-folder", "image_size": 8, "classes": str(tmp_path / "list.txt")}
-    prepare_task("two", spec, tmp_path / "d.h5", root)
-    data = load_dataset(tmp_path / "d.h5")
+    spec = {"kind": "image-folder", "image_size": 16, "classes": str(tmp_path / "list.txt")}
+    prepare("two", spec, tmp_path / "d.h5", root)
+    data = read_dataset(tmp_path / "d.h5")
     assert data.classes == ["toilet seat", "ski"]  # in the order of the folder names
     assert set(data.images[data.labels == 1][..., 0].ravel()) == {80}
     with pytest.raises(InputError, match="n02389026"):  # the first of the shipped list of 50
-        prepare_task("net", {"kind": "image-folder", "classes": "imagenet50"}, tmp_path / "e.h5", root)
+        prepare("net", {"kind": "image-folder", "classes": "imagenet50"}, tmp_path / "e.h5", root)
 
 
 def test_changed_image_changes_the_provenance(tmp_path):
     root = write_folder(tmp_path / "root")
-    spec = {"kind": "image-folder", "image_size": 8}
+    spec = {"kind": "image-folder", "image_size": 16}
     records = []
     for colour in (1, 2):
         Image.new("RGB", (40, 24), (colour, 0, 0)).save(root / "train" / "n01" / "00.png")
-        prepare_task("photos", spec, tmp_path / "d.h5", root)
+        prepare("photos", spec, tmp_path / "d.h5", root)
         with h5py.File(tmp_path / "d.h5") as file:
             records.append(json.loads(file.attrs["provenance"])["inputs"]["images"]["sha256"])
     assert records[0] != records[1]
@@ -163,16 +172,16 @@ def test_bad_source_is_one_line_and_leaves_nothing(tmp_path, write_scenes, task,
     (broken / "train" / "n01" / "00.png").write_bytes(b"\x89PNG\r\n")
     output = tmp_path / "out" / "dataset.h5"
     with pytest.raises(InputError) as error:
-        prepare_task(task, spec, output, tmp_path / source if source else None)
+        prepare(task, spec, output, tmp_path / source if source else None)
     assert "\n" not in str(error.value) and all(word in str(error.value) for word in words), error.value
     assert not output.parent.exists() or not list(output.parent.iterdir())
 
 
 def test_dataset_with_wrong_label_count_is_refused(tmp_path, mismatched):
     with pytest.raises(InputError, match=r"dataset\.h5: 20 images but 19 labels"):
-        load_dataset(mismatched)
+        read_dataset(mismatched)
     with pytest.raises(InputError, match="absent"):
-        load_dataset(tmp_path / "absent.h5")
+        read_dataset(tmp_path / "absent.h5")
 
 
 def test_kinds_are_the_documented_ones():
@@ -184,5 +193,9 @@ def test_kinds_are_the_documented_ones():
 
 def test_a_task_is_prepared_without_torch():
     """Importing it takes longer than the work."""
-    code = "import sys, neurobust.networks.tasks; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from neurobust.core.places import load; from neurobust.networks.registry import TASKS; "
+        "import neurobust.networks.tasks.prepare; [load(TASKS[kind].reader) for kind in TASKS]; "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

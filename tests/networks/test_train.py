@@ -7,20 +7,28 @@ import numpy as np
 import pytest
 import torch
 
-import neurobust.networks.train as training
+import neurobust.networks.losses
+import neurobust.networks.train
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights, read_json, read_parquet
+from neurobust.core.settings import written
+from neurobust.files.dataset import read_dataset
+from neurobust.files.splits import TEST
 from neurobust.networks.architectures import load_network
 from neurobust.networks.batches import crop_flip, epoch_batches, read_ahead
-from neurobust.networks.controls import CONTROLS
-from neurobust.networks.losses import LOSSES, Loss
-from neurobust.networks.recipe import WEIGHT_SCHEDULES, one_cycle, resolve_recipe, steps
-from neurobust.networks.references import REFERENCES, pgd_examples
-from neurobust.networks.tasks import TEST, load_dataset
-from neurobust.networks.train import mean_correlation, train_network
+from neurobust.networks.conditions import read_recipe
+from neurobust.networks.guidance import mean_correlation
+from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
+from neurobust.networks.references import pgd_examples
+from neurobust.networks.references_settings import Adversarial
+from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES
+from neurobust.networks.schedules import WEIGHT_SCHEDULES, one_cycle, steps
+from neurobust.networks.train import train_network
+from neurobust.networks.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 
+GUIDED, UNGUIDED = {"target": "V1", "loss": "mse", "weight": 0.5}, {"target": None, "weight": 0.5}
 NAMES = {"task": "tiny", "architecture": "tiny", "condition": "V1"}
 
 
@@ -28,8 +36,14 @@ def train(folder, dataset, predictors, recipe, seed=0, checkpoint=None):
     """Train into `folder`; return (state dict, metrics, history)."""
     folder.mkdir(exist_ok=True)
     paths = folder / "model.safetensors", folder / "metrics.json", folder / "history.parquet"
-    train_network(dataset, predictors, recipe, seed, *paths, checkpoint, NAMES)
+    inputs, outputs = NetworkInputs(dataset, tuple(predictors)), NetworkOutputs(*paths, checkpoint)
+    train_network(inputs, read_recipe(recipe), seed, outputs, NAMES)
     return load_weights(paths[0])[0], read_json(paths[1]), read_parquet(paths[2])[0]
+
+
+def trainer_of(dataset, predictor_file, recipe):
+    """The trainer of a recipe, before its first epoch."""
+    return Trainer(NetworkInputs(dataset, (predictor_file,)), read_dataset(dataset), read_recipe(recipe), 0, 32)
 
 
 def none_of(recipe):
@@ -51,7 +65,7 @@ def test_none_is_a_condition_with_zero_neural_gradient(
 ):
     recipe |= {"optimizer": optimizer, "augment": augment, "learning_rate": 0.01}
     nothing, *_ = train(tmp_path / "none", dataset, [], none_of(recipe))
-    monkeypatch.setitem(LOSSES, "mse", Loss(lambda x, y: 0 * x.sum() + y.square().mean(), True, 1))
+    monkeypatch.setattr(neurobust.networks.losses, "mse", lambda x, y: 0 * x.sum() + y.square().mean())
     zeroed, *_ = train(tmp_path / "zeroed", dataset, [predictor_file], recipe)
     assert same(classifier(zeroed), nothing)
     monkeypatch.undo()
@@ -63,9 +77,9 @@ def test_neural_gradient_makes_the_difference(tmp_path, dataset, predictor_file,
     assert not torch.equal(guided["trunk.0.weight"], nothing["trunk.0.weight"])
 
 
-def test_weight_of_none_defaults_to_that_of_conditions(recipe):
-    given = {**recipe, "condition": {"target": None}, "ce_weight_none": 0.1}
-    assert resolve_recipe(given)["condition"]["weight"] == 0.9
+def test_every_condition_says_its_weight(recipe):
+    with pytest.raises(InputError, match=r"^recipe\.condition: missing key 'weight'$"):
+        read_recipe({**recipe, "condition": {"target": None}})
 
 
 def test_same_seed_same_files_and_other_seed_other_weights(tmp_path, dataset, predictor_file, recipe):
@@ -82,7 +96,7 @@ def test_same_seed_same_files_and_other_seed_other_weights(tmp_path, dataset, pr
 def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, dataset, predictor_file, recipe, augment):
     recipe["augment"] = augment
     whole, _, history = train(tmp_path / "whole", dataset, [predictor_file], recipe)
-    run_epoch = training.Trainer.run_epoch
+    run_epoch = Trainer.run_epoch
 
     def killed(self, epoch):
         if epoch == 2:
@@ -91,15 +105,13 @@ def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, dataset, predict
         return run_epoch(self, epoch)
 
     checkpoint = tmp_path / "checkpoint.pt"
-    monkeypatch.setattr(training.Trainer, "run_epoch", killed)
+    monkeypatch.setattr(Trainer, "run_epoch", killed)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "resumed", dataset, [predictor_file], recipe, checkpoint=checkpoint)
     assert checkpoint.exists() and not list((tmp_path / "resumed").iterdir())
 
     epochs = []
-    monkeypatch.setattr(
-        training.Trainer, "run_epoch", lambda self, epoch: epochs.append(epoch) or run_epoch(self, epoch)
-    )
+    monkeypatch.setattr(Trainer, "run_epoch", lambda self, epoch: epochs.append(epoch) or run_epoch(self, epoch))
     resumed, _, resumed_history = train(tmp_path / "resumed", dataset, [predictor_file], recipe, checkpoint=checkpoint)
     assert epochs == [2]
     assert same(resumed, whole)
@@ -110,7 +122,9 @@ def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, dataset, predict
 def test_checkpoint_of_another_recipe_is_not_taken_up(tmp_path, monkeypatch, dataset, predictor_file, recipe):
     checkpoint = tmp_path / "checkpoint.pt"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_weights", lambda *given: (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(
+            neurobust.networks.train, "save_weights", lambda *given: (_ for _ in ()).throw(OSError("disk full"))
+        )
         with pytest.raises(OSError, match="disk full"):
             train(tmp_path / "a", dataset, [predictor_file], recipe, checkpoint=checkpoint)
     other = {**recipe, "learning_rate": 0.01}
@@ -135,21 +149,21 @@ def test_augmented_target_is_the_response_to_the_augmented_partner(
     recipe |= {"augment": "crop-flip", "epochs": 1}
     recipe["condition"]["control"] = "shuffled"
     seen = []
-    step = training.Trainer._step
+    step = Trainer._step
 
     def record(self, pixels, labels, target):
         seen.append((pixels.clone(), target.clone()))
         return step(self, pixels, labels, target)
 
-    monkeypatch.setattr(training.Trainer, "_step", record)
-    trainer = training.Trainer(load_dataset(dataset), [predictor_file], resolve_recipe(recipe), 0, 32)
+    monkeypatch.setattr(Trainer, "_step", record)
+    trainer = trainer_of(dataset, predictor_file, recipe)
     trainer.run_epoch(0)
-    target, data = trainer.target, trainer.data
+    target, data = trainer.guidance.target, trainer.data
     for index, (rows, (pixels, responses)) in enumerate(zip(trainer.batches(0), seen, strict=True)):
         stream = (0, "augment", 0, index)
         own, partner = (crop_flip(data.images[part], *stream) for part in (rows, target.partners[rows]))
         torch.testing.assert_close(pixels, torch.from_numpy(own).permute(0, 3, 1, 2) / 255)
-        torch.testing.assert_close(responses, target.live(partner))
+        torch.testing.assert_close(responses, target.live(partner, target.partners[rows]))
 
 
 def test_learns_its_task_and_its_target(tmp_path, dataset, predictor_file, predictor, recipe):
@@ -167,7 +181,7 @@ def test_learns_its_task_and_its_target(tmp_path, dataset, predictor_file, predi
 
 def test_metrics_are_those_of_the_written_network(tmp_path, dataset, predictor_file, predictor, recipe):
     state, metrics, _ = train(tmp_path / "run", dataset, [predictor_file], recipe, seed=4)
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     network = load_network(tmp_path / "run" / "model.safetensors")
     rows = data.rows(TEST)
     pixels = torch.from_numpy(data.images[rows]).permute(0, 3, 1, 2) / 255
@@ -214,16 +228,20 @@ def test_config_in_the_weights(tmp_path, dataset, recipe):
     ("change", "words"),
     [
         ({"epoch": 3}, ["unknown key 'epoch'", "epochs"]),
-        ({"architecture": "resnet19"}, ["recipe.architecture", "resnet19"]),
+        ({"architecture": "resnet19"}, ["architecture 'resnet19'", "resnet18"]),
         ({"optimizer": "lion"}, ["recipe.optimizer", "lion", "sgd"]),
         ({"epochs": 0}, ["recipe.epochs", "0"]),
         ({"learning_rate": 0}, ["recipe.learning_rate", "0"]),
-        ({"condition": {"target": "V1", "loss": "msd"}}, ["recipe.condition.loss", "msd", "mse"]),
-        ({"condition": {"target": "V1", "weight": 1.5}}, ["recipe.condition.weight", "1.5"]),
-        ({"condition": {"target": "V1", "control": "shuffle"}}, ["recipe.condition.control", "shuffled"]),
-        ({"condition": {"target": None, "control": "shuffled"}}, ["recipe.condition.control", "no target"]),
-        ({"condition": {"target": "V1", "loss": "cka-debiased"}, "batch_size": 3}, ["recipe.batch_size", "4"]),
-        ({"condition": {"target": None}}, ["recipe.condition.target", "1 predictor"]),
+        ({"condition": {"target": "V1", "weight": 0.5, "loss": "msd"}}, ["recipe.condition.loss", "msd", "mse"]),
+        ({"condition": {"target": "V1", "loss": "mse", "weight": 1.5}}, ["recipe.condition.weight", "1.5"]),
+        ({"condition": {**GUIDED, "control": "shuffle"}}, ["recipe.condition.control", "shuffled"]),
+        (
+            {"condition": {"target": None, "weight": 0.5, "control": "shuffled"}},
+            ["recipe.condition.control", "without a target"],
+        ),
+        ({"condition": {**GUIDED, "loss": "cka-debiased"}, "batch_size": 3}, ["recipe.batch_size", "4"]),
+        ({"condition": {"target": None, "weight": 0.5}}, ["recipe.condition.target", "1 predictor"]),
+        ({"condition": {"target": "V1", "weight": 0.5}}, ["recipe.condition.loss", "mse"]),
         ({"learning_rate": 1e30}, ["recipe.learning_rate", "not finite"]),
     ],
 )
@@ -294,7 +312,7 @@ def test_provenance_is_free_of_clock_and_folder(tmp_path, dataset, recipe):
     assert str(tmp_path) not in text and "seconds" not in text
 
 
-@pytest.mark.parametrize("control", [name for name in CONTROLS if name not in ("subsampled", "features")])
+@pytest.mark.parametrize("control", [None, *(name for name in CONTROLS if name not in ("subsampled", "features"))])
 @pytest.mark.parametrize("augment", ["none", "crop-flip"])
 def test_every_control_trains_and_the_predictor_stays(
     tmp_path, dataset, predictor_file, predictor, recipe, control, augment
@@ -333,14 +351,14 @@ def test_adversarial_training_makes_a_network_more_robust(tmp_path, dataset, rec
     reference = {"target": None, "weight": 0.5, "reference": {"kind": "adversarial", **budget}}
     train(tmp_path / "none", dataset, [], none_of(recipe))
     train(tmp_path / "adversarial", dataset, [], {**recipe, "condition": reference})
-    data = load_dataset(dataset)
+    data = read_dataset(dataset)
     rows = data.rows(TEST)
     pixels, labels = torch.tensor(data.images[rows]).permute(0, 3, 1, 2) / 255, torch.tensor(data.labels[rows])
-    robust = []
+    robust, strong = [], Adversarial(kind="adversarial", epsilon=24.0, steps=20, step=3.0)
     for name in ("none", "adversarial"):
         network = load_network(tmp_path / name / "model.safetensors")
         torch.manual_seed(0)
-        attacked = pgd_examples(network, pixels, labels, {"epsilon": 24.0, "steps": 20, "step": 3.0})
+        attacked = pgd_examples(network, pixels, labels, strong)
         robust.append((network(attacked).argmax(1) == labels).float().mean().item())
     assert robust[1] > robust[0] + 0.15
 
@@ -359,9 +377,7 @@ def test_an_early_layer_is_guided_without_the_later_ones(tmp_path, dataset, pred
     recipe["condition"].update(layers=["0"], pool=2, weight=1.0)
     recipe |= {"weight_decay": 0.0}
     state, *_ = train(tmp_path / "run", dataset, [predictor_file], {**recipe, "epochs": 1})
-    start = training.Trainer(
-        load_dataset(dataset), [predictor_file], resolve_recipe(recipe), 0, 32
-    ).network.state_dict()
+    start = trainer_of(dataset, predictor_file, recipe).network.state_dict()
     assert torch.equal(state["trunk.1.weight"], start["trunk.1.weight"])
     assert not torch.equal(state["trunk.0.weight"], start["trunk.0.weight"])
     assert state["neural_head.weight"].shape == (6, 32)
@@ -386,17 +402,17 @@ def test_a_schedule_of_zero_is_none(tmp_path, monkeypatch, dataset, predictor_fi
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
-        ({"target": None, "layers": ["0"]}, ["recipe.condition.layers", "no target"]),
-        ({"target": None, "reference": {"kind": "madry"}}, ["reference.kind", "madry", "adversarial"]),
-        ({"target": None, "reference": {"kind": "blur", "epsilon": 1}}, ["reference", "epsilon", "sigma"]),
-        ({"target": None, "reference": {"kind": "blur", "sigma": 0}}, ["reference.sigma", "0"]),
-        ({"target": "V1", "reference": {"kind": "blur"}}, ["recipe.condition.reference"]),
-        ({"target": "V1", "layers": ["9"]}, ["recipe.condition.layers", "'9'", "penultimate"]),
-        ({"target": "V1", "schedule": "sometimes"}, ["recipe.condition.schedule", "sometimes", "ramp"]),
-        ({"target": "V1", "control": "subsampled"}, ["recipe.condition.match"]),
-        ({"target": "V1", "match": ["V1"]}, ["recipe.condition.match"]),
-        ({"target": "V1", "features": {"size": 64}}, ["recipe.condition.features"]),
-        ({"target": "V1", "control": "features", "features": {"siz": 64}}, ["siz", "size"]),
+        ({**UNGUIDED, "layers": ["0"]}, ["recipe.condition.layers", "without a target"]),
+        ({**UNGUIDED, "reference": {"kind": "madry"}}, ["reference.kind", "madry", "adversarial"]),
+        ({**UNGUIDED, "reference": {"kind": "blur", "epsilon": 1}}, ["reference", "epsilon", "sigma"]),
+        ({**UNGUIDED, "reference": {"kind": "blur", "sigma": 0}}, ["reference.sigma", "0"]),
+        ({**GUIDED, "reference": {"kind": "blur"}}, ["recipe.condition.reference"]),
+        ({**GUIDED, "layers": ["9"]}, ["recipe.condition.layers", "'9'", "penultimate"]),
+        ({**GUIDED, "schedule": "sometimes"}, ["recipe.condition.schedule", "sometimes", "ramp"]),
+        ({**GUIDED, "control": "subsampled"}, ["recipe.condition.match"]),
+        ({**GUIDED, "match": ["V1"]}, ["recipe.condition.match"]),
+        ({**GUIDED, "features": {"size": 64}}, ["recipe.condition.features"]),
+        ({**GUIDED, "control": "features", "features": {"siz": 64}}, ["siz", "size"]),
     ],
 )
 def test_bad_condition_is_one_line(tmp_path, dataset, predictor_file, recipe, condition, words):
@@ -406,7 +422,13 @@ def test_bad_condition_is_one_line(tmp_path, dataset, predictor_file, recipe, co
     assert "\n" not in str(error.value) and all(word in str(error.value) for word in words), error.value
 
 
-def test_keys_that_are_not_given_stay_out_of_the_recipe(recipe):
-    """So that a new option changes no record of what was trained before it."""
-    assert set(resolve_recipe(recipe)["condition"]) == {"target", "loss", "control", "weight"}
-    assert set(resolve_recipe(none_of(recipe))["condition"]) == {"target", "loss", "control", "weight"}
+def test_the_record_of_a_recipe_is_whole(recipe):
+    """Every default is in it, so that a default that changes later changes the record."""
+    record = written(read_recipe(recipe))
+    assert record["training"]["momentum"] == 0.9 and record["training"]["epochs"] == 3
+    assert record["condition"]["loss"] == "mse" and record["condition"]["reference"] is None
+    reference = written(read_recipe({"condition": {**UNGUIDED, "reference": {"kind": "blur"}}}))["condition"][
+        "reference"
+    ]
+    assert reference == {"kind": "blur", "sigma": 1.0}
+    json.dumps(record)

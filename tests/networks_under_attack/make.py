@@ -2,9 +2,9 @@
 
     python tests/networks_under_attack/make.py [FOLDER]
 
-writes them anew, into this folder or another one (ten seconds). Tests read the files and never train these networks: a
+writes them again, into this folder or another one (ten seconds). Tests read the files and never train these networks: a
 network trained on another processor is another network, and what was measured on one need not hold for the other.
-Training is in float64 with fixed draws: AVX-512 and AVX2 give the same files, SSE the same to 4e-7, but for cnn-robust,
+Training is in float64 with fixed draws: AVX-512 and AVX2 give the same files, SSE the same to 4e-7, except cnn-robust,
 where the sign of a gradient near zero makes another network of it. Nothing is taken from neurobust: the networks stay
 the same whatever changes there.
 """
@@ -59,7 +59,7 @@ def perturbed(network: nn.Module, images: Tensor, labels: Tensor, radius: float)
 
 
 def train(name: str, images: Tensor, labels: Tensor, epochs: int) -> nn.Module:
-    """Fit a network by SGD with momentum: on the images, or on perturbed ones where it shall be robust."""
+    """Fit a network by SGD with momentum: on the images, or on perturbed ones where it is to be robust."""
     torch.manual_seed(0)
     network, radius = build(name).double(), ADVERSARIAL.get(name)
     parameters = list(network.parameters())

@@ -11,7 +11,7 @@ import pytest
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import header, layout
-from neurobust.nsd.betas import read_session, to_percent
+from neurobust.nsd.betas import read_session
 from neurobust.phantom import files
 
 TRIALS = 30
@@ -79,15 +79,6 @@ def test_saturated_betas_pass(tiny):
     found = read_session(layout.session(tiny.root, "subj01", 1), np.array([voxel]), shape, TRIALS)
     assert found.max() == 32767
     assert found.min() == -32768
-
-
-def test_percent_is_divided_by_300_once():
-    raw = np.array([[300, -150, 32767]], np.int16)
-    percent = to_percent(raw)
-    np.testing.assert_allclose(percent, [[1, -0.5, 109.223333]], rtol=1e-6)
-    assert percent.dtype == np.float32
-    with pytest.raises(TypeError, match="divided by 300 already"):
-        to_percent(percent)
 
 
 def cut(path):

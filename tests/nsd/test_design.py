@@ -11,11 +11,18 @@ import pytest
 import scipy.io
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import read
 from neurobust.nsd import layout
-from neurobust.nsd.design import TEST, TRAIN, VALIDATION, image_splits, load_design, repeats_table
+from neurobust.nsd.design import load_design, repeats_table
+from neurobust.nsd.held_out import TEST, TRAIN, VALIDATION, image_splits
+from neurobust.nsd.settings import StudySplits
 from neurobust.phantom import files
 
 FEWEST = 4
+
+
+def splits_of(**changes):
+    return StudySplits(**{"test": "shared", "validation": 0.1, "seed": 0, "zscore": "all", **changes})
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,7 @@ def test_splits_are_by_image_and_the_same_for_all_subjects(design, test):
     splits = {}
     for subject, sessions in (("subj01", 5), ("subj02", 4)):
         images = np.unique(design.nsd_ids(subject, sessions))
-        split = image_splits(design, images, test=test, validation=0.2, seed=1, min_sessions=FEWEST)
+        split = image_splits(design, images, splits_of(test=test, validation=0.2, seed=1, min_sessions=FEWEST))
         splits[subject] = dict(zip(images.tolist(), split.tolist(), strict=True))
         held_out = set(images[split == TEST].tolist())
         expected = design.shared if test == "shared" else design.special(FEWEST)
@@ -94,13 +101,13 @@ def test_splits_are_by_image_and_the_same_for_all_subjects(design, test):
 
 def test_validation_share_and_seed(design):
     images = np.arange(design.pool)
-    split = image_splits(design, images, validation=0.3, seed=0)
-    other = image_splits(design, images, validation=0.3, seed=1)
+    split = image_splits(design, images, splits_of(validation=0.3, seed=0))
+    other = image_splits(design, images, splits_of(validation=0.3, seed=1))
     share = (split == VALIDATION).sum() / (split != TEST).sum()
     assert abs(share - 0.3) < 0.1
     assert (split != other).any()
-    np.testing.assert_array_equal(split, image_splits(design, images, validation=0.3, seed=0))
-    assert not (image_splits(design, images, validation=0, seed=0) == VALIDATION).any()
+    np.testing.assert_array_equal(split, image_splits(design, images, splits_of(validation=0.3, seed=0)))
+    assert not (image_splits(design, images, splits_of(validation=0.0, seed=0)) == VALIDATION).any()
 
 
 @pytest.mark.parametrize(
@@ -108,12 +115,14 @@ def test_validation_share_and_seed(design):
     [
         ({"test": "random"}, "splits.test"),
         ({"validation": 1.0}, "splits.validation"),
+        ({"validation": 0}, "splits.validation"),
         ({"test": "special"}, "splits.min_sessions"),
     ],
 )
 def test_bad_splits(design, arguments, message):
     with pytest.raises(InputError, match=message):
-        image_splits(design, np.arange(5), **arguments)
+        given = {"test": "shared", "validation": 0.1, "seed": 0, "zscore": "all", **arguments}
+        image_splits(design, np.arange(5), read(StudySplits, given, "splits"))
 
 
 def swap_two(name):

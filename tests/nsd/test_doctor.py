@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neurobust.core.settings import read
 from neurobust.nsd import doctor, golden, layout, manifest, volumes
 from neurobust.nsd.__main__ import main
+from neurobust.nsd.settings import Data
 from neurobust.phantom import files
 from neurobust.phantom.design import Sizes, make_design
 
@@ -31,7 +33,7 @@ def section(root, **settings):
 
 
 def status(root, **settings):
-    return {result.check: result for result in doctor.examine(section(root, **settings))}
+    return {result.check: result for result in doctor.examine(read(Data, section(root, **settings), "data"))}
 
 
 def test_a_sound_phantom_passes_and_skips_the_golden_part_by_name(mirror, capsys):
@@ -45,7 +47,7 @@ def test_a_sound_phantom_passes_and_skips_the_golden_part_by_name(mirror, capsys
     assert "(340, 12, 12, 3), contiguous" in text
     assert "trailing blanks in Kastner2015, thalamus" in text
     assert "masterordering float64" in text
-    assert "subj02 FFA-2" in text  # a subject without an ROI is told, and no failure
+    assert "subj02 FFA-2" in text  # a subject without an ROI is reported, and is no failure
 
 
 def test_hdf5_twins_and_their_attributes(mirror):
@@ -142,7 +144,7 @@ def test_golden_numbers_are_not_those_of_a_phantom(mirror):
     assert failed == wrong
     assert "not (30000, 8, 10000, 1000, 73000)" in results["golden: trials"].detail
     data = {"subj04": {"sessions": 31}}
-    results = {r.check: r for r in doctor.examine(section(mirror.root, source="nsd", subjects=data))}
+    results = status(mirror.root, source="nsd", subjects=data)
     assert results["golden: sessions"].detail == "subj04 ran 30 sessions, but the config has 31"
 
 

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import bucket as bucket_module
 from neurobust.nsd import layout, manifest, transfer
 from neurobust.nsd.download import download
+from neurobust.nsd.settings import Data
 from neurobust.phantom import files
 
 MASK = "nsddata/ppdata/subj01/func1pt8mm/mean.nii.gz"
@@ -84,7 +86,7 @@ def test_a_file_that_is_not_listed(bucket, tmp_path):
     bucket.put(MASK + ".old", b"x")  # the listing of a prefix is not the file
     with pytest.raises(InputError, match=rf"{MASK}: not in the bucket's listing"):
         download(bucket.source, tmp_path, tmp_path / MASK)
-    with pytest.raises(InputError, match="no key of the bucket"):
+    with pytest.raises(InputError, match="not a key of the bucket"):
         download(bucket.source, tmp_path, tmp_path / "neurobust/x")
     with pytest.raises(InputError, match="not inside the mirror"):
         download(bucket.source, tmp_path / "a", tmp_path / "b" / MASK)
@@ -386,8 +388,8 @@ def test_nothing_is_fetched_before_the_terms_are_accepted(bucket, tmp_path, cont
 
     monkeypatch.delenv("NSD_ACCEPT_TERMS", raising=False)
     bucket.put(MASK, content)
-    data = {"root": str(tmp_path), "format": "nii.gz", "subjects": {"subj01": {"sessions": 1}}, "accept_terms": False}
-    settings = json.dumps(data | {"endpoint": bucket.proxy.endpoint})
+    data = {"source": "nsd", "root": str(tmp_path), "format": "nii.gz", "subjects": {"subj01": {"sessions": 1}}}
+    settings = json.dumps(data | {"accept_terms": False, "endpoint": bucket.proxy.endpoint})
     assert main(["terms", settings, "--log", str(tmp_path / "log")]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1
@@ -405,13 +407,13 @@ def test_nothing_is_fetched_before_the_terms_are_accepted(bucket, tmp_path, cont
 
 
 def test_endpoint_and_region_reach_the_client(tmp_path):
-    data = {"root": str(tmp_path), "accept_terms": True}
+    data = Data(source="nsd", root=str(tmp_path), format="nii.gz", subjects={}, accept_terms=True)
     manifest.accept_terms(data)
     client = bucket_module.connect(bucket_module.read_source(tmp_path))
     assert client.meta.region_name == "us-east-2"
     url = client.generate_presigned_url("get_object", {"Bucket": layout.BUCKET, "Key": "x"})
     assert url == "https://natural-scenes-dataset.s3.amazonaws.com/x"  # unsigned: no credentials in it
-    manifest.accept_terms(data | {"endpoint": "http://mirror.lab:9000", "region": "eu-west-1"})
+    manifest.accept_terms(replace(data, endpoint="http://mirror.lab:9000", region="eu-west-1"))
     client = bucket_module.connect(bucket_module.read_source(tmp_path))
     assert (client.meta.endpoint_url, client.meta.region_name) == ("http://mirror.lab:9000", "eu-west-1")
 

@@ -9,15 +9,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import read as read_settings
+from neurobust.core.settings import written
 from neurobust.nsd import layout
 from neurobust.nsd.extract import extract_betas, order_sessions
 from neurobust.nsd.responses import extract_roi
+from neurobust.nsd.settings import ROI, StudySplits
 from neurobust.phantom import files
 
-V1 = {"atlas": "prf-visualrois", "labels": ["V1v", "V1d", "V2v", "V2d", "V3v", "V3d"]}
-SPLITS = {"test": "shared", "validation": 0.2, "seed": 0, "zscore": "all"}
+V1 = ROI(atlas="prf-visualrois", labels=("V1v", "V1d", "V2v", "V2d", "V3v", "V3d"))
+SPLITS = StudySplits(test="shared", validation=0.2, seed=0, zscore="all")
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +126,7 @@ def slow_roi(volume, voxels, ids, fit=None):
 @pytest.mark.parametrize("voxel_batch", [2048, 7])
 def test_roi_file_against_loops(tiny, extracted, tmp_path, subject, zscore, voxel_batch):
     path = tmp_path / "V1.h5"
-    splits = SPLITS | {"zscore": zscore, "trials": "all"}
+    splits = replace(SPLITS, zscore=zscore, trials="all")
     extract_roi(tiny.root, extracted[subject, "nii.gz"], subject, "V1", V1, splits, path, voxel_batch=voxel_batch)
     arrays, attrs = read(path)
     volume = tiny.betas[subject]
@@ -148,7 +152,7 @@ def test_roi_file_against_loops(tiny, extracted, tmp_path, subject, zscore, voxe
     s = arrays["ncsnr"].astype(float)
     np.testing.assert_allclose(arrays["noise_ceiling"], 100 * s**2 / (s**2 + k), rtol=1e-4)
     assert attrs["roi"] == "V1"
-    assert json.loads(attrs["labels"]) == V1["labels"]
+    assert json.loads(attrs["labels"]) == list(V1.labels)
     for name in ("responses", "single_trials", "ncsnr", "ncsnr_file", "noise_ceiling"):
         assert arrays[name].dtype == np.float32
         assert np.isfinite(arrays[name]).all()
@@ -170,7 +174,7 @@ def test_ncsnr_is_that_of_all_trials_whatever_the_zscore(tiny, extracted, tmp_pa
     found = []
     for zscore in ("all", "train"):
         path = tmp_path / f"{zscore}.h5"
-        extract_roi(tiny.root, extracted["subj01", "nii.gz"], "subj01", "V1", V1, SPLITS | {"zscore": zscore}, path)
+        extract_roi(tiny.root, extracted["subj01", "nii.gz"], "subj01", "V1", V1, replace(SPLITS, zscore=zscore), path)
         found.append(read(path)[0])
     np.testing.assert_array_equal(found[0]["ncsnr"], found[1]["ncsnr"])
     assert (found[0]["responses"] != found[1]["responses"]).any()
@@ -183,7 +187,7 @@ def test_a_voxel_without_data_is_zero_and_has_no_ceiling(tiny, extracted, tmp_pa
     files.write_roi(copied.root, "subj01", "floc-places", lh, rh)
     betas, path = tmp_path / "betas.h5", tmp_path / "OPA.h5"
     extract_betas(copied.root, "subj01", 5, copied.session_paths("subj01"), betas)
-    extract_roi(copied.root, betas, "subj01", "OPA", {"atlas": "floc-places", "labels": ["OPA"]}, SPLITS, path)
+    extract_roi(copied.root, betas, "subj01", "OPA", ROI(atlas="floc-places", labels=("OPA",)), SPLITS, path)
     arrays, _ = read(path)
     never = arrays["voxel_index"].tolist().index(np.ravel_multi_index((5, 5, 4), (9, 11, 8)))
     once = arrays["voxel_index"].tolist().index(np.ravel_multi_index((4, 4, 4), (9, 11, 8)))
@@ -213,7 +217,7 @@ def test_special_test_set_is_the_same_for_both_subjects(tiny, extracted, tmp_pat
     tests = []
     for subject in ("subj01", "subj02"):
         path = tmp_path / f"{subject}.h5"
-        splits = SPLITS | {"test": "special", "min_sessions": 4}
+        splits = replace(SPLITS, test="special", min_sessions=4)
         extract_roi(tiny.root, extracted[subject, "nii.gz"], subject, "V1", V1, splits, path)
         arrays, _ = read(path)
         test = arrays["split"] == 2
@@ -227,7 +231,7 @@ def test_special_test_set_is_the_same_for_both_subjects(tiny, extracted, tmp_pat
 
 def test_a_missing_roi_has_no_voxels(tiny, extracted, tmp_path, caplog):
     path = tmp_path / "FFA2.h5"
-    spec = {"atlas": "floc-faces", "labels": ["FFA-2"]}
+    spec = ROI(atlas="floc-faces", labels=("FFA-2",))
     with caplog.at_level("WARNING", logger="neurobust"):
         extract_roi(tiny.root, extracted["subj02", "nii.gz"], "subj02", "FFA2", spec, SPLITS, path)
     assert "subj02: FFA2 has no voxels of floc-faces ['FFA-2']" in caplog.text
@@ -242,7 +246,7 @@ def test_a_new_roi_needs_no_session(copied, extracted, tmp_path):
     for path in copied.session_paths("subj01") + copied.session_paths("subj01", "hdf5"):
         path.unlink()
     path = tmp_path / "early.h5"
-    spec = {"atlas": "streams", "labels": ["early"], "hemisphere": "rh"}
+    spec = ROI(atlas="streams", labels=("early",), hemisphere="rh")
     extract_roi(copied.root, extracted["subj01", "nii.gz"], "subj01", "early", spec, SPLITS, path)
     assert read(path)[0]["responses"].shape[1] > 0
 
@@ -289,19 +293,21 @@ def test_sessions_of_another_subject_are_refused(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "splits", "message"),
     [
-        ({"atlas": "prf-visualrois", "labels": ["V1"]}, {}, r"no label 'V1'; it has V1v, V1d"),
-        ({"atlas": "prf-visual", "labels": ["V1v"]}, {}, r"rois.V1.atlas"),
-        (V1, {"zscore": "test"}, r"splits.zscore"),
-        (V1, {"trials": "none"}, r"splits.trials"),
-        (V1, {"fold": 3}, r"splits.fold: unknown key"),
-        (V1, {"test": "special"}, r"splits.min_sessions"),
-        (V1, {"test": "none"}, r"splits.test"),
+        ({"labels": ["V1"]}, {}, r"no label 'V1'; it has V1v, V1d"),
+        ({"atlas": "prf-visual"}, {}, r"rois.V1.atlas: 'prf-visual' is not known; choose one of HCP_MMP1, "),
+        ({}, {"zscore": "test"}, r"splits.zscore"),
+        ({}, {"trials": "none"}, r"splits.trials"),
+        ({}, {"fold": 3}, r"splits: unknown key 'fold'"),
+        ({}, {"test": "special"}, r"splits.min_sessions"),
+        ({}, {"test": "none"}, r"splits.test"),
     ],
 )
 def test_wrong_settings_leave_nothing(tiny, extracted, tmp_path, spec, splits, message):
     output = tmp_path / "out" / "V1.h5"
     with pytest.raises(InputError, match=message) as caught:
-        extract_roi(tiny.root, extracted["subj01", "nii.gz"], "subj01", "V1", spec, SPLITS | splits, output)
+        roi = read_settings(ROI, written(V1) | spec, "rois.V1")
+        splits = read_settings(StudySplits, written(SPLITS) | splits, "splits")
+        extract_roi(tiny.root, extracted["subj01", "nii.gz"], "subj01", "V1", roi, splits, output)
     assert "\n" not in str(caught.value)
     assert nothing_left(output.parent)
 
@@ -311,7 +317,7 @@ def test_labels_drawn_after_extraction_are_noticed(copied, extracted, tmp_path):
     rh[1:8, 1:10, 1:7] = 1  # everything
     files.write_roi(copied.root, "subj01", "floc-places", lh, rh)
     output = tmp_path / "out" / "OPA.h5"
-    spec = {"atlas": "floc-places", "labels": ["OPA"]}
+    spec = ROI(atlas="floc-places", labels=("OPA",))
     # Every voxel in the mask: some had no label in any atlas.
     with h5py.File(extracted["subj01", "nii.gz"]) as file:
         known = len(file["voxel_index"])

@@ -11,14 +11,17 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import memmap_dataset, read_parquet
+from neurobust.core.settings import read
 from neurobust.nsd import layout, manifest, transfer
 from neurobust.nsd.coco import build_labels, crop_box, parse_crop
 from neurobust.nsd.fetch_stimuli import RemoteFile, fetch_shared, fetch_stimuli, row_pieces
 from neurobust.nsd.plan import plan
+from neurobust.nsd.settings import Data, Sessions
 from neurobust.nsd.stimuli import build_stimuli
 from neurobust.phantom import files
 
@@ -166,8 +169,9 @@ def test_shared_pngs(bucket, tiny, mirror):
 
 def data_section(tiny, bucket, root, **settings):
     subjects = {"subj01": {"sessions": 2}, "subj02": {"sessions": 1}}
-    return {"source": "nsd", "root": str(root), "format": "nii.gz", "subjects": subjects,
-            "endpoint": bucket.proxy.endpoint, **settings}  # fmt: skip
+    given = {"source": "nsd", "root": str(root), "format": "nii.gz", "subjects": subjects,
+             "endpoint": bucket.proxy.endpoint, **settings}  # fmt: skip
+    return read(Data, given, "data")
 
 
 def put_study(bucket, tiny):
@@ -200,8 +204,8 @@ def test_plan(bucket, tiny, tmp_path):
     here = first.stat().st_size / 1e3
     assert f"betas                      3{size['betas'] / 1e3:>9.1f} kB{here:>9.1f} kB" in plan(data)
     assert all("list-type" in path for _, path in bucket.proxy.requests), "a plan fetches nothing"
-    data["subjects"]["subj02"]["sessions"] = 6
-    with pytest.raises(InputError, match=r"subj02/.*betas_session05.nii.gz: not in the bucket's listing, nor are 1 "):
+    data = replace(data, subjects={**data.subjects, "subj02": Sessions(sessions=6)})
+    with pytest.raises(InputError, match=r"subj02/.*betas_session05.nii.gz: not in the bucket's listing, and 1 more "):
         plan(data)
 
 

@@ -14,17 +14,36 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
-from neurobust.nsd import betas, coco, ctab, doctor, extract, layout, noise, responses, rois, stimuli, tables, volumes
+from neurobust.core.settings import read as read_settings
+from neurobust.nsd import (
+    betas,
+    coco,
+    ctab,
+    extract,
+    held_out,
+    labelled,
+    layout,
+    mirror_checks,
+    noise,
+    responses,
+    rois,
+    stimuli,
+    tables,
+    volumes,
+)
 from neurobust.nsd import design as design_module
+from neurobust.nsd.mirror import Mirror
+from neurobust.nsd.settings import ROI, Data, StudySplits
 from neurobust.phantom import files
 
 SESSIONS = {"subj01": 5, "subj02": 4}
 TRIALS, SHARED, FEWEST = 30, 20, 4
-V1 = {"atlas": "prf-visualrois", "labels": ["V1v", "V1d", "V2v", "V2d", "V3v", "V3d"]}
-SPLITS = {"test": "shared", "validation": 0.2, "seed": 0, "zscore": "all", "min_sessions": FEWEST}
-ODD = {"atlas": "floc-places", "labels": ["OPA"]}  # holds the voxels without data, see `world`
+V1 = ROI(atlas="prf-visualrois", labels=("V1v", "V1d", "V2v", "V2d", "V3v", "V3d"))
+SPLITS = StudySplits(test="shared", validation=0.2, seed=0, zscore="all", min_sessions=FEWEST)
+ODD = ROI(atlas="floc-places", labels=("OPA",))  # holds the voxels without data, see `world`
 
 
 class World:
@@ -40,9 +59,10 @@ class World:
         return self.root
 
     @property
-    def mirror(self) -> doctor.Mirror:
+    def mirror(self) -> Mirror:
         subjects = {subject: {"sessions": count} for subject, count in SESSIONS.items()}
-        return doctor.Mirror({"source": "phantom", "root": self.root, "format": "nii.gz", "subjects": subjects})
+        given = {"source": "phantom", "root": str(self.root), "format": "nii.gz", "subjects": subjects}
+        return Mirror(read_settings(Data, given, "data"))
 
     def ids(self, subject: str) -> np.ndarray:
         """nsd id of each run trial, from what was planted and not by the pipeline."""
@@ -59,7 +79,7 @@ class World:
     def roi(self, subject: str, spec=V1, **splits) -> dict[str, np.ndarray]:
         self.betas(subject)
         path = self.last.with_name("roi.h5")
-        responses.extract_roi(self.root, self.last, subject, "roi", spec, SPLITS | splits, path)
+        responses.extract_roi(self.root, self.last, subject, "roi", spec, replace(SPLITS, **splits), path)
         return read(path)
 
 
@@ -111,12 +131,12 @@ def check_04(world):
     lengths = design_module.load_design(world.root).run_lengths
     assert np.r_[0, np.cumsum(lengths[0])[:-1]].tolist() == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28]
     assert (lengths.sum(1) == TRIALS).all()
-    doctor.check_runs(world.mirror)
+    mirror_checks.check_runs(world.mirror)
 
 
 def check_05(world):
     """basiccnt is a recount within each session."""
-    doctor.check_counts(world.mirror)
+    mirror_checks.check_counts(world.mirror)
     counts = design_module.load_design(world.root).recount()
     ordering = world.tiny.design.masterordering[0]
     for session in range(6):
@@ -161,11 +181,15 @@ def check_08(world):
 
 
 def check_09(world):
-    """int16 becomes percent once: x / 300, and a second time is refused."""
-    raw = np.array([[-32768, -300, 0, 1, 450, 32767]], np.int16)
-    np.testing.assert_allclose(betas.to_percent(raw), raw / 300.0, rtol=1e-6)
-    with pytest.raises(TypeError):
-        betas.to_percent(betas.to_percent(raw))
+    """Betas stay what the bucket has, percent x 300 as int16; a session that was divided already is refused."""
+    if world.root == world.tiny.root:
+        world.copy()
+    volume, found = world.tiny.betas["subj02"], world.betas("subj02")
+    assert found["betas"].dtype == np.int16
+    np.testing.assert_array_equal(found["betas"], volume.reshape(-1, volume.shape[3])[found["voxel_index"]].T)
+    files.write_nifti(layout.session(world.root, "subj02", 1), (volume[..., :TRIALS] / 300).astype(np.float32))
+    with pytest.raises(InputError, match="float32 is not int16"):
+        world.betas("subj02")
 
 
 def check_10(world):
@@ -198,18 +222,18 @@ def check_11(world):
 
 def check_12(world):
     """Inside is a label above 0; the hemispheres are merged, never added."""
-    doctor.check_atlases(world.mirror)
+    mirror_checks.check_atlases(world.mirror)
     for subject in SESSIONS:
         grid = volumes.read_grid(world.root, subject)
         lh, rh = world.tiny.labels[subject, "nsdgeneral"]
         merged = np.where(lh != -1, lh, rh).ravel()
-        general = {"atlas": "nsdgeneral", "labels": ["nsdgeneral"]}
-        found = rois.roi_voxels(world.root, subject, "test", general, grid, np.ones(merged.size))
+        general = ROI(atlas="nsdgeneral", labels=("nsdgeneral",))
+        found = rois.roi_voxels(world.root, subject, general, grid, np.ones(merged.size))
         assert found.tolist() == np.flatnonzero((merged == 1) & grid.mask).tolist()
-        within = {"atlas": "streams", "labels": list(files.ATLASES["streams"]), "within": "nsdgeneral"}
+        within = ROI(atlas="streams", labels=tuple(files.ATLASES["streams"]), within="nsdgeneral")
         left, right = world.tiny.labels[subject, "streams"]
         streams = np.where(left != -1, left, right).ravel()
-        found = rois.roi_voxels(world.root, subject, "test", within, grid, np.ones(merged.size))
+        found = rois.roi_voxels(world.root, subject, within, grid, np.ones(merged.size))
         assert found.tolist() == np.flatnonzero((merged == 1) & (streams > 0) & grid.mask).tolist()
 
 
@@ -218,15 +242,15 @@ def check_13(world):
     for atlas, names in files.ATLASES.items():
         path = layout.ctab(world.root, "subj01", atlas)
         assert ctab.read_ctab(path) == {"Unknown": 0} | {name: i for i, name in enumerate(names, start=1)}
-    doctor.check_atlases(world.mirror)
-    grid, lo1 = volumes.read_grid(world.root, "subj01"), {"atlas": "Kastner2015", "labels": ["LO1"]}
+    mirror_checks.check_atlases(world.mirror)
+    grid, lo1 = volumes.read_grid(world.root, "subj01"), ROI(atlas="Kastner2015", labels=("LO1",))
     lh, rh = world.tiny.labels["subj01", "Kastner2015"]
     expected = np.flatnonzero((np.where(lh != -1, lh, rh) == 15).ravel() & grid.mask)
-    found = rois.roi_voxels(world.root, "subj01", "test", lo1, grid, np.ones(grid.mask.size))
+    found = rois.roi_voxels(world.root, "subj01", lo1, grid, np.ones(grid.mask.size))
     assert found.tolist() == expected.tolist()
-    missing = {"atlas": "floc-faces", "labels": ["FFA-2"]}
+    missing = ROI(atlas="floc-faces", labels=("FFA-2",))
     grid = volumes.read_grid(world.root, "subj02")
-    assert len(rois.roi_voxels(world.root, "subj02", "test", missing, grid, np.ones(grid.mask.size))) == 0
+    assert len(rois.roi_voxels(world.root, "subj02", missing, grid, np.ones(grid.mask.size))) == 0
 
 
 def check_14(world):
@@ -237,7 +261,7 @@ def check_14(world):
             assert row[3] == pytest.approx(-(n - 1) / 2 * 1.8, abs=1e-4)
         np.testing.assert_allclose(grid.affine[:3, :3], np.diag([1.8, 1.8, 1.8]), atol=1e-5)
         volumes.read_ncsnr(layout.ncsnr(world.root, subject), grid)
-        for path in rois.label_volumes(world.root, subject).values():
+        for path in labelled.label_volumes(world.root, subject).values():
             volumes.read_labels(path, grid)
 
 
@@ -322,13 +346,13 @@ def check_19(world):
     splits = {}
     for subject in SESSIONS:
         arrays = world.roi(subject)
-        held_out = set(arrays["nsd_id"][arrays["split"] == 2].tolist())
-        assert held_out == set((world.tiny.design.sharedix[0] - 1).tolist()) & set(world.ids(subject).tolist())
-        assert set(arrays["single_trial_nsd_id"].tolist()) == held_out
+        unseen = set(arrays["nsd_id"][arrays["split"] == 2].tolist())
+        assert unseen == set((world.tiny.design.sharedix[0] - 1).tolist()) & set(world.ids(subject).tolist())
+        assert set(arrays["single_trial_nsd_id"].tolist()) == unseen
         assert len(set(arrays["nsd_id"].tolist())) == len(arrays["nsd_id"])
         splits[subject] = dict(zip(arrays["nsd_id"].tolist(), arrays["split"].tolist(), strict=True))
         assert set(splits[subject].values()) == {0, 1, 2}
-    draws = [design_module.image_splits(design_module.load_design(world.root), np.arange(n)) for n in (340, 300)]
+    draws = [held_out.image_splits(design_module.load_design(world.root), np.arange(n), SPLITS) for n in (340, 300)]
     assert draws[0][:300].tolist() == draws[1].tolist()  # an image's split does not depend on the others
 
 

@@ -15,13 +15,14 @@ from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.extract import extract_betas
 from neurobust.nsd.responses import extract_roi
+from neurobust.nsd.settings import ROI, StudySplits
 from neurobust.nsd.stimuli import build_stimuli
 from neurobust.nsd.tables import read_behaviour, read_stim_info
 from neurobust.nsd.verify import verify
 from neurobust.phantom import files
 
 GRID, TRIALS = (9, 11, 8), 30
-SPLITS = {"test": "shared", "validation": 0.2, "seed": 0, "zscore": "all"}
+SPLITS = StudySplits(test="shared", validation=0.2, seed=0, zscore="all")
 
 
 def session(root):
@@ -316,7 +317,7 @@ def extracted(tiny, tmp_path_factory):
 def test_what_an_roi_is_cut_from(copied, extracted, tmp_path, place, damage):
     damage(place(copied.root))
     output = tmp_path / "out" / "early.h5"
-    spec = {"atlas": "streams", "labels": ["ventral"]}
+    spec = ROI(atlas="streams", labels=("ventral",))
     call = lambda: extract_roi(copied.root, extracted, "subj01", "early", spec, SPLITS, output)  # noqa: E731
     check(place(copied.root), output, call)
 

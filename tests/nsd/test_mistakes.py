@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 
 from neurobust.core.errors import InputError
-from neurobust.nsd import betas, coco, ctab, extract, layout, responses, rois, stimuli, volumes
+from neurobust.nsd import betas, coco, ctab, extract, held_out, layout, responses, rois, stimuli, volumes
 from neurobust.nsd import design as design_module
 from neurobust.nsd.design import Design
 from neurobust.phantom import files
@@ -253,7 +253,7 @@ def what_is_there(right):
 
 def mask_of(inside):
     """A region is what `inside` says of its labels, whatever their names."""
-    return lambda root, s, region, grid: inside(rois.read_labels(layout.roi(root, s, region["atlas"]), grid).ravel())
+    return lambda root, s, region, grid: inside(rois.read_labels(layout.roi(root, s, region.atlas), grid).ravel())
 
 
 def planned_counts(right):
@@ -317,9 +317,8 @@ MISTAKES = [
     (7, "runs of 62 and 63", in_behaviour(lambda t: t.assign(RUN=np.tile(np.repeat(np.arange(1, 13), [2, 3] * 6), 5)))),
     (8, "nii.gz read in C order", in_code(betas, "read_nifti_session", fortran_read)),
     (8, "hdf5 read without reversing its axes", in_code(betas, "read_hdf5_session", transposed_read)),
-    (9, "divided twice", in_code(betas, "to_percent", lambda right: lambda raw: raw / np.float32(90000))),
-    (9, "not divided", in_code(betas, "to_percent", lambda right: lambda raw: raw.astype(np.float32))),
-    (9, "a second time not refused", in_code(betas, "to_percent", lambda right: lambda raw: raw / np.float32(300))),
+    (9, "divided", in_code(extract, "read_session", lambda right: lambda *a: (right(*a) / 300).astype(np.int16))),
+    (9, "divided betas not refused", in_code(betas, "check_shape", lambda right: lambda *a: None)),
     (10, "Fortran flattening", in_code(extract, "labelled_voxels", fortran_index)),
     (10, "voxels in the order of Fortran", in_code(extract, "labelled_voxels", fortran_order)),
     (10, "a transposed mask", in_code(extract, "read_grid", transposed_mask)),
@@ -349,7 +348,7 @@ MISTAKES = [
     (18, "all shared images", in_code(Design, "special", lambda right: lambda self, n: self.shared)),
     (18, "two trials are enough", in_code(Design, "special", lambda right: seen_twice)),
     (18, "counted over the plan", in_code(Design, "special", lambda right: lambda self, n: right(self, 6))),
-    (19, "drawn by position", in_code(design_module, "image_splits", split_of_position)),
+    (19, "drawn by position", in_code(held_out, "image_splits", split_of_position)),
     (19, "shared by number", in_code(responses, "image_splits", shared_by_number)),
     (20, "ddof 0 over repeats", in_code(responses, "ncsnr", noise_of(lambda s: s.var(1).mean(0)))),
     (20, "mean of deviations", in_code(responses, "ncsnr", noise_of(lambda s: s.std(1, ddof=1).mean(0) ** 2))),

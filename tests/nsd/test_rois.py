@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import read
 from neurobust.nsd import layout
 from neurobust.nsd.ctab import read_ctab, resolve_labels
-from neurobust.nsd.rois import label_volumes, labelled_voxels, roi_voxels
+from neurobust.nsd.labelled import label_volumes, labelled_voxels
+from neurobust.nsd.rois import roi_voxels
+from neurobust.nsd.settings import ROI
 from neurobust.nsd.volumes import read_grid, read_volume
 from neurobust.phantom import files
 from neurobust.phantom.labels import ATLASES
@@ -57,7 +60,7 @@ def test_unknown_label_lists_the_known_ones(tiny):
 def voxels_of(tiny, subject, spec):
     grid = read_grid(tiny.root, subject)
     ncsnr = read_volume(layout.ncsnr(tiny.root, subject), grid)[0].ravel()
-    return roi_voxels(tiny.root, subject, "test", spec, grid, ncsnr)
+    return roi_voxels(tiny.root, subject, read(ROI, spec, "rois.test"), grid, ncsnr)
 
 
 def slow_voxels(tiny, subject, atlas, ids, hemispheres=("lh", "rh"), keep=lambda place: True):
@@ -170,19 +173,28 @@ def test_voxels_that_only_one_hemisphere_labels_are_extracted(tiny):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"atlas": "V1", "labels": ["V1v"]}, r"rois.test.atlas: 'V1' is not one of"),
-        ({"atlas": "streams", "labels": "early"}, "must be a list"),
-        ({"atlas": "streams", "labels": []}, "must be a list"),
-        ({"labels": ["early"]}, r"rois.test.atlas"),
-        ({"atlas": "streams", "labels": ["early"], "hemi": "lh"}, r"rois.test.hemi: unknown key"),
-        ({"atlas": "streams", "labels": ["early"], "hemisphere": "left"}, "is not lh or rh"),
-        ({"atlas": "streams", "labels": ["early"], "within": "mask"}, r"rois.test.within"),
-        ({"atlas": "streams", "labels": ["early"], "within": []}, r"rois.test.within: \[\] must be a list of"),
-        ({"atlas": "streams", "labels": ["early"], "plus": {"atlas": "MTL"}}, r"rois.test.plus: .* must be a list of"),
-        ({"atlas": "streams", "labels": ["early"], "plus": [{"atlas": "MTL"}]}, r"rois.test.plus.0.labels: None"),
+        ({"atlas": "V1", "labels": ["V1v"]}, r"rois.test.atlas: 'V1' is not known; choose one of HCP_MMP1, "),
+        ({"atlas": "streams", "labels": "early"}, r"rois.test.labels: 'early': expected a list"),
+        ({"atlas": "streams", "labels": []}, r"rois.test.labels: \[\]: expected a list of length >= 1"),
+        ({"labels": ["early"]}, r"rois.test: missing key 'atlas'"),
+        (
+            {"atlas": "streams", "labels": ["early"], "hemi": "lh"},
+            r"rois.test: unknown key 'hemi'; known keys are ",
+        ),
+        ({"atlas": "streams", "labels": ["early"], "hemisphere": "left"}, r"'left' is not known; choose one of lh, rh"),
+        ({"atlas": "streams", "labels": ["early"], "within": "mask"}, r"rois.test.within: 'mask' is not known; choose"),
+        ({"atlas": "streams", "labels": ["early"], "within": []}, r"rois.test.within: \[\]: expected a list of length"),
+        ({"atlas": "streams", "labels": ["early"], "plus": {"atlas": "MTL"}}, r"rois.test.plus: .*: expected a list"),
+        ({"atlas": "streams", "labels": ["early"], "plus": [{"atlas": "MTL"}]}, r"rois.test.plus.0: missing key"),
         ({"atlas": "streams", "labels": ["early"], "plus": [{"atlas": "V1"}]}, r"rois.test.plus.0.atlas: 'V1'"),
-        ({"atlas": "streams", "labels": ["early"], "ncsnr_min": "0.1"}, r"rois.test.ncsnr_min: '0.1' must be a number"),
-        ({"atlas": "streams", "labels": ["early"], "ncsnr_min": -1}, r"rois.test.ncsnr_min: -1 must be"),
+        (
+            {"atlas": "streams", "labels": ["early"], "ncsnr_min": "0.1"},
+            r"ncsnr_min: '0.1': expected a number",
+        ),
+        (
+            {"atlas": "streams", "labels": ["early"], "ncsnr_min": -1},
+            r"ncsnr_min: -1: expected a number >= 0",
+        ),
     ],
 )
 def test_bad_specs(tiny, spec, message):
@@ -211,5 +223,6 @@ def test_volume_errors(copied):
 def test_paths_cost_no_heavy_import():
     """The workflow imports the layout in every job."""
     heavy = "{'numpy', 'h5py', 'torch', 'botocore'}"
-    code = f"import sys; from neurobust.nsd import layout, manifest, spec; print(sorted({heavy} & set(sys.modules)))"
+    modules = "layout, manifest, regions, settings"
+    code = f"import sys; from neurobust.nsd import {modules}; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -10,7 +10,9 @@ import h5py
 import pytest
 import yaml
 
+from neurobust.core.settings import read
 from neurobust.nsd import layout, manifest
+from neurobust.nsd.settings import Data
 
 RULES = ("--scheduler", "greedy", "--rerun-triggers", "mtime", "params", "input", "software-env", "--quiet", "progress")
 
@@ -112,7 +114,7 @@ def test_the_real_study_resolves_on_a_clean_clone(snakemake, project, tmp_path):
     data = yaml.safe_load((project / "config/config.yaml").read_text())["data"]
     asked = {line.split("fetching ")[1] for line in done.text.splitlines() if "fetching nsddata" in line}
     data["subjects"] = {"subj06": data["subjects"]["subj06"]}
-    groups = manifest.study_files(data)
+    groups = manifest.study_files(read(Data, data, "data"))
     keys = {manifest.key_of(data["root"], path) for path in groups["tables and labels"] + groups["betas"]}
     assert len([key for key in asked if "betas_session" in key]) == 32
     assert asked <= keys

@@ -1,15 +1,18 @@
 """The phantom as a whole: real names and formats, deterministic bytes, and a truth that only tests read."""
 
 import hashlib
+import json
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import read, written
 from neurobust.nsd import layout
 from neurobust.phantom.build import build_phantom, build_scene_task
-from neurobust.phantom.outputs import phantom_files, phantom_settings
+from neurobust.phantom.outputs import phantom_files
+from neurobust.phantom.settings import Phantom, PlantedNSD, SceneTask
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +26,14 @@ SETTINGS = {
 }  # fmt: skip
 
 
+PLANTED = read(PlantedNSD, SETTINGS, "phantom")
+SCENES = {"seed": 1, "train": 20, "validation": 5, "test": 10, "size": 32}
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom")
-    build_phantom(folder, SETTINGS)
+    build_phantom(folder, PLANTED)
     return folder
 
 
@@ -35,15 +42,25 @@ def volume(path):
 
 
 def test_every_file_that_the_dag_wants_is_there(root):
-    sessions = {subject: {"sessions": spec["sessions"]} for subject, spec in SETTINGS["subjects"].items()}
-    config = {"data": {"root": str(root), "subjects": sessions}, "phantom": {**SETTINGS, "scenes": {}}}
-    assert phantom_settings(config) == SETTINGS
-    missing = [path for path in phantom_files(config) if not (root / path).exists()]
+    missing = [path for path in phantom_files(root, PLANTED) if not (root / path).exists()]
     assert not missing
 
 
+def test_a_study_plants_its_own_subjects_with_their_sessions():
+    sessions = {subject: spec["sessions"] for subject, spec in SETTINGS["subjects"].items()}
+    brains = {
+        subject: {key: value for key, value in spec.items() if key != "sessions"}
+        for subject, spec in SETTINGS["subjects"].items()
+    }
+    phantom = read(Phantom, {**SETTINGS, "subjects": brains, "scenes": SCENES}, "phantom")
+    assert phantom.planted(sessions) == PLANTED
+    as_json = json.loads(json.dumps(written(phantom.planted(sessions))))
+    assert as_json == SETTINGS  # what is not set is not written, so that the same study has the same parameters
+    assert list(phantom.planted({"subj02": 3}).subjects) == ["subj02"]
+
+
 def test_two_builds_are_byte_identical(root, tmp_path):
-    build_phantom(tmp_path, SETTINGS)
+    build_phantom(tmp_path, PLANTED)
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         twin = tmp_path / path.relative_to(root)
         digests = [hashlib.sha256(p.read_bytes()).hexdigest() for p in (path, twin)]
@@ -106,7 +123,7 @@ def test_prf_maps_hold_the_planted_fields(root):
 def test_a_grid_that_is_too_small_is_one_clear_error(tmp_path):
     subjects = {"subj01": {"grid": [8, 9, 10], "sessions": 5}}
     with pytest.raises(InputError, match=r"phantom grid \(8, 9, 10\): room for \d+ of \d+ voxels; make it larger"):
-        build_phantom(tmp_path, {**SETTINGS, "subjects": subjects})
+        build_phantom(tmp_path, read(PlantedNSD, {**SETTINGS, "subjects": subjects}, "phantom"))
 
 
 def test_only_tests_read_the_truth(project):
@@ -116,7 +133,7 @@ def test_only_tests_read_the_truth(project):
 
 
 def test_task_scenes_are_not_the_subjects_images(tmp_path):
-    build_scene_task(tmp_path / "s.npz", {"seed": 1, "train": 20, "validation": 5, "test": 10, "size": 32})
+    build_scene_task(tmp_path / "s.npz", read(SceneTask, SCENES, "scenes"))
     with np.load(tmp_path / "s.npz") as file:
         assert file["images"].shape == (35, 32, 32, 3) and file["images"].dtype == np.uint8
         assert np.bincount(file["split"]).tolist() == [20, 5, 10]

@@ -42,9 +42,9 @@ def test_pooling_is_centred_where_it_says():
 
 
 def test_signals_are_standardised_and_follow_their_kind(stimuli):
-    truths, signals = cortex.plant_subject("subj01", 0, stimuli)
+    voxels, signals = cortex.plant_subject("subj01", 0, stimuli)
     assert np.allclose(signals.mean(0), 0, atol=1e-5) and np.allclose(signals.std(0), 1, atol=1e-5)
-    kinds = np.array([truth["kind"] for truth in truths])
+    kinds = np.array([voxel.kind for voxel in voxels])
     face = stimuli.category == stimuli.category.max()
     for kind, expected in ((cortex.KINDS.index("face"), True), (cortex.KINDS.index("energy"), False)):
         gap = np.abs(signals[face][:, kinds == kind].mean(0) - signals[~face][:, kinds == kind].mean(0))
@@ -55,11 +55,11 @@ def test_signals_are_standardised_and_follow_their_kind(stimuli):
 
 
 def test_the_first_voxel_of_each_label_has_no_signal_and_missing_labels_are_absent(stimuli):
-    truths, _ = cortex.plant_subject("subj02", 0, stimuli, missing=("EBA", "FFA-2"))
-    labels = {truth["label"] for truth in truths}
+    voxels, _ = cortex.plant_subject("subj02", 0, stimuli, missing=("EBA", "FFA-2"))
+    labels = {voxel.label for voxel in voxels}
     assert not {"EBA", "FFA-2"} & labels and "FFA-1" in labels
-    assert sum(truth["ncsnr"] == 0 for truth in truths) == 2 * len(labels)
-    assert all(0.5 <= truth["ncsnr"] <= 1.5 for truth in truths if truth["ncsnr"])
+    assert sum(voxel.ncsnr == 0 for voxel in voxels) == 2 * len(labels)
+    assert all(0.5 <= voxel.ncsnr <= 1.5 for voxel in voxels if voxel.ncsnr)
 
 
 def test_noise_is_exact_in_the_sample():

@@ -2,7 +2,9 @@ import h5py
 import numpy as np
 import pytest
 
+from neurobust.files.roi import RoiFile, write_roi
 from neurobust.predictors.data import SubjectData
+from neurobust.predictors.registry import read_predictor
 
 SIZE = 48
 
@@ -35,9 +37,9 @@ def subject():
 @pytest.fixture
 def settings():
     return {
-        "kind": "gnet", "prefilter": "gabor", "finetune_prefilter": False, "prefilter_channels": [8, 12],
-        "trunk_width": 4, "dropout": 0.5, "learning_rate": 1e-3, "batch_size": 8, "epochs": 3, "patience": 3, "l1": 0.1,
-        "weight_floor": 0.1,
+        "kind": "gnet", "input_size": SIZE, "prefilter": "gabor", "finetune_prefilter": False,
+        "prefilter_channels": [8, 12], "trunk_width": 4, "dropout": 0.5, "learning_rate": 1e-3, "batch_size": 8,
+        "epochs": 3, "patience": 3, "l1": 0.1, "weight_floor": 0.1,
     }  # fmt: skip
 
 
@@ -45,12 +47,14 @@ def write_files(folder, data, trials=False):
     """`data` as the pipeline's files: (ROI file, stimuli file)."""
     folder.mkdir(parents=True, exist_ok=True)
     roi, stimuli = folder / "roi.h5", folder / "stimuli.h5"
-    with h5py.File(roi, "w") as file:
-        for name in ("responses", "n_repeats", "split", "nsd_id", "voxel_index", "ncsnr", "noise_ceiling",
-                     "single_trials", "single_trial_nsd_id"):  # fmt: skip
-            file[name] = getattr(data, name)
-        affine = np.array([[-1.8, 0, 0, 20], [0, 1.8, 0, -30], [0, 0, 1.8, -10], [0, 0, 0, 1]])
-        file.attrs.update(subject=data.subject, roi="V1", affine=affine, shape=np.array([5, 7, 4]))
+    affine = np.array([[-1.8, 0, 0, 20], [0, 1.8, 0, -30], [0, 0, 1.8, -10], [0, 0, 0, 1]])
+    names = ("subject", "responses", "n_repeats", "split", "nsd_id", "voxel_index", "ncsnr", "noise_ceiling",
+             "single_trials", "single_trial_nsd_id", "trials", "trial_nsd_id")  # fmt: skip
+    found = RoiFile(
+        roi="V1", atlas="a", labels=("V1",), affine=affine, shape=(5, 7, 4), ncsnr_file=data.ncsnr, provenance={},
+        **{name: getattr(data, name) for name in names},
+    )  # fmt: skip
+    write_roi(roi, found)
     with h5py.File(stimuli, "w") as file:
         file["images"], file["nsd_id"] = data.images, data.nsd_id
     return roi, stimuli
@@ -67,13 +71,13 @@ def subject_maker():
     return make_subject
 
 
-MAPS = {"map_size": 8, "alphas": [0.1, 10, 1000]}
+MAPS = {"input_size": SIZE, "map_size": 8, "alphas": [0.1, 10, 1000]}
 FIELDS = {**MAPS, "field_sizes": [1.0, 2.0], "field_spacing": 1.0}
 KINDS = {
     "gnet": {},
     "published": {"schedule": "published", "batch_size": 20, "epochs": 2},
-    "resnet-pcs": {"kind": "resnet-pcs", "architecture": "resnet18", "variance": 0.95, "learning_rate": 1e-3,
-                   "weight_decay": 5e-4, "batch_size": 20, "epochs": 1},
+    "resnet-pcs": {"kind": "resnet-pcs", "input_size": SIZE, "architecture": "resnet18", "variance": 0.95,
+                   "learning_rate": 1e-3, "weight_decay": 5e-4, "batch_size": 20, "epochs": 1},
     "gabor-fwrf": {"kind": "gabor-fwrf", "frequencies": [3, 6], "orientations": 2, **FIELDS},
     "cnn-fwrf": {"kind": "cnn-fwrf", "network": "squeezenet1_1", "weights": "random", "layers": ["features.2"],
                  "channels": 6, **FIELDS},
@@ -81,10 +85,27 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def read():
+    """A function: the predictor that some settings describe."""
+    return lambda settings: read_predictor("other", settings)
+
+
+def settings_of(name, settings):
+    """Tiny settings of one of KINDS; `settings` are those of G-net."""
+    changes = KINDS[name]
+    if name == "published":
+        return {k: v for k, v in settings.items() if k != "patience"} | changes
+    return settings | changes if name == "gnet" else dict(changes)
+
+
 @pytest.fixture(params=list(KINDS))
 def kind_settings(request, settings):
     """Tiny settings of every kind."""
-    changes = KINDS[request.param]
-    if request.param == "published":
-        return {k: v for k, v in settings.items() if k != "patience"} | changes
-    return settings | changes if request.param == "gnet" else dict(changes)
+    return settings_of(request.param, settings)
+
+
+@pytest.fixture
+def every_kind(settings):
+    """Tiny settings of all kinds."""
+    return [settings_of(name, settings) for name in KINDS]

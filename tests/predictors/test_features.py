@@ -9,7 +9,10 @@ from torch import nn
 
 from neurobust.core.errors import InputError
 from neurobust.predictors.features import GaborEnergy, NetworkMaps, Pixels
-from neurobust.predictors.fit_features import fit_fwrf, load_network, make_features, most_variable
+from neurobust.predictors.features_settings import LayerMaps
+from neurobust.predictors.fit_fwrf import fit_fwrf
+from neurobust.predictors.fitting import FitContext
+from neurobust.predictors.fixed_features import load_network, make_features, most_variable
 from neurobust.predictors.fwrf import FwRF, candidate_fields, chosen_fields, field_weights, pool_maps
 
 
@@ -73,9 +76,9 @@ def test_random_networks_are_those_of_their_seed_and_files_are_checked(tmp_path)
 
 
 def test_an_unknown_layer_is_named(subject):
-    settings = {"features": "network", "map_size": 4, "network": "squeezenet1_1", "weights": "random", "layers": ["l1"]}
+    wanted = LayerMaps(map_size=4, network="squeezenet1_1", weights="random", layers=("l1",))
     with pytest.raises(InputError, match=r"layers: \['l1'\] are not nodes of squeezenet1_1"):
-        make_features(settings, [subject], 0, 100)
+        make_features(wanted, FitContext([subject], 0))
 
 
 def test_candidate_fields_tile_the_image():
@@ -113,7 +116,7 @@ def test_fwrf_reads_each_voxel_through_its_own_field():
     assert np.allclose(chosen_fields(model, "b"), [[0, 0, 2.1], [-2.1, 0, 1.26]])
 
 
-def test_the_search_finds_planted_fields_and_features(subject_maker):
+def test_the_search_finds_planted_fields_and_features(subject_maker, read):
     """Voxels that read one Gabor channel through a candidate field: the field is found, and the response predicted."""
     data = subject_maker(images=160, voxels=3, size=48)
     data.split = np.repeat([0, 1, 2], [100, 30, 30]).astype(np.uint8)
@@ -127,9 +130,10 @@ def test_the_search_finds_planted_fields_and_features(subject_maker):
     pooled = pool_maps(bank(images), fields[planted])
     signal = torch.stack([pooled[k][:, k % 2] for k in range(3)], 1).numpy()
     data.responses = ((signal - signal.mean(0)) / signal.std(0)).astype(np.float32)
-    settings = {"kind": "gabor-fwrf", "map_size": 16, "frequencies": [6], "orientations": 2,
+    settings = {"kind": "gabor-fwrf", "input_size": 48, "map_size": 16, "frequencies": [6], "orientations": 2,
                 "field_sizes": [0.8, 1.6], "field_spacing": 1.0, "alphas": [0.01, 1.0, 100.0]}  # fmt: skip
-    model, config, history = fit_fwrf(settings, [data], 0, None, "")
+    fitted = fit_fwrf(read(settings), FitContext([data], 0))
+    model, config, history = fitted.model, fitted.config, fitted.history
     assert torch.allclose(model.field, fields[planted])
     with torch.no_grad():
         assert torch.allclose(model(images), torch.from_numpy(data.responses), atol=0.05)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from neurobust.predictors.fields import compare_fields, pooling_fields, prf_fields
+from neurobust.predictors.fields import compare_fields, prf_fields
 from neurobust.predictors.gnet import GNet, field_centres
+from neurobust.predictors.gnet_fields import pooling_fields
 
 
 def planted(strength, size=119):

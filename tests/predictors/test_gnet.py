@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter, field_centres, log_tanh, map_sizes
-from neurobust.predictors.loss import accumulate_gradients, correlation_weights
+from neurobust.predictors.loss import LossTerms, accumulate_gradients, correlation_weights
 
 
 def count(module):
@@ -106,7 +106,7 @@ def test_gradients_equal_the_dense_loss(voxel_batch):
     errors = (repeats[:, None] * (predicted - target) ** 2).sum(0)
     loss = (omega * errors).sum() / omega.mean() + 0.1 * readout.weight.abs().sum()
     wanted = dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, list(model.parameters())), strict=True))
-    given = accumulate_gradients(model, readout, images, target, repeats, l1=0.1, floor=0.1, voxel_batch=voxel_batch)
+    given = accumulate_gradients(model, "subj01", images, target, repeats, LossTerms(0.1, 0.1, voxel_batch))
     assert given == pytest.approx(loss.item(), rel=1e-10)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-8, atol=1e-9, msg=name)

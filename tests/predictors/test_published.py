@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from neurobust.predictors.gnet import GNet
-from neurobust.predictors.published import blocks, optimisers, single_trials, two_pass_step
+from neurobust.predictors.loss import LossTerms
+from neurobust.predictors.published import blocks, build_optimisers, single_trials, two_pass_step
 
 
 def phi(x):
@@ -89,15 +90,13 @@ def test_two_published_steps_equal_the_slow_implementation(subject_maker, voxels
     slow = SlowGNet(model, "subj01")
     core_names = [n for n in slow.p if n.startswith("trunk.")]
     head_names = [n for n in slow.p if n.startswith("readouts.")]
-    core, readouts = optimisers(model, 1e-3)
+    optimisers = build_optimisers(model, 1e-3)
     trials, moments = single_trials(data), {}
     trials.weight[:] = 1
     for t, block in ((1, slice(0, 12)), (2, slice(12, 24))):
         images = torch.from_numpy(data.images[trials.picture[block]]).permute(0, 3, 1, 2).double() / 255
         target = torch.from_numpy(trials.response[block]).double()
-        two_pass_step(
-            model, core, readouts, trials, block, l1=0.1, floor=0.1, voxel_batch=3, device=torch.device("cpu")
-        )  # fmt: skip
+        two_pass_step(model, optimisers, trials, block, LossTerms(0.1, 0.1, 3), torch.device("cpu"))
         slow.adam_step(core_names, images, target, moments, t)
         slow.adam_step(head_names, images, target, moments, t)
     moved = 0.0

@@ -1,8 +1,7 @@
-"""Predictors as frozen targets, and the projections of their responses."""
+"""Predictors as frozen targets."""
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,13 +9,7 @@ from torch import nn
 from neurobust.core.errors import InputError
 from neurobust.core.io import save_weights
 from neurobust.predictors.gnet import GNet
-from neurobust.predictors.projection import (
-    common_dimension,
-    count_components,
-    fit_projection,
-    principal_components,
-)
-from neurobust.predictors.target import Target, load_predictor, load_target, resize
+from neurobust.predictors.target import load_predictor, load_target
 
 
 def small_gnet(size, voxels, mean=(0.5, 0.4, 0.3)):
@@ -79,13 +72,6 @@ def test_gradients_reach_the_image(target):
     assert gradient.shape == images.shape and gradient.abs().sum() > 0
 
 
-def test_resize_is_the_identity_at_the_same_size_and_antialiased_below():
-    images = torch.rand(1, 3, 32, 32)
-    assert resize(images, 32) is images
-    stripes = (torch.arange(32.0) % 2).expand(1, 3, 32, 32)
-    assert resize(stripes, 8).std() < 0.05, "aliased stripes would be plain black or white"
-
-
 def test_files_that_are_no_predictors_are_named(tmp_path):
     path = tmp_path / "model.safetensors"
     save_weights(path, {"a": torch.zeros(1)}, {"kind": "hnet"})
@@ -94,51 +80,3 @@ def test_files_that_are_no_predictors_are_named(tmp_path):
     path.write_bytes(b"\0" * 20)
     with pytest.raises(InputError, match=r"model.safetensors: not a readable safetensors file"):
         load_predictor(path)
-
-
-def responses(n=50, voxels=8, seed=0):
-    rng = np.random.default_rng(seed)
-    return (rng.normal(size=(n, 3)) * [3, 2, 1]) @ rng.normal(size=(3, voxels)) + 4
-
-
-def test_projection_equals_scikit_learn_up_to_sign():
-    from sklearn.decomposition import PCA
-
-    x = responses() + 0.1 * np.random.default_rng(1).normal(size=(50, 8))
-    reference = PCA(4).fit(x)
-    given = fit_projection(x, 4)(torch.from_numpy(x).float()).numpy()
-    assert np.allclose(np.abs(given), np.abs(reference.transform(x)), atol=1e-4)
-    assert count_components(principal_components(x)[2], 0.95) == PCA(0.95, svd_solver="full").fit(x).n_components_
-
-
-def test_whitened_components_are_uncorrelated_with_variance_1():
-    x = responses()
-    white = fit_projection(x, 3, whiten=True)(torch.from_numpy(x).float()).numpy()
-    assert np.allclose(np.cov(white.T), np.eye(3), atol=1e-3) and np.allclose(white.mean(0), 0, atol=1e-4)
-
-
-def test_dimensions_that_are_not_there_are_refused():
-    x = responses()
-    assert fit_projection(x, 1.0).dimensions == 3, "the rank"
-    with pytest.raises(InputError, match="50 responses of 8 voxels have 3 components"):
-        fit_projection(x, 4)
-    with pytest.raises(InputError, match="have 0 components"):
-        fit_projection(np.ones((5, 2)), 1)
-
-
-def test_rois_are_matched_to_the_smallest_dimension():
-    wide = np.random.default_rng(0).normal(size=(80, 20))
-    assert common_dimension([responses(), wide], 1.0) == 3
-    assert common_dimension([wide], 1.0) == 20
-    with pytest.raises(InputError, match="do not vary"):
-        common_dimension([wide, np.ones((5, 2))])
-
-
-def test_a_target_carries_its_projection(target):
-    plain, models = target
-    images = torch.rand(30, 3, 48, 48)
-    projection = fit_projection(plain(images).numpy(), 2, whiten=True)
-    projected = Target(models, projection)
-    assert projected.dimensions == 2
-    torch.testing.assert_close(projected(images), projection(plain(images)), rtol=1e-4, atol=1e-4)
-    assert set(dict(projected.named_buffers())) >= {"projection.mean", "projection.matrix"}

@@ -13,11 +13,13 @@ import torch
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights, read_parquet
+from neurobust.core.settings import written
 from neurobust.core.warm import Script, Server, job_environment
 from neurobust.predictors import fit_gnet as fit_gnet_module
 from neurobust.predictors.predict import predict_subject
-from neurobust.predictors.target import MODULES, load_predictor
-from neurobust.predictors.train import PREDICTORS, train_predictor
+from neurobust.predictors.registry import read_predictor
+from neurobust.predictors.target import load_predictor
+from neurobust.predictors.train import Outputs, train_predictor
 
 pytestmark = pytest.mark.slow
 
@@ -34,25 +36,20 @@ def train(tmp_path, subject_maker, write_subject):
     def run(settings, name="out", seed=0, checkpoint=None, voxel_batch=512):
         out = tmp_path / name
         out.mkdir(exist_ok=True)
-        train_predictor(
-            list(rois), list(stimuli), settings, seed, out / "model.safetensors", out / "metrics.json",
-            out / "voxels.parquet", checkpoint, voxel_batch=voxel_batch,
-        )  # fmt: skip
+        outputs = Outputs(out / "model.safetensors", out / "metrics.json", out / "voxels.parquet", checkpoint)
+        train_predictor(rois, stimuli, read_predictor("other", settings), seed, outputs, voxel_batch=voxel_batch)
         return out
 
     run.subjects = subjects
     return run
 
 
-def test_every_kind_has_a_module_that_reads_it():
-    assert set(MODULES) == set(PREDICTORS)
-
-
 def test_every_kind_is_written_and_read_back_the_same(train, kind_settings):
     """Files and columns of the contract; the weights file alone gives the predictions that the table scored."""
     out = train(kind_settings)
     table, attrs = read_parquet(out / "voxels.parquet")
-    assert list(table) == COLUMNS and len(table) == 8 and attrs["provenance"]["params"] == kind_settings
+    assert list(table) == COLUMNS and len(table) == 8 and attrs["provenance"]["params"].items() >= kind_settings.items()
+    assert attrs["provenance"]["params"] == json.loads(json.dumps(written(read_predictor("other", kind_settings))))
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["all"]["voxels"] == 8 and set(metrics["subjects"]) == {"subj01", "subj02"}
     assert metrics["history"] and metrics["parameters"] > 0
@@ -60,7 +57,7 @@ def test_every_kind_is_written_and_read_back_the_same(train, kind_settings):
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     assert model.voxels == {"subj01": 5, "subj02": 3} and model.input_size == 48
     for data in train.subjects:
-        predicted = predict_subject(model, data, 2, 100, "cpu")
+        predicted = predict_subject(model, data, 2, 100, torch.device("cpu"))
         measured = data.responses[data.rows_of(2)]
         r = [np.corrcoef(predicted[:, v], measured[:, v])[0, 1] for v in range(data.voxels)]
         assert np.allclose(table[table.subject == data.subject]["r"], r, atol=1e-4)
@@ -71,7 +68,7 @@ def test_every_kind_is_written_and_read_back_the_same(train, kind_settings):
 
 def test_a_predictor_of_shuffled_pairs_knows_nothing_and_is_tested_on_the_true_ones(train):
     """Ridge on pixels finds the quadrants' brightness; after the pairing is shuffled, nothing of it is left."""
-    ridge = {"kind": "ridge", "features": "pixels", "folds": 3, "map_size": 2, "alphas": [0.1, 10]}
+    ridge = {"kind": "ridge", "input_size": 48, "features": "pixels", "folds": 3, "map_size": 2, "alphas": [0.1, 10]}
     plain, _ = read_parquet(train(ridge, "plain") / "voxels.parquet")
     shuffled, _ = read_parquet(train(ridge | {"shuffle_pairing": True}, "shuffled") / "voxels.parquet")
     assert plain["r"].median() > 0.9 and abs(shuffled["r"].median()) < 0.4
@@ -150,12 +147,13 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(train, settings, tmp_pat
 KILLED = """
 from pathlib import Path
 import torch
-from neurobust.predictors.train import train_predictor
+from neurobust.predictors.registry import read_predictor
+from neurobust.predictors.train import Outputs, train_predictor
 torch.set_num_threads(1)
 rois, stimuli, settings, out = snakemake
 out = Path(out)
-train_predictor([Path(p) for p in rois], [Path(p) for p in stimuli], settings, 0, out / "model.safetensors",
-                out / "metrics.json", out / "voxels.parquet", out / ".checkpoint.pt")
+outputs = Outputs(out / "model.safetensors", out / "metrics.json", out / "voxels.parquet", out / ".checkpoint.pt")
+train_predictor([Path(p) for p in rois], [Path(p) for p in stimuli], read_predictor("other", settings), 0, outputs)
 """
 
 
@@ -184,12 +182,13 @@ def test_kill_at_ten_random_moments_gives_the_same_weights(tmp_path, subject_mak
         process = start(resumed)
         if not process.wait_for(rng.uniform(0, 0.8) * seconds):
             os.kill(process.pid, signal.SIGKILL)
-        if process.wait() == -signal.SIGKILL:
+        status = process.wait()
+        if status == -signal.SIGKILL:
             kills += 1
             continue
-        assert process.wait() == 0  # it ended by itself, perhaps between the look and the kill
+        assert status == 0  # it ended by itself, perhaps between the look and the kill
         for name in ("model.safetensors", "metrics.json", "voxels.parquet"):
-            (resumed / name).unlink()  # it ended before ten kills: the next one starts anew
+            (resumed / name).unlink()  # it ended before ten kills: the next one starts from the beginning
     assert start(resumed).wait() == 0
     worker.close()
     for name in ("model.safetensors", "voxels.parquet", "metrics.json"):
@@ -203,9 +202,7 @@ def test_an_roi_without_voxels_is_one_clear_line(tmp_path, subject_maker, write_
     roi, stimuli = write_subject(data)
     outputs = [tmp_path / name for name in ("model.safetensors", "metrics.json", "voxels.parquet")]
     with pytest.raises(InputError, match="the ROI has no voxels in any subject"):
-        train_predictor([roi], [stimuli], settings, 0, *outputs)
-    with pytest.raises(InputError, match="kind 'hnet' is not one of"):
-        train_predictor([roi], [stimuli], settings | {"kind": "hnet"}, 0, *outputs)
+        train_predictor([roi], [stimuli], read_predictor("other", settings), 0, Outputs(*outputs))
     assert not any(path.exists() for path in outputs)
 
 
@@ -229,14 +226,14 @@ def test_signal_is_found_where_it_was_planted_and_nowhere_else(tmp_path, subject
     data.single_trials, data.single_trial_nsd_id = data.responses[260:], data.nsd_id[260:]
     chosen = {
         "gnet": settings | {"epochs": 8, "dropout": 0.0, "learning_rate": 3e-3, "batch_size": 20},
-        "ridge": {"kind": "ridge", "features": "pixels", "map_size": 4, "alphas": [1, 10, 100, 1000], "folds": 4},
-        "gabor-fwrf": {"kind": "gabor-fwrf", "frequencies": [6, 12], "orientations": 4, "map_size": 12,
-                       "field_sizes": [1.0, 2.0], "field_spacing": 1.0, "alphas": [1, 10, 100, 1000]},
+        "ridge": {"kind": "ridge", "input_size": 48, "features": "pixels", "map_size": 4,
+                  "alphas": [1, 10, 100, 1000], "folds": 4},
+        "gabor-fwrf": {"kind": "gabor-fwrf", "input_size": 48, "frequencies": [6, 12], "orientations": 4,
+                       "map_size": 12, "field_sizes": [1.0, 2.0], "field_spacing": 1.0, "alphas": [1, 10, 100, 1000]},
     }[kind]  # fmt: skip
     roi, stimuli = write_subject(data)
-    train_predictor(
-        [roi], [stimuli], chosen, 0, tmp_path / "m.safetensors", tmp_path / "m.json", tmp_path / "v.parquet"
-    )
+    outputs = Outputs(tmp_path / "m.safetensors", tmp_path / "m.json", tmp_path / "v.parquet")
+    train_predictor([roi], [stimuli], read_predictor("other", chosen), 0, outputs)
     table = pd.read_parquet(tmp_path / "v.parquet")
     assert (table["p_fdr"][:3] <= 0.05).all() and (table["r"][:3] > 0.5).all(), table["r"].tolist()
     assert (table["p_fdr"][3:] > 0.05).all(), table["p_fdr"].tolist()

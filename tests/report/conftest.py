@@ -4,33 +4,80 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
+from neurobust.attacks.corruptions.settings import Corruptions
+from neurobust.attacks.description import Attack
+from neurobust.attacks.plan import AttackPlan
+from neurobust.attacks.semantic.description import SemanticAttack
+from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.io import write_json, write_parquet
 from neurobust.core.seeding import numpy_rng
+from neurobust.core.settings import written
+from neurobust.files.attack_table import AttackRecord, attack_table_path, write_attack_table
+from neurobust.files.canaries import canaries_path
+from neurobust.files.checks import Check, checks_path, write_checks
+from neurobust.files.dataset import Source, dataset_path, write_dataset
+from neurobust.files.examples import Examples, examples_path, write_examples
+from neurobust.files.inside import inside_path
+from neurobust.files.network_metrics import NetworkMetrics, metrics_path, write_metrics
+from neurobust.files.predictor_tables import predictor_metrics_path, voxels_path, write_voxels
+from neurobust.files.roi import roi_path
+from neurobust.files.transfer_table import ENSEMBLE, transfer_table_path
+from neurobust.networks.conditions import Architecture, Condition, Training
+from neurobust.networks.description import Task
+from neurobust.nsd.settings import ROI, Data, Sessions, Splits
+from neurobust.predictors.description import Predictor
+from neurobust.study.model import NetworkName, Semantic, Study, TaskPlan
 
 SIZE, N_IMAGES = 16, 60
 TOUGHNESS = {"none": 1.0, "V1": 1.15, "LO": 1.7, "LO-shuffled": 1.2}
-LINF = {"norm": "linf", "unit": "1/255", "budgets": [0, 0.5, 1, 2, 4, 8]}
-L2 = {"norm": "l2", "unit": "L2", "budgets": [0, 0.1, 0.25, 0.5, 1]}
+
+
+class Search(Attack, frozen=True, kw_only=True):
+    """Any attack that looks at the network."""
+
+
+class Noise(Attack, frozen=True, kw_only=True):
+    """Any attack that does not."""
+
+    noise: ClassVar[bool] = True
+
+
+class Hue(Attack, frozen=True, kw_only=True):
+    """An attack with a range and a unit of its own."""
+
+    shown_unit: ClassVar[str] = "turn"
+    norm: str = "hue"
+
+
+LINF, L2 = (0, 0.5, 1, 2, 4, 8), (0, 0.1, 0.25, 0.5, 1)
+
+
+def make_plan(name: str, attack: Attack, budgets=LINF, label=None, reference=None) -> AttackPlan:
+    """An attack of a study as the report sees it; what its method is matters to no page."""
+    unit = "1/255" if attack.norm == "linf" else "1"
+    return AttackPlan(name, name, attack, tuple(map(float, budgets)), unit, label or name, reference)
+
+
 ATTACKS = {
-    "noise-uniform": {"method": "uniform", "label": "uniform noise", **LINF},
-    "noise-gaussian": {"method": "gaussian", "label": "Gaussian noise", **L2},
-    "fgsm": {"method": "fgsm", "label": "FGSM", **LINF},
-    "pgd-linf": {"method": "pgd", "label": "PGD L∞", "steps": 20, **LINF},
-    "pgd-l2": {"method": "pgd", "label": "PGD L2", "steps": 20, **L2},
-    "hue": {"method": "hue", "label": "hue", "norm": "hue", "unit": "turn", "budgets": [0, 0.1, 0.25, 0.5]},
-    "saturation": {
-        "method": "saturation",
-        "label": "saturation",
-        "norm": "saturation",
-        "unit": "",
-        "budgets": [0, 0.5, 1],
-    },
+    plan.name: plan
+    for plan in (
+        make_plan("noise-uniform", Noise(), LINF, "uniform noise"),
+        make_plan("noise-gaussian", Noise(norm="l2"), L2, "Gaussian noise"),
+        make_plan("fgsm", Search(), LINF, "FGSM"),
+        make_plan("pgd-linf", Search(), LINF, "PGD L∞"),
+        make_plan("pgd-l2", Search(norm="l2"), L2, "PGD L2"),
+        make_plan("hue", Hue(), (0, 0.1, 0.25, 0.5)),
+        make_plan("saturation", Search(norm="saturation"), (0, 0.5, 1)),
+    )
 }
 STRENGTH = {
     "noise-uniform": 0.08,
@@ -45,58 +92,99 @@ VOXELS = {("V1", "subj01"): 140, ("V1", "subj02"): 110, ("V4", "subj01"): 60, ("
           ("LO", "subj01"): 90, ("LO", "subj02"): 80, ("FFA", "subj01"): 40}  # fmt: skip
 
 
-def make_study(root: Path) -> dict:
-    """The study dict; subj02 lacks an FFA."""
-    return {
-        "name": "demo",
-        "phantom": True,
-        "tasks": ["digits", "phantom-scenes"],
-        "architectures": ["resnet18"],
-        "conditions": {
-            "none": {"target": None, "weight": 0.9, "control": None},
-            "V1": {"target": "V1", "loss": "mse", "weight": 0.9, "control": None},
-            "LO": {"target": "LO", "loss": "mse", "weight": 0.9, "control": None},
-            "LO-shuffled": {"target": "LO", "loss": "mse", "weight": 0.9, "control": "shuffled"},
-        },
-        "seeds": [0, 1],
-        "attacks": ATTACKS,
-        "rois": ["V1", "V4", "LO", "FFA"],
-        "subjects": ["subj01", "subj02"],
-        "root": str(root),
-        "transfer": {"method": "pgd", "norm": "linf", "budget": 8, "steps": 10, "loss": "margin"},
+def guided(roi: str, **changes) -> Condition:
+    """A condition that one ROI guides."""
+    return Condition(**{"target": (roi,), "loss": "mse", "weight": 0.9, **changes})
+
+
+CONDITIONS = {
+    "none": Condition(weight=0.9), "V1": guided("V1"), "LO": guided("LO"),
+    "LO-shuffled": guided("LO", control="shuffled"),
+}  # fmt: skip
+
+
+REGION = ROI(atlas="prf-visualrois", labels=("V1v",))
+STUDY = Study(
+    name="demo", results="results", planted=None, predictors={}, predictor_seeds=(0, 1), tasks={}, architectures={},
+    data=Data(source="phantom", root="resources/phantom", format="nii.gz", subjects={}), rois={}, seeds=(0, 1),
+    splits=Splits(test="shared", validation=0.1, seed=0, zscore="train"), conditions=CONDITIONS,
+    attack_images=N_IMAGES, attacks=ATTACKS, primary_attack="worst-linf", corruptions=None,
+    semantic=Semantic(0, {}, {}), transfer=None, config={},
+)  # fmt: skip
+NAMES = {
+    "rois": ("V1", "V4", "LO", "FFA"), "subjects": ("subj01", "subj02"), "predictors": ("gnet",),
+    "tasks": ("digits", "phantom-scenes"), "architectures": ("resnet18",),
+}  # fmt: skip
+
+
+def make_study(root: Path | str = "results", **changes) -> Study:
+    """A study with what the report looks at; every task is trained with every condition. subj02 lacks an FFA."""
+    return change(replace(STUDY, results=str(root)), **{**NAMES, "transfer": True, **changes})
+
+
+def change(study: Study, **changes) -> Study:
+    """A study with other fields, sections by the names of their entries, and a configuration that goes with them."""
+    sections = {
+        "rois": lambda names: dict.fromkeys(names, REGION),
+        "predictors": lambda names: dict.fromkeys(names, Predictor(kind="gnet", input_size=64)),
+        "architectures": lambda names: dict.fromkeys(names, Architecture(stem="imagenet", pretrained=False)),
+        "transfer": lambda wanted: Transfer(budget=8) if wanted else None,
+        "corruptions": lambda wanted: Corruptions(set="cifar", types="scored", images=4) if wanted else None,
     }
+    trained, tasks = changes.pop("trained", {}), changes.pop("tasks", study.tasks)
+    if "subjects" in changes:
+        subjects = dict.fromkeys(changes.pop("subjects"), Sessions(sessions=2))
+        changes["data"] = replace(study.data, subjects=subjects)
+    if "phantom" in changes:
+        source = "phantom" if changes.pop("phantom") else "nsd"
+        changes["data"] = replace(changes.get("data", study.data), source=source)
+    if "reference_strengths" in changes:
+        strengths = changes.pop("reference_strengths")
+        plans = {name: SemanticPlan(name, SemanticAttack(), None, None, value) for name, value in strengths.items()}
+        changes["semantic"] = Semantic(4, plans, {})
+    changes = {name: sections[name](value) if name in sections else value for name, value in changes.items()}
+    given = changes.pop("config", {})
+    study = replace(study, **changes)
+    plans = {
+        name: TaskPlan(name, Task(kind=name), "", Training(), tuple(trained.get(name, study.conditions)), SIZE, 300)
+        for name in tasks
+    }
+    attacks = {name: {"method": plan.method, "budgets": list(plan.budgets)} for name, plan in study.attacks.items()}
+    config = {
+        "attacks": attacks,
+        "transfer": written(study.transfer),
+        "corruptions": written(study.corruptions),
+    } | given
+    return replace(study, tasks=plans, config=config)
 
 
-def write_study(study: dict) -> dict:
+def write_study(study: Study) -> Study:
     """Write every file that the report reads."""
-    root = Path(study["root"])
-    for task in study["tasks"]:
-        write_dataset(root / "networks" / task / "dataset.h5", task)
-        for architecture in study["architectures"]:
-            for condition in study["conditions"]:
-                for seed in study["seeds"]:
-                    write_network(study, task, architecture, condition, seed)
+    for task in study.tasks:
+        write_images(dataset_path(study.root, task), task)
+        for architecture in study.architectures:
             write_transfer(study, task, architecture)
-        write_canaries(root / "attacks" / task / "canaries.json")
-    for roi in study["rois"]:
-        for seed in study["seeds"]:
+        write_canaries(canaries_path(study.root, task))
+    for network in study.networks():
+        write_network(study, network)
+    for roi in study.rois:
+        for seed in study.predictor_seeds:
             write_predictor(study, roi, seed)
-        for subject in study["subjects"]:
+        for subject in study.subjects:
             if VOXELS.get((roi, subject)):
-                write_cortex(root / "cortex" / subject / f"{roi}.h5", roi, subject, VOXELS[roi, subject])
-    write_benchmarks(root / "benchmarks")
+                write_cortex(roi_path(study.root, subject, roi), roi, subject, VOXELS[roi, subject])
+    write_benchmarks(study.root / "benchmarks")
     return study
 
 
-def write_dataset(path: Path, task: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        file["labels"] = np.arange(300) % 10
-        file.attrs["classes"] = json.dumps([f"{task} {index}" for index in range(10)])
+def write_images(path: Path, task: str) -> None:
+    labels, split = np.arange(300) % 10, np.repeat([0, 2], [200, 100])
+    classes, blocks = [f"{task} {index}" for index in range(10)], iter([np.zeros((300, SIZE, SIZE, 3), np.uint8)])
+    write_dataset(path, task, Source(labels, split, classes, (SIZE, SIZE), blocks, dict), {})
 
 
 def write_canaries(path: Path, **changes) -> None:
-    """Six canaries, all caught but for `changes` {name: entry}."""
+    """Six canaries, all caught except `changes` {name: entry}."""
     expected = {
         "undefended": [], "scaled logits": ["gradient_ce", "logit_scale"], "probabilities": ["logits"],
         "quantised input": ["gradient_ce", "gradient_margin"], "noisy input": ["deterministic"], "linear": [],
@@ -110,13 +198,13 @@ def write_canaries(path: Path, **changes) -> None:
     write_json(path, {"images": 48, "train_accuracy": 1.0, "attacks": ["pgd-linf"], "canaries": found})
 
 
-def write_transfer(study: dict, task: str, architecture: str) -> None:
+def write_transfer(study: Study, task: str, architecture: str) -> None:
     """Accuracy rises with the target's toughness and is least for its own adversarials; an ensemble per condition."""
-    keys = [(condition, seed) for condition in study["conditions"] for seed in study["seeds"]]
+    keys = [(condition, seed) for condition in study.conditions for seed in study.seeds]
     rows = []
-    for source in [*keys, *((condition, -1) for condition in study["conditions"])]:
+    for source in [*keys, *((condition, ENSEMBLE) for condition in study.conditions)]:
         for target in keys:
-            if source[1] == -1 and source[0] == target[0]:
+            if source[1] == ENSEMBLE and source[0] == target[0]:
                 continue
             accuracy = 0.02 if source == target else 0.3 * TOUGHNESS.get(target[0], 1.3) + 0.1 * (source[1] == 1)
             rows.append(
@@ -124,81 +212,77 @@ def write_transfer(study: dict, task: str, architecture: str) -> None:
                  "target_seed": target[1], "n": N_IMAGES, "n_shared": N_IMAGES - 4, "clean_accuracy": 0.95,
                  "accuracy": accuracy, "beyond_white_box": 0.0}
             )  # fmt: skip
-    write_parquet(Path(study["root"]) / "attacks" / task / architecture / "transfer.parquet", pd.DataFrame(rows))
+    write_parquet(transfer_table_path(study.root, task, architecture), pd.DataFrame(rows))
 
 
-def write_network(study: dict, task: str, architecture: str, condition: str, seed: int) -> None:
-    root, cell = Path(study["root"]), Path(task) / architecture / condition / f"seed{seed}"
-    rng = numpy_rng("fixture", task, condition, seed)
-    names = {"task": task, "architecture": architecture, "condition": condition, "seed": seed}
-    metrics = names | {
-        "clean_accuracy": round(0.97 - 0.01 * rng.random(), 4),
-        "train_accuracy": 1.0,
-        "alignment": None if condition == "none" else round(0.6 + 0.1 * rng.random(), 4),
-        "seconds": 12.5,
-        "provenance": {"neurobust": "0.1.0", "inputs": {}, "seed": seed},
-    }
-    write_json(root / "networks" / cell / "metrics.json", metrics)
+def write_network(study: Study, network: NetworkName) -> None:
+    task, _, condition, seed = network
+    rng, names = numpy_rng("fixture", task, condition, seed), network._asdict()
+    metrics = NetworkMetrics(
+        **names,
+        clean_accuracy=round(0.97 - 0.01 * rng.random(), 4),
+        train_accuracy=1.0,
+        alignment=None if condition == "none" else round(0.6 + 0.1 * rng.random(), 4),
+        seconds=12.5,
+        provenance={"neurobust": "0.1.0", "inputs": {}, "seed": seed},
+    )
+    write_metrics(metrics_path(study.root, network.path), metrics)
     images = np.arange(200, 200 + N_IMAGES)
     resistance = (
         4 * numpy_rng("fixture", task).random(N_IMAGES) * TOUGHNESS.get(condition, 1.3) * (0.95 + 0.1 * rng.random())
     )
     clean = rng.random(N_IMAGES) > 0.03
-    for attack, settings in study["attacks"].items():
-        write_attack(root / "attacks" / cell / f"{attack}.parquet", names, attack, settings, images, resistance, clean)
-    write_examples(root / "attacks" / cell / "examples.npz", study["attacks"], images, rng)
-    noise = {
-        "check": "noise far weaker than PGD",
-        "passed": True,
-        "value": 0.12,
-        "note": "drop of accuracy under noise",
-    }
-    checks = [noise, {"check": "monotone in budget", "passed": True, "value": None, "note": ""}]
+    for plan in study.attacks.values():
+        path = attack_table_path(study.root, network.path, plan.name)
+        write_attack(path, names, plan, images, resistance, clean)
+    write_examples(examples_path(study.root, network.path), examples_of(study.attacks, images, rng))
+    noise = Check("noise far weaker than PGD", True, value=0.12, note="drop of accuracy under noise")
+    checks = [noise, Check("monotone in budget", True)]
     if (task, condition, seed) == ("digits", "V1", 1):
         note = "31 % of the images have an all-zero cross-entropy gradient"
-        checks.append({"check": "zero gradient", "passed": False, "value": 0.31, "note": note})
-    write_json(root / "attacks" / cell / "checks.json", checks)
+        checks.append(Check("zero gradient", False, value=0.31, note=note))
+    write_checks(checks_path(study.root, network.path), checks)
     rows = [("gradient norm", None, 2 / TOUGHNESS.get(condition, 1.3) + 0.1 * rng.random(), "1/pixel")]
     rows += [("effective dimensionality", None, 20 + rng.random(), ""), ("low-frequency share", None, 0.4, "fraction")]
-    rows += [("debiased CKA", roi, 0.5 * (roi == condition) + 0.2 + 0.1 * rng.random(), "") for roi in study["rois"]]
+    rows += [("debiased CKA", roi, 0.5 * (roi == condition) + 0.2 + 0.1 * rng.random(), "") for roi in study.rois]
     frame = pd.DataFrame(rows, columns=["measure", "roi", "value", "unit"])
-    write_parquet(root / "explain" / cell / "inside.parquet", frame)
+    write_parquet(inside_path(study.root, network.path), frame)
 
 
-def write_attack(path: Path, names: dict, attack: str, settings: dict, images, resistance, clean) -> None:
-    scale = STRENGTH.get(attack, 1.0) * 5 / max(settings["budgets"])
+def write_attack(path: Path, names: dict, plan: AttackPlan, images, resistance, clean) -> None:
+    scale = STRENGTH.get(plan.name, 1.0) * 5 / max(plan.budgets)
     frames = []
-    for budget in settings["budgets"]:
+    for budget in plan.budgets:
         success = ~clean | (budget * scale > resistance)
         distance = np.where(~clean, 0.0, np.where(success, budget, np.nan))
         columns = {"image": images, "budget": float(budget), "clean_correct": clean, "success": success}
         frames.append(pd.DataFrame(columns | {"distance": distance, "n_forward": 21.0, "n_backward": 20.0}))
-    attrs = names | {"attack": attack, "settings": settings, "norm": settings["norm"], "unit": settings["unit"]}
-    attrs |= {"seconds": 3.25, "verification": {"checked": len(images), "demoted": 0}, "versions": {"torch": "2.15.0"}}
-    write_parquet(path, pd.concat(frames), attrs)
+    settings = {"method": plan.method, **written(plan.attack), "budgets": list(plan.budgets)}
+    record = AttackRecord(
+        **names, attack=plan.name, settings=settings, norm=plan.norm, unit=plan.unit, seconds=3.25,
+        verification={"checked": len(images), "demoted": 0}, versions={"torch": "2.15.0"},
+    )  # fmt: skip
+    write_attack_table(path, pd.concat(frames), record)
 
 
-def write_examples(path: Path, attacks: dict, images, rng) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def examples_of(attacks: dict, images, rng) -> Examples:
     ramp = np.linspace(0, 1, SIZE, dtype=np.float32)
     disc = (ramp[:, None] - 0.5) ** 2 + (ramp[None] - 0.5) ** 2 < 0.08
     clean = np.stack([np.stack([disc * 0.8, ramp[:, None] * np.ones(SIZE), 0.3 + 0.0 * disc], -1)] * 4).astype(
         np.float32
     )
-    arrays = {"image": images[:4], "label": images[:4] % 10, "clean": clean}
-    for attack, settings in attacks.items():
-        step = 4 / 255 if settings["norm"] == "linf" else 0.06
+    found = Examples(images[:4], images[:4] % 10, clean, {}, {})
+    for attack, plan in attacks.items():
+        step = 4 / 255 if plan.norm == "linf" else 0.06
         moved = np.clip(clean + step * rng.choice([-1, 1], clean.shape), 0, 1).astype(np.float32)
         moved[3] = np.nan if attack.startswith("noise") else clean[3]
-        arrays[f"adversarial/{attack}"] = moved
-        arrays[f"budget/{attack}"] = np.full(4, float(settings["budgets"][-2]))
-    np.savez(path, **arrays)
+        found.adversarial[attack], found.budget[attack] = moved, np.full(4, plan.budgets[-2])
+    return found
 
 
-def write_predictor(study: dict, roi: str, seed: int) -> None:
-    folder = Path(study["root"]) / "predictors" / "gnet" / roi / f"seed{seed}"
+def write_predictor(study: Study, roi: str, seed: int) -> None:
     frames = []
-    for subject in study["subjects"]:
+    for subject in study.subjects:
         rng, n = numpy_rng("fixture", roi, subject, seed), VOXELS.get((roi, subject), 0)
         ceiling = 100 * rng.beta(2, 3, n)
         ceiling[:2] = 0.0
@@ -214,8 +298,8 @@ def write_predictor(study: dict, roi: str, seed: int) -> None:
         }
         columns |= {"r_normalised": normalised, "ncsnr": np.sqrt(ceiling / 100)}
         frames.append(pd.DataFrame(columns | {"field_x": 0.0, "field_y": 0.0, "field_size": 1.0}))
-    write_parquet(folder / "voxels.parquet", pd.concat(frames))
-    write_json(folder / "metrics.json", {"provenance": {"neurobust": "0.1.0"}})
+    write_voxels(voxels_path(study.root, "gnet", roi, seed), pd.concat(frames), {})
+    write_json(predictor_metrics_path(study.root, "gnet", roi, seed), {"provenance": {"neurobust": "0.1.0"}})
 
 
 def write_cortex(path: Path, roi: str, subject: str, n: int) -> None:
@@ -242,21 +326,49 @@ def write_benchmarks(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> dict:
+def study(tmp_path_factory) -> Study:
     """A fake study that tests only read."""
     return write_study(make_study(tmp_path_factory.mktemp("study") / "results"))
 
 
 @pytest.fixture
-def tiny_study(tmp_path) -> dict:
+def tiny_study(tmp_path) -> Study:
     """One task, two conditions and one attack, for tests that damage it."""
-    study = make_study(tmp_path / "results")
-    keep = {"none": study["conditions"]["none"], "LO": study["conditions"]["LO"]}
-    small = {"tasks": ["digits"], "conditions": keep, "attacks": {"pgd-linf": ATTACKS["pgd-linf"]}, "rois": ["LO"]}
-    return write_study(study | small)
+    keep = {name: CONDITIONS[name] for name in ("none", "LO")}
+    attacks = {"pgd-linf": ATTACKS["pgd-linf"]}
+    small = {"tasks": ("digits",), "conditions": keep, "attacks": attacks, "rois": ("LO",)}
+    return write_study(make_study(tmp_path / "results", primary_attack="pgd-linf", **small))
 
 
 @pytest.fixture(scope="session")
 def fill_study():
-    """A function: write every file that the report of a study dict reads."""
+    """A function: write every file that the report of a study reads."""
     return write_study
+
+
+@pytest.fixture(scope="session")
+def changed_study():
+    """A function: a study with other fields, and a configuration and networks that go with them."""
+    return change
+
+
+@pytest.fixture(scope="session")
+def new_study():
+    """A function: a study without files, with these fields."""
+    return make_study
+
+
+@pytest.fixture(scope="session")
+def new_plan():
+    """A function: an attack's plan from its name, norm and whether it is noise."""
+
+    def plan(name, norm="linf", noise=False, **options):
+        return make_plan(name, (Noise if noise else Search)(norm=norm), **options)
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def new_condition():
+    """A function: a condition that one ROI guides."""
+    return guided

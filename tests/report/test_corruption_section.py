@@ -5,15 +5,17 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import write_parquet
+from neurobust.files.corruption_table import corruption_table_path
+from neurobust.report.collect import collect_results, tabulate_results
+from neurobust.report.contents import FIGURES
+from neurobust.report.corruption_errors import corruption_rows, draw_corruptions, error_rows
 from neurobust.report.corruption_section import corruption_tables
-from neurobust.report.corruptions import corruption_rows, draw_corruptions, error_rows
-from neurobust.report.figures import FIGURES
 from neurobust.report.page import write_index
-from neurobust.report.study import networks
-from neurobust.report.tables import collect_results, tabulate_results
+from neurobust.report.view import View
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +30,7 @@ CLEAN_WRONG = {"none": 2, "LO": 1}
 
 def write_corruptions(study):
     """Every network's table; seed 1 makes one more error than seed 0 at every severity of noise."""
-    for network in networks(study):
+    for network in study.networks():
         rows = []
         for kind in KINDS:
             for severity, wrong in zip(SEVERITIES, WRONG[network.condition][kind], strict=True):
@@ -38,13 +40,14 @@ def write_corruptions(study):
                                   "clean_correct": np.arange(IMAGES) >= CLEAN_WRONG[network.condition],
                                   "correct": np.arange(IMAGES) >= wrong})
                 )  # fmt: skip
-        path = network.folder(study, "attacks") / "corruptions.parquet"
+        path = corruption_table_path(study.root, network.path)
         write_parquet(path, pd.concat(rows), {"scored": KINDS[:3], "types": KINDS, "set": "cifar"})
 
 
 @pytest.fixture
-def corrupted(tiny_study):
-    study = tiny_study | {"corruptions": {"set": "cifar", "types": KINDS, "images": IMAGES}}
+def corrupted(tiny_study, changed_study):
+    config = {"corruptions": {"set": "cifar", "types": KINDS, "images": IMAGES}}
+    study = changed_study(tiny_study, corruptions=True, config=config)
     write_corruptions(study)
     return study
 
@@ -74,38 +77,38 @@ def test_errors_are_the_papers(corrupted):
 
 
 def test_without_the_baseline_there_is_no_error(corrupted):
-    study = corrupted | {"conditions": {"LO": corrupted["conditions"]["LO"]}}
+    study = replace(corrupted, conditions={"LO": corrupted.conditions["LO"]})
     (first, *_) = error_rows(corruption_rows(study))
     assert math.isnan(first["mce"]) and math.isnan(first["relative_mce"]) and first["n_types"] == 0
     assert first["accuracy"] > 0
 
 
 def test_a_missing_network_is_one_clear_error(corrupted):
-    (next(networks(corrupted)).folder(corrupted, "attacks") / "corruptions.parquet").unlink()
+    corruption_table_path(corrupted.root, next(corrupted.networks()).path).unlink()
     with pytest.raises(InputError, match=r"corruptions\.parquet: missing"):
         corruption_rows(corrupted)
 
 
 def test_the_section_names_its_baseline_and_its_spread(corrupted):
-    (table,) = corruption_tables(corrupted, collect_results(corrupted))
+    (table,) = corruption_tables(View(corrupted, collect_results(corrupted)))
     assert table["heads"][-2:] == ["mCE", "relative mCE"] and table["count"] == IMAGES
     assert (table["scored"], table["types"], table["relative"]) == (3, 2, 1)
-    lines = {line["condition"]["name"]: line["cells"] for line in table["lines"]}
-    assert lines["none"][-1]["main"] == "100.0" and " to " in lines["none"][-1]["spread"]
-    assert float(lines["LO"][-1]["main"]) < 60
-    severities = [float(cell["main"]) for cell in lines["none"][1:6]]
+    lines = {line["condition"].name: line["cells"] for line in table["lines"]}
+    assert lines["none"][-1].main == "100.0" and " to " in lines["none"][-1].spread
+    assert float(lines["LO"][-1].main) < 60
+    severities = [float(cell.main) for cell in lines["none"][1:6]]
     assert severities == sorted(severities, reverse=True)
 
 
 def write_page(study, folder):
     names = ("corruptions", "corruption_errors", "networks", "summary", "differences", "robust_accuracy")
     tabulate_results(study, {name: folder / "tables" / f"{name}.csv" for name in names})
-    frames = collect_results(study)
+    view = View(study, collect_results(study))
     figures = {}
     for name, draw in FIGURES.items():
         figures[name] = folder / f"{name}.svg"
-        figures[name].write_text(draw(study, frames))
-    write_index(study, folder / "tables", figures, [], folder / "index.html")
+        figures[name].write_text(draw(view))
+    write_index(study, folder / "tables", figures, folder / "index.html")
     return (folder / "index.html").read_text()
 
 
@@ -113,12 +116,12 @@ def test_the_page_has_the_section_only_where_corruptions_were_run(corrupted, tin
     page = write_page(corrupted, tmp_path)
     assert '<section id="corruptions">' in page and "gaussian noise" in page and "<em>none</em>" in page
     assert (tmp_path / "tables/corruptions.csv").read_text().count("\n") == 1 + 4 * 4 * 5
-    plain = write_page({key: value for key, value in tiny_study.items() if key != "corruptions"}, tmp_path)
+    plain = write_page(tiny_study, tmp_path)
     assert 'id="corruptions"' not in plain and 'href="#corruptions"' not in plain
 
 
 def test_the_figure_says_when_it_is_empty(corrupted):
     frames = collect_results(corrupted)
-    assert "uncorrupted" in draw_corruptions(corrupted, frames)
+    assert "uncorrupted" in draw_corruptions(View(corrupted, frames))
     empty = {"corruptions": frames["corruptions"].iloc[:0]}
-    assert "No corrupted image was classified" in draw_corruptions(corrupted, empty)
+    assert "No corrupted image was classified" in draw_corruptions(View(corrupted, empty))

@@ -1,19 +1,22 @@
 """Canaries and transfer on the pages: a missed canary is the first thing said, a caught one a quiet line."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, read_parquet, write_json, write_parquet
 from neurobust.report.attack_sections import break_tables, canary_note, median_cell, minimal_tables, words
-from neurobust.report.figures import FIGURES
+from neurobust.report.collect import collect_results, tabulate_results
+from neurobust.report.contents import COLUMNS, FIGURES
+from neurobust.report.entries import Entry
 from neurobust.report.page import write_index, write_roi_page
-from neurobust.report.tables import COLUMNS, collect_results, read_tables, tabulate_results
-from neurobust.report.transfer import matrices, transfer_checks
+from neurobust.report.tables import read_tables
+from neurobust.report.transfer_matrix import matrices, transfer_checks
+from neurobust.report.view import View
 
 pytestmark = pytest.mark.slow
 
@@ -24,20 +27,20 @@ def tables(study):
 
 
 @pytest.fixture
-def changed(study, tmp_path):
+def changed(study, changed_study, tmp_path):
     """The study in a folder of its own, to be damaged: one task."""
-    shutil.copytree(study["root"], tmp_path / "results")
-    return study | {"root": str(tmp_path / "results"), "tasks": ["digits"]}
+    shutil.copytree(study.root, tmp_path / "results")
+    return changed_study(study, results=str(tmp_path / "results"), tasks=("digits",))
 
 
 def index_of(study, folder):
     tabulate_results(study, {name: folder / "tables" / f"{name}.csv" for name in COLUMNS})
-    write_index(study, folder / "tables", {}, [], folder / "index.html")
+    write_index(study, folder / "tables", {}, folder / "index.html")
     return (folder / "index.html").read_text()
 
 
 def miss(study, canary, note):
-    path = Path(study["root"]) / "attacks/digits/canaries.json"
+    path = study.root / "attacks/digits/canaries.json"
     found = read_json(path)
     entry = next(entry for entry in found["canaries"] if entry["canary"] == canary)
     entry |= {"caught": False, "note": note}
@@ -57,7 +60,7 @@ def test_a_missed_canary_is_red_and_first_on_every_page(changed, tmp_path):
 
 
 def test_canaries_that_are_no_record_are_one_clear_line(changed):
-    path = Path(changed["root"]) / "attacks/digits/canaries.json"
+    path = changed.root / "attacks/digits/canaries.json"
     write_json(path, [])
     with pytest.raises(InputError, match=r"canaries\.json: not a record of canaries"):
         collect_results(changed)
@@ -72,8 +75,8 @@ def test_canaries_of_several_tasks(study, tables):
 
 def test_matrix_is_the_mean_over_pairs_of_seeds(study, tables):
     table = tables["transfer"][tables["transfer"]["task"] == "digits"]
-    (_, sources, targets, one), (_, together, _, all_seeds) = matrices(study, table)
-    order = list(study["conditions"])
+    order = list(study.conditions)
+    (_, sources, targets, one), (_, together, _, all_seeds) = matrices(order, table)
     assert sources == [*order, "itself (white-box)"] and together == targets == order
     for row, source in enumerate(order):
         for column, target in enumerate(order):
@@ -89,13 +92,13 @@ def test_matrix_is_the_mean_over_pairs_of_seeds(study, tables):
 
 def test_a_twin_with_one_seed_is_an_empty_cell(study, tables):
     table = tables["transfer"].query("task == 'digits' and source_seed == 0 and target_seed == 0")
-    (_, _, _, values), *others = matrices(study, table)
+    (_, _, _, values), *others = matrices(list(study.conditions), table)
     assert others == [] and np.isnan(np.diag(values[:-1])).all()
-    assert "from one network" in FIGURES["transfer"](study, tables | {"transfer": table})
+    assert "from one network" in FIGURES["transfer"](View(study, tables | {"transfer": table}))
 
 
 def test_an_attack_that_is_beaten_from_elsewhere_is_a_failed_check(changed, tmp_path):
-    path = Path(changed["root"]) / "attacks/digits/resnet18/transfer.parquet"
+    path = changed.root / "attacks/digits/resnet18/transfer.parquet"
     frame, attrs = read_parquet(path)
     own = frame["source_condition"] == frame["target_condition"]
     row = frame[(frame["source_condition"] == "none") & (frame["target_condition"] == "V1") & ~own].index[0]
@@ -115,50 +118,34 @@ def test_ensembles_and_networks_without_common_images_are_no_evidence():
 
 
 def test_missing_transfer_is_named_and_without_the_key_not_asked_for(changed):
-    path = Path(changed["root"]) / "attacks/digits/resnet18/transfer.parquet"
+    path = changed.root / "attacks/digits/resnet18/transfer.parquet"
     path.unlink()
     with pytest.raises(InputError, match=r"transfer\.parquet: missing"):
         collect_results(changed)
-    assert len(collect_results(changed | {"transfer": None})["transfer"]) == 0
-    assert len(collect_results(changed, extras=False)["transfer"]) == 0, "a ROI's page needs no other network"
+    assert len(collect_results(replace(changed, transfer=None))["transfer"]) == 0
+    assert len(collect_results(changed, extras=False)["transfer"]) == 0, "an ROI's page needs no other network"
 
 
 def test_tables_read_back_say_the_same(study, tables, tmp_path):
     tabulate_results(study, {name: tmp_path / f"{name}.csv" for name in COLUMNS})
-    back = read_tables(tmp_path)
-    assert minimal_tables(study, back) == minimal_tables(study, tables)
-    assert break_tables(study, back) == break_tables(study, tables)
-    linf = next(table for table in break_tables(study, back) if table["norm"] == "L∞")
+    back, here = View(study, read_tables(tmp_path)), View(study, tables)
+    assert minimal_tables(back) == minimal_tables(here)
+    assert break_tables(back) == break_tables(here)
+    linf = next(table for table in break_tables(back) if table["norm"] == "L∞")
     assert linf["heads"] == ["FGSM", "PGD L∞", "uniform noise"] and linf["budget"] == "2/255"
 
 
 def test_median_of_images_that_stand():
     seeds = pd.DataFrame({"median": [2.0, 4.0], "largest": 8.0})
-    assert median_cell(seeds) == {"main": "3.00", "spread": "2.00 to 4.00"}
-    assert median_cell(seeds.assign(median=[np.nan, 4.0])) == {"main": "> 8", "spread": "in 1 of 2 seeds"}
-    assert median_cell(seeds.assign(median=np.nan)) == {"main": "> 8", "spread": ""}
-
-
-def test_pages_know_the_norm_and_the_unit_of_every_attack():
-    """The workflow names them without importing torch: they must be the attack functions' own."""
-    import ast
-    import inspect
-    import re
-
-    from neurobust.attacks.run import ATTACKS
-
-    text = (Path(__file__).parents[2] / "workflow/inputs/report.smk").read_text()
-    norms, units = (
-        ast.literal_eval(re.search(rf"(?ms)^{name} = (\{{.*?\}})", text).group(1)) for name in ("NORMS", "UNITS")
-    )
-    assert norms == {name: inspect.signature(attack).parameters["norm"].default for name, attack in ATTACKS.items()}
-    assert set(norms.values()) <= set(units)
+    assert median_cell(seeds) == Entry("3.00", "2.00 to 4.00")
+    assert median_cell(seeds.assign(median=[np.nan, 4.0])) == Entry("> 8", "in 1 of 2 seeds")
+    assert median_cell(seeds.assign(median=np.nan)) == Entry("> 8")
 
 
 def test_many_failed_checks_are_folded_and_counted(changed, tmp_path):
     entry = {"check": "doubled_steps", "attack": "pgd-linf", "passed": False, "value": 0.5, "note": "a & b"}
     for seed in (0, 1):
-        path = Path(changed["root"]) / f"attacks/digits/resnet18/none/seed{seed}/checks.json"
+        path = changed.root / f"attacks/digits/resnet18/none/seed{seed}/checks.json"
         write_json(path, read_json(path) + [entry] * 4)
     page = index_of(changed, tmp_path)
     assert "9 masking checks failed" in page and "<summary>3 more</summary>" in page

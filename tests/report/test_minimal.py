@@ -8,8 +8,10 @@ import pytest
 
 from neurobust.report.attack_sections import member_notes
 from neurobust.report.cells import Cell
+from neurobust.report.collect import collect_results
 from neurobust.report.minimal import MEMBER, break_rows, minimal_budget, minimal_rows, survival, survival_rows
-from neurobust.report.tables import collect_results
+from neurobust.report.shown import ShownAttack, shown_attacks
+from neurobust.report.view import View
 
 BUDGETS = np.array([0.0, 1.0, 2.0, 4.0])
 
@@ -19,7 +21,7 @@ def make_cell(first, distance=None, images=None, budgets=BUDGETS):
     first = np.asarray(first)
     robust = first[:, None] > np.arange(len(budgets))
     images = np.arange(len(first)) if images is None else np.asarray(images)
-    return Cell(images, budgets, robust, {}, {}, None if distance is None else np.asarray(distance, float))
+    return Cell(images, budgets, robust, {}, distance=None if distance is None else np.asarray(distance, float))
 
 
 def random_cells(seed, count=3, n=40):
@@ -65,37 +67,34 @@ def test_curve_is_the_mean_of_the_worst_and_not_the_worst_of_the_means(seed):
     assert (np.diff(fine) <= 0).all()
 
 
-STUDY = {
-    "attacks": {
-        "a": {"norm": "linf", "unit": "1/255", "method": "pgd"},
-        "b": {"norm": "linf", "unit": "1/255", "method": "fgsm"},
-        "c": {"norm": "l2", "unit": "L2", "method": "ddn"},
-    }
-}  # fmt: skip
+ATTACKS = {
+    name: ShownAttack(name, name, norm, unit)
+    for name, norm, unit in (("a", "linf", "1/255"), ("b", "linf", "1/255"), ("c", "l2", "L2"))
+}
 
 
 def test_a_network_s_rows():
     cells = {"a": make_cell([0, 1, 2, 4, 4]), "b": make_cell([0, 3, 1, 3, 4]), "c": make_cell([0, 4, 4, 4, 4])}
-    rows = {row["norm"]: row for row in minimal_rows(STUDY, cells)}
+    rows = {row["norm"]: row for row in minimal_rows(ATTACKS, cells)}
     linf = rows["linf"]
     assert linf["attacks"] == "a, b" and linf["n_images"] == 5 and linf["n_broken"] == 4 and linf["largest"] == 4
     assert (linf["q25"], linf["median"], linf["q75"]) == (1, 1, 4)
     assert rows["l2"]["n_broken"] == 1 and math.isnan(rows["l2"]["median"]), "half the images stand: there is no median"
-    curve = {row["budget"]: row["robust_accuracy"] for row in survival_rows(STUDY, cells) if row["norm"] == "linf"}
+    curve = {row["budget"]: row["robust_accuracy"] for row in survival_rows(ATTACKS, cells) if row["norm"] == "linf"}
     assert [curve[budget] for budget in (0, 1, 2, 4)] == pytest.approx([0.8, 0.4, 0.4, 0.2])
 
 
 def test_budgets_that_one_attack_was_not_given_are_no_evidence():
     cells = {"a": make_cell([1, 3]), "b": make_cell([2, 2], budgets=np.array([0.0, 1.0])), "c": make_cell([4, 4])}
-    row = next(minimal_rows(STUDY, cells))
+    row = next(minimal_rows(ATTACKS, cells))
     assert row["largest"] == 1 and row["n_broken"] == 1
-    assert max(r["budget"] for r in survival_rows(STUDY, cells) if r["norm"] == "linf") == 1
+    assert max(r["budget"] for r in survival_rows(ATTACKS, cells) if r["norm"] == "linf") == 1
 
 
 def test_which_attack_broke_which():
     # at budget 2: a breaks images 1, 2; b breaks 2, 3; image 0 is a clean error; image 4 stands
     cells = {"a": make_cell([0, 1, 2, 4, 4]), "b": make_cell([0, 3, 1, 2, 4]), "c": make_cell([0, 4, 4, 4, 4])}
-    rows = {(row["attack"], row["other"]): row for row in break_rows(STUDY, cells)}
+    rows = {(row["attack"], row["other"]): row for row in break_rows(ATTACKS, cells)}
     assert set(rows) == {(x, y) for x in "ab" for y in "ab"}, "a norm with one attack has nothing to tell apart"
     assert {row["budget"] for row in rows.values()} == {2.0} and {row["n_correct"] for row in rows.values()} == {4}
     broken = {pair: row["n_broken"] for pair, row in rows.items()}
@@ -113,16 +112,26 @@ def test_tables_of_the_study(study):
     assert (tables["breaks"]["n_only"] <= tables["breaks"]["n_correct"]).all()
 
 
-def test_members_of_an_ensemble_share_what_it_broke():
+def test_members_of_an_ensemble_share_what_it_broke(new_study, new_plan):
     # at budget 2 the ensemble has broken images 1, 2, 3; image 0 is a clean error; its members are named per budget
     cell = make_cell([0, 1, 2, 2, 4])
     member = np.full((5, 4), "", dtype=object)
     member[1, 1:], member[2, 2:], member[3, 2:] = "apgd-ce", "apgd-ce", "square"
     cells = {"a": cell._replace(member=member.astype(str)), "b": make_cell([0, 4, 4, 4, 4]), "c": cell}
-    rows = [row for row in break_rows(STUDY, cells) if row["other"].startswith(MEMBER)]
+    rows = [row for row in break_rows(ATTACKS, cells) if row["other"].startswith(MEMBER)]
     counts = {(row["attack"], row["other"].removeprefix(MEMBER)): row["n_broken"] for row in rows}
     assert counts == {("a", "apgd-ce"): 2, ("a", "square"): 1}
     table = pd.DataFrame(rows).assign(condition="none")
-    study = {"attacks": {"a": {"label": "ensemble", **STUDY["attacks"]["a"]}, "b": STUDY["attacks"]["b"]}}
+    view = View(new_study(attacks={"a": new_plan("a", label="ensemble"), "b": new_plan("b")}), {})
     said = "Of what ensemble broke, in percent by its members: apgd-ce 66.7, square 33.3."
-    assert member_notes(study, table) == [said]
+    assert member_notes(view, table) == [said]
+
+
+def test_attacks_of_one_norm_are_merged_with_noise_and_apart_from_other_units(new_plan):
+    plans = {
+        "a": new_plan("a"), "noise": new_plan("noise", noise=True), "b": new_plan("b"), "c": new_plan("c", norm="l2"),
+    }  # fmt: skip
+    worst = [attack for attack in shown_attacks(plans).values() if attack.members]
+    assert [(attack.name, attack.members, attack.unit) for attack in worst] == [
+        ("worst-linf", ("a", "noise", "b"), "1/255")
+    ]

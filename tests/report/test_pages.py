@@ -12,14 +12,20 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
+from neurobust.networks.conditions import Condition
+from neurobust.report.collect import tabulate_results
+from neurobust.report.contents import COLUMNS, FIGURES
+from neurobust.report.draw import draw_figures
 from neurobust.report.examples import amplify, example_cell
-from neurobust.report.figures import FIGURES, draw_figures
 from neurobust.report.page import write_index, write_roi_page
 from neurobust.report.style import PALETTE, inline_svg, number_ids
 from neurobust.report.summary import print_summary
-from neurobust.report.tables import COLUMNS, read_tables, tabulate_results
+from neurobust.report.tables import read_tables
+from neurobust.report.view import View
+from neurobust.study.model import Study
 
 pytestmark = pytest.mark.slow
 
@@ -61,13 +67,12 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
-def write_report(study: dict, folder: Path) -> Path:
+def write_report(study: Study, folder: Path) -> Path:
     """Tables, figures and index, as the workflow writes them."""
     tabulate_results(study, {name: folder / "tables" / f"{name}.csv" for name in COLUMNS})
     figures = {name: folder / "figures" / f"{name}.svg" for name in FIGURES}
     draw_figures(study, folder / "tables", figures)
-    examples = sorted(Path(study["root"]).glob("attacks/**/examples.npz"))
-    write_index(study, folder / "tables", figures, examples, folder / "index.html")
+    write_index(study, folder / "tables", figures, folder / "index.html")
     return folder
 
 
@@ -106,17 +111,17 @@ def test_index_is_self_contained_and_shows_the_tables(report, study):
         "checked 960",
     ):
         assert name in page.text, name
-    assert {f"roi/{roi}.html" for roi in study["rois"]} <= set(page.links)
+    assert {f"roi/{roi}.html" for roi in study.rois} <= set(page.links)
     assert all((report / link).exists() for link in page.links if link.startswith("tables/"))
-    assert study["root"] not in page.text
+    assert study.results not in page.text
 
 
 def test_phantom_notice_if_and_only_if_phantom(report, study, tmp_path):
     page = Page((report / "index.html").read_text())
     notice = "It says nothing about human brains"
     assert notice in page.text and page.text.index(notice) < page.text.index("The answer")
-    real = study | {"phantom": False}
-    write_index(real, report / "tables", {}, [], tmp_path / "index.html")
+    real = replace(study, data=replace(study.data, source="nsd"))
+    write_index(real, report / "tables", {}, tmp_path / "index.html")
     assert notice not in (tmp_path / "index.html").read_text()
 
 
@@ -127,11 +132,12 @@ def test_failed_checks_are_marked_not_hidden(report):
     assert digits.count('title="a masking check failed"') == 1 and 'title="a masking check failed"' not in scenes
 
 
-def test_a_sweep_is_compared_at_equal_clean_accuracy_and_nowhere_else(report, study, fill_study, tmp_path):
+def test_a_sweep_is_compared_at_equal_clean_accuracy_and_nowhere_else(
+    report, study, fill_study, changed_study, tmp_path
+):
     assert "At equal clean accuracy" not in (report / "index.html").read_text()
-    swept = {name: dict(recipe) for name, recipe in study["conditions"].items()}
-    swept["LO-w0.5"] = swept["LO"] | {"weight": 0.5, "sweep": "LO"}
-    wide = fill_study(study | {"conditions": swept, "root": str(tmp_path / "results")})
+    swept = study.conditions | {"LO-w0.5": replace(study.conditions["LO"], weight=0.5, sweep="LO")}
+    wide = fill_study(changed_study(study, conditions=swept, results=str(tmp_path / "results")))
     page = Page((write_report(wide, tmp_path / "report") / "index.html").read_text())
     assert "At equal clean accuracy" in page.text
     answer = page.text[page.text.index("The answer") : page.text.index("At equal clean accuracy")]
@@ -160,7 +166,7 @@ def test_figures_are_svg_that_follow_the_page(report, study):
         assert "DejaVu" not in text
     curves = (report / "figures" / "robust_accuracy.svg").read_text()
     words = re.sub(r"<[^>]*>", " ", curves)
-    for name in (*study["conditions"], "digits", "phantom-scenes", "PGD L∞", "hue", "noise, same norm"):
+    for name in (*study.conditions, "digits", "phantom-scenes", "PGD L∞", "hue", "noise, same norm"):
         assert name in words, name
     assert all(color in curves for color in (PALETTE[0], PALETTE[2])), "V1 and LO keep the colours of their place"
 
@@ -182,8 +188,8 @@ def test_ids_do_not_depend_on_the_last_bits_of_coordinates():
     assert number_ids(svg).count("n1") == 2 and 'id="axes_1"' in number_ids(svg) and '"#n2"' in number_ids(svg)
 
 
-def test_roi_page(study, tmp_path):
-    study = study | {"tasks": ["digits"]}
+def test_roi_page(study, changed_study, tmp_path):
+    study = changed_study(study, tasks=("digits",))
     write_roi_page(study, "LO", tmp_path / "roi" / "LO.html")
     text = (tmp_path / "roi" / "LO.html").read_text()
     page = assert_self_contained(text)
@@ -194,58 +200,60 @@ def test_roi_page(study, tmp_path):
     assert PALETTE[2] in text and PALETTE[0] not in text, "LO has its own colour on its own page"
 
 
-def test_roi_page_needs_only_its_own_chain(study, tmp_path):
+def test_roi_page_needs_only_its_own_chain(study, changed_study, tmp_path):
     """Files of other conditions and ROIs may be absent."""
-    root, study = tmp_path / "results", study | {"tasks": ["digits"], "attacks": {"fgsm": study["attacks"]["fgsm"]}}
-    shutil.copytree(study["root"], root)
+    root = tmp_path / "results"
+    shutil.copytree(study.root, root)
+    attacks = {"fgsm": study.attacks["fgsm"]}
+    study = changed_study(study, results=str(root), tasks=("digits",), attacks=attacks)
     for path in (*root.glob("*/*/resnet18/V1"), *root.glob("predictors/gnet/V1"), *root.glob("cortex/*/V1.h5")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_roi_page(study | {"root": str(root)}, "LO", tmp_path / "LO.html")
+    write_roi_page(study, "LO", tmp_path / "LO.html")
     first = (tmp_path / "LO.html").read_bytes()
     shutil.rmtree(root / "explain")
     shutil.rmtree(root / "benchmarks")
-    write_roi_page(study | {"root": str(root)}, "LO", tmp_path / "LO.html")
+    write_roi_page(study, "LO", tmp_path / "LO.html")
     assert (tmp_path / "LO.html").read_bytes() == first, "files that the rule does not declare must not matter"
     with pytest.raises(InputError, match=r"V1/seed0/metrics\.json: missing"):
-        write_roi_page(study | {"root": str(root)}, "V1", tmp_path / "V1.html")
+        write_roi_page(study, "V1", tmp_path / "V1.html")
     assert not (tmp_path / "V1.html").exists()
 
 
-def test_many_conditions_leave_the_controls_to_the_roi_pages(study, report):
+def test_many_conditions_leave_the_controls_to_the_roi_pages(study, report, changed_study, new_condition):
     """23 curves in a panel tell nobody anything."""
     frames = read_tables(report / "tables")
     names = [f"R{index}" for index in range(6)]
-    conditions = {"none": {"target": None, "control": None}}
+    conditions = {"none": Condition(weight=0.9)}
     for name in names:
-        conditions |= {name: {"target": name}, f"{name}-shuffled": {"target": name, "control": "shuffled"}}
+        conditions |= {name: new_condition(name), f"{name}-shuffled": new_condition(name, control="shuffled")}
     tables = dict(frames)
     for table in ("robust_accuracy", "summary", "networks"):
         base = frames[table][(frames[table]["task"] == "digits") & (frames[table]["condition"] == "none")]
         tables[table] = pd.concat([base.assign(condition=name) for name in conditions])
-    many = study | {"conditions": conditions, "rois": names}
+    view = View(changed_study(study, conditions=conditions, rois=names), tables)
     for figure in ("robust_accuracy", "clean_vs_robust"):
-        words = re.sub(r"<[^>]*>", " ", FIGURES[figure](many, tables))
+        words = re.sub(r"<[^>]*>", " ", FIGURES[figure](view))
         assert "R5" in words and "shuffled" not in words
 
 
 @pytest.mark.parametrize("odd", ["one seed", "no attacks", "no conditions beside none", "no voxels", "no extras"])
-def test_odd_studies_are_reported(odd, tiny_study, tmp_path):
-    study, root = dict(tiny_study), Path(tiny_study["root"])
+def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
+    study, root = tiny_study, tiny_study.root
     if odd == "one seed":
-        study["seeds"] = [0]
+        study = replace(study, seeds=(0,))
     elif odd == "no attacks":
-        study["attacks"] = {}
+        study = replace(study, attacks={})
     elif odd == "no conditions beside none":
-        study["conditions"] = {"none": study["conditions"]["none"]}
+        study = replace(study, conditions={"none": study.conditions["none"]})
     elif odd == "no voxels":
-        study["rois"] = ["MT"]
+        study = changed_study(study, rois=("MT",))
         from neurobust.core.io import read_parquet, write_parquet
 
         for seed in (0, 1):
             frame, _ = read_parquet(root / f"predictors/gnet/LO/seed{seed}/voxels.parquet")
             write_parquet(root / f"predictors/gnet/MT/seed{seed}/voxels.parquet", frame.iloc[:0])
     else:
-        study["transfer"] = None
+        study = replace(study, transfer=None)
         for name in ("checks.json", "inside.parquet", "examples.npz", "canaries.json", "transfer.parquet"):
             for path in root.rglob(name):
                 path.unlink()

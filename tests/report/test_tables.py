@@ -1,27 +1,27 @@
 """Tables: what they hold, against a slow count of the files; what damages them."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, read_parquet, write_json, write_parquet
+from neurobust.files.attack_table import attack_table_path
+from neurobust.files.network_metrics import metrics_path
+from neurobust.networks.conditions import Condition
 from neurobust.report.cells import Cell, read_cell, worst_case
+from neurobust.report.collect import collect_results, tabulate_results
 from neurobust.report.comparisons import verdict
-from neurobust.report.study import (
-    attack_settings,
-    controls_of,
-    is_control,
-    primary_attack,
-    reference_budget,
-    roi_study,
-    target_of,
-    trained,
-)
-from neurobust.report.tables import COLUMNS, collect_results, read_tables, tabulate_results
+from neurobust.report.contents import COLUMNS
+from neurobust.report.guided import controls_of, recipe_of, roi_part
+from neurobust.report.shown import ShownAttack, shown_attacks
+from neurobust.report.tables import read_tables
+from neurobust.report.view import View
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def tables(study):
 
 
 def attack_file(study, condition, seed, attack, task="digits") -> Path:
-    return Path(study["root"]) / "attacks" / task / "resnet18" / condition / f"seed{seed}" / f"{attack}.parquet"
+    return attack_table_path(study.root, f"{task}/resnet18/{condition}/seed{seed}", attack)
 
 
 def survivors(path: Path, budget: float) -> dict[int, bool]:
@@ -67,7 +67,7 @@ def test_difference_is_the_mean_over_seeds_of_paired_images(study, tables):
 
 
 def test_worst_case_is_per_image_not_the_lower_curve():
-    first = Cell(np.arange(2), np.array([0.0, 1.0]), np.array([[True, False], [True, True]]), {"n_forward": 1.0}, {})
+    first = Cell(np.arange(2), np.array([0.0, 1.0]), np.array([[True, False], [True, True]]), {"n_forward": 1.0})
     second = first._replace(robust=np.array([[True, True], [True, False]]))
     worst = worst_case([first, second])
     assert worst.at(1.0).mean() == 0.0  # each attack alone leaves half the images
@@ -122,8 +122,9 @@ def test_compute_reads_both_formats_and_not_its_own_stage(tables):
     assert math.isnan(table.loc["extract_betas", "memory_mb_max"])
 
 
-def test_compute_without_benchmarks_uses_declared_seconds(tiny_study, tmp_path):
-    table = collect_results(tiny_study | {"benchmarks": str(tmp_path / "nothing")})["compute"].set_index("rule")
+def test_compute_without_benchmarks_uses_declared_seconds(tiny_study):
+    shutil.rmtree(tiny_study.root / "benchmarks")
+    table = collect_results(tiny_study)["compute"].set_index("rule")
     assert table.loc["networks: all", "seconds_total"] == pytest.approx(4 * 12.5)
     assert table.loc["attacks: all", "jobs"] == 4
 
@@ -147,41 +148,73 @@ def test_missing_files_are_named(tiny_study):
     path.unlink()
     with pytest.raises(InputError, match=r"LO/seed1/pgd-linf\.parquet: missing"):
         collect_results(tiny_study)
-    del tiny_study["seeds"]
-    with pytest.raises(InputError, match="no 'seeds'"):
-        collect_results(tiny_study)
 
 
 def test_odd_metrics_do_not_stop_the_tables(tiny_study):
-    path = Path(tiny_study["root"]) / "networks/digits/resnet18/LO/seed0/metrics.json"
+    path = metrics_path(tiny_study.root, "digits/resnet18/LO/seed0")
     write_json(path, read_json(path) | {"clean_accuracy": None, "alignment": None})
     table = collect_results(tiny_study)["networks"]
     assert table[(table["condition"] == "LO") & (table["seed"] == 0)]["clean_accuracy"].isna().all()
 
 
+def test_records_of_another_kind_are_one_clear_error(tiny_study):
+    path = metrics_path(tiny_study.root, "digits/resnet18/LO/seed0")
+    write_json(path, read_json(path) | {"clean_accuracy": "good"})
+    with pytest.raises(InputError, match=r"metrics\.json: not the metrics of a network .*clean_accuracy"):
+        collect_results(tiny_study)
+    path.unlink()
+    with pytest.raises(InputError, match=r"LO/seed0/metrics\.json: missing"):
+        collect_results(tiny_study)
+
+
 def test_reference_budget_is_fixed_before_any_result():
-    assert reference_budget({}, [0, 0.5, 1, 2, 4, 8]) == 2
-    assert reference_budget({"reference_budget": 4}, [0, 2, 4]) == 4
-    assert reference_budget({"reference_budget": 3}, [0, 2, 4]) == 4
-    assert reference_budget({}, [0]) is None
+    def reference(configured, budgets):
+        return ShownAttack("a", "a", "linf", "1/255", reference_budget=configured).reference(budgets)
+
+    assert reference(None, [0, 0.5, 1, 2, 4, 8]) == 2
+    assert reference(4, [0, 2, 4]) == 4
+    assert reference(3, [0, 2, 4]) == 4
+    assert reference(None, [0]) is None
 
 
-def test_a_dash_alone_makes_no_control(study):
-    conditions = {"none": {}, "LO": {"target": "LO"}, "LO-strong": {"target": "LO"}}
-    conditions |= {"LO-shuffled": {"target": "LO", "control": "shuffled"}}
-    study = study | {"conditions": conditions}
-    assert controls_of(study, "LO-strong") == controls_of(study, "LO") == ["LO-shuffled"]
-    assert target_of(study, "none") is None and not is_control(study, "none")
+def test_a_dash_alone_makes_no_control(new_condition):
+    conditions = {"none": Condition(weight=1.0), "LO": new_condition("LO"), "LO-strong": new_condition("LO")}
+    conditions |= {"LO-shuffled": new_condition("LO", control="shuffled")}
+    assert controls_of(conditions, "LO-strong") == controls_of(conditions, "LO") == ["LO-shuffled"]
+    assert conditions["none"].roi is None and controls_of(conditions, "none") == []
+
+
+def test_the_own_control_is_the_first_and_a_sweep_has_none(new_condition):
+    conditions = {"LO-rotated": new_condition("LO", control="rotated"), "V1": new_condition("V1")}
+    conditions |= {"LO": new_condition("LO"), "LO-w0.5": new_condition("LO", sweep="LO")}
+    conditions |= {"LO-shuffled": new_condition("LO", control="shuffled")}
+    assert controls_of(conditions, "LO") == ["LO-shuffled", "LO-rotated"]
+    assert controls_of(conditions, "LO-w0.5") == controls_of(conditions, "V1") == []
 
 
 def test_names_of_the_study(study):
-    assert controls_of(study, "LO") == ["LO-shuffled"] and controls_of(study, "LO-shuffled") == []
-    assert list(roi_study(study, "LO")["conditions"]) == ["none", "LO", "LO-shuffled"]
-    assert attack_settings(study)["worst-linf"]["members"] == ["noise-uniform", "fgsm", "pgd-linf"]
-    assert primary_attack(study) == "worst-linf"
-    assert primary_attack(study | {"primary_attack": "pgd-l2"}) == "pgd-l2"
+    assert controls_of(study.conditions, "LO") == ["LO-shuffled"]
+    assert controls_of(study.conditions, "LO-shuffled") == []
+    assert list(roi_part(study, "LO").conditions) == ["none", "LO", "LO-shuffled"]
+    assert shown_attacks(study.attacks)["worst-linf"].members == ("noise-uniform", "fgsm", "pgd-linf")
+    assert View(study, {}).primary.label == "worst case L∞"
+    assert View(replace(study, primary_attack="pgd-l2"), {}).primary.name == "pgd-l2"
     with pytest.raises(InputError, match="unknown ROI 'L0'"):
-        roi_study(study, "L0")
+        roi_part(study, "L0")
+
+
+def test_attacks_are_read_in_order_noise_last(study):
+    names = ["fgsm", "pgd-linf", "pgd-l2", "hue", "saturation", "worst-linf", "worst-l2"]
+    assert list(shown_attacks(study.attacks)) == [*names, "noise-uniform", "noise-gaussian"]
+
+
+def test_recipes_show_what_was_said(new_condition):
+    recipe = {"weight": 0.9, "loss": "mse", "target": "LO"}
+    assert recipe_of(new_condition("LO")) == recipe
+    assert recipe_of(new_condition("LO", subjects=("subj01",), target=("V1", "LO"))) == recipe | {
+        "target": "V1+LO", "subjects": ("subj01",),
+    }  # fmt: skip
+    assert recipe_of(Condition(weight=0.5)) == {"weight": 0.5, "target": None}
 
 
 @pytest.mark.parametrize(
@@ -202,14 +235,15 @@ def test_verdict(seeds, images, t, words):
     assert verdict(row) == "one seed, no verdict"
 
 
-def test_a_task_may_be_trained_with_some_conditions_only(study):
-    """Nothing is looked for where nothing was trained, and a ROI's page has the tasks that say something of it."""
-    part = {**study, "trained": {"digits": ["none", "LO", "LO-shuffled"]}, "transfer": None}
-    assert trained(part, "phantom-scenes") == list(study["conditions"])
+def test_a_task_may_be_trained_with_some_conditions_only(study, changed_study):
+    """Nothing is looked for where nothing was trained, and an ROI's page has the tasks that say something of it."""
+    trained = {"digits": ("none", "LO", "LO-shuffled"), "phantom-scenes": tuple(study.conditions)}
+    part = changed_study(study, trained=trained, transfer=None)
     tables = collect_results(part)
     for name in ("networks", "robust_accuracy", "summary", "differences"):
         digits = tables[name][tables[name]["task"] == "digits"]
         assert "V1" not in set(digits["condition"]) and "LO" in set(digits["condition"]), name
-    assert roi_study(part, "V1")["tasks"] == ["phantom-scenes"]
-    assert roi_study(part, "LO")["tasks"] == study["tasks"]
-    assert roi_study(part, "FFA")["tasks"] == study["tasks"], "a ROI that guides nothing has all of them"
+        assert "V1" in set(tables[name][tables[name]["task"] == "phantom-scenes"]["condition"]), name
+    assert roi_part(part, "V1").tasks.keys() == {"phantom-scenes"}
+    assert roi_part(part, "LO").tasks == part.tasks
+    assert roi_part(part, "FFA").tasks == part.tasks, "an ROI that guides nothing has all of them"

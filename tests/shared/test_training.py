@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from neurobust.core.seeding import derive_seed, numpy_rng
-from neurobust.core.training import clear_checkpoint, load_checkpoint, save_checkpoint, train_epochs
+from neurobust.core.training import KeepBest, clear_checkpoint, load_checkpoint, save_checkpoint, train_epochs
 
 SEED = 693637507253400143
 
@@ -60,7 +60,7 @@ def test_resumed_is_bit_identical_to_undisturbed(tmp_path, stop_at):
 
 
 def test_best_epoch_is_kept_and_patience_stops(tmp_path):
-    kept, history = train(tmp_path, score="score", patience=2)
+    kept, history = train(tmp_path, keep=KeepBest("score", patience=2))
     assert [row["epoch"] for row in history] == [0, 1, 2, 3, 4]
     clear_checkpoint(tmp_path / "c.pt")
     short, _ = train(tmp_path, epochs=3)

@@ -50,7 +50,7 @@ SlurmctldLogFile={dir}/log/slurmctld.log
 SlurmdLogFile={dir}/log/%n.log
 # More processors than the machine has.
 SlurmdParameters=config_overrides
-# A job that can never run is refused and does not wait for ever.
+# A job that can never run is refused and does not wait forever.
 EnforcePartLimits=ALL
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -120,7 +120,7 @@ def missing_programs() -> list[str]:
 
 
 def birth(pid: int) -> str | None:
-    """When a process started, in clock ticks: with the pid it names one process for ever. None: gone, or a zombie."""
+    """When a process started, in clock ticks: with the pid it names one process forever. None: gone, or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:

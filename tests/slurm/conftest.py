@@ -15,12 +15,18 @@ def study(tmp_path, cluster):
 
 
 @pytest.fixture(scope="session")
-def local_numbers(once, whole_cluster):
-    """What the tiny study gives on this machine without SLURM."""
+def local_folder(once, whole_cluster):
+    """The tiny study after a run on this machine without SLURM."""
 
     def run(folder):
         study = tiny.Study(folder, whole_cluster)
         status, output = study.run("--profile", "profiles/local", "--cores", "2", "--quiet", "rules", "--", "all")
         assert status == 0, output[-5000:]
 
-    return tiny.numbers(once("local", run))
+    return once("local", run)
+
+
+@pytest.fixture(scope="session")
+def local_numbers(local_folder):
+    """What the tiny study gives on this machine without SLURM."""
+    return tiny.numbers(local_folder)

@@ -64,18 +64,9 @@ class Study:
         found = []
 
         def running():
-            for entry in Path("/proc").glob("[0-9]*"):
-                try:
-                    words = (entry / "cmdline").read_bytes().decode(errors="replace")
-                    environment = dict(
-                        item.split("=", 1) for item in (entry / "environ").read_text().split("\0") if "=" in item
-                    )
-                except (OSError, UnicodeDecodeError):
-                    continue
-                ours = environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf"
-                if ours and words.rstrip("\0").endswith(f".{rule}.py"):
-                    job = environment["SLURM_JOB_ID"]
-                    found.extend([(job, int(entry.name))] if self.saved(rule, job) else [])
+            for job, pid, _, words in self.processes():
+                if words.endswith(f".{rule}.py"):
+                    found.extend([(job, pid)] if self.saved(rule, job) else [])
             return bool(found)
 
         wait_until(f"{rule} runs and has saved a checkpoint", running, 300)
@@ -87,6 +78,27 @@ class Study:
         comment = self.cluster.command("squeue", "-h", "-j", job, "-o", "%k").strip()
         folders = [path.parent.relative_to(stage).as_posix() for path in stage.rglob(".checkpoint.pt")]
         return any(comment.endswith(folder.replace("/seed", "/").replace("/", "_")) for folder in folders)
+
+    def processes(self):
+        """(SLURM id, pid, parent's pid, command line) of all that jobs of this cluster run."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0")
+                variables = (entry / "environ").read_text().split("\0")
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (OSError, UnicodeDecodeError):
+                continue
+            environment = dict(item.split("=", 1) for item in variables if "=" in item)
+            job = environment.get("SLURM_JOB_ID")
+            if job and environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf":
+                yield job, int(entry.name), parent, words
+
+    def warm(self):
+        """(SLURM id, worker's pid, fork's pid) of the scripts that run as forks of warm workers."""
+        server = ["-m", "neurobust.core.warm_server"]  # not the srun that has it among its arguments
+        found = [item for item in self.processes() if item[3].split("\0")[1:3] == server]
+        workers = {pid for _, pid, _, _ in found}
+        return {(job, parent, pid) for job, pid, parent, _ in found if parent in workers}
 
     def freeze(self, rule):
         """Stop a training job after a checkpoint, so that it surely meets what is done to it; its SLURM id."""

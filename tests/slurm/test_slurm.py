@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
+import threading
 import time
 
 import pytest
 from cluster import wait_until
-from study import FAST, numbers
+from study import FAST, PROJECT, numbers
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -111,10 +113,58 @@ def test_a_job_leaves_before_its_limit_and_the_retry_goes_on(study, local_number
     assert numbers(study.folder)[target] == local_numbers[target]
 
 
+def test_networks_in_one_job_are_forks_of_one_worker(study, local_folder, local_numbers, monkeypatch):
+    """Two networks in one SLURM job, which is cancelled once: its retry has a worker of its own, and goes on.
+
+    The profile has the lines that docs/slurm.md prints.
+    """
+    lines = re.search(r"```yaml\n(groups:.*?)```", (PROJECT / "docs/slurm.md").read_text(), re.S).group(1)
+    with (study.folder / "profiles/slurm/config.yaml").open("a") as profile:
+        profile.write(lines)
+    for name in ("resources", "results"):
+        shutil.copytree(local_folder / name, study.folder / name)
+    networks = study.folder / "results/tiny/networks/digits/resnet18"
+    shutil.rmtree(networks)
+    targets = [f"results/tiny/networks/digits/resnet18/{name}/seed0/model.safetensors" for name in ("none", "V1")]
+    monkeypatch.setenv("NEUROBUST_WARM_GROUPS", "1")
+    seen, ended = set(), threading.Event()
+
+    def watch():
+        while not ended.wait(0.2):
+            seen.update(study.warm())
+
+    driver = study.start("--profile", "slurm", *FAST, "--rerun-triggers", "mtime", "--", *targets)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        saved = lambda: seen and any(networks.rglob(".checkpoint.pt"))  # noqa: E731
+        wait_until("a fork has saved a checkpoint", lambda: saved() or driver.poll() is not None, 600)
+        cancelled = min(job for job, _, _ in seen)
+        study.cluster.command("scancel", cancelled)
+        status, output = study.end(driver)
+    finally:
+        ended.set()
+        watcher.join()
+        if driver.poll() is None:
+            driver.kill()
+    assert status == 0, output[-5000:]
+    assert "jobs start in the plain way" not in output
+    jobs = {job for job, _, _ in seen}
+    assert len(jobs) == len({worker for _, worker, _ in seen}) == 2, "one worker for each SLURM job"
+    assert sum(job != cancelled for job, _, _ in seen) == 2, "both networks of the retry are its forks"
+    logs = [path.read_text() for path in (study.folder / "logs/tiny/train_network").rglob("*.log")]
+    assert sum("resumed after epoch" in log for log in logs) == 1
+    found = numbers(study.folder)
+    assert {path: found[path] for path in local_numbers if "/networks/" in path} == {
+        path: digest for path, digest in local_numbers.items() if "/networks/" in path
+    }
+    wait_until("no process is left", lambda: not any(job in jobs for job, *_ in study.processes()))
+
+
 def test_preflight_tells_what_the_cluster_lacks(study):
     """The fake GPUs are no GPUs: the table says so, and the rest passes."""
-    status, output = study.run("--profile", "slurm", *FAST, "--retries", "0", "--", "preflight")
+    status, output = study.run("--profile", "slurm", *FAST, "--", "preflight")
     assert status != 0
     assert re.search(r"^FAIL  GPU .*CUDA_VISIBLE_DEVICES=\d; ask for `gpu: 1`", output, re.M), output[-3000:]
     assert re.search(r"^pass  status command +squeue", output, re.M)
-    assert output.count("\nFAIL") == 1
+    assert output.count("\nFAIL") == 1, "no retry says it again"

@@ -67,6 +67,8 @@ UNZIPPED = ("ln -sfn profiles/slurm slurm",)
 ELSEWHERE = {
     "make test": ".ci/run",
     "make test-slurm": ".ci/run",
+    # What it writes is compared there with the file.
+    "make reference": "tests/study/test_schema.py",
     # Measurements of many minutes, run by hand for docs/performance.md; here they only compile.
     "python benchmarks/attacks.py": "by hand",
     "python benchmarks/dag.py": "by hand",
@@ -108,7 +110,7 @@ def test_every_command_is_run_somewhere():
     for command in sorted(commands):
         print(f"  {command:<95} {', '.join(sorted(commands[command])):<28} {TESTED_BY.get(command, '-')}")
     assert set(commands) == set(TESTED_BY)
-    assert len(commands) == 38
+    assert len(commands) == 39
     ci = (PROJECT / ".ci/run").read_text()
     assert all(re.search(rf"(?m)^ *{command}$", ci) for command, where in ELSEWHERE.items() if where == ".ci/run")
 

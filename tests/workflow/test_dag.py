@@ -1,4 +1,4 @@
-"""The DAG of the paper's grid: it resolves, it is as large as told, and one ROI is asked for alone."""
+"""The DAG of the paper's grid: it resolves, it is as large as the docs say, and one ROI is asked for alone."""
 
 import re
 from collections import Counter

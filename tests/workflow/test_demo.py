@@ -60,8 +60,16 @@ def test_jobs_depend_on_the_attacks_that_the_study_configures_and_on_no_others(s
     asked_by = lambda file: {rule for rule, files in sources.items() if file in files}  # noqa: E731
     for file in ("square", "decision", "fmn", "ensemble", "adaptive", "foolbox_attacks", "spatial"):
         assert asked_by(f"attacks/{file}.py") == set(), file
+    for file in ("square", "decision", "fmn", "ensemble", "adaptive", "foolbox", "spatial"):
+        assert asked_by(f"attacks/{file}_settings.py") == set(), file
     for file in ("semanticadv", "tadv", "texture", "editor", "identity"):
-        assert asked_by(f"attacks/semantic/{file}.py") == set(), file
+        assert asked_by(f"attacks/semantic/{file}.py") == asked_by(f"attacks/semantic/{file}_settings.py") == set(), (
+            file
+        )
+    for file in ("fwrf", "fwrf_settings", "ridge_settings", "fit_ridge", "resnet_pcs"):
+        assert asked_by(f"predictors/{file}.py") == set(), file
+    for file in ("cifar", "photos", "image_folder"):
+        assert asked_by(f"networks/tasks/{file}.py") == set(), file
     assert asked_by("attacks/gradient.py") == {"attack_network", "attack_canaries"}
     assert asked_by("attacks/semantic/cadv.py") == {"attack_semantic"}
     assert asked_by("attacks/semantic/colouriser.py") == {"train_helper", "attack_semantic"}
@@ -110,20 +118,22 @@ def test_changing_a_label_for_readers_attacks_nothing(snakemake, project, demo, 
 
 def test_an_added_attack_reuses_the_finished_cells(project, demo, config, tmp_path):
     """Only the new attack is computed: the old tables come back from the cells, byte for byte."""
-    from neurobust.attacks.evaluate import attack_network
-    from neurobust.study.config import attack_settings
+    from neurobust.attacks.engine.subject import Subject
+    from neurobust.attacks.evaluate import NetworkOutputs, attack_network
+    from neurobust.attacks.plan import read_plans
 
     source = demo / "results/demo/attacks/digits/resnet18/none/seed0"
     shutil.copytree(source / ".cells", tmp_path / "cells")
-    attacks = attack_settings(config) | {"noise-sign": {"method": "sign", "budgets": [0, 8], "repeats": 1}}
+    attacks = config["attacks"] | {"noise-sign": {"method": "sign", "budgets": [0, 8], "repeats": 1}}
     before = set((tmp_path / "cells").rglob("*"))
-    attack_network(
+    subject = Subject(
         dataset=demo / "results/demo/networks/digits/dataset.h5",
-        model=demo / "results/demo/networks/digits/resnet18/none/seed0/model.safetensors",
-        attacks=attacks, outputs={name: tmp_path / f"{name}.parquet" for name in attacks},
-        examples=tmp_path / "e.npz", checks=tmp_path / "c.json", cells=tmp_path / "cells", seed=0,
+        model=demo / "results/demo/networks/digits/resnet18/none/seed0/model.safetensors", seed=0,
         n_images=config["attack_images"], names={"task": "digits", "architecture": "resnet18", "condition": "none"},
     )  # fmt: skip
+    tables = {name: tmp_path / f"{name}.parquet" for name in attacks}
+    outputs = NetworkOutputs(tables, tmp_path / "e.npz", tmp_path / "cells", tmp_path / "c.json")
+    attack_network(subject, read_plans(attacks), outputs)
     assert {p.name for p in set((tmp_path / "cells").rglob("*")) - before if p.is_file()}, "the new attack has cells"
     for name in config["attacks"]:
         assert (tmp_path / f"{name}.parquet").read_bytes() == (source / f"{name}.parquet").read_bytes(), name
@@ -171,17 +181,20 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
 
     import torch
 
+    from neurobust.core.settings import read
+    from neurobust.files.pixels import to_pixels
     from neurobust.nsd.responses import extract_roi
-    from neurobust.predictors.data import load_subject, to_float
+    from neurobust.nsd.settings import ROI, StudySplits
+    from neurobust.predictors.data import load_subject
     from neurobust.predictors.evaluate import pearson
     from neurobust.predictors.target import load_predictor
 
     betas = shutil.copy(results / "cortex/subj01/betas.h5", tmp_path / "betas.h5")
     with h5py.File(betas, "r+") as file:
         file["betas"][...] = np.roll(file["betas"][()], 1, 0)
-    splits = {**config["splits"], "min_sessions": 8}
-    extract_roi(root=demo / "resources/phantom", betas=betas, subject="subj01", roi="V1", spec=config["rois"]["V1"],
-                splits=splits, output=tmp_path / "V1.h5")  # fmt: skip
+    splits = read(StudySplits, {**config["splits"], "min_sessions": 8}, "splits")
+    extract_roi(root=demo / "resources/phantom", betas=betas, subject="subj01", roi="V1",
+                spec=read(ROI, config["rois"]["V1"], "rois.V1"), splits=splits, output=tmp_path / "V1.h5")  # fmt: skip
     stimuli = results / "stimuli/subj01/64.h5"
     true = load_subject(results / "cortex/subj01/V1.h5", stimuli)
     shifted = load_subject(tmp_path / "V1.h5", stimuli)
@@ -189,7 +202,7 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
     model = load_predictor(results / "predictors/gnet/V1/seed0/model.safetensors")
     rows = true.rows_of(2)
     with torch.inference_mode():
-        predicted = model(to_float(true.images[true.row[rows]])).numpy()[:, : true.voxels]
+        predicted = model(to_pixels(true.pictures(rows), torch.device("cpu"))).numpy()[:, : true.voxels]
     good = np.median(pearson(predicted, true.responses[rows]))
     permuted = true.responses[np.random.default_rng(0).permutation(rows)]
     assert good > 0.4
@@ -199,32 +212,38 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
 
 
 def test_a_predictor_trained_on_shuffled_pairs_is_at_chance(results):
+    import torch
+
     from neurobust.predictors.data import load_subject
     from neurobust.predictors.evaluate import pearson
     from neurobust.predictors.fit_gnet import fit_gnet
+    from neurobust.predictors.fitting import FitContext
     from neurobust.predictors.predict import predict_subject
+    from neurobust.predictors.registry import read_predictor
 
     settings = read_json(results / "predictors/gnet/V1/seed0/metrics.json")["provenance"]["params"]
     data = load_subject(results / "cortex/subj01/V1.h5", results / "stimuli/subj01/64.h5")
     data.row = np.random.default_rng(0).permutation(data.row)
-    model, _, _ = fit_gnet({**settings, "epochs": 4}, [data], 0, None, "shuffled")
-    r = pearson(predict_subject(model, data, 2, 100, "cpu"), data.responses[data.rows_of(2)])
+    fitted = fit_gnet(read_predictor("gnet", {**settings, "epochs": 4}), FitContext([data], 0))
+    r = pearson(predict_subject(fitted.model, data, 2, 100, torch.device("cpu")), data.responses[data.rows_of(2)])
     assert abs(np.median(r)) < 0.1
 
 
 def test_twins_give_identical_roi_files(demo, results, config, tmp_path):
     """nii.gz and hdf5 sessions: the same betas and, byte for byte, the same ROI files."""
+    from neurobust.core.settings import read
     from neurobust.nsd import layout
     from neurobust.nsd.extract import extract_betas
     from neurobust.nsd.responses import extract_roi
+    from neurobust.nsd.settings import ROI, StudySplits
 
     root = demo / "resources/phantom"
     sessions = [layout.session(root, "subj02", n, "hdf5") for n in range(1, 9)]
     extract_betas(root=root, subject="subj02", n_sessions=8, betas=sessions, output=tmp_path / "betas.h5")
-    splits = {**config["splits"], "min_sessions": 8}
-    for roi, spec in config["rois"].items():
-        extract_roi(root=root, betas=tmp_path / "betas.h5", subject="subj02", roi=roi, spec=spec, splits=splits,
-                    output=tmp_path / f"{roi}.h5")  # fmt: skip
+    splits = read(StudySplits, {**config["splits"], "min_sessions": 8}, "splits")
+    for roi, given in config["rois"].items():
+        extract_roi(root=root, betas=tmp_path / "betas.h5", subject="subj02", roi=roi,
+                    spec=read(ROI, given, f"rois.{roi}"), splits=splits, output=tmp_path / f"{roi}.h5")  # fmt: skip
         assert (tmp_path / f"{roi}.h5").read_bytes() == (results / f"cortex/subj02/{roi}.h5").read_bytes()
 
 
@@ -235,6 +254,16 @@ def curve(results, task, condition, seed, attack):
     """Robust accuracy per budget."""
     frame, _ = read_parquet(results / f"attacks/{task}/resnet18/{condition}/seed{seed}/{attack}.parquet")
     return 1 - frame.groupby("budget")["success"].mean()
+
+
+def test_attacks_and_analyses_look_at_the_same_images(results, config):
+    tables = sorted((results / "explain").rglob("inside.parquet"))
+    assert tables
+    for path in tables:
+        network = path.parent.relative_to(results / "explain")
+        attacked, _ = read_parquet(results / "attacks" / network / f"{config['primary_attack']}.parquet")
+        _, attrs = read_parquet(path)
+        assert attrs["images"] == sorted(set(attacked["image"])), network
 
 
 def test_digits_are_read(results):

@@ -62,7 +62,7 @@ def members(group):
 
 
 def jobs(group):
-    """The pids of scripts: started anew, or forked from a worker."""
+    """The pids of scripts: started on their own, or forked from a worker."""
     processes = members(group)
     workers = {pid for pid, (_, words) in processes.items() if "neurobust.core.warm" in words}
     return [pid for pid, (parent, words) in processes.items() if "/.snakemake/scripts/" in words or parent in workers]

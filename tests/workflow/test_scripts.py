@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 import neurobust.core.script
-from neurobust.phantom.outputs import phantom_settings
-from neurobust.study.config import attack_settings, recipe_of
+from neurobust.core.settings import read, written
+from neurobust.phantom.settings import Phantom
+from neurobust.study.read import read_study
 
 
 class Named(list):
@@ -59,8 +60,10 @@ def stand_ins(config, folder):
     def at(name):
         return str(folder / name)
 
-    study = json.dumps({"name": "demo", "root": "results/demo"})
-    phantom = json.dumps(phantom_settings(config))
+    study, read_config = json.dumps(config), read_study(config)
+    attacks = json.dumps({name: plan.settings() for name, plan in read_config.attacks.items()})
+    sessions = {subject: spec["sessions"] for subject, spec in config["data"]["subjects"].items()}
+    phantom = json.dumps(written(read(Phantom, config["phantom"], "phantom").planted(sessions)))
     roi = {"subject": "subj01", "roi": "LO"}
     trained = {"model": at("m.safetensors"), "metrics": at("m.json")}
     return {
@@ -96,17 +99,17 @@ def stand_ins(config, folder):
         ),
         "networks/train_network": (
             {"dataset": at("dataset.h5"), "predictors": [at("p.safetensors")]}, {**trained, "history": at("h.parquet")},
-            {"recipe": json.dumps(recipe_of(config, "digits", "resnet18", "V1")), "checkpoint": str(folder)}, NETWORK,
+            {"recipe": json.dumps(read_config.recipe("digits", "resnet18", "V1")), "checkpoint": str(folder)}, NETWORK,
         ),
         "attacks/attack_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors")},
             {"tables": [at(f"{a}.parquet") for a in config["attacks"]], "examples": at("e.npz"), "checks": at("c")},
-            {"attacks": json.dumps(attack_settings(config)), "images": 16, "cells": str(folder), "transfer": "null"},
+            {"attacks": attacks, "images": 16, "cells": str(folder), "transfer": "null"},
             NETWORK,
         ),
         "attacks/attack_canaries": (
             {"dataset": at("dataset.h5")}, {"canaries": at("canaries.json")},
-            {"attacks": json.dumps(attack_settings(config))}, {"task": "digits"},
+            {"attacks": attacks}, {"task": "digits"},
         ),
         "attacks/transfer_attacks": (
             {"dataset": at("dataset.h5"), "models": [at("m.safetensors")], "adversarials": [at("transfer.npz")]},

@@ -1,4 +1,4 @@
-"""The mends of the executor plugin: what hung before does not, and nothing is touched where it is not needed."""
+"""The fixes of the executor plugin: what hung before does not, and nothing is touched where it is not needed."""
 
 import asyncio
 import logging
@@ -70,7 +70,7 @@ def test_pre_emption_is_final_only_without_requeue():
     [({"1": "FAILED"}, "FAILED"), ({"1": "CANCELLED by 0"}, "CANCELLED"), ({}, "UNKNOWN"), (None, "UNKNOWN")],
 )
 def test_a_job_that_left_squeue_is_told_as_ended(accounting, state):
-    """By accounting where there is some; else as UNKNOWN, upon which Snakemake looks for the outputs."""
+    """By accounting where there is some; else as UNKNOWN; then Snakemake looks for the outputs."""
     asked = []
 
     async def query(command, log):
@@ -89,7 +89,7 @@ def test_a_job_that_left_squeue_is_told_as_ended(accounting, state):
     first, second, third = asyncio.run(two_polls())
     assert first == {"1": "RUNNING", "2": "COMPLETED"}
     assert second == {"1": state}, "the finished job is not asked for again"
-    assert third == {}, "its end is told once"
+    assert third == {}, "its end is reported once"
 
 
 def test_an_empty_state_stays():
@@ -110,7 +110,7 @@ def test_only_a_run_that_submits_is_guarded_and_only_once(untouched, monkeypatch
         SimpleNamespace(executor_settings=object()),
     ):
         assert not slurm.guard(other)
-    monkeypatch.setattr(slurm, "MENDED", ("99.",))
+    monkeypatch.setattr(slurm, "FIXED", ("99.",))
     assert not slurm.guard(workflow())
     assert plugin.query_job_status is query
     monkeypatch.undo()

@@ -99,5 +99,6 @@ def test_an_unknown_roi_is_one_clear_error(snakemake, project, tmp_path):
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(study))
     done = dry_run(snakemake, project, tmp_path, "all", config=tmp_path / "bad.yaml", check=False)
     assert done.returncode != 0
-    assert "config: conditions.V9.target: unknown ROI 'V9'; `rois` has" in done.text
+    assert f"{tmp_path}/bad.yaml:" in done.text
+    assert "conditions.V9.target: unknown ROI 'V9'; `rois` has" in done.text
     assert "Traceback" not in done.text

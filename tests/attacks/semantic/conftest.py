@@ -13,8 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.semantic.data import load_task
+from neurobust.attacks.images import to_batch
+from neurobust.attacks.semantic.data import read_task
 from neurobust.phantom.build import build_face_task
+from neurobust.phantom.settings import FaceTask
 
 SIZE = 16
 
@@ -63,7 +65,7 @@ def one_thread():
 def faces(tmp_path_factory) -> Path:
     """dataset.h5 of 4 people, 160 training and 40 validation and test images of 16 px; corners show the attributes."""
     folder = tmp_path_factory.mktemp("faces")
-    spec = {"seed": 0, "identities": 4, "train": 160, "validation": 40, "test": 40, "size": SIZE, "aligned": True}
+    spec = FaceTask(seed=0, identities=4, train=160, validation=40, test=40, size=SIZE, aligned=True)
     build_face_task(folder / "faces.npz", spec)
     with np.load(folder / "faces.npz") as source, h5py.File(folder / "dataset.h5", "w") as file:
         images = source["images"].copy()
@@ -80,14 +82,14 @@ def faces(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(faces):
-    return load_task(faces, attributes=True)
+    return read_task(faces, attributes=True)
 
 
 @pytest.fixture(scope="session")
 def batch(data) -> tuple[Tensor, Tensor, list[int]]:
     """8 test images, whether red exceeds blue in them (as labels of MeanColour), their rows."""
     rows = data.rows(2)[:8]
-    images = data.pixels(rows, torch.device("cpu"))
+    images = to_batch(data, rows, torch.device("cpu"))
     return images, MeanColour()(images).argmax(1), rows.tolist()
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from neurobust.attacks.perceptual import colour_distance, lab_to_rgb, rgb_to_lab
-from neurobust.attacks.semantic.cadv import CAdv, Scene, colour_clusters, rank_clusters, smooth
+from neurobust.attacks.semantic.cadv import CAdvAttack, Scene, colour_clusters, rank_clusters, smooth
+from neurobust.attacks.semantic.cadv_settings import CAdv
 from neurobust.attacks.semantic.colouriser import (
     hint_input,
     in_gamut,
@@ -19,16 +20,8 @@ from neurobust.core.errors import InputError
 
 
 def cadv(toys, **settings):
-    settings = {
-        **CAdv.defaults,
-        "strengths": (0, 2, 4),
-        "clusters": 4,
-        "hints": 4,
-        "steps": 15,
-        "learning_rate": 0.1,
-        **settings,
-    }
-    return CAdv({"colouriser": toys.HintPainter()}, None, settings)
+    few = {"strengths": (0, 2, 4), "clusters": 4, "hints": 4, "steps": 15, "learning_rate": 0.1}
+    return CAdvAttack({"colouriser": toys.HintPainter()}, None, CAdv(**(few | settings)))
 
 
 def test_recolouring_keeps_lightness_and_is_exact_inside_the_gamut(batch):
@@ -93,14 +86,14 @@ def test_clusters_find_planted_colours_and_rank_by_doubt():
 
 def test_pins_are_nested_seeded_and_inside_their_clusters(batch, toys):
     images, _, rows = batch
-    scene = Scene(toys.HintPainter(), images, rows, 4, 5, 3.0)
+    scene = Scene(toys.HintPainter(), images, rows, CAdv(strengths=(0,), clusters=4, hints=5))
     for k in range(4):
         fewer, more = scene.pins(k), scene.pins(k + 1)
         assert (more | ~fewer).all() and (fewer <= scene.fixed(k)).all()
         added = (more & ~fewer).flatten(1).sum(1)
         size = (scene.rank == k).flatten(1).sum(1)
         assert torch.equal(added, size.clamp_max(5))
-    part = Scene(toys.HintPainter(), images[[6, 1]], [rows[6], rows[1]], 4, 5, 3.0)
+    part = Scene(toys.HintPainter(), images[[6, 1]], [rows[6], rows[1]], CAdv(strengths=(0,), clusters=4, hints=5))
     assert torch.equal(part.pin_rank, scene.pin_rank[[6, 1]]), "an image's pins are its own"
 
 
@@ -109,7 +102,7 @@ def test_pinned_pixels_keep_their_colour(batch, toys):
     images, labels, rows = batch
     attack = cadv(toys, strengths=(0, 2))
     attempt = attack(toys.MeanColour(), images, labels, rows)
-    scene = Scene(attack.colouriser, images, rows, 4, 4, 3.0)
+    scene = Scene(attack.colouriser, images, rows, attack.settings)
     pins = scene.pins(2).expand_as(images)
     assert pins.any()
     assert (attempt.tried[1] - images)[pins].abs().max() < 2e-3

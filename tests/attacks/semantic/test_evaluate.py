@@ -1,22 +1,28 @@
-"""From files to table and examples: verification, finished cells, baselines against the true label, the report."""
+"""From files to table and examples: verification, finished cells, baselines against the true label."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+import yaml
 from torch import nn
 
+from neurobust.attacks.engine import run as engine
+from neurobust.attacks.engine.cells import OURS, cell_sources
+from neurobust.attacks.engine.subject import Outputs, Subject
 from neurobust.attacks.semantic import evaluate
 from neurobust.attacks.semantic.descent import Attempt, probability_lead
-from neurobust.attacks.semantic.evaluate import SEMANTIC, attack_semantic, resolve, verify
-from neurobust.attacks.semantic.kinds import HELPERS, NETWORKS
+from neurobust.attacks.semantic.evaluate import Auxiliary, attack_semantic
+from neurobust.attacks.semantic.measured import verify
+from neurobust.attacks.semantic.plan import read_helper, read_semantic
+from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, save_weights, write_json, write_parquet
-from neurobust.report.semantic_section import TABLES, read_csv, semantic_section, tabulate_semantic
-from neurobust.report.side_by_side import semantic_cell
-from neurobust.report.tables import COLUMNS
+from neurobust.core.io import read_parquet, save_weights, write_json
+from neurobust.core.places import load
+from neurobust.core.settings import field_names, options, written
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +45,7 @@ def helpers(tmp_path_factory):
     }  # fmt: skip
     for name, given in arguments.items():
         torch.manual_seed(1)
-        network = NETWORKS[name](**given)
+        network = load(HELPERS[name].network)(**given)
         save_weights(
             folder / f"{name}.safetensors", network.state_dict(), {"auxiliary": name, "arguments": network.arguments}
         )
@@ -51,11 +57,9 @@ def helpers(tmp_path_factory):
 @pytest.fixture
 def victim(monkeypatch):
     """A small net in place of the one that the model file would hold."""
-    import neurobust.networks.architectures
-
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(196, 4)).eval()
-    monkeypatch.setattr(neurobust.networks.architectures, "load_network", lambda path: net)
+    monkeypatch.setattr(evaluate, "load_network", lambda path: net)
     return net
 
 
@@ -64,13 +68,13 @@ def run(attack, faces, helpers, folder, condition="none", n_images=6, **extra):
     place.mkdir(parents=True, exist_ok=True)
     model = folder / "model.safetensors"
     model.write_text("stand-in")
-    names = SEMANTIC[attack].networks
-    attack_semantic(
-        faces, model, attack, SETTINGS[attack], {name: helpers / f"{name}.safetensors" for name in names},
-        [helpers / f"{name}.json" for name in names], place / f"{attack}.parquet", place / f"{attack}.npz",
-        folder / ".cells", 0, n_images, {"task": "phantom-faces", "architecture": "resnet18", "condition": condition},
-        **extra,
-    )  # fmt: skip
+    plan, names = read_semantic(attack, SETTINGS[attack]), SEMANTIC[attack].helpers
+    subject = Subject(faces, model, 0, n_images, {"architecture": "resnet18", "condition": condition})
+    networks = Auxiliary(
+        {name: helpers / f"{name}.safetensors" for name in names}, [helpers / f"{name}.json" for name in names]
+    )
+    outputs = Outputs({attack: place / f"{attack}.parquet"}, place / f"{attack}.npz", folder / ".cells")
+    attack_semantic(subject, plan, networks, outputs, **extra)
     return place / f"{attack}.parquet"
 
 
@@ -100,7 +104,7 @@ def test_every_attack_writes_its_table_whatever_the_batch(attack, faces, helpers
 
 def test_finished_cells_are_read_and_damaged_ones_computed_again(faces, helpers, victim, tmp_path, monkeypatch):
     first, _ = read_parquet(run("tadv", faces, helpers, tmp_path))
-    monkeypatch.setattr(evaluate, "compute_cell", lambda *given: pytest.fail("the cell was there"))
+    monkeypatch.setattr(engine, "compute_cell", lambda *given: pytest.fail("the cell was there"))
     again, _ = read_parquet(run("tadv", faces, helpers, tmp_path))
     assert first.equals(again)
     for cell in (tmp_path / ".cells").glob("*.npz"):
@@ -133,91 +137,71 @@ def test_a_lead_in_probability_survives_any_scale_of_the_logits():
 
 
 def test_settings_are_completed_and_checked():
-    assert resolve("tadv", {"strengths": [1, 2]})["weight"] == SEMANTIC["tadv"].defaults["weight"]
-    for name, settings, message in (("cadv", {"stepz": 1}, "unknown key 'stepz'"), ("xadv", {}, "'xadv' is unknown")):
+    assert read_semantic("tadv", {"strengths": [1, 2]}).attack.weight == 0.03
+    plan = read_semantic("cadv", {"strengths": [0, 1], "tasks": ["a"], "conditions": ["V1"], "reference_strength": 1})
+    assert (plan.tasks, plan.conditions, plan.reference_strength) == (("a",), ("V1",), 1)
+    assert plan == read_semantic("cadv", plan.settings() | {"strengths": [0, 1], "tasks": ["a"], "conditions": ["V1"],
+                                                            "reference_strength": 1})  # fmt: skip
+    assert "tasks" not in plan.settings() and plan.settings()["strengths"] == [0.0, 1.0]
+    for name, settings, message in (
+        ("cadv", {"stepz": 1}, r"semantic\.cadv: unknown key 'stepz'"), ("xadv", {}, "'xadv' is not known"),
+        ("cadv", {"strengths": [4, 2]}, r"semantic\.cadv: strengths \[4, 2\] must ascend"),
+        ("cadv", {"strengths": [0, 9]}, "exceed the 8 clusters"), ("tadv", {"strengths": [1.5]}, "expected a whole"),
+        ("tadv", {"reference_strength": 3}, r"reference_strength: 3 is not one of its `strengths`"),
+        ("semanticadv", {"loss": "x"}, "'x' is not known; choose one of ce, margin, dlr"),
+        ("cadv", {"confidence": 1}, r"semantic\.cadv\.confidence"),
+    ):  # fmt: skip
         with pytest.raises(InputError, match=message):
-            resolve(name, settings)
-    with pytest.raises(InputError, match="each larger than the one before"):
-        resolve("cadv", {"strengths": [4, 2]})
+            read_semantic(name, settings)
 
 
-def test_the_schema_knows_every_setting_and_the_workflow_every_network(project):
-    """What the configuration may say is what the functions take."""
-    import yaml
+def test_prices_follow_the_settings():
+    """One image's steps at the defaults, and with keys; tAdv goes on where a smaller strength ended."""
+    assert SEMANTIC["cadv"]().passes() == 60 * 5 and read_semantic("cadv", {"steps": 7}).attack.passes() == 35
+    assert SEMANTIC["tadv"]().passes() == 14 and read_semantic("tadv", {"strengths": [1, 3]}).attack.passes() == 3
+    assert SEMANTIC["semanticadv"]().passes() == 60 * 5
+    for name, kind in HELPERS.items():
+        assert read_helper(name, {}) == kind() == read_helper(name, written(kind())) and kind.cost >= 1
 
-    from neurobust.attacks.semantic.fit import GENERAL
-    from neurobust.attacks.semantic.kinds import TRAINERS
 
+def test_descriptions_are_whole_and_the_schema_knows_every_key(project):
+    """What the configuration may say is what the classes take, and every key has a default and a line of help."""
     rules = yaml.safe_load((project / "config/schema.yaml").read_text())
     semantic = rules["properties"]["semantic"]["properties"]
-    for name, attack in SEMANTIC.items():
-        assert set(semantic[name]["properties"]) == {"tasks", "conditions", "reference_strength", *attack.defaults}, (
-            name
-        )
-    assert set(semantic["networks"]["properties"]) == set(TRAINERS)
-    taken = set(GENERAL).union(*(trainer.defaults for trainer in TRAINERS.values()))
-    assert set(rules["$defs"]["helper"]["properties"]) == taken
-    for name, attack in SEMANTIC.items():
-        assert attack.networks == HELPERS[name] and set(HELPERS[name]) <= set(NETWORKS)
+    for name, kind in SEMANTIC.items():
+        assert set(semantic[name]["properties"]) == {"tasks", "conditions", "reference_strength", *field_names(kind)}
+        assert kind.source and kind.axis and callable(load(kind.run)) and set(kind.helpers) <= set(HELPERS)
+        assert "oracle" in kind.helpers, "all are judged by it"
+    assert set(semantic["networks"]["properties"]) == set(HELPERS)
+    for name, kind in HELPERS.items():
+        assert set(semantic["networks"]["properties"][name]["properties"]) == set(field_names(kind))
+    for kind in (*SEMANTIC.values(), *HELPERS.values()):
+        for option in options(kind):
+            assert not option.required and option.help, (kind, option.name)
+    for name, kind in HELPERS.items():
+        assert callable(load(kind.network)) and callable(load(kind.trainer)) and name not in kind.reads
 
 
-def test_the_report_says_which_gates_failed(faces, helpers, victim, tmp_path):
-    paths = [run(attack, faces, helpers, tmp_path) for attack in SEMANTIC]
-    study, frames, files = tabulated(paths, tmp_path)
-    section = semantic_section(study, frames, files)
-    assert section["failed"] == ["editor (phantom-faces)"]
-    assert [table["failed"] for table in section["tables"]] == [False, False, True]
-    assert "<svg" in section["figure"] and len(section["grids"]) == 3
-    assert semantic_section(study, frames, []) is None
-    with pytest.raises(InputError, match="give semantic, semantic_differences, semantic_gates, semantic_summary"):
-        semantic_section(study, frames, files[:1])
+def test_reading_descriptions_imports_nothing_heavy():
+    code = (
+        "import sys; from neurobust.attacks.semantic.plan import *; from neurobust.attacks.semantic.registry import *; "
+        "read_semantics({name: {} for name in SEMANTIC}); [read_helper(name, {}) for name in HELPERS]; "
+        "[semantic_modules(name) for name in SEMANTIC]; [helper_modules(name) for name in HELPERS]; "
+        "sys.exit(bool({'torch', 'scipy', 'pandas', 'h5py'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_semantic_attacks_are_summarised_as_bounded_ones_are(faces, helpers, victim, tmp_path):
-    """The same count of survivors on the same images, condition minus none, beside the primary attack."""
-    paths = [run("cadv", faces, helpers, tmp_path, condition) for condition in ("none", "FFA")]
-    study, frames, files = tabulated(paths, tmp_path)
-    frame, _ = read_parquet(paths[1])
-    quoted = frame[(frame["variant"] == "attack") & (frame["strength"] == 8)]
-    summary, differences = (read_csv(tmp_path / f"semantic_{name}.csv") for name in ("summary", "differences"))
-    row = summary[summary["condition"] == "FFA"].iloc[0]
-    assert row["robust_accuracy"] == pytest.approx(1 - quoted["success"].mean()) and row["reference_budget"] == 8
-    assert (row["n_images"], row["n_seeds"], row["unit"]) == (6, 1, "free colour clusters")
-    assert set(differences["condition"]) == {"FFA"} and (differences["difference"] == 0).all(), "one network, twice"
-    section = semantic_section(study, frames, files)
-    (table,) = section["beside"]
-    assert [head["name"] for head in table["heads"]] == ["clean", "PGD", "cAdv (colour)"]
-    assert [line["condition"]["name"] for line in table["lines"]] == ["none", "FFA"]
-    assert table["lines"][1]["cells"][2]["main"] == f"{100 * row['robust_accuracy']:.1f}"
-    assert table["lines"][1]["cells"][1]["main"] == "62.5" and table["images"] == {"PGD": 48, "cAdv (colour)": 6}
-    assert "PGD" in section["beside_figure"] and "free colour clusters" in section["beside_figure"]
-
-
-def test_rows_that_are_no_semantic_attack_are_named(tmp_path):
-    write_parquet(tmp_path / "cadv.parquet", pd.DataFrame({"image": [0]}), {})
-    with pytest.raises(InputError, match=r"cadv\.parquet: not the rows of a semantic attack"):
-        semantic_cell(tmp_path / "cadv.parquet")
-
-
-def tabulated(paths, folder):
-    """A study of two conditions, its other tables and the files that its page reads."""
-    names = {"task": "phantom-faces", "architecture": "resnet18"}
-    conditions = {"none": {"target": None}, "FFA": {"target": "FFA"}}
-    study = {
-        "conditions": conditions, "rois": ["FFA"], "root": str(folder), "architectures": ["resnet18"],
-        "attacks": {"pgd": {"norm": "linf", "unit": "1/255", "label": "PGD"}}, "primary_attack": "pgd",
-        "reference_strengths": {"cadv": 8},
-    }  # fmt: skip
-    frames = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
-    both = [names | {"condition": name, "seed": 0} for name in conditions]
-    frames["networks"] = pd.DataFrame([row | {"clean_accuracy": 0.75} for row in both])
-    budget = {"attack": "pgd", "unit": "1/255", "robust_accuracy": 0.625}
-    frames["robust_accuracy"] = pd.DataFrame([row | budget | {"budget": 4.0} for row in both])
-    frames["summary"] = pd.DataFrame([row | budget | {
-        "n_seeds": 1, "n_images": 48, "reference_budget": 4.0, "robust_accuracy_min": 0.625,
-        "robust_accuracy_max": 0.625,
-    } for row in both])  # fmt: skip
-    frames["networks"].to_csv(folder / "networks.csv", index=False)
-    outputs = {name: folder / f"{stem}.csv" for stem, name in TABLES.items()}
-    tabulate_semantic(study, paths, folder / "networks.csv", outputs)
-    return study, frames, [*outputs.values(), *(path.with_suffix(".npz") for path in paths)]
+def test_a_line_of_one_attack_or_helper_discards_no_cell_of_another():
+    """Over the registry: a semantic cell stands for its attack, the networks that it reads, and the engine."""
+    of = {}
+    for name in SEMANTIC:
+        files = cell_sources("neurobust.attacks.semantic.measured", *semantic_modules(name))
+        of[name] = {path.relative_to(OURS).as_posix() for path in files}
+        assert {"engine/run.py", "engine/verify.py", f"semantic/{name}.py"} <= of[name]
+        assert not {"semantic/registry.py", "semantic/evaluate.py", "semantic/fit.py", "bounded.py"} & of[name]
+    assert {name for name, files in of.items() if "semantic/semanticadv.py" in files} == {"semanticadv"}
+    assert {name for name, files in of.items() if "semantic/colouriser.py" in files} == {"cadv"}
+    assert {name for name, files in of.items() if "semantic/editor.py" in files} == {"semanticadv"}
+    assert "neurobust.attacks.semantic.oracle" in helper_modules("editor")
+    assert not any("editor" in module for module in helper_modules("oracle"))

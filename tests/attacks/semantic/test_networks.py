@@ -4,12 +4,21 @@ import json
 
 import pytest
 import torch
+from msgspec import to_builtins
 
+from neurobust.attacks.images import to_batch
+from neurobust.attacks.semantic.evaluate import Auxiliary
 from neurobust.attacks.semantic.fit import load_auxiliary, train_helper
-from neurobust.attacks.semantic.gates import all_passed, chance_corrected, gate, read_gates
+from neurobust.attacks.semantic.gates import chance_corrected, gate
 from neurobust.attacks.semantic.identity import pair_distances, threshold_at
-from neurobust.attacks.semantic.kinds import NETWORKS, TRAINERS
+from neurobust.attacks.semantic.oracle import Oracle
+from neurobust.attacks.semantic.plan import read_helper
+from neurobust.attacks.semantic.registry import HELPERS, helper_modules
+from neurobust.attacks.semantic.texture import TextureTrainer
 from neurobust.core.errors import InputError
+from neurobust.core.places import load
+from neurobust.core.sources import source_files
+from neurobust.files.auxiliary import all_passed, read_auxiliary_record
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +27,7 @@ TINY = {"width": 4, "epochs": 1, "batch_size": 32}
 
 def train(kind, faces, folder, others=None, checkpoint=None, **settings):
     files = folder / f"{kind}.safetensors", folder / f"{kind}.json"
-    return train_helper(kind, faces, settings, *files, checkpoint, others)
+    return train_helper(kind, faces, read_helper(kind, settings), *files, checkpoint, others)
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +40,23 @@ def trained(faces, tmp_path_factory):
 
 
 def test_gates_compare_and_refuse_what_is_no_number():
-    assert gate("g", 2, 1)["passed"] and not gate("g", 0.5, 1)["passed"] and gate("g", 0.5, 1, at_most=True)["passed"]
+    assert gate("g", 2, 1).passed and not gate("g", 0.5, 1).passed and gate("g", 0.5, 1, at_most=True).passed
     broken = gate("g", float("nan"), 1, at_most=True)
-    assert not broken["passed"] and broken["value"] is None
+    assert not broken.passed and broken.value is None
     assert all_passed([gate("a", 1, 0)]) and not all_passed([]) and not all_passed([gate("a", 1, 0), broken])
     assert chance_corrected(0.25, 4) == 0 and chance_corrected(1, 4) == 1
 
 
 def test_an_untrained_network_fails_its_gates(faces, data, tmp_path):
-    others = {"oracle": NETWORKS["oracle"](4, 4, 4).eval().requires_grad_(False)}
-    for kind, trainer in TRAINERS.items():
-        settings = {"widths": (4, 4, 8, 8, 8)} if kind == "texture" else {"width": 4}
+    others = {"oracle": Oracle(4, 4, 4).eval().requires_grad_(False)}
+    for kind in HELPERS:
+        settings = read_helper(kind, {"widths": (4, 4, 8, 8, 8)} if kind == "texture" else {"width": 4})
         torch.manual_seed(0)
-        fresh = trainer(data, settings, others)
+        fresh = load(settings.trainer)(kind, data, settings, others)
         fresh.network.eval().requires_grad_(False)
         gates = fresh.gates()
         assert gates and not all_passed(gates), kind
-        assert len({entry["gate"] for entry in gates}) == len(gates)
+        assert len({entry.gate for entry in gates}) == len(gates)
 
 
 def test_a_trained_one_passes(trained):
@@ -58,14 +67,14 @@ def test_a_trained_one_passes(trained):
 def test_files_carry_the_network_its_gates_and_its_origin(trained, faces, data):
     folder, gates = trained
     record = json.loads((folder / "oracle.json").read_text())
-    assert record["passed"] and record["gates"] == gates["oracle"] and len(record["history"]) == 14
+    assert record["passed"] and record["gates"] == to_builtins(gates["oracle"]) and len(record["history"]) == 14
     assert record["provenance"]["inputs"]["dataset"]["sha256"] and record["provenance"]["seed"] == 1000
-    assert [entry["network"] for entry in read_gates(folder / "oracle.json")] == ["oracle"] * 2
+    assert [entry.network for entry in Auxiliary({}, [folder / "oracle.json"]).gates()] == ["oracle"] * 2
     oracle = load_auxiliary(folder / "oracle.safetensors", "oracle")
     assert not oracle.training and not any(p.requires_grad for p in oracle.parameters())
     rows = data.held_out()
-    hits = (oracle(data.pixels(rows, torch.device("cpu"))).argmax(1).numpy() == data.labels[rows]).mean()
-    assert f"accuracy {hits:.3f}" in gates["oracle"][0]["note"]
+    hits = (oracle(to_batch(data, rows, torch.device("cpu"))).argmax(1).numpy() == data.labels[rows]).mean()
+    assert f"accuracy {hits:.3f}" in gates["oracle"][0].note
     with pytest.raises(InputError, match="holds the network 'oracle', not 'texture'"):
         load_auxiliary(folder / "oracle.safetensors", "texture")
 
@@ -75,7 +84,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(faces, tmp_path,
     (tmp_path / "parts").mkdir()
     settings = {"widths": (4, 4, 8, 8, 8), "epochs": 2}
     train("texture", faces, tmp_path / "whole", checkpoint=tmp_path / "whole" / ".c.pt", **settings)
-    kind, steps = TRAINERS["texture"], []
+    kind, steps = TextureTrainer, []
     step = kind.step
 
     def killed(self, rows, epoch):
@@ -102,7 +111,7 @@ def test_an_editor_splits_into_encoder_and_decoder_and_its_training_runs(faces, 
     images, code = torch.rand(2, 3, 16, 16), torch.tensor([[0.0, 1, 0, 1], [1.0, 1, 0, 0]])
     assert torch.equal(editor.decode(editor.encode(images, code)), editor(images, code))
     assert torch.allclose(editor(images, code)[:1], editor(images[:1], code[:1]), atol=1e-6)
-    names = {entry["gate"] for entry in read_gates(tmp_path / "editor.json")}
+    names = {entry.gate for entry in read_auxiliary_record(tmp_path / "editor.json").gates}
     assert "turned attributes that the oracle sees" in names and len(names) == 4
 
 
@@ -130,3 +139,15 @@ def test_bad_settings_and_tasks_are_one_line(faces, tmp_path):
     with pytest.raises(InputError, match="task 'plain' has no attributes to edit"):
         train("editor", tmp_path / "plain.h5", tmp_path)
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_helper_s_sources_are_its_own(project):
+    """A line of one auxiliary network trains no other again, except those that read it."""
+    script = project / "workflow/scripts/attacks/train_helper.py"
+    of = {name: {path.name for path in source_files(script, *helper_modules(name))} for name in HELPERS}
+    for name, files in of.items():
+        assert {"trainer.py", "fit.py", f"{name}.py", f"{name}_settings.py"} <= files
+        assert not {"evaluate.py", "cadv.py", "tadv.py", "semanticadv.py", "measured.py", "engine.py"} & files
+    assert {name for name, files in of.items() if "editor.py" in files} == {"editor"}
+    assert {name for name, files in of.items() if "colouriser.py" in files} == {"colouriser"}
+    assert {name for name, files in of.items() if "oracle_settings.py" in files} == {"oracle", "editor"}

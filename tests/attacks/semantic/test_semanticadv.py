@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from neurobust.attacks.semantic.editor import flip_attributes
-from neurobust.attacks.semantic.semanticadv import SemanticAdv, rebuild, total_variation
+from neurobust.attacks.semantic.plan import read_semantic
+from neurobust.attacks.semantic.semanticadv import SemanticAdvAttack, rebuild, total_variation
+from neurobust.attacks.semantic.semanticadv_settings import SemanticAdv
 from neurobust.core.errors import InputError
 
 
 def attack(toys, data, **settings):
-    settings = {**SemanticAdv.defaults, "strengths": (0, 0.5, 1), "steps": 15, "rebuild": 2, **settings}
-    return SemanticAdv({"editor": toys.Blend()}, data, settings)
+    few = {"strengths": (0.0, 0.5, 1.0), "steps": 15, "rebuild": 2}
+    return SemanticAdvAttack({"editor": toys.Blend()}, data, SemanticAdv(**(few | settings)))
 
 
 def test_total_variation_equals_a_slow_reference():
@@ -86,5 +88,5 @@ def test_rebuilding_brings_the_editor_s_own_image_nearer(data, batch, toys):
 def test_bad_settings_are_one_line(data, toys):
     with pytest.raises(InputError, match="attribute 'ears' is unknown; use random or one of"):
         attack(toys, data, attribute="ears")
-    with pytest.raises(InputError, match=r"not in 0\.\.1"):
-        attack(toys, data, strengths=(0, 2))
+    with pytest.raises(InputError, match=r"semantic\.semanticadv\.strengths\.1: 2: expected a number <= 1"):
+        read_semantic("semanticadv", {"strengths": [0, 2]})

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from neurobust.attacks.semantic.data import TRAIN
-from neurobust.attacks.semantic.tadv import TAdv, same_length_noise
+from neurobust.attacks.images import to_batch
+from neurobust.attacks.semantic.tadv import TAdvAttack, same_length_noise
+from neurobust.attacks.semantic.tadv_settings import TAdv
 from neurobust.attacks.semantic.texture import TextureNetwork, cross_grams, gram_scales, style_fall, texture_loss
+from neurobust.files.splits import TRAIN
 
 
 def slow_gram(low, high):
@@ -50,7 +52,7 @@ def test_the_loss_of_an_image_to_itself_is_zero_and_falls_towards_another(data, 
 def tadv(data, **settings):
     torch.manual_seed(0)
     network = TextureNetwork(4, (8, 8, 16, 16, 16)).eval().requires_grad_(False)
-    return TAdv({"texture": network}, data, {**TAdv.defaults, "strengths": (0, 1, 4, 8), **settings})
+    return TAdvAttack({"texture": network}, data, TAdv(**({"strengths": (0, 1, 4, 8)} | settings)))
 
 
 def test_styles_are_the_nearest_of_another_class_and_know_no_network(data, batch):
@@ -63,7 +65,7 @@ def test_styles_are_the_nearest_of_another_class_and_know_no_network(data, batch
     features = functional.normalize(attack.network.features(images), dim=1)
     for k in range(len(rows)):
         rivals = attack.bank[attack.bank_labels == targets[k]]
-        others = functional.normalize(attack.network.features(data.pixels(rivals, torch.device("cpu"))), dim=1)
+        others = functional.normalize(attack.network.features(to_batch(data, rivals, torch.device("cpu"))), dim=1)
         assert styles[k] == rivals[int((others @ features[k]).argmax())]
     again, _ = attack.choose_styles(images[3:5], labels[3:5], rows[3:5])
     assert again.tolist() == styles[3:5].tolist()
@@ -73,7 +75,7 @@ def test_tadv_is_monotone_counts_its_passes_and_does_not_depend_on_batch_or_orde
     images, labels, rows = batch
     network = toys.MeanColour()
     everything = np.arange(len(data.labels))
-    answers = network(data.pixels(everything, torch.device("cpu"))).argmax(1).numpy()
+    answers = network(to_batch(data, everything, torch.device("cpu"))).argmax(1).numpy()
     attack = tadv(replace(data, labels=answers), weight=1.0)  # the labels of the toy
     whole = attack(network, images, labels, rows)
     assert len(whole.tried) == 4 and whole.clean_correct.all()

@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 
+
 def jobs(text):
     """Job counts per rule from a dry-run's table."""
     table = text.rsplit("Job stats:", 1)[1].split("total")[0]

@@ -3,16 +3,21 @@
 import numpy as np
 import pytest
 
-from neurobust.report.matching import at_clean, bootstrap_difference, curve, matched_difference, shared_range
+from neurobust.report.matching import bootstrap_difference, curve, matched_difference, shared_range
 
 
 def test_interpolation_along_a_sweep():
+    """A sweep of one weight is a point: the difference is read at its clean accuracy alone."""
     clean, robust = [0.9, 0.8, 0.6], [0.1, 0.3, 0.4]  # in any order
-    assert at_clean(clean, robust, 0.85) == pytest.approx(0.2)
-    assert at_clean(clean, robust, 0.7) == pytest.approx(0.35)
-    assert at_clean(clean, [0.1, 0.5, 0.9], 0.85) == pytest.approx(0.3)  # the weight that gives it
-    assert at_clean(clean, robust, 0.9) == pytest.approx(0.1)
-    assert at_clean(clean, robust, 0.91) is None and at_clean(clean, robust, 0.59) is None
+
+    def at_clean(values, wanted):
+        return matched_difference(clean, values, [wanted], [0.0])
+
+    assert at_clean(robust, 0.85) == pytest.approx(0.2)
+    assert at_clean(robust, 0.7) == pytest.approx(0.35)
+    assert at_clean([0.1, 0.5, 0.9], 0.85) == pytest.approx(0.3)
+    assert at_clean(robust, 0.9) == pytest.approx(0.1)
+    assert at_clean(robust, 0.91) is None and at_clean(robust, 0.59) is None
 
 
 def test_equal_clean_accuracies_are_averaged():

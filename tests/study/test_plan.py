@@ -11,6 +11,7 @@ import yaml
 from snakemake.utils import update_config
 
 from neurobust.study import plan
+from neurobust.study.read import read_study
 
 STUDIES = {
     "demo": ["config/demo.yaml"],
@@ -26,6 +27,10 @@ def load(project, name):
     for path in STUDIES[name]:
         update_config(config, yaml.safe_load((project / path).read_text()))
     return config
+
+
+def study_of(project, name):
+    return read_study(load(project, name))
 
 
 @pytest.fixture
@@ -45,20 +50,22 @@ def dry_run_counts(snakemake, configs, folder):
 @pytest.mark.parametrize("name", ["demo", "study-small", "paper"])
 def test_the_jobs_are_those_of_the_dag(project, snakemake, tmp_path, name):
     counts = dry_run_counts(snakemake, [project / path for path in STUDIES[name]], tmp_path)
-    expected = Counter(job.rule for job in plan.study_jobs(load(project, name)))
+    expected = Counter(job.rule for job in plan.study_jobs(study_of(project, name)))
     assert {rule: counts.get(rule, 0) for rule in plan.STAGE_OF} == {rule: expected[rule] for rule in plan.STAGE_OF}
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_each_job_is_counted_once_and_has_work(project, name):
-    jobs = plan.study_jobs(load(project, name))
+    jobs = plan.study_jobs(study_of(project, name))
     assert len({(job.rule, job.names) for job in jobs}) == len(jobs)
     assert all(job.units > 0 for job in jobs)
 
 
 def test_more_work_takes_more_time(config):
     def seconds(changed, rule):
-        return sum(plan.job_seconds(job, {}, gpu=False) for job in plan.study_jobs(changed) if job.rule == rule)
+        return sum(
+            plan.job_seconds(job, {}, gpu=False) for job in plan.study_jobs(read_study(changed)) if job.rule == rule
+        )
 
     longer = copy.deepcopy(config)
     longer["predictors"]["gnet"]["epochs"] *= 2
@@ -66,8 +73,8 @@ def test_more_work_takes_more_time(config):
     longer["attack_images"] *= 2
     for rule in ("train_predictor", "train_network", "attack_network"):
         assert seconds(longer, rule) > seconds(config, rule), rule
-    guided = next(j for j in plan.study_jobs(config) if j.rule == "train_network" and "V1" in j.names)
-    plain = next(j for j in plan.study_jobs(config) if j.rule == "train_network" and "none" in j.names)
+    guided = next(j for j in plan.study_jobs(read_study(config)) if j.rule == "train_network" and "V1" in j.names)
+    plain = next(j for j in plan.study_jobs(read_study(config)) if j.rule == "train_network" and "none" in j.names)
     assert guided.units > plain.units, "a predictor's passes cost too"
 
 
@@ -81,7 +88,7 @@ def write_benchmarks(folder, jobs, seconds):
 
 
 def test_rates_come_back_from_benchmark_files(config, tmp_path):
-    jobs = plan.study_jobs(config)
+    jobs = plan.study_jobs(read_study(config))
     rules = sorted({job.rule for job in jobs})
     true = {rule: 0.01 * (1 + i) for i, rule in enumerate(rules)}
     write_benchmarks(tmp_path, jobs, lambda job: plan.startup(job.rule) + job.units * true[job.rule])
@@ -98,15 +105,30 @@ def test_seeds_with_dots_in_names_are_found(tmp_path):
     assert plan.find_benchmark(job, plan.read_benchmarks(tmp_path)) == 3.0
 
 
+@pytest.mark.parametrize("text", ["", "s\th:m:s\n", "s\th:m:s\n-\t-\n", "foo\tbar\n1\t2\n", "h:m:s\ts\n1\n"])
+def test_what_is_no_benchmark_says_nothing(text, tmp_path):
+    """A file of an older layout or of another program, or one that was cut off."""
+    (tmp_path / "train_network").mkdir()
+    (tmp_path / "train_network" / "old.tsv").write_text(text)
+    assert plan.read_benchmarks(tmp_path) == {}
+
+
+def test_a_configuration_that_is_no_yaml_lends_no_rates(project, tmp_path):
+    (tmp_path / "broken.yaml").write_text("study: [\n")
+    (tmp_path / "latin.yaml").write_bytes("study: \xe9\n".encode("latin-1"))
+    (tmp_path / "tiny.yaml").write_text((project / "tests/slurm/tiny.yaml").read_text())
+    assert [study.name for study in plan.other_studies(tmp_path, "demo")] == ["tiny"]
+
+
 def test_what_is_done_is_not_planned_and_other_studies_lend_their_rates(config, project, tmp_path):
-    jobs = plan.study_jobs(config)
+    jobs = plan.study_jobs(read_study(config))
     done = [job for job in jobs if job.rule in ("train_predictor", "prepare_task")]
     write_benchmarks(tmp_path / config["results"] / "benchmarks", done, lambda job: 10.0)
-    text = plan.plan_text(config, tmp_path, project / "config", submitted=False, gpu=False)
+    text = plan.plan_text(read_study(config), tmp_path, project / "config", submitted=False, gpu=False)
     assert f"{len(jobs)} jobs, {len(done)} done, {len(jobs) - len(done)} to do" in text
     assert "train_predictor   measured on 3 jobs of the study demo" in text
     assert "train_network     documented default\n" in text
-    study = load(project, "study")
+    study = study_of(project, "study")
     text = plan.plan_text(study, tmp_path, project / "config", submitted=True, gpu=True)
     assert "train_predictor   measured on 3 jobs of the study demo" in text
     assert "train_network     documented default on a GPU" in text
@@ -114,7 +136,7 @@ def test_what_is_done_is_not_planned_and_other_studies_lend_their_rates(config, 
 
 
 def test_a_roi_is_charged_its_own_jobs(config):
-    jobs = [job for job in plan.study_jobs(config) if "LO" in job.rois]
+    jobs = [job for job in plan.study_jobs(read_study(config)) if "LO" in job.rois]
     assert Counter(job.rule for job in jobs) == {
         "extract_roi": 2, "train_predictor": 1, "train_network": 8, "attack_network": 8, "explain_network": 8,
         "attack_semantic": 2, "write_roi_page": 1,
@@ -132,7 +154,7 @@ def test_wall_time_is_between_the_longest_chain_and_one_after_the_other():
 @pytest.mark.slow
 def test_the_demos_wall_time_within_a_factor_of_two(demo, config):
     """Rates from every second job of a finished demo predict the time of all the others."""
-    jobs, seconds = plan.study_jobs(config), plan.read_benchmarks(demo / config["results"] / "benchmarks")
+    jobs, seconds = plan.study_jobs(read_study(config)), plan.read_benchmarks(demo / config["results"] / "benchmarks")
     timed = [job for job in jobs if plan.find_benchmark(job, seconds) is not None]
     assert len(timed) > 0.9 * len(jobs)
     known = [job for rule in plan.STAGE_OF for job in [j for j in timed if j.rule == rule][::2]]
@@ -149,4 +171,4 @@ def test_snakemake_plan_prints_it_and_runs_nothing(project, snakemake, tmp_path)
     left = [Path(path).name for _, _, files in os.walk(tmp_path / "results") for path in files]
     assert set(left) == {"plan.txt", "plan_study.tsv"}
     again = snakemake("--configfile", project / STUDIES["tiny"][0], "--cores", "1", "--", "plan", directory=tmp_path)
-    assert "Study tiny:" in again.text, "each question is answered anew"
+    assert "Study tiny:" in again.text, "each question is answered again"

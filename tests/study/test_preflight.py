@@ -1,20 +1,15 @@
-"""Preflight: what passes, what fails, and that a failure says how to mend it."""
+"""Preflight: what passes, what fails, and that a failure says what to do."""
 
 import json
 import os
 import stat
 
 import pytest
+import yaml
 
 from neurobust.core.errors import InputError
 from neurobust.study import preflight
-
-CONFIG = {
-    "results": "results/x",
-    "data": {"root": "resources/phantom"},
-    "tasks": {"digits": {}, "photos": {"source": "photos"}},
-    "predictors": {"a": {"prefilter": "gabor"}, "b": {"prefilter": "weights/alexnet.pth"}},
-}
+from neurobust.study.read import read_study
 
 
 @pytest.fixture
@@ -61,11 +56,14 @@ def test_writing(tmp_path):
         assert not preflight.check_writing(preflight.Path("/proc/x"))["passed"]
 
 
-def test_paths(tmp_path, monkeypatch):
+def test_paths(tmp_path, monkeypatch, project):
+    config = yaml.safe_load((project / "config/demo.yaml").read_text())
+    config["tasks"]["photos"] = {"kind": "image-folder", "source": "photos", "training": {"epochs": 1}}
+    config["predictors"]["b"] = {**config["predictors"]["gnet"], "prefilter": "weights/alexnet.pth"}
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    passed = {row["name"]: row["passed"] for row in preflight.check_paths(CONFIG)}
-    assert passed == {"data": True, "task photos": True, "prefilter of b": False}
+    passed = {row["name"]: row["passed"] for row in preflight.check_paths(read_study(config))}
+    assert passed == {"data": True, "task photos": True, "weights of b": False}
 
 
 def test_versions(tmp_path):

@@ -1,0 +1,138 @@
+"""Semantic attacks in the report: gates, counts of survivors, a bounded norm beside them, pictures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from msgspec.structs import replace
+
+from neurobust.core.errors import InputError
+from neurobust.core.io import write_parquet
+from neurobust.core.seeding import numpy_rng
+from neurobust.files.semantic_table import read_semantic_table, semantic_examples_path, semantic_table_path
+from neurobust.networks.conditions import Condition
+from neurobust.report.contents import COLUMNS
+from neurobust.report.semantic_section import TABLES, semantic_section, tabulate_semantic
+from neurobust.report.side_by_side import semantic_cell
+from neurobust.report.tables import read_csv
+from neurobust.report.view import View
+
+TASK, N, SIDE = "phantom-faces", 6, 8
+AXES = {"cadv": "free colour clusters", "tadv": "steps", "semanticadv": "share of the turn"}
+STRENGTHS = {"cadv": [0, 4, 8], "tadv": [1, 3], "semanticadv": [0, 1]}
+NETWORKS = {"cadv": ["colouriser"], "tadv": ["texture"], "semanticadv": ["editor"]}
+
+
+def write_semantic(root, attack, condition):
+    """One network's table and pictures: images break one after the other, the first was wrong when clean."""
+    strengths, rng = STRENGTHS[attack], numpy_rng("semantic", attack)
+    frames = []
+    for variant, tough in (("attack", 1), ("noise", 3)):
+        for place, strength in enumerate(strengths):
+            success = np.arange(N) <= (place + 1) // tough
+            frame = pd.DataFrame({"image": np.arange(10, 10 + N), "variant": variant, "strength": float(strength)})
+            measures = {name: rng.random(N) for name in ("ciede2000", "ssim", "l2", "feature_distance")}
+            frame = frame.assign(clean_correct=np.arange(N) > 0, success=success, oracle_correct=True, **measures)
+            frames.append(frame.assign(n_forward=3.0, n_backward=2.0))
+    gate = {"value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
+    gates = [gate | {"network": n, "gate": f"{n} gate", "passed": n != "editor"} for n in NETWORKS[attack]]
+    network = f"{TASK}/resnet18/{condition}/seed0"
+    attrs = {
+        "task": TASK, "architecture": "resnet18", "condition": condition, "seed": 0, "attack": attack,
+        "axis": AXES[attack], "gates": gates, "gates_passed": attack != "semanticadv", "settings": {"steps": 3},
+    }  # fmt: skip
+    path = semantic_table_path(root, network, attack)
+    write_parquet(path, pd.concat(frames), attrs)
+    pictures = {
+        "image": np.arange(10, 13), "label": np.array([0, 1, 2]), "strengths": np.array(strengths, float),
+        "first": np.array([0, 0, 1]), "clean_correct": np.array([False, True, True]),
+        "clean": rng.random((3, SIDE, SIDE, 3)), "example/noise": rng.random((3, len(strengths), SIDE, SIDE, 3)),
+        "example/attack": rng.random((3, len(strengths), SIDE, SIDE, 3)),
+    }  # fmt: skip
+    np.savez(semantic_examples_path(root, network, attack), **pictures)
+    return path
+
+
+@pytest.fixture
+def tabulated(tmp_path, new_study, new_plan, new_condition):
+    """A function: the view of a study of two conditions under some attacks, and the files that its page reads."""
+
+    def make(attacks, conditions):
+        paths = [write_semantic(tmp_path, attack, name) for attack in attacks for name in conditions]
+        study = new_study(
+            tmp_path, tasks=(TASK,), conditions={"none": Condition(weight=0.9), "FFA": new_condition("FFA")},
+            rois=("FFA",), attacks={"pgd": new_plan("pgd", label="PGD")}, primary_attack="pgd",
+            reference_strengths={"cadv": 8},
+        )  # fmt: skip
+        frames = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
+        both = [
+            {"task": TASK, "architecture": "resnet18", "condition": name, "seed": 0} for name in study.conditions
+        ]  # fmt: skip
+        frames["networks"] = pd.DataFrame([row | {"clean_accuracy": 0.75} for row in both])
+        budget = {"attack": "pgd", "unit": "1/255", "robust_accuracy": 0.625}
+        frames["robust_accuracy"] = pd.DataFrame([row | budget | {"budget": 4.0} for row in both])
+        frames["summary"] = pd.DataFrame([row | budget | {
+            "n_seeds": 1, "n_images": 48, "reference_budget": 4.0, "robust_accuracy_min": 0.625,
+            "robust_accuracy_max": 0.625,
+        } for row in both])  # fmt: skip
+        frames["networks"].to_csv(tmp_path / "networks.csv", index=False)
+        outputs = {name: tmp_path / f"{stem}.csv" for stem, name in TABLES.items()}
+        tabulate_semantic(study, paths, tmp_path / "networks.csv", outputs)
+        return View(study, frames), [*outputs.values(), *(path.with_suffix(".npz") for path in paths)]
+
+    return make
+
+
+def test_the_report_says_which_gates_failed(tabulated):
+    view, files = tabulated(AXES, ["FFA"])
+    section = semantic_section(view, files)
+    assert section["failed"] == [f"editor ({TASK})"]
+    assert [table["failed"] for table in section["tables"]] == [False, False, True]
+    assert "<svg" in section["figure"] and len(section["grids"]) == 3
+    assert semantic_section(view, []) is None
+    with pytest.raises(InputError, match="give semantic, semantic_differences, semantic_gates, semantic_summary"):
+        semantic_section(view, files[:1])
+
+
+def test_success_is_over_what_was_read_rightly(tabulated, tmp_path):
+    tabulated(["cadv"], ["FFA"])
+    table = read_csv(tmp_path / "semantic.csv").set_index(["variant", "strength"])
+    row = table.loc[("attack", 8.0)]
+    assert row["success"] == pytest.approx(3 / 5) and row["accuracy"] == pytest.approx(1 - 4 / 6)
+    assert (row["n_images"], row["n_clean"]) == (6, 5) and np.isnan(row["same_person"])
+    assert table.loc[("noise", 8.0), "success"] == pytest.approx(1 / 5)
+
+
+def test_semantic_attacks_are_summarised_as_bounded_ones_are(tabulated, tmp_path):
+    """The same count of survivors on the same images, condition minus none, beside the primary attack."""
+    view, files = tabulated(["cadv"], ["none", "FFA"])
+    frame, _ = read_semantic_table(semantic_table_path(tmp_path, f"{TASK}/resnet18/FFA/seed0", "cadv"))
+    quoted = frame[(frame["variant"] == "attack") & (frame["strength"] == 8)]
+    summary, differences = (read_csv(tmp_path / f"semantic_{name}.csv") for name in ("summary", "differences"))
+    row = summary[summary["condition"] == "FFA"].iloc[0]
+    assert row["robust_accuracy"] == pytest.approx(1 - quoted["success"].mean()) and row["reference_budget"] == 8
+    assert (row["n_images"], row["n_seeds"], row["unit"]) == (6, 1, "free colour clusters")
+    assert set(differences["condition"]) == {"FFA"} and (differences["difference"] == 0).all(), "one network, twice"
+    section = semantic_section(view, files)
+    (table,) = section["beside"]
+    assert [head.name for head in table["heads"]] == ["clean", "PGD", "cAdv (colour)"]
+    assert [line["condition"].name for line in table["lines"]] == ["none", "FFA"]
+    assert table["lines"][1]["cells"][2].main == f"{100 * row['robust_accuracy']:.1f}"
+    assert table["lines"][1]["cells"][1].main == "62.5" and table["images"] == {"PGD": 48, "cAdv (colour)": 6}
+    assert "PGD" in section["beside_figure"] and "free colour clusters" in section["beside_figure"]
+    assert semantic_section(View(replace(view.study, attacks={}), view.tables), files), "no bounded attack, no column"
+
+
+def test_pictures_say_when_an_image_fell(tabulated):
+    view, files = tabulated(["cadv"], ["FFA"])
+    (grid,) = semantic_section(view, files)["grids"]
+    assert grid["heads"] == ["clean", "noise of the same L2", "strength 0", "strength 4", "strength 8"]
+    assert [[cell["note"] for cell in row] for row in grid["rows"]] == [
+        ["class 1", "", "broken", "broken before", "broken before"],
+        ["class 2", "", "stands", "broken", "broken before"],
+    ]  # fmt: skip
+
+
+def test_rows_that_are_no_semantic_attack_are_named(tmp_path):
+    write_parquet(tmp_path / "cadv.parquet", pd.DataFrame({"image": [0]}), {})
+    with pytest.raises(InputError, match=r"cadv\.parquet: not the rows of a semantic attack"):
+        semantic_cell(tmp_path / "cadv.parquet")

@@ -1,0 +1,236 @@
+"""The configuration: both studies are valid, and every fault is one line that names the key."""
+
+import copy
+
+import pytest
+import yaml
+
+from neurobust.core.errors import InputError
+from neurobust.study.read import read_study
+
+
+@pytest.fixture(scope="module")
+def demo_config(project):
+    return yaml.safe_load((project / "config/demo.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic"])
+def test_the_shipped_studies_are_valid(project, name):
+    read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
+
+
+FAULTS = [
+    ("seedz", [0], "unknown key 'seedz'"),
+    ("training/learning_rat", 0.1, "config.training: unknown key 'learning_rat'; known keys are"),
+    ("training/learning_rate", 0, "config.training.learning_rate: 0"),
+    ("conditions/V1/weight", 1.5, "config.conditions.V1.weight: 1.5: expected a number <= 1"),
+    ("conditions/V1/target", ["V9"], "config.conditions.V1.target: unknown ROI 'V9'; `rois` has V1, LO, FFA"),
+    ("conditions/V1/predictor", "hnet", "config.conditions.V1.predictor: 'hnet' is not one of `predictors`: gnet"),
+    ("conditions/V1/control", "shuffle", "config.conditions.V1.control: 'shuffle' is not known; choose one of"),
+    ("conditions/none/loss", "mse", "config.conditions.none.loss: a condition without a target"),
+    ("rois/V1/atlas", "Kastner", "config.rois.V1.atlas: 'Kastner' is not known; choose one of HCP_MMP1"),
+    ("rois/a b", {"atlas": "nsdgeneral", "labels": ["nsdgeneral"]}, "config.rois: key 'a b' is not allowed here"),
+    ("data/subjects/subj09", {"sessions": 1}, "config.data.subjects: key 'subj09' is not allowed here"),
+    ("data/subjects/subj01/sessions", 12, "config.data.subjects.subj01.sessions: 12 is more than"),
+    ("data/subjects/subj03", {"sessions": 2}, "config.data.subjects.subj03: the phantom has no such subject"),
+    ("attacks/fgsm/budgets", [0, 2, 1], "config.attacks.fgsm.budgets: [0, 2, 1] must ascend from 0"),
+    ("attacks/fgsm/steps", 3, "config.attacks.fgsm: unknown key 'steps'; known keys are norm, loss"),
+    ("attacks/fgsm/method", "fgsmm", "config.attacks.fgsm.method: 'fgsmm' is not known"),
+    ("attacks/pgd-linf/reference_budget", 3, "config.attacks.pgd-linf.reference_budget: 3 is not one of the budgets"),
+    ("transfer/loss", "mse", "config.transfer.loss: 'mse' is not known; choose one of ce, margin, dlr"),
+    ("transfer/budgets", [8], "config.transfer: unknown key 'budgets'; known keys are method, norm, budget"),
+    ("primary_attack", "pgd", "config.primary_attack: 'pgd' is not one of `attacks`"),
+    ("attacks/pgd-linf/reference_budget", "x", "config.attacks.pgd-linf.reference_budget: 'x': expected a number"),
+    ("attacks/pgd-linf/label", 3, "config.attacks.pgd-linf.label: 3: expected text"),
+    ("attacks/pgd-linf/method", ["pgd"], "config.attacks.pgd-linf.method: ['pgd'] is not known; choose one of"),
+    ("attacks/fgsm/budgets", None, "config.attacks.fgsm.budgets: missing; give a list of numbers"),
+    ("attacks/fgsm/budgets", "0123", "config.attacks.fgsm.budgets: '0123' is not a list of numbers"),
+    ("attacks/fgsm/budgets", [0, True], "config.attacks.fgsm.budgets: [0, True] is not a list of numbers"),
+    ("tasks/digits/kind", {}, "config.tasks.digits.kind: {} is not known; choose one of digits"),
+    ("tasks/digits/source", 3, "config.tasks.digits.source: 3: expected text"),
+    ("tasks/digits/conditions", "none", "config.tasks.digits.conditions: 'none': expected a list"),
+    ("tasks/digits/conditions", ["none", "none"], "config.tasks.digits.conditions: ['none', 'none'] has non-unique"),
+    ("predictors/gnet/kind", [], "config.predictors.gnet.kind: [] is not known; choose one of gnet"),
+    ("conditions/none/reference", "trades", "config.conditions.none.reference: 'trades': expected a mapping"),
+    ("conditions/none/reference", 3, "config.conditions.none.reference: 3: expected a mapping"),
+    ("rois/V1/labels", ["V1v", "V1v"], "config.rois.V1.labels: ['V1v', 'V1v'] has non-unique elements"),
+    ("training/learning_rate", "1e-3", "expected a number, got text; YAML needs a point and a sign: 1.0e-3"),
+    ("transfer/budget", float("inf"), "config.transfer.budget: inf: expected a finite number"),
+    ("phantom/trials_per_session", 241, "config.phantom.trials_per_session: 241: expected"),
+    ("phantom/unique_images", 681, "config.phantom.trials_per_session: 240 x planned_sessions are 2400 trials, not"),
+    (1, 2, "config: key '1' is not allowed here; expected text"),
+    ("seeds", [0, 0], "config.seeds: [0, 0] has non-unique elements"),
+    ("results", "/tmp/x", "config.results: '/tmp/x': expected text matching"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "message"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
+def test_every_fault_is_one_line_with_the_keys_path(demo_config, path, value, message):
+    config = copy.deepcopy(demo_config)
+    *parents, last = path.split("/") if isinstance(path, str) else [path]
+    place = config
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    with pytest.raises(InputError) as caught:
+        read_study(config)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_section_is_named(demo_config):
+    config = {key: value for key, value in demo_config.items() if key != "rois"}
+    with pytest.raises(InputError, match=r"^config: missing key 'rois'$"):
+        read_study(config)
+    config = {key: value for key, value in demo_config.items() if key != "phantom"}
+    with pytest.raises(InputError, match=r"config\.phantom: missing"):
+        read_study(config)
+
+
+def test_none_differs_from_a_condition_in_its_condition_alone(demo_config):
+    study = read_study(demo_config)
+    guided, plain = (study.recipe("digits", "resnet18", name) for name in ("V1", "none"))
+    assert guided.pop("condition") == {"target": "V1", "loss": "mse", "weight": 0.8}
+    assert plain.pop("condition") == {"weight": 0.8}
+    assert guided == plain
+
+
+def test_a_sweep_is_conditions_that_differ_in_their_weight_and_their_name_alone(demo_config):
+    config = {**demo_config, "conditions": {name: dict(c) for name, c in demo_config["conditions"].items()}}
+    config["conditions"]["V1"]["weights"] = [0.5, 0.25]
+    study = read_study(config)
+    assert list(study.conditions) == ["none", "V1", "V1-w0.5", "V1-w0.25", "LO", "LO-shuffled"]
+    recipes = {name: study.recipe("digits", "resnet18", name) for name in ("V1", "V1-w0.5", "V1-w0.25")}
+    assert [recipe["condition"].pop("weight") for recipe in recipes.values()] == [0.8, 0.5, 0.25]
+    plain = read_study(demo_config).recipe("digits", "resnet18", "V1")
+    del plain["condition"]["weight"]
+    assert recipes["V1"] == recipes["V1-w0.5"] == recipes["V1-w0.25"] == plain
+    assert study.conditions["V1-w0.5"].sweep == "V1"
+
+
+def test_predictor_seeds_go_round(demo_config):
+    study = read_study({**demo_config, "seeds": [3, 5, 8], "predictor_seeds": [0, 1]})
+    assert [study.predictor_seed(seed) for seed in (3, 5, 8)] == [0, 1, 0]
+
+
+def test_labels_do_not_reach_the_attacks(demo_config):
+    for plan in read_study(demo_config).attacks.values():
+        assert not {"label", "reference_budget"} & set(plan.settings())
+
+
+CONDITION_FAULTS = [
+    ({"control": "subsampled"}, "match: missing"),
+    ({"weights": [0.5, 0.8]}, "weights: 0.8 is there already"),
+    ({"sweep": "LO"}, "conditions.V1: unknown key 'sweep'; list other weights as `weights`"),
+    ({"match": ["V1"]}, "match: goes with `control: subsampled`"),
+    ({"control": "subsampled", "match": ["V9"]}, "match: unknown ROI 'V9'"),
+    ({"features": {"architecture": "alexnet"}}, "features: goes with `control: features`"),
+    ({"control": "features", "features": {"wieghts": "a.pth"}}, "features: unknown key 'wieghts'; known keys are"),
+    ({"subjects": ["subj07"]}, "subjects: unknown subject 'subj07'; `data.subjects` has subj01, subj02"),
+    ({"reference": {"kind": "trades"}}, "reference: a reference has no target"),
+    ({"control": "predictor-shuffled"}, "control: predictor-shuffled goes with a predictor of `shuffle_pairing: true`"),
+    ({"pairs": True}, "predictor: measured responses need no such key"),
+    ({"schedule": "sometimes"}, "schedule: 'sometimes' is not known; choose one of constant, ramp, late, early"),
+    ({"layers": []}, "layers: []: expected a list of length >= 1"),
+    ({"loss": "similarty"}, "loss: 'similarty' is not known; choose one of mse"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CONDITION_FAULTS, ids=[fault[1][:30] for fault in CONDITION_FAULTS])
+def test_every_fault_of_a_condition_is_one_line(demo_config, change, message):
+    config = copy.deepcopy(demo_config)
+    config["conditions"]["V1"].update(change)
+    with pytest.raises(InputError) as caught:
+        read_study(config)
+    assert str(caught.value).startswith("config.conditions.V1") and message in str(caught.value)
+
+
+def test_faults_of_references_tasks_and_pairs(demo_config):
+    faults = [
+        (
+            {"conditions": {"r": {"weight": 0.9, "reference": {"kind": "madry"}}}},
+            "reference.kind: 'madry' is not known",
+        ),
+        ({"conditions": {"r": {"weight": 0.9, "reference": {"kind": "blur", "epsilon": 1}}}}, "key 'epsilon'"),
+        ({"conditions": {"r": {"weight": 0.9, "layers": ["a"]}}}, "conditions.r.layers: a condition without a target"),
+        (
+            {"tasks": {"c": {"kind": "cifar10", "training": {"epochs": 1}}}},
+            "tasks.c.source: missing: the folder cifar-10",
+        ),
+        ({"tasks": {"f": {"kind": "phantom-faces", "training": {"epochs": 1}}}}, "phantom.face_task: missing"),
+    ]
+    for change, message in faults:
+        config = copy.deepcopy(demo_config)
+        for section, entries in change.items():
+            config[section].update(entries)
+        with pytest.raises(InputError) as caught:
+            read_study(config)
+        assert message in str(caught.value), caught.value
+    config = copy.deepcopy(demo_config)
+    config["conditions"]["co"] = {"target": ["V1"], "pairs": True, "loss": "mse", "weight": 0.5, "control": "shuffled"}
+    config["conditions"]["at"] = {"weight": 0.9, "reference": {"kind": "trades", "beta": 3, "epsilon": 2}}
+    config["phantom"]["face_task"] = {"seed": 0, "identities": 9, "train": 90, "validation": 9, "test": 9, "size": 48}
+    config["tasks"]["faces"] = {"kind": "phantom-faces", "training": {"epochs": 1}}
+    study = read_study(config)
+    assert [study.tasks[task].side for task in ("phantom-scenes", "digits", "faces")] == [32, 32, 48]
+
+
+def test_the_weights_of_an_oracle_are_an_input_and_not_a_setting(demo_config):
+    config = copy.deepcopy(demo_config)
+    features = {"architecture": "alexnet", "weights": "resources/weights/a.pth"}
+    config["conditions"]["V1"].update(control="features", features=features)
+    condition = read_study(config).recipe("digits", "resnet18", "V1")["condition"]
+    assert condition["features"] == {"architecture": "alexnet"} and condition["control"] == "features"
+
+
+def test_the_small_study_has_the_demo_s_phantom_every_roi_and_every_control(project, demo_config):
+    from neurobust.phantom.cortex import REGIONS
+
+    study = yaml.safe_load((project / "config/study-small.yaml").read_text())
+    assert study["data"] == demo_config["data"]
+    assert {k: v for k, v in study["phantom"].items() if k != "face_task"} == demo_config["phantom"]
+    planted = {region.label for region in REGIONS} - {"OFA"}
+    assert {label for roi in study["rois"].values() for label in roi["labels"]} == planted
+    controls = {c.get("control") for c in study["conditions"].values() if "target" in c}
+    assert controls >= {"shuffled", "random", "gaussian", "pixels", "features", "phase-scrambled", "subsampled"}
+    assert {roi for c in study["conditions"].values() for roi in c.get("target", [])} == set(study["rois"])
+    assert len(study["seeds"]) == 3
+
+
+SEMANTIC_FAULTS = [
+    ({"cadv": {"tasks": ["photos"]}}, "semantic.cadv.tasks: unknown task 'photos'; `tasks` has phantom-scenes, digits"),
+    (
+        {"semanticadv": {"tasks": ["digits"]}},
+        "semantic.semanticadv.tasks: 'digits' has no attributes; name tasks of kind phantom",
+    ),
+    ({"semanticadv": {}}, "semantic.semanticadv.tasks: 'phantom-scenes' has no attributes"),
+    ({"tadv": {"strengths": [4, 1]}}, "semantic.tadv: strengths [4, 1] must ascend"),
+    ({"tadv": {"strengths": [1, 4], "reference_strength": 2}}, "semantic.tadv.reference_strength: 2 is not one of"),
+    ({"cadv": {"conditions": ["V7"]}}, "semantic.cadv.conditions: unknown condition 'V7'; `conditions` has none, V1"),
+    ({"cadv": {"colours": 3}}, "semantic.cadv: unknown key 'colours'; known keys are strengths"),
+    ({"cadv": None}, "semantic.cadv: None: expected a mapping"),
+    ({"cadv": {"conditions": "none"}}, "semantic.cadv.conditions: 'none': expected a list"),
+    ({"networks": []}, "semantic.networks: []: expected a mapping"),
+    ({"images": True}, "semantic.images: True: give how many images"),
+    ({"networks": {"painter": {}}}, "semantic.networks: unknown key 'painter'; known keys are colouriser"),
+]
+
+
+@pytest.mark.parametrize(("section", "message"), SEMANTIC_FAULTS)
+def test_faults_of_semantic_attacks_are_named(demo_config, section, message):
+    with pytest.raises(InputError) as caught:
+        read_study({**demo_config, "semantic": {"images": 4, **section}})
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_task_may_be_trained_with_some_conditions_only(demo_config):
+    """A condition's sweep goes with it; a condition that is not there is named."""
+    config = copy.deepcopy(demo_config)
+    config["conditions"]["LO"]["weights"] = [0.5]
+    config["tasks"]["digits"]["conditions"] = ["LO", "none"]
+    study = read_study(config)
+    assert study.tasks["digits"].conditions == ("none", "LO", "LO-w0.5")
+    assert study.tasks["phantom-scenes"].conditions == tuple(study.conditions)
+    config["tasks"]["digits"]["conditions"] = ["V7"]
+    with pytest.raises(InputError, match=r"tasks\.digits\.conditions: unknown condition 'V7'"):
+        read_study(config)
