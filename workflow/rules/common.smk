@@ -1,4 +1,5 @@
 # Names, paths and sources that all rules share. No rules here, and nothing heavy is imported: every job parses this.
+import functools
 import json
 import os
 import re
@@ -78,6 +79,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+@functools.cache
 def sources(script, *modules):
     """The files behind workflow/scripts/{script}.py and `modules` that it looks up by name, as inputs.
 
