@@ -87,11 +87,13 @@ def closure(name: str) -> frozenset[Path]:
 def source_files(script: Path, *modules: str) -> tuple[Path, ...]:
     """A script and every package file that it or one of these modules imports, our packages' data files included.
 
-    `neurobust/__init__.py`, which holds the version alone, is left out: a release must not retrain a study.
+    `neurobust/__init__.py`, which holds the version alone, is left out: a release must not retrain a study. So are empty
+    `__init__.py` files, which say nothing: every job of a large study would look at each of them.
     """
-    files: set[Path] = {script}
+    found: set[Path] = {script}
     for name in (*imported_names(script), *modules):
-        files |= closure(name)
+        found |= closure(name)
+    files = {path for path in found if path.name != "__init__.py" or path.stat().st_size}
     folders = {path.parent for path in files if path.is_relative_to(PACKAGE)} - {PACKAGE}
     data = {p for folder in folders for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
     return tuple(sorted((files | data) - {PACKAGE / "__init__.py"}))
