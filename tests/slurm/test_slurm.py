@@ -34,7 +34,7 @@ def test_one_roi_then_all_then_a_failing_job(study, local_numbers):
         "--profile", "slurm", *FAST, "--retries", "0", "--config", "attack_images=9999", "--", "all"
     )
     assert status != 0
-    assert "the test split has" in output, "a failed job shows its log"
+    assert "test images to look at, but there are" in output, "a failed job shows its log"
     named = {word.rstrip(",") for word in re.findall(r"\S*attack_network/\S+\.log", output)}
     existing = [word for word in named if (study.folder / word).exists()]
     assert existing and any("9999 images" in (study.folder / word).read_text() for word in existing)
