@@ -87,8 +87,8 @@ def closure(name: str) -> frozenset[Path]:
 def source_files(script: Path, *modules: str) -> tuple[Path, ...]:
     """A script and every package file that it or one of these modules imports, our packages' data files included.
 
-    `neurobust/__init__.py`, which holds the version alone, is left out: a release must not retrain a study. So are empty
-    `__init__.py` files, which say nothing: every job of a large study would look at each of them.
+    `neurobust/__init__.py`, which holds the version alone, is left out: a release must not retrain a study. Empty
+    `__init__.py` files are left out too: they say nothing, and every job of a large study would look at each of them.
     """
     found: set[Path] = {script}
     for name in (*imported_names(script), *modules):
