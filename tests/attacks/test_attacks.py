@@ -288,7 +288,7 @@ def test_verification_demotes_each_kind_of_fault(attack, net, batch):
     [
         ({"method": "nope", "budgets": [0, 1]}, "'nope' is not known"),
         ({"budgets": [0, 1]}, "missing key 'method'"),
-        ({"method": "pgd"}, "budgets: None is not a list"),
+        ({"method": "pgd"}, "budgets: missing; give a list"),
         ({"method": "pgd", "budgets": [0]}, "at least one budget above it"),
         ({"method": "pgd", "budgets": [0, 2, 1]}, "must ascend from 0"),
         ({"method": "pgd", "budgets": [1, 2]}, "must ascend from 0"),
