@@ -24,6 +24,7 @@ class Study:
 
     def __init__(self, folder, cluster):
         self.folder, self.cluster = folder, cluster
+        self.interrupted = set()  # trainings that were stopped beside their checkpoint
         for name in ("workflow", "config", "profiles", "envs"):
             shutil.copytree(PROJECT / name, folder / name)
         for name in ("Snakefile", "slurm"):
@@ -73,11 +74,12 @@ class Study:
         return found[-1]
 
     def saved(self, rule, job):
-        """Whether the job's training has saved a checkpoint; which training it is stands in the job's comment."""
+        """The training of a job (gnet/V1/seed0) if it has saved a checkpoint, by the job's comment; else None."""
         stage = self.folder / "results/tiny" / {"train_predictor": "predictors", "train_network": "networks"}[rule]
         comment = self.cluster.command("squeue", "-h", "-j", job, "-o", "%k").strip()
         folders = [path.parent.relative_to(stage).as_posix() for path in stage.rglob(".checkpoint.pt")]
-        return any(comment.endswith(folder.replace("/seed", "/").replace("/", "_")) for folder in folders)
+        ends = {folder: folder.replace("/seed", "/").replace("/", "_") for folder in folders}
+        return next((folder for folder, end in ends.items() if comment.endswith(end)), None)
 
     def processes(self):
         """(SLURM id, pid, parent's pid, command line) of all that jobs of this cluster run."""
@@ -101,9 +103,14 @@ class Study:
         return {(job, parent, pid) for job, pid, parent, _ in found if parent in workers}
 
     def freeze(self, rule):
-        """Stop a training job after a checkpoint, so that it surely meets what is done to it; its SLURM id."""
+        """Stop a training job after a checkpoint, so that it surely meets what is done to it; its SLURM id.
+
+        One that is through, and has removed its checkpoint meanwhile, is not among `interrupted`.
+        """
         job, pid = self.script(rule)
         os.kill(pid, signal.SIGSTOP)
+        if training := self.saved(rule, job):
+            self.interrupted.add(f"{rule}/{training}")
         return job
 
     def state(self, job):

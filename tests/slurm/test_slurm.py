@@ -87,8 +87,9 @@ def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local
     assert status == 0, output[-5000:]
     for job, state in ((cancelled, "CANCELLED"), (timed_out, "TIMEOUT"), (preempted, "CANCELLED")):
         assert re.search(rf"'{job}' failed, SLURM status is: '{state}'", output), (job, state, output[-5000:])
-    logs = [path.read_text() for path in (study.folder / "logs/tiny").rglob("*.log") if "train_" in str(path)]
-    assert sum("resumed after epoch" in log for log in logs) >= 2, f"retries go on from the checkpoint: {logs}"
+    logs = {training: (study.folder / f"logs/tiny/{training}.log").read_text() for training in study.interrupted}
+    assert logs, "a training was interrupted after a checkpoint"
+    assert all("resumed after epoch" in log for log in logs.values()), f"retries go on from the checkpoint: {logs}"
     assert numbers(study.folder) == local_numbers
 
 
