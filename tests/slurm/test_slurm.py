@@ -77,8 +77,8 @@ def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local
 
         wait_until("another job trains", lambda: set(study.jobs("train_network")) - {timed_out}, 300)
         preempted = study.freeze("train_network")
-        whole = f"--cpus-per-task={cluster.cpus}"
-        cluster.command("sbatch", "-p", "urgent", "--nodes=2", whole, "--mem=1000", "--wrap", "sleep 5")
+        urgent = "sbatch", "-p", "urgent", "--nodes=2", f"--cpus-per-task={cluster.cpus}", "--mem=1000"
+        cluster.command(*urgent, "-o", "/dev/null", "--wrap", "sleep 5")
         wait_until("the job is pre-empted", lambda: study.state(preempted) == "PREEMPTED")
         status, output = study.end(driver)
     finally:
