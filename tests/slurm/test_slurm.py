@@ -87,7 +87,9 @@ def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local
     assert status == 0, output[-5000:]
     for job, state in ((cancelled, "CANCELLED"), (timed_out, "TIMEOUT"), (preempted, "CANCELLED")):
         assert re.search(rf"'{job}' failed, SLURM status is: '{state}'", output), (job, state, output[-5000:])
-    logs = {training: (study.folder / f"logs/tiny/{training}.log").read_text() for training in study.interrupted}
+    # Networks: a predictor of 0.2 s an epoch may end within the grace that scancel leaves, and start anew.
+    stopped = [training for training in study.interrupted if training.startswith("train_network/")]
+    logs = {training: (study.folder / f"logs/tiny/{training}.log").read_text() for training in stopped}
     assert logs, "a training was interrupted after a checkpoint"
     assert all("resumed after epoch" in log for log in logs.values()), f"retries go on from the checkpoint: {logs}"
     assert numbers(study.folder) == local_numbers
