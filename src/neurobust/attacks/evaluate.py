@@ -27,6 +27,7 @@ from neurobust.attacks.probes import probe_checks
 from neurobust.attacks.transfer import Travelling, adversarials_of
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.errors import InputError
+from neurobust.core.places import module_of
 from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
 from neurobust.files.adversarials import Adversarials, write_adversarials
@@ -111,7 +112,7 @@ def code_of(plan: AttackPlan) -> ModuleType:
     One of an attack on the neural head has `show_pool(network, images, labels)` and `describe(network)`, where it acts;
     one of an ensemble has MEMBERS, the names of its parts.
     """
-    return import_module(plan.attack.run.partition(":")[0])
+    return import_module(module_of(plan.attack.run))
 
 
 def outcome_of(plan: AttackPlan, cell: Arrays) -> Outcome:

@@ -71,9 +71,7 @@ class AttackPlan(Struct, frozen=True):
 def read_plan(name: str, given: Mapping[str, Any], where: str = "attacks") -> AttackPlan:
     """The attack `name` that a configuration describes; InputError for whatever no attack could use."""
     where = f"{where}.{name}"
-    if "method" not in given:
-        raise InputError(f"{where}: missing key 'method'; choose one of {', '.join(ATTACKS)}")
-    kind = ATTACKS.find(given["method"], f"{where}.method")
+    kind = ATTACKS.chosen(given, "method", where)
     attack = read(kind, {key: value for key, value in given.items() if key not in COMMON}, where)
     unit = str(given.get("unit", "1/255" if attack.norm == "linf" else "1"))
     if unit not in UNITS:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from neurobust.attacks.description import Attack
-from neurobust.core.places import Places
+from neurobust.core.places import Places, modules_of
 
 ATTACKS: Places[type[Attack]] = Places(
     {
@@ -62,4 +62,4 @@ def attack_modules(plans: Mapping[str, Planned], *more: str) -> list[str]:
     """
     methods = {plan.method for plan in plans.values()} | set(more)
     described = {ATTACKS.module_name(method) for method in methods}
-    return sorted(described | {ATTACKS[method].run.partition(":")[0] for method in methods})
+    return sorted(described | modules_of(*(ATTACKS[method].run for method in methods)))

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from neurobust.core.errors import InputError
@@ -82,11 +81,7 @@ class Places(Mapping[str, T]):
 
     def module_name(self, name: str) -> str:
         """The module that an entry lives in, not imported."""
-        return self._places[name].partition(":")[0]
-
-    def module(self, name: str) -> ModuleType:
-        """The module that an entry lives in."""
-        return import_module(self.module_name(name))
+        return module_of(self._places[name])
 
     def find(self, name: str, where: str) -> T:
         """The entry; an unknown name is an InputError that begins with `where` and lists what there is."""
@@ -94,8 +89,23 @@ class Places(Mapping[str, T]):
             raise InputError(f"{where}: {name!r} is not known; choose one of {', '.join(self)}")
         return self[name]
 
+    def chosen(self, given: Mapping[str, Any], tag: str, where: str) -> T:
+        """The entry that the key `tag` of a mapping at `where` names; as `find`, and without the key an InputError."""
+        if tag not in given:
+            raise InputError(f"{where}: missing key '{tag}'; choose one of {', '.join(self)}")
+        return self.find(given[tag], f"{where}.{tag}")
+
+
+def module_of(place: str) -> str:
+    """The module of `package.module:attribute`."""
+    return place.partition(":")[0]
+
+
+def modules_of(*places: str) -> set[str]:
+    """The modules of these places; an empty place has none."""
+    return {module_of(place) for place in places if place}
+
 
 def load(place: str) -> object:
     """The object at `package.module:attribute`."""
-    module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(module_of(place)), place.partition(":")[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurobust.core.places import Places
+from neurobust.core.places import Places, modules_of
 from neurobust.explain.description import Analysis, Need
 
 ANALYSES: Places[type[Analysis]] = Places(
@@ -21,8 +21,8 @@ PASSES: dict[Need, float] = {"features": 1.0, "gradient": 3.0}
 
 def analysis_modules() -> list[str]:
     """The modules that the analyses are described and computed in, sorted: what a table depends on."""
-    places = {ANALYSES[name].run.partition(":")[0] for name in ANALYSES}
-    return sorted(places | {ANALYSES.module_name(name) for name in ANALYSES})
+    computed = modules_of(*(ANALYSES[name].run for name in ANALYSES))
+    return sorted(computed | {ANALYSES.module_name(name) for name in ANALYSES})
 
 
 def analysis_passes(rois: int) -> float:

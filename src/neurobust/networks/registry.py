@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from neurobust.core.errors import InputError
-from neurobust.core.places import Places
+from neurobust.core.places import Places, modules_of
 from neurobust.core.settings import Settings, read
 from neurobust.networks.description import Control, Loss, Reference, Task
 
@@ -97,33 +96,26 @@ def read_task(given: Mapping[str, Any], where: str) -> Task:
 
 def task_modules(kind: str) -> list[str]:
     """The modules that a kind of task lives in, sorted: its description and its reader."""
-    return sorted({TASKS.module_name(kind), _module(TASKS[kind].reader)})
+    return sorted({TASKS.module_name(kind), *modules_of(TASKS[kind].reader)})
 
 
 def loss_modules(name: str) -> list[str]:
     """The modules that a loss lives in, sorted."""
-    return sorted({LOSSES.module_name(name), _module(LOSSES[name].run)})
+    return sorted({LOSSES.module_name(name), *modules_of(LOSSES[name].run)})
 
 
 def control_modules(name: str) -> list[str]:
     """The modules that a control lives in, sorted."""
     control = CONTROLS[name]
-    return sorted({CONTROLS.module_name(name), _module(control.run), _module(control.partners)})
+    return sorted({CONTROLS.module_name(name), *modules_of(control.run, control.partners)})
 
 
 def reference_modules(name: str) -> list[str]:
     """The modules that a reference lives in, sorted."""
-    perturb = REFERENCES[name].perturb
-    return sorted({REFERENCES.module_name(name), *([_module(perturb)] if perturb else [])})
-
-
-def _module(place: str) -> str:
-    return place.partition(":")[0]
+    return sorted({REFERENCES.module_name(name), *modules_of(REFERENCES[name].perturb)})
 
 
 def _read_kind(kinds: Places[type[Kind]], given: Mapping[str, Any], where: str) -> Kind:
     if not isinstance(given, Mapping):
         read(Settings, given, where)  # which says so
-    if "kind" not in given:
-        raise InputError(f"{where}: missing key 'kind'; choose one of {', '.join(kinds)}")
-    return read(kinds.find(given["kind"], f"{where}.kind"), given, where)
+    return read(kinds.chosen(given, "kind", where), given, where)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from neurobust.core.errors import InputError
-from neurobust.core.places import Places
+from neurobust.core.places import Places, modules_of
 from neurobust.core.settings import read
 from neurobust.predictors.description import Predictor
 
@@ -26,24 +25,17 @@ PREDICTORS: Places[type[Predictor]] = Places(
 def read_predictor(name: str, given: Mapping[str, Any], where: str = "predictors") -> Predictor:
     """The predictor `name` that a configuration describes; InputError for whatever its kind cannot use."""
     where = f"{where}.{name}"
-    if "kind" not in given:
-        raise InputError(f"{where}: missing key 'kind'; choose one of {', '.join(PREDICTORS)}")
-    return read(PREDICTORS.find(given["kind"], f"{where}.kind"), given, where).checked(where)
+    return read(PREDICTORS.chosen(given, "kind", where), given, where).checked(where)
 
 
 def predictor_modules(kind: str) -> list[str]:
     """The modules that a kind is described, fitted, rebuilt and read by, sorted: what training one depends on."""
     described = PREDICTORS[kind]
-    return sorted({*reader_modules([kind]), *_modules(described.fit, described.fields)})
+    return sorted({*reader_modules([kind]), *modules_of(described.fit, described.fields)})
 
 
 def reader_modules(kinds: Iterable[str]) -> list[str]:
     """The modules that rebuild trained predictors of these kinds, sorted: what a stage that loads them depends on."""
     known = {kind for kind in kinds if kind in PREDICTORS}
-    found = {module for kind in known for module in _modules(PREDICTORS[kind].build)}
-    return sorted(found | {PREDICTORS.module_name(kind) for kind in known})
-
-
-def _modules(*places: str) -> set[str]:
-    """The modules of places `package.module:attribute`; empty places have none."""
-    return {place.partition(":")[0] for place in places if place}
+    built = modules_of(*(PREDICTORS[kind].build for kind in known))
+    return sorted(built | {PREDICTORS.module_name(kind) for kind in known})

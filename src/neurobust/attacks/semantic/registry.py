@@ -6,7 +6,7 @@ Nothing heavy is imported: the workflow reads from here which modules a study's 
 from __future__ import annotations
 
 from neurobust.attacks.semantic.description import Helper, SemanticAttack
-from neurobust.core.places import Places
+from neurobust.core.places import Places, modules_of
 
 PACKAGE = "neurobust.attacks.semantic"
 SEMANTIC: Places[type[SemanticAttack]] = Places(
@@ -34,19 +34,14 @@ HELPERS: Places[type[Helper]] = Places(
 def semantic_modules(name: str) -> list[str]:
     """The modules of an attack, its settings and the auxiliary networks that it reads, sorted."""
     attack = SEMANTIC[name]
-    return sorted({SEMANTIC.module_name(name), _module(attack.run), *_networks(attack.helpers)})
+    return sorted({SEMANTIC.module_name(name), *modules_of(attack.run), *_networks(attack.helpers)})
 
 
 def helper_modules(name: str) -> list[str]:
     """The modules of an auxiliary network, its settings, its training, and the networks that these read, sorted."""
-    return sorted({_module(HELPERS[name].trainer), *_networks((name, *HELPERS[name].reads))})
+    return sorted(modules_of(HELPERS[name].trainer) | _networks((name, *HELPERS[name].reads)))
 
 
 def _networks(names: tuple[str, ...]) -> set[str]:
     """The modules of some auxiliary networks and of their settings."""
-    return {HELPERS.module_name(name) for name in names} | {_module(HELPERS[name].network) for name in names}
-
-
-def _module(place: str) -> str:
-    """The module of `package.module:attribute`."""
-    return place.partition(":")[0]
+    return {HELPERS.module_name(name) for name in names} | modules_of(*(HELPERS[name].network for name in names))
