@@ -130,7 +130,7 @@ rule write_index:
 
 rule write_roi_page:
     input:
-        results=lambda wildcards: FILES.results_of(FILES.conditions_of(wildcards.roi), [wildcards.roi]),
+        results=lambda wildcards: FILES.results_of(STUDY.conditions_of(wildcards.roi), [wildcards.roi]),
         code=sources("report/write_roi_page", *FIGURE_MODULES),
     output:
         page=report(

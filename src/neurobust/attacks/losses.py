@@ -61,12 +61,6 @@ TARGETED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def check_loss(name: str) -> None:
-    """Refuse an unknown loss."""
-    if name not in LOSSES:
-        raise InputError(f"attack loss '{name}' is unknown; use one of {sorted(LOSSES)}")
-
-
 def loss_values(logits: Tensor, labels: Tensor, loss: str, targets: Tensor | None = None) -> Tensor:
     """The loss by its name, away from `labels` or, where there are `targets`, towards them: (N,)."""
     return LOSSES[loss](logits, labels) if targets is None else TARGETED[loss](logits, labels, targets)

@@ -12,18 +12,20 @@ from msgspec import Struct
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Positive, Settings, about, read, written
+from neurobust.core.settings import Positive, Settings, about, field_names, read, written
 
 # What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
 UNITS = {"1/255": 1 / 255, "1": 1.0}
-COMMON = ("method", "budgets", "unit", "label", "reference_budget")  # keys of every attack; the rest is the method's
 
 
 class Shown(Settings, frozen=True):
     """What a study says of an attack for readers: none of it changes a number."""
 
-    label: Annotated[str, about("default: its name")] = ""
-    reference_budget: Annotated[Positive | None, about("that tables quote; default: the middle one above 0")] = None
+    label: Annotated[str, about("for readers; default: its name")] = ""
+    reference_budget: Annotated[Positive | None, about("the budget that tables quote; default: the middle one")] = None
+
+
+COMMON = ("method", "budgets", "unit", *field_names(Shown))  # keys of every attack; the rest is the method's
 
 
 class AttackPlan(Struct, frozen=True):
@@ -81,7 +83,7 @@ def read_plan(name: str, given: Mapping[str, Any], where: str = "attacks") -> At
         raise InputError(
             f"{where}.budgets: {budgets[-1]:g} is over {attack.largest / UNITS[unit]:g}, the whole range; lower it"
         )
-    shown = read(Shown, {key: given[key] for key in ("label", "reference_budget") if key in given}, where)
+    shown = read(Shown, {key: given[key] for key in field_names(Shown) if key in given}, where)
     if shown.reference_budget is not None and shown.reference_budget not in budgets:
         raise InputError(
             f"{where}.reference_budget: {shown.reference_budget:g} is not one of the budgets {list(budgets)}; name one"

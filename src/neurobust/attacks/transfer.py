@@ -31,6 +31,7 @@ from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
 from neurobust.files.adversarials import ARRAYS, Adversarials, read_adversarials
 from neurobust.files.dataset import Dataset, read_dataset
+from neurobust.files.pixels import to_images
 from neurobust.files.transfer_table import ENSEMBLE, TransferRecord, write_transfer_table
 from neurobust.networks.architectures import load_network
 
@@ -86,7 +87,7 @@ class Travelling:
             points[right] = ascend(self.network, images[right], labels[right], self.settings)
         return {
             "image": np.array(ids, dtype=np.int64), "label": labels.cpu().numpy(),
-            "clean_correct": right.cpu().numpy(), "adversarial": points.permute(0, 2, 3, 1).cpu().contiguous().numpy(),
+            "clean_correct": right.cpu().numpy(), "adversarial": to_images(points),
         }  # fmt: skip
 
 
@@ -225,7 +226,7 @@ class Target:
         self.network = load_network(study.networks[key]).to(study.device)
         own = study.adversarials(key)
         self.images = own.image
-        clean = to_batch(study.data, own.image, torch.device("cpu")).permute(0, 2, 3, 1).contiguous().numpy()
+        clean = to_images(to_batch(study.data, own.image, torch.device("cpu")))
         self.clean = self.correct(clean, own.label)
         self.standing = self.correct(own.adversarial, own.label)
 

@@ -11,6 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
@@ -206,16 +207,25 @@ def _check(value: Any, where: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where}: {value!r}: expected a finite number")
     if isinstance(value, Settings):
-        hints = typing.get_type_hints(type(value), include_extras=True)
-        for field in msgspec.structs.fields(type(value)):
-            part, place = getattr(value, field.name), _below(where, field.encode_name)
-            unique = any((meta.extra_json_schema or {}).get("uniqueItems") for meta in _metas(hints[field.name]))
+        for name, encoded, unique in _checked(type(value)):
+            part, place = getattr(value, name), _below(where, encoded)
             if unique and isinstance(part, tuple):
                 _check_unique(part, place)
             _check(part, place)
     elif isinstance(value, (tuple, dict)):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             _check(part, _below(where, key))
+
+
+@cache
+def _checked(kind: type) -> list[tuple[str, str, bool]]:
+    """Every field of some settings: its name, its key, and whether it lists each thing once."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return [
+        (field.name, field.encode_name,
+         any((meta.extra_json_schema or {}).get("uniqueItems") for meta in _metas(hints[field.name])))
+        for field in msgspec.structs.fields(kind)
+    ]  # fmt: skip
 
 
 def _check_unique(items: tuple[Any, ...], where: str) -> None:
@@ -318,7 +328,8 @@ def _type_text(hint: Any) -> str:
     if get_origin(hint) is tuple or get_origin(hint) is list:
         return f"list of {_type_text(get_args(hint)[0])}"
     if get_origin(hint) is dict:
-        return f"mapping to {_type_text(get_args(hint)[1])}"
+        value = get_args(hint)[1]
+        return "mapping" if value is Any else f"mapping to {_type_text(value)}"
     if parts := [part for part in get_args(hint) if part is not type(None)]:
         return " or ".join(_type_text(part) for part in parts)
     names = {int: "whole number", float: "number", str: "text", bool: "true or false"}

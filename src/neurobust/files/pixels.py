@@ -17,8 +17,8 @@ def to_pixels(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
 
 
 def to_images(pixels: Tensor) -> np.ndarray:
-    """Pixels (n, 3, H, W) as float32 (n, H, W, 3), for figures and galleries."""
-    return pixels.detach().cpu().permute(0, 2, 3, 1).numpy().astype(np.float32)
+    """Pixels (n, 3, H, W) as float32 (n, H, W, 3) on the CPU, for files, figures and galleries."""
+    return np.ascontiguousarray(pixels.detach().permute(0, 2, 3, 1).cpu().numpy(), dtype=np.float32)
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:

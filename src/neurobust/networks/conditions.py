@@ -5,14 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, Names, NotNegative, Positive, Settings, Share, about, field_names, read
+from neurobust.core.settings import (
+    UNIQUE,
+    Count,
+    Names,
+    NotNegative,
+    Positive,
+    Settings,
+    Share,
+    about,
+    field_names,
+    read,
+)
 from neurobust.networks.description import Control, Reference
 from neurobust.networks.registry import (
     CONTROLS,
@@ -25,11 +36,8 @@ from neurobust.networks.registry import (
 )
 
 Weight = Annotated[Share, about("of the neural loss; cross-entropy has 1 - weight")]
-Subjects = Annotated[
-    tuple[Annotated[str, Meta(pattern="^subj0[1-8]$")], ...],
-    Meta(min_length=1, extra_json_schema={"uniqueItems": True}),
-]
-Weights = Annotated[tuple[Share, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
+Subjects = Annotated[tuple[Annotated[str, Meta(pattern="^subj0[1-8]$")], ...], UNIQUE]
+Weights = Annotated[tuple[Share, ...], UNIQUE]
 
 UNTARGETED = ("weight", "weights", "reference", "sweep")  # the keys that make sense without a target
 
@@ -146,6 +154,12 @@ def read_condition(name: str, given: Mapping[str, Any], where: str = "conditions
     return condition
 
 
+def with_sweeps(conditions: Mapping[str, Condition], names: Iterable[str]) -> tuple[str, ...]:
+    """The conditions of these names, each with its sweep, in the order of the mapping."""
+    chosen = set(names)
+    return tuple(name for name, condition in conditions.items() if name in chosen or condition.sweep in chosen)
+
+
 def read_recipe(given: Mapping[str, Any]) -> Recipe:
     """The recipe that the parameters of a job say, as JSON.
 
@@ -182,10 +196,6 @@ def _with_reference(recipe: Recipe) -> Recipe:
 
 def _problems(condition: Condition) -> Iterator[tuple[str, str]]:
     """Yield (key, problem) for what does not fit together in one condition."""
-    for key in ("target", "layers", "subjects", "match", "weights"):
-        values = getattr(condition, key) or ()
-        if len(set(values)) < len(values):
-            yield key, f"{list(values)} names one thing twice"
     if condition.weight in (condition.weights or ()):
         yield "weights", f"{condition.weight:g} is there already, as the weight of the condition"
     if condition.target is None:

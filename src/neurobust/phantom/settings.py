@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from neurobust.core.settings import Count, Settings, Share, Whole, about
+from neurobust.core.settings import UNIQUE, Count, Settings, Share, Whole, about
 
 Subject = Annotated[str, Meta(pattern="^subj0[1-8]$")]
 SessionFormat = Literal["nii.gz", "hdf5"]
@@ -66,11 +66,7 @@ class Miniature(Settings, frozen=True, kw_only=True):
     trials_per_session: Annotated[int, Meta(ge=12, multiple_of=6), about("a multiple of 6")]
     stimulus_size: Annotated[int, Meta(ge=64, multiple_of=64), about("side of the images, a multiple of 64", "pixels")]
     faces: Annotated[Share, about("share of images that show a face")]
-    formats: Annotated[
-        tuple[SessionFormat, ...],
-        Meta(min_length=1, extra_json_schema={"uniqueItems": True}),
-        about("in which the sessions are written"),
-    ]
+    formats: Annotated[tuple[SessionFormat, ...], UNIQUE, about("in which the sessions are written")]
 
 
 class PlantedNSD(Miniature, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ import numpy as np
 from neurobust.files.dataset import dataset_path, read_dataset
 from neurobust.files.examples import examples_path, read_examples
 from neurobust.report.blocks import Row
-from neurobust.report.guided import BASELINE, in_order
+from neurobust.report.guided import in_order
 from neurobust.report.shown import ShownAttack, format_budget
-from neurobust.study.model import NetworkName, Study
+from neurobust.study.model import BASELINE, NetworkName, Study
 
 SHOWN = 2  # images per network
 LARGEST = 160  # pixels: larger images are thinned to about this size, which a page shows anyway

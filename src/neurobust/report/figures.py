@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurobust.report.blocks import MANY, blocks
 from neurobust.report.contents import NETWORK
-from neurobust.report.guided import BASELINE, compared
+from neurobust.report.guided import compared
 from neurobust.report.shown import NORMS, ShownAttack, beside_norm, format_budget
 from neurobust.report.style import (
     INK,
@@ -24,6 +24,7 @@ from neurobust.report.style import (
     to_svg,
 )
 from neurobust.report.view import View
+from neurobust.study.model import BASELINE
 
 
 def uncrowded(view: View, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:

@@ -10,9 +10,8 @@ from neurobust.core.errors import InputError
 from neurobust.core.settings import written
 from neurobust.networks.conditions import Condition
 from neurobust.report.blocks import Row
-from neurobust.study.model import Study
+from neurobust.study.model import BASELINE, Study
 
-BASELINE = "none"  # the condition that every guided one is compared with
 Conditions = Mapping[str, Condition]
 
 
@@ -63,11 +62,9 @@ def roi_part(study: Study, roi: str) -> Study:
     """
     if roi not in study.rois:
         raise InputError(f"report: unknown ROI '{roi}' (the study has {list(study.rois)}); name one of these")
-    kept = {name: found for name, found in study.conditions.items() if name == BASELINE or found.roi == roi}
-    guided = set(kept) - {BASELINE}
-    tasks = {name: task for name, task in study.tasks.items() if guided & set(task.conditions)}
-    rois = {roi: study.rois[roi]}
-    return msgspec.structs.replace(study, rois=rois, conditions=kept, tasks=tasks or study.tasks)
+    conditions = {name: study.conditions[name] for name in study.conditions_of(roi)}
+    tasks = {name: study.tasks[name] for name in study.compared_tasks(conditions)}
+    return msgspec.structs.replace(study, rois={roi: study.rois[roi]}, conditions=conditions, tasks=tasks)
 
 
 def recipe_of(condition: Condition) -> Row:

@@ -9,10 +9,10 @@ import numpy as np
 
 from neurobust.core.seeding import numpy_rng
 from neurobust.report.blocks import Row
-from neurobust.report.guided import BASELINE, controls_of, in_order, is_guided, sweep_of
+from neurobust.report.guided import controls_of, in_order, is_guided, sweep_of
 from neurobust.report.matching import bootstrap_difference, matched_difference, shared_range
 from neurobust.report.shown import ShownAttack
-from neurobust.study.model import Study
+from neurobust.study.model import BASELINE, Study
 
 Accuracies = Mapping[tuple[str, int], float]  # of networks, by condition and seed
 

@@ -22,10 +22,10 @@ from neurobust.report.entries import (
     signed,
     text,
 )
-from neurobust.report.guided import BASELINE, controls_of, is_guided
+from neurobust.report.guided import controls_of, is_guided
 from neurobust.report.shown import format_budget
 from neurobust.report.view import Head, View
-from neurobust.study.model import Study
+from neurobust.study.model import BASELINE, Study
 
 Deltas = dict[tuple[str, str, str], Any]  # rows of the table `differences` by condition, baseline and attack
 

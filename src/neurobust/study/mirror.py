@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+
+from msgspec.structs import asdict
 
 from neurobust.nsd import layout, manifest, regions
 from neurobust.nsd.settings import StudySplits
@@ -18,14 +21,14 @@ class Mirror:
     def __init__(self, study: Study):
         self.study, self.data, self.root = study, study.data, study.data.folder
 
-    @property
+    @cached_property
     def planted(self) -> PlantedNSD | None:
         """What the pipeline plants there; None where the data are the real ones."""
         if self.study.planted is None or self.data.from_bucket:
             return None
         return self.study.planted.planted(self.data.sessions)
 
-    @property
+    @cached_property
     def keeps_betas(self) -> bool:
         """Whether sessions stay after extraction. One that was there before this pipeline is not its to delete."""
         return not self.data.from_bucket or self.data.keep_betas or bool(manifest.foreign_sessions(self.data))
@@ -33,11 +36,7 @@ class Mirror:
     @property
     def splits(self) -> StudySplits:
         """The splits, with what they need to know of the subjects."""
-        splits = self.study.splits
-        return StudySplits(
-            test=splits.test, validation=splits.validation, seed=splits.seed, zscore=splits.zscore,
-            trials=splits.trials, min_sessions=self.data.min_sessions,
-        )  # fmt: skip
+        return StudySplits(**asdict(self.study.splits), min_sessions=self.data.min_sessions)
 
     def accept_terms(self) -> None:
         """Raise InputError where files are missing and the NSD terms are not accepted.

@@ -15,11 +15,13 @@ from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
-from neurobust.networks.conditions import Architecture, Condition, Training
+from neurobust.networks.conditions import Architecture, Condition, Training, with_sweeps
 from neurobust.networks.description import Task
 from neurobust.nsd.settings import ROI, Data, Splits
 from neurobust.phantom.settings import Phantom
 from neurobust.predictors.description import Predictor
+
+BASELINE = "none"  # the condition that every guided one is compared with
 
 
 class NetworkName(NamedTuple):
@@ -126,8 +128,19 @@ class Study(Struct, frozen=True):
 
     def with_sweeps(self, names: Iterable[str] | None) -> tuple[str, ...]:
         """The conditions of these names, each with its sweep, in the study's order; all of them for None."""
-        chosen = set(self.conditions if names is None else names)
-        return tuple(name for name, c in self.conditions.items() if name in chosen or c.sweep in chosen)
+        return with_sweeps(self.conditions, self.conditions if names is None else names)
+
+    def conditions_of(self, roi: str) -> tuple[str, ...]:
+        """The conditions that an ROI's page compares: `none`, and those that the ROI guides."""
+        return tuple(name for name, c in self.conditions.items() if name == BASELINE or c.roi == roi)
+
+    def compared_tasks(self, conditions: Iterable[str]) -> tuple[str, ...]:
+        """The tasks on which a comparison of some conditions says anything: not those that have `none` alone of them.
+
+        A study without a guided condition compares its tasks all the same.
+        """
+        guided = set(conditions) - {BASELINE}
+        return tuple(name for name, task in self.tasks.items() if guided & set(task.conditions)) or tuple(self.tasks)
 
     def predictor_seed(self, seed: int) -> int:
         """The predictor's seed for a network's seed: the k-th goes with the k-th, counted round."""

@@ -128,8 +128,7 @@ class Paths:
 
     def twins(self, wildcards: Wildcards, path: Callable[[str, str], Path]) -> list[str]:
         """A file of every network of one task and architecture; path: of results and network."""
-        networks = self.networks(None, [wildcards.task], wildcards.architecture)
-        return [str(path(self.results, network)) for network in networks]
+        return self.of_networks(path, None, [wildcards.task], wildcards.architecture)
 
     def transfer_tables(self) -> list[str]:
         """The transfer of every task and architecture, where the study asks for it."""
@@ -182,14 +181,15 @@ class Paths:
         path: Callable[[str, str], Path],
         conditions: Iterable[str] | None = None,
         tasks: Iterable[str] | None = None,
+        architecture: str | None = None,
     ) -> list[str]:
-        """One file of every network of some conditions and tasks; path: a function of results and network."""
-        return [str(path(self.results, network)) for network in self.networks(conditions, tasks)]
+        """One file of each of these `networks`; path: a function of results and network."""
+        return [str(path(self.results, network)) for network in self.networks(conditions, tasks, architecture)]
 
     def results_of(self, conditions: Iterable[str], rois: Iterable[str]) -> list[str]:
         """Every file that a page about some conditions and ROIs reads."""
         conditions, rois, study = list(conditions), list(rois), self.study
-        tasks = self.compared_tasks(conditions)
+        tasks = study.compared_tasks(conditions)
         own = (metrics_path, examples_path, checks_path)
         files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
         attacks = itertools.product(self.networks(conditions, tasks), study.attacks)
@@ -199,16 +199,3 @@ class Paths:
         found += [voxels_path(self.results, study.predictor, roi, seed) for roi, seed in predictors]
         found += [roi_path(self.results, subject, roi) for subject, roi in itertools.product(study.subjects, rois)]
         return files + [str(path) for path in found]
-
-    def compared_tasks(self, conditions: Iterable[str]) -> list[str]:
-        """The tasks on which a comparison of some conditions says anything: not those that have `none` alone of them.
-
-        A study without a guided condition compares its tasks all the same.
-        """
-        guided = {name for name in conditions if name != "none"}
-        found = [name for name, task in self.study.tasks.items() if guided & set(task.conditions)]
-        return found or list(self.study.tasks)
-
-    def conditions_of(self, roi: str) -> list[str]:
-        """The conditions that an ROI's page compares: `none`, and those that the ROI guides."""
-        return [name for name, condition in self.study.conditions.items() if name == "none" or condition.roi == roi]

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 from msgspec.structs import replace
 
 from neurobust.attacks.plan import AttackPlan, read_plan
-from neurobust.attacks.semantic.plan import SemanticPlan, read_semantic
+from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Names, Settings, about, read
-from neurobust.networks.conditions import Condition, Training, read_condition
+from neurobust.core.settings import Names, Settings, about, field_names, read
+from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.description import Predictor
@@ -23,14 +23,15 @@ from neurobust.predictors.registry import read_predictor
 from neurobust.study.config import Config
 from neurobust.study.model import Semantic, Study, TaskPlan
 
-TASK_KEYS = ("source", "training", "conditions")  # of every task; the rest is its kind's
-
 
 class TaskChoice(Settings, frozen=True):
     """What a study says of a task of any kind, beside its training."""
 
     source: Annotated[str, about("folder or file of the images, where the user brings them")] = ""
     conditions: Annotated[Names | None, about("that are trained on this task; default: all")] = None
+
+
+TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
 
 
 def read_study(given: Mapping[str, Any]) -> Study:
@@ -57,7 +58,7 @@ def read_study(given: Mapping[str, Any]) -> Study:
         attacks={name: read_plan(name, s, "config.attacks") for name, s in config.attacks.items()},
         primary_attack=config.primary_attack,
         corruptions=config.corruptions,
-        semantic=read_semantics(config, conditions),
+        semantic=semantic_of(config, conditions),
         transfer=config.transfer,
         config=dict(given),
     )
@@ -90,7 +91,7 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
     """One task, with the training of its networks and the conditions that they are trained with."""
     where, given = f"config.tasks.{name}", config.tasks[name]
     task = read_task({key: value for key, value in given.items() if key not in TASK_KEYS}, where)
-    choice = read(TaskChoice, {key: given[key] for key in ("source", "conditions") if key in given}, where)
+    choice = read(TaskChoice, {key: given[key] for key in field_names(TaskChoice) if key in given}, where)
     training = given.get("training", {})
     read(Training, config.training, "config.training")
     read(Training, training, f"{where}.training")
@@ -112,22 +113,27 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
 
 def rendered(planted: Phantom | None, section: str, task: str) -> TaskImages:
     """The section of the phantom that a task shows."""
-    if planted is None:
-        raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
-    found: TaskImages | None = getattr(planted, section)
+    found: TaskImages | None = getattr(described(planted), section)
     if found is None:
         raise InputError(f"config.phantom.{section}: missing: the task {task} shows what it describes")
     return found
+
+
+def described(planted: Phantom | None) -> Phantom:
+    """What is planted; InputError where the configuration does not say."""
+    if planted is None:
+        raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
+    return planted
 
 
 def chosen(conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str) -> tuple[str, ...]:
     """The conditions that a section lists as `conditions`, each with its sweep; all of them without such a list."""
     names = list(conditions) if listed is None else list(listed)
     check_names(names, conditions, f"{where}.conditions", "condition", "conditions")
-    return tuple(name for name, condition in conditions.items() if name in names or condition.sweep in names)
+    return with_sweeps(conditions, names)
 
 
-def read_semantics(config: Config, conditions: Mapping[str, Condition]) -> Semantic:
+def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic:
     """The semantic attacks of the configuration, in the order of their registry, and their auxiliary networks."""
     where, given = "config.semantic", dict(config.semantic or {})
     networks = given.pop("networks", {})
@@ -142,14 +148,11 @@ def read_semantics(config: Config, conditions: Mapping[str, Condition]) -> Seman
     for name in networks:
         if name not in HELPERS:
             raise InputError(f"{where}.networks: unknown key '{name}'; known keys are {', '.join(HELPERS)}")
-    attacks: dict[str, SemanticPlan] = {}
-    for name in SEMANTIC:
-        if name in given:
-            plan = read_semantic(name, given[name], where)
-            check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
-            chosen(conditions, plan.conditions, f"{where}.{name}")
-            attacks[name] = plan
-    helpers = {name: read(kind, networks.get(name, {}), f"{where}.networks.{name}") for name, kind in HELPERS.items()}
+    attacks = read_semantics(given, where)
+    for name, plan in attacks.items():
+        check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
+        chosen(conditions, plan.conditions, f"{where}.{name}")
+    helpers = {name: read_helper(name, networks.get(name, {}), f"{where}.networks") for name in HELPERS}
     return Semantic(images or 0, attacks, helpers)
 
 
@@ -183,11 +186,9 @@ def check_attacks(attacks: Mapping[str, AttackPlan], primary: str) -> None:
 
 def check_phantom(study: Study) -> None:
     """Raise InputError unless the phantom has the subjects, sessions and formats that the study reads."""
-    data, planted = study.data, study.planted
     if not study.phantom:
         return
-    if planted is None:
-        raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
+    data, planted = study.data, described(study.planted)
     trials = planted.planned_sessions * planted.trials_per_session
     images = planted.shared_images + planted.unique_images
     if trials != 3 * images:  # as `phantom.design.Sizes`: a subject sees each of its images three times
@@ -217,6 +218,6 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     if predictor is None:
         known = ", ".join(study.predictors)
         raise InputError(f"{where}.predictor: {condition.predictor!r} is not one of `predictors`: {known}")
-    if predictor.shuffle_pairing != (condition.control == "predictor-shuffled"):
+    if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
         both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
         raise InputError(f"{where}.control: {both}")

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from neurobust.attacks.plan import UNITS
+from neurobust.attacks.plan import UNITS, Shown
 from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.semantic.plan import Choice
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
@@ -18,9 +18,9 @@ from neurobust.networks.conditions import Condition, Training
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
 from neurobust.predictors.registry import PREDICTORS
 from neurobust.study.config import Config
+from neurobust.study.read import TaskChoice
 
 Schema = dict[str, Any]
-NAMES: Schema = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
 HEADER = "# Made by `make schema` from the classes that check a configuration; a test compares. Do not edit.\n"
 
 
@@ -67,18 +67,14 @@ def attack_keys() -> Schema:
         "budgets": {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2, "uniqueItems": True,
                     "description": "ascending from 0"},
         "unit": {"enum": list(UNITS), "description": "of the budgets; default 1/255 for linf, else 1"},
-        "label": {"type": "string", "description": "for readers"},
-        "reference_budget": {"type": "number", "exclusiveMinimum": 0, "description": "the budget that tables quote"},
+        **schema(Shown)["properties"],
     }  # fmt: skip
 
 
 def task_keys(training: Schema) -> Schema:
     """The keys of every task (`study.read.TASK_KEYS`)."""
-    return {
-        "source": {"type": "string", "description": "folder or file of the images, where the user brings them"},
-        "training": {**training, "description": "what differs from the study's training"},
-        "conditions": {**NAMES, "description": "that are trained on this task; default: all"},
-    }
+    described = {**training, "description": "what differs from the study's training"}
+    return {**schema(TaskChoice)["properties"], "training": described}
 
 
 def condition() -> Schema:

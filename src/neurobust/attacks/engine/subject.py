@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from neurobust.attacks.images import to_batch, to_labels
 from neurobust.core.io import provenance, sha256_file
 from neurobust.files.dataset import Dataset
+from neurobust.files.pixels import to_images
 
 
 @dataclass(frozen=True)
@@ -73,5 +74,4 @@ class Bench:
 
     def clean(self, count: int) -> np.ndarray:
         """The first images as float32 (n, H, W, 3) in [0,1], for galleries."""
-        images = to_batch(self.data, self.rows[:count], torch.device("cpu"))
-        return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+        return to_images(to_batch(self.data, self.rows[:count], torch.device("cpu")))

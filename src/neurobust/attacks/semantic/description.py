@@ -12,11 +12,10 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, NotNegative, Positive, Settings, Share, Whole, about
+from neurobust.core.settings import UNIQUE, Count, NotNegative, Positive, Settings, Share, Whole, about
 
-ASCENDING = Meta(min_length=1, extra_json_schema={"uniqueItems": True})  # of strengths, which ascend
-WholeStrengths = Annotated[tuple[Whole, ...], ASCENDING]
-ShareStrengths = Annotated[tuple[Share, ...], ASCENDING]
+WholeStrengths = Annotated[tuple[Whole, ...], UNIQUE]
+ShareStrengths = Annotated[tuple[Share, ...], UNIQUE]
 Lead = Annotated[float, Meta(ge=0, lt=1), about("lead in probability at which an image is left")]
 
 

@@ -56,9 +56,9 @@ def read_semantic(name: str, given: Mapping[str, Any], where: str = "semantic") 
     return SemanticPlan(name, attack, choice.tasks, choice.conditions, choice.reference_strength)
 
 
-def read_semantics(given: Mapping[str, Mapping[str, Any]]) -> dict[str, SemanticPlan]:
+def read_semantics(given: Mapping[str, Mapping[str, Any]], where: str = "semantic") -> dict[str, SemanticPlan]:
     """Every semantic attack of a configuration's `semantic`, by name, in the registry's order."""
-    return {name: read_semantic(name, given[name]) for name in SEMANTIC if name in given}
+    return {name: read_semantic(name, given[name], where) for name in SEMANTIC if name in given}
 
 
 def read_helper(name: str, given: Mapping[str, Any], where: str = "semantic.networks") -> Helper:
