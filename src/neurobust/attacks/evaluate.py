@@ -9,7 +9,6 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from neurobust.attacks.probes import probe_checks
 from neurobust.attacks.transfer import Travelling, adversarials_of
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.errors import InputError
+from neurobust.core.io import Provenance
 from neurobust.core.places import module_of
 from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
@@ -142,9 +142,7 @@ def travelling(bench: Bench, transfer: Transfer, cells: Cells) -> Adversarials:
     return adversarials_of(evaluate(Travelling(few.network, transfer), few, cells, progress))
 
 
-def record_of(
-    subject: Subject, bench: Bench, plan: AttackPlan, cell: Arrays, origin: Mapping[str, Any]
-) -> AttackRecord:
+def record_of(subject: Subject, bench: Bench, plan: AttackPlan, cell: Arrays, origin: Provenance) -> AttackRecord:
     """What travels in an attack's parquet beside its rows; origin: the provenance of all attacks on this network."""
     return AttackRecord(
         **attributes(subject, bench, plan.name, plan.settings(), cell, COUNTS),

@@ -12,7 +12,7 @@ from msgspec import Struct
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Positive, Settings, about, field_names, read, written
+from neurobust.core.settings import Given, Positive, Settings, about, field_names, read, written
 
 # What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
 UNITS = {"1/255": 1 / 255, "1": 1.0}
@@ -70,7 +70,7 @@ class AttackPlan(Struct, frozen=True):
         }  # fmt: skip
 
 
-def read_plan(name: str, given: Mapping[str, Any], where: str = "attacks") -> AttackPlan:
+def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
     """The attack `name` that a configuration describes; InputError for whatever no attack could use."""
     where = f"{where}.{name}"
     kind = ATTACKS.chosen(given, "method", where)
@@ -91,7 +91,7 @@ def read_plan(name: str, given: Mapping[str, Any], where: str = "attacks") -> At
     return AttackPlan(name, given["method"], attack, budgets, unit, shown.label or name, shown.reference_budget)
 
 
-def read_plans(given: Mapping[str, Mapping[str, Any]]) -> dict[str, AttackPlan]:
+def read_plans(given: Mapping[str, Given]) -> dict[str, AttackPlan]:
     """Every attack of a configuration, by name, in its order."""
     return {name: read_plan(name, settings) for name, settings in given.items()}
 

@@ -127,7 +127,7 @@ def transfer_attacks(
     adversarials: Sequence[Path],
     settings: Transfer,
     output: Path,
-    names: Mapping[str, Any],
+    names: Mapping[str, str],
     attack_batch: int = 128,
     networks_batch: int = 32,
 ) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PARQUET_KEY = b"neurobust"
 
+Provenance = dict[str, Any]  # how a file was made, as JSON: see `provenance`
+
 
 def canonical_json(value: Any) -> str:
     """`value` as JSON with sorted keys and no spaces: equal settings give equal strings."""
@@ -31,9 +33,9 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance(inputs: Mapping[str, str | Path], params: Any = None, seed: int | None = None) -> dict[str, Any]:
+def provenance(inputs: Mapping[str, str | Path], params: Any = None, seed: int | None = None) -> Provenance:
     """How a file was made: code version, parameters, seed, SHA-256 of each input. No clock, no host: reproducible."""
-    record: dict[str, Any] = {"neurobust": __version__, "inputs": {}}
+    record: Provenance = {"neurobust": __version__, "inputs": {}}
     for name, path in inputs.items():
         record["inputs"][name] = {"file": Path(path).name, "sha256": sha256_file(path)}
     if params is not None:

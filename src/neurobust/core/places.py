@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar, cast
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Settings
+from neurobust.core.settings import Given, Settings
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Places(Mapping[str, T]):
             raise InputError(f"{where}: {name!r} is not known; choose one of {', '.join(self)}")
         return self[name]
 
-    def chosen(self, given: Mapping[str, Any], tag: str, where: str) -> T:
+    def chosen(self, given: Given, tag: str, where: str) -> T:
         """The entry that the key `tag` of a mapping at `where` names; as `find`, and without the key an InputError."""
         if tag not in given:
             raise InputError(f"{where}: missing key '{tag}'; choose one of {', '.join(self)}")

@@ -31,6 +31,9 @@ Names = Annotated[tuple[str, ...], UNIQUE]
 Seeds = Annotated[tuple[Whole, ...], UNIQUE]
 
 
+Given = Mapping[str, Any]  # one entry of a configuration as a user wrote it: what `read` checks
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of all settings: frozen, and without unknown keys. Subclasses need `kw_only=True` where a field has no
@@ -42,7 +45,7 @@ def about(text: str, unit: str = "") -> Meta:
     return Meta(description=text, extra={"unit": unit} if unit else None)
 
 
-def read(kind: type[T], given: Mapping[str, Any], where: str) -> T:
+def read(kind: type[T], given: Given, where: str) -> T:
     """The settings that a mapping from a configuration says.
 
     Raises InputError, with the key's path below `where`, for an unknown or missing key, a value out of bounds, a number
@@ -79,7 +82,7 @@ def _default(field: Any) -> Any:
     return field.default if field.default_factory is NODEFAULT else field.default_factory()
 
 
-def _explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
+def _explain(kind: type, given: Given, where: str, text: str) -> str:
     """One line for a validation error: the key's path, the value, what is allowed."""
     problem, _, path = text.partition(" - at ")
     of_key = path.startswith("`key` in ")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, write_parquet
+from neurobust.core.io import Provenance, read_parquet, write_parquet
 from neurobust.files.records import attributes_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class AttackRecord(Struct, frozen=True):
     verification: Any = None
     versions: Any = None
     space: str | None = None
-    provenance: dict[str, Any] | None = None
+    provenance: Provenance | None = None
 
 
 def attack_table_path(results: Path | str, network: str, attack: str) -> Path:

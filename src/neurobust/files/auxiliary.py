@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from neurobust.core.io import Provenance
 from neurobust.files.records import read_record, write_record
 
 
@@ -43,7 +44,7 @@ class AuxiliaryRecord(Struct, frozen=True, kw_only=True):
     passed: bool = False
     history: list[dict[str, Any]] = []
     parameters: int = 0
-    provenance: dict[str, Any] = {}
+    provenance: Provenance = {}
 
 
 def auxiliary_weights_path(results: Path | str, task: str, helper: str) -> Path:

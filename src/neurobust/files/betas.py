@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, replacing
+from neurobust.core.io import Provenance, canonical_json, replacing
 
 if TYPE_CHECKING:
     import h5py
@@ -60,7 +60,7 @@ def betas_path(results: Path | str, subject: str) -> Path:
 
 
 def write_betas(
-    path: Path, index: BetasIndex, sessions: Iterable[np.ndarray], provenance: Callable[[], Mapping[str, Any]]
+    path: Path, index: BetasIndex, sessions: Iterable[np.ndarray], provenance: Callable[[], Provenance]
 ) -> None:
     """Write the betas of a subject, atomically, session by session: int16 (trials of the session, voxels) each.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
+from neurobust.core.io import Provenance
 from neurobust.files.records import read_record, write_record
 
 
@@ -29,7 +29,7 @@ class CanaryRecord(Struct, frozen=True):
     images: int = 0
     train_accuracy: float = 0.0
     attacks: list[str] = []
-    provenance: dict[str, Any] = {}
+    provenance: Provenance = {}
 
 
 def canaries_path(results: Path | str, task: str) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, write_parquet
+from neurobust.core.io import Provenance, read_parquet, write_parquet
 from neurobust.files.records import attributes_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class CorruptionRecord(Struct, frozen=True, kw_only=True):
     types: list[str]
     scored: list[str]
     versions: dict[str, str]
-    provenance: dict[str, Any]
+    provenance: Provenance
 
 
 def corruption_table_path(results: Path | str, network: str) -> Path:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, replacing
+from neurobust.core.io import Provenance, canonical_json, replacing
 
 if TYPE_CHECKING:
     import h5py
@@ -27,7 +27,7 @@ class Corrupted:
     types: Sequence[str]
     severities: Sequence[int]
     image: np.ndarray
-    provenance: dict[str, Any]
+    provenance: Provenance
 
 
 @dataclass(frozen=True)

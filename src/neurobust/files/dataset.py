@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, memmap_dataset, replacing
+from neurobust.core.io import Provenance, canonical_json, memmap_dataset, replacing
 from neurobust.core.seeding import numpy_rng
 from neurobust.files.splits import TEST, TRAIN, VALIDATION, rows_of
 
@@ -29,7 +29,7 @@ class Source:
     classes: list[str]
     size: tuple[int, int]
     blocks: Iterator[np.ndarray]
-    provenance: Callable[[], dict[str, Any]]
+    provenance: Callable[[], Provenance]
     attributes: np.ndarray | None = None
     attribute_names: tuple[str, ...] = ()
 

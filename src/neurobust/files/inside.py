@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from neurobust.core.io import read_parquet, write_parquet
+from neurobust.core.io import Provenance, read_parquet, write_parquet
 from neurobust.files.records import attributes_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class InsideRecord(Struct, frozen=True):
     seed: int
     n_images: int
     images: list[int]
-    provenance: dict[str, Any]
+    provenance: Provenance
 
 
 def inside_path(results: Path | str, network: str) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
+from neurobust.core.io import Provenance
 from neurobust.files.records import read_record, write_record
 
 NUMBERS = ("clean_accuracy", "train_accuracy", "alignment", "seconds")  # that the report shows
@@ -32,7 +32,7 @@ class NetworkMetrics(Struct, frozen=True, kw_only=True):
     n_train: int | None = None
     n_test: int | None = None
     seconds: float | None = None
-    provenance: dict[str, Any] | None = None
+    provenance: Provenance | None = None
 
     def numbers(self) -> dict[str, float]:
         """NUMBERS by name, NaN where one was not measured."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, write_parquet
+from neurobust.core.io import Provenance, read_parquet, write_parquet
 from neurobust.files.records import write_record
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class PredictorMetrics(Struct, frozen=True):
     subjects: dict[str, Summary]
     history: list[Any]
     parameters: int
-    provenance: dict[str, Any]
+    provenance: Provenance
 
 
 def predictor_folder(results: Path | str, predictor: str, roi: str, seed: int | str) -> Path:
@@ -55,7 +55,7 @@ def write_predictor_metrics(path: Path, metrics: PredictorMetrics) -> None:
     write_record(path, metrics)
 
 
-def write_voxels(path: Path, frame: pd.DataFrame, provenance: dict[str, Any]) -> None:
+def write_voxels(path: Path, frame: pd.DataFrame, provenance: Provenance) -> None:
     """Write one row per voxel, atomically."""
     write_parquet(path, frame, {"provenance": provenance})
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, replacing
+from neurobust.core.io import Provenance, canonical_json, replacing
 
 # In the order in which they are written, so that the same arrays give the same bytes.
 DATASETS = (
@@ -47,7 +46,7 @@ class RoiFile:
     ncsnr_file: np.ndarray  # float32 (V,)
     noise_ceiling: np.ndarray  # float32 (V,) percent
     voxel_index: np.ndarray  # int64 (V,)
-    provenance: dict[str, Any]
+    provenance: Provenance
     trials: np.ndarray | None = None  # float32 (U, V), in order of time
     trial_nsd_id: np.ndarray | None = None  # int64 (U,)
 

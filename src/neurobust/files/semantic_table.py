@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, write_parquet
+from neurobust.core.io import Provenance, read_parquet, write_parquet
 from neurobust.files.auxiliary import NetworkGate
 from neurobust.files.records import attributes_of, read_arrays, write_arrays
 
@@ -37,7 +37,7 @@ class SemanticRecord(Struct, frozen=True):
     settings: dict[str, Any]
     seconds: float | None = None
     verification: dict[str, int] | None = None
-    provenance: dict[str, Any] | None = None
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True)

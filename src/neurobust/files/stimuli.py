@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, memmap_dataset, replacing
+from neurobust.core.io import Provenance, canonical_json, memmap_dataset, replacing
 from neurobust.files.lookup import find_rows
 
 
@@ -43,7 +42,7 @@ def stimuli_path(results: Path | str, subject: str, size: int | str) -> Path:
 
 
 def write_stimuli(
-    path: Path, nsd_id: np.ndarray, size: int, blocks: Iterable[np.ndarray], provenance: Callable[[], Mapping[str, Any]]
+    path: Path, nsd_id: np.ndarray, size: int, blocks: Iterable[np.ndarray], provenance: Callable[[], Provenance]
 ) -> None:
     """Write the images of a subject, atomically: `blocks` uint8 (n, size, size, 3) in the order of `nsd_id`.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, write_parquet
+from neurobust.core.io import Provenance, read_parquet, write_parquet
 from neurobust.files.records import attributes_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class TransferRecord(Struct, frozen=True):
     task: str
     architecture: str
     settings: dict[str, Any]
-    provenance: dict[str, Any]
+    provenance: Provenance
 
 
 def transfer_table_path(results: Path | str, task: str, architecture: str) -> Path:

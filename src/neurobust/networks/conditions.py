@@ -15,6 +15,7 @@ from neurobust.core.errors import InputError
 from neurobust.core.settings import (
     UNIQUE,
     Count,
+    Given,
     Names,
     NotNegative,
     Positive,
@@ -134,7 +135,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     condition: Annotated[Condition, about("what is trained for beside the classes")]
 
 
-def read_condition(name: str, given: Mapping[str, Any], where: str = "conditions") -> Condition:
+def read_condition(name: str, given: Given, where: str = "conditions") -> Condition:
     """The condition `name` that a configuration describes.
 
     Raises InputError for what does not fit together in it. Whether the ROIs, subjects and predictors that it names
@@ -160,7 +161,7 @@ def with_sweeps(conditions: Mapping[str, Condition], names: Iterable[str]) -> tu
     return tuple(name for name, condition in conditions.items() if name in chosen or condition.sweep in chosen)
 
 
-def read_recipe(given: Mapping[str, Any]) -> Recipe:
+def read_recipe(given: Given) -> Recipe:
     """The recipe that the parameters of a job say, as JSON.
 
     Its keys are those of a training, of an architecture with its name, and `condition`, whose target is one name

@@ -6,10 +6,10 @@ A new one of ours is a description beside its code and one line here; another pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from neurobust.core.places import Places, modules_of
-from neurobust.core.settings import Settings, read
+from neurobust.core.settings import Given, Settings, read
 from neurobust.networks.description import Control, Loss, Reference, Task
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -81,12 +81,12 @@ def control_named(name: str | None) -> Control:
     return NO_CONTROL if name is None else CONTROLS[name]
 
 
-def read_reference(given: Mapping[str, Any], where: str) -> Reference:
+def read_reference(given: Given, where: str) -> Reference:
     """The reference that a condition's `reference` describes; InputError for whatever it cannot be."""
     return _read_kind(REFERENCES, given, where)
 
 
-def read_task(given: Mapping[str, Any], where: str) -> Task:
+def read_task(given: Given, where: str) -> Task:
     """The task that a mapping with its `kind` describes; InputError for whatever it cannot be.
 
     What a study says about any kind of task (`source`, `training`, `conditions`) is not among its settings.
@@ -115,7 +115,7 @@ def reference_modules(name: str) -> list[str]:
     return sorted({REFERENCES.module_name(name), *modules_of(REFERENCES[name].perturb)})
 
 
-def _read_kind(kinds: Places[type[Kind]], given: Mapping[str, Any], where: str) -> Kind:
+def _read_kind(kinds: Places[type[Kind]], given: Given, where: str) -> Kind:
     if not isinstance(given, Mapping):
         read(Settings, given, where)  # which says so
     return read(kinds.chosen(given, "kind", where), given, where)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import provenance
+from neurobust.core.io import Provenance, provenance
 from neurobust.core.progress import Progress
 from neurobust.files.lookup import find_rows
 from neurobust.files.stimuli import write_stimuli
@@ -48,7 +47,7 @@ def build_stimuli(
             yield resize(batch, size)
             progress.step(len(rows))
 
-    def origin() -> dict[str, Any]:
+    def origin() -> Provenance:
         params = {"subject": subject, "n_sessions": n_sessions, "size": size}
         record = provenance({"design": layout.expdesign(root)}, params)
         record["inputs"]["images"] = {"file": layout.stimuli(root).name, "sha256_of_rows": digest.hexdigest()}

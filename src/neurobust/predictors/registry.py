@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from neurobust.core.places import Places, modules_of
-from neurobust.core.settings import read
+from neurobust.core.settings import Given, read
 from neurobust.predictors.description import Predictor
 
 PREDICTORS: Places[type[Predictor]] = Places(
@@ -22,7 +21,7 @@ PREDICTORS: Places[type[Predictor]] = Places(
 )
 
 
-def read_predictor(name: str, given: Mapping[str, Any], where: str = "predictors") -> Predictor:
+def read_predictor(name: str, given: Given, where: str = "predictors") -> Predictor:
     """The predictor `name` that a configuration describes; InputError for whatever its kind cannot use."""
     where = f"{where}.{name}"
     return read(PREDICTORS.chosen(given, "kind", where), given, where).checked(where)

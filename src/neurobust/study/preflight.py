@@ -11,7 +11,7 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, write_json, write_text
@@ -20,7 +20,15 @@ from neurobust.study.model import Study
 COMPARED = ("neurobust", "torch", "torchvision", "numpy", "snakemake", "snakemake-executor-plugin-slurm")
 
 
-def check(name: str, passed: bool, note: str) -> dict[str, Any]:
+class Check(TypedDict):
+    """One line of the table."""
+
+    name: str
+    passed: bool
+    note: str
+
+
+def check(name: str, passed: bool, note: str) -> Check:
     """One line of the table. `note`: what was found, and what to do where it fails."""
     return {"name": name, "passed": bool(passed), "note": note}
 
@@ -41,7 +49,7 @@ def check_machine(study: Study, need: float, lock: Path, output: Path) -> None:
     ])  # fmt: skip
 
 
-def check_gpu(wanted: bool) -> dict[str, Any]:
+def check_gpu(wanted: bool) -> Check:
     """CUDA multiplies two matrices as the CPU does. Passes without a GPU where none is wanted."""
     import torch
 
@@ -68,14 +76,14 @@ def existing_parent(path: Path) -> Path:
     return path
 
 
-def check_disk(folder: Path, need: float) -> dict[str, Any]:
+def check_disk(folder: Path, need: float) -> Check:
     """Whether `need` bytes are free where results go."""
     free = shutil.disk_usage(existing_parent(folder)).free
     note = f"{free / 1e9:.1f} GB free at {folder}, the study needs about {need / 1e9:.1f} GB"
     return check("disk", free >= need, note if free >= need else f"{note}; free some, or link {folder} elsewhere")
 
 
-def check_writing(folder: Path) -> dict[str, Any]:
+def check_writing(folder: Path) -> Check:
     """Whether a file can be written and renamed there."""
     place = existing_parent(folder)
     try:
@@ -88,7 +96,7 @@ def check_writing(folder: Path) -> dict[str, Any]:
     return check("writing", True, f"{place} can be written")
 
 
-def check_paths(study: Study) -> list[dict[str, Any]]:
+def check_paths(study: Study) -> list[Check]:
     """Whether what the study reads is visible from here; what the pipeline makes itself may still be absent."""
     wanted = {f"task {name}": Path(task.source) for name, task in study.tasks.items() if task.source}
     for name, predictor in study.predictors.items():
@@ -110,7 +118,7 @@ def locked_versions(lock: Path) -> dict[str, str]:
     return {name.lower(): number for name, number in found}
 
 
-def check_versions(lock: Path) -> list[dict[str, Any]]:
+def check_versions(lock: Path) -> list[Check]:
     """Installed versions against the lock; a local suffix (+cu126) does not matter."""
     wanted, checks = locked_versions(lock), []
     for name in COMPARED:
@@ -137,7 +145,7 @@ def ask(*command: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def check_status_command(status: str | None, first_check: float) -> dict[str, Any]:
+def check_status_command(status: str | None, first_check: float) -> Check:
     """Whether the driver can learn that a job has ended. `first_check`: seconds from submission to the first look."""
     name = "status command"
     if status is None:
@@ -168,7 +176,7 @@ def check_cluster(machine: Path, status: str | None, first_check: float, output:
         raise InputError(f"preflight: {', '.join(failed)} failed; the table above says what to do")
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[Check]) -> str:
     """The checks as aligned text."""
     width = max(len(row["name"]) for row in rows)
     return "".join(f"{'pass' if row['passed'] else 'FAIL'}  {row['name']:{width}}  {row['note']}\n" for row in rows)

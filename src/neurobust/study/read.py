@@ -6,7 +6,7 @@ Every key is checked by the class that owns it; here names are looked up and wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec.structs import replace
 
@@ -14,7 +14,7 @@ from neurobust.attacks.plan import AttackPlan, read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Names, Settings, about, field_names, read
+from neurobust.core.settings import Given, Names, Settings, about, field_names, read
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
@@ -34,7 +34,7 @@ class TaskChoice(Settings, frozen=True):
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
 
 
-def read_study(given: Mapping[str, Any]) -> Study:
+def read_study(given: Given) -> Study:
     """The study that a configuration describes.
 
     Raises InputError with one line, `config: <path of the key>: <problem>`, for the first fault.

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.images import to_batch, to_labels
-from neurobust.core.io import provenance, sha256_file
+from neurobust.core.io import Provenance, provenance, sha256_file
 from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import to_images
 
@@ -28,14 +27,14 @@ class Subject:
     model: Path
     seed: int
     n_images: int
-    names: Mapping[str, Any]
+    names: Mapping[str, str]
 
     def origin(self, **more: Path) -> dict[str, str]:
         """Torch's version and digests of the files that make its results, `more` among them: part of a cell's name."""
         files = {"dataset": self.dataset, "model": self.model, **more}
         return {"torch": torch.__version__, **{name: sha256_file(path) for name, path in files.items()}}
 
-    def provenance(self, **more: Path) -> dict[str, Any]:
+    def provenance(self, **more: Path) -> Provenance:
         """How its results were made; `more` are files that were read beside its own."""
         return provenance({"dataset": self.dataset, "model": self.model, **more}, seed=self.seed)
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from neurobust.attacks.semantic.description import Helper, SemanticAttack
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Names, Settings, about, field_names, read, written
+from neurobust.core.settings import Given, Names, Settings, about, field_names, read, written
 
 
 class Choice(Settings, frozen=True):
@@ -40,7 +40,7 @@ class SemanticPlan(Struct, frozen=True):
         return {**written(self.attack), "strengths": list(self.strengths)}
 
 
-def read_semantic(name: str, given: Mapping[str, Any], where: str = "semantic") -> SemanticPlan:
+def read_semantic(name: str, given: Given, where: str = "semantic") -> SemanticPlan:
     """The semantic attack `name` that a configuration describes; InputError for whatever none could use."""
     kind, where = SEMANTIC.find(name, f"{where}.{name}"), f"{where}.{name}"
     if not isinstance(given, Mapping):
@@ -56,11 +56,11 @@ def read_semantic(name: str, given: Mapping[str, Any], where: str = "semantic") 
     return SemanticPlan(name, attack, choice.tasks, choice.conditions, choice.reference_strength)
 
 
-def read_semantics(given: Mapping[str, Mapping[str, Any]], where: str = "semantic") -> dict[str, SemanticPlan]:
+def read_semantics(given: Mapping[str, Given], where: str = "semantic") -> dict[str, SemanticPlan]:
     """Every semantic attack of a configuration's `semantic`, by name, in the registry's order."""
     return {name: read_semantic(name, given[name], where) for name in SEMANTIC if name in given}
 
 
-def read_helper(name: str, given: Mapping[str, Any], where: str = "semantic.networks") -> Helper:
+def read_helper(name: str, given: Given, where: str = "semantic.networks") -> Helper:
     """The settings of the auxiliary network `name`, with its own defaults; InputError for what none could use."""
     return read(HELPERS.find(name, f"{where}.{name}"), given, f"{where}.{name}")

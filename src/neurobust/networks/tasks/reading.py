@@ -6,12 +6,12 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from neurobust import __version__
 from neurobust.core.errors import InputError
+from neurobust.core.io import Provenance
 from neurobust.core.seeding import numpy_rng
 
 BLOCK = 256  # images decoded and written at a time
@@ -51,7 +51,7 @@ class ImageFiles:
         for start in range(0, len(self.files), BLOCK):
             yield np.stack([self._decode(path) for path in self.files[start : start + BLOCK]])
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """How many files there were and the SHA-256 of their names and bytes."""
         inputs = {"images": {"file": self.root.name, "count": len(self.files), "sha256": self.digest.hexdigest()}}
         return {"neurobust": __version__, "inputs": inputs}
