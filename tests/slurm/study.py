@@ -56,9 +56,10 @@ class Study:
     # --- what happens in the cluster ---
 
     def jobs(self, rule):
-        """SLURM's ids of the running jobs of a rule."""
-        lines = self.cluster.command("squeue", "-h", "-t", "running", "-o", "%i %k").splitlines()
-        return [line.split()[0] for line in lines if f"rule_{rule}_" in line + "_"]
+        """SLURM's ids of this study's running jobs of a rule: other studies run on the cluster beside it."""
+        lines = self.cluster.command("squeue", "-h", "-t", "running", "-o", "%i|%Z|%k").splitlines()
+        jobs = [line.split("|", 2) for line in lines]
+        return [job for job, folder, comment in jobs if folder == str(self.folder) and f"rule_{rule}_" in comment + "_"]
 
     def script(self, rule):
         """(SLURM id, pid) of a script that runs, once this very training has saved a checkpoint."""
@@ -82,7 +83,7 @@ class Study:
         return next((folder for folder, end in ends.items() if comment.endswith(end)), None)
 
     def processes(self):
-        """(SLURM id, pid, parent's pid, command line) of all that jobs of this cluster run."""
+        """(SLURM id, pid, parent's pid, command line) of all that this study's jobs run on the cluster."""
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0")
@@ -91,8 +92,9 @@ class Study:
             except (OSError, UnicodeDecodeError):
                 continue
             environment = dict(item.split("=", 1) for item in variables if "=" in item)
-            job = environment.get("SLURM_JOB_ID")
-            if job and environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf":
+            job, folder = (environment.get(name) for name in ("SLURM_JOB_ID", "SLURM_SUBMIT_DIR"))
+            on_cluster = environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf"
+            if job and on_cluster and folder == str(self.folder):
                 yield job, int(entry.name), parent, words
 
     def warm(self):
