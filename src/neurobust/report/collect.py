@@ -50,9 +50,9 @@ def collect_results(study: Study, extras: bool = True) -> Tables:
     for network in study.networks():
         metrics = read_metrics(metrics_path(study.root, network.path))
         rows["networks"].append(network._asdict() | metrics.numbers())
+    for task, architecture in study.blocks():
+        add_block(study, attacks, [n for n in study.networks(tasks=[task]) if n.architecture == architecture], rows)
     for task in study.tasks:
-        for architecture in study.architectures:
-            add_block(study, attacks, [n for n in study.networks(tasks=[task]) if n.architecture == architecture], rows)
         rows["canaries"] += canary_rows(study.root, task)
     if extras and study.transfer:
         rows["transfer"] = transfer_rows(study)

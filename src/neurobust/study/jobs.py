@@ -6,7 +6,6 @@ counted.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -150,8 +149,9 @@ def _transfer(study: Study) -> Iterator[Job]:
     """Every network sees the adversarials of each."""
     if study.transfer is None:
         return
-    for (name, task), architecture in itertools.product(study.tasks.items(), study.architectures):
-        networks = len(task.conditions) * len(study.seeds)
+    for name, architecture in study.blocks():
+        task = study.tasks[name]
+        networks = len(task.conditions) * len(task.seeds)
         units = study.transfer.passes(networks, study.attack_images) * task.side**2 / 1000
         yield Job("transfer_attacks", (name, architecture), units)
 

@@ -132,8 +132,8 @@ class Paths:
 
     def transfer_tables(self) -> list[str]:
         """The transfer of every task and architecture, where the study asks for it."""
-        pairs = itertools.product(self.study.tasks, self.study.architectures) if self.study.transfer else ()
-        return [str(transfer_table_path(self.results, *pair)) for pair in pairs]
+        blocks = self.study.blocks() if self.study.transfer else ()
+        return [str(transfer_table_path(self.results, *block)) for block in blocks]
 
     def corruption_tables(self) -> list[str]:
         """The networks' answers to corrupted images, where the study asks for them."""

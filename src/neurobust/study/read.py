@@ -5,8 +5,8 @@ Every key is checked by the class that owns it; here names are looked up and wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, TypeVar
 
 from msgspec.structs import replace
 
@@ -14,7 +14,7 @@ from neurobust.attacks.plan import AttackPlan, read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Given, Names, Settings, about, field_names, read
+from neurobust.core.settings import Given, Names, Seeds, Settings, about, field_names, read
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
@@ -23,12 +23,16 @@ from neurobust.predictors.registry import read_predictor
 from neurobust.study.config import Config
 from neurobust.study.model import Semantic, Study, TaskPlan
 
+T = TypeVar("T", str, int)
+
 
 class TaskChoice(Settings, frozen=True):
     """What a study says of a task of any kind, beside its training."""
 
     source: Annotated[str, about("folder or file of the images, where the user brings them")] = ""
     conditions: Annotated[Names | None, about("that are trained on this task; default: all")] = None
+    architectures: Annotated[Names | None, about("that are trained on this task; default: all")] = None
+    seeds: Annotated[Seeds | None, about("of this task's networks, some of the study's; default: all")] = None
 
 
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
@@ -106,6 +110,8 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
         source=choice.source,
         training=read(Training, {**config.training, **training}, where),
         conditions=chosen(conditions, choice.conditions, where),
+        architectures=picked(config.architectures, choice.architectures, where, "architecture", "architectures"),
+        seeds=picked(config.seeds, choice.seeds, where, "seed", "seeds"),
         side=shown.size if shown else task.side or 0,
         images=sum(shown.counts) if shown else task.images or 0,
     )
@@ -133,6 +139,14 @@ def chosen(conditions: Mapping[str, Condition], listed: Iterable[str] | None, wh
     return with_sweeps(conditions, names)
 
 
+def picked(known: Iterable[T], listed: Iterable[T] | None, where: str, what: str, section: str) -> tuple[T, ...]:
+    """Those of a section of the study that a task lists, in the section's order; all of them without such a list."""
+    known = tuple(known)
+    wanted = known if listed is None else tuple(listed)
+    check_names(wanted, known, f"{where}.{section}", what, section)
+    return tuple(name for name in known if name in wanted)
+
+
 def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic:
     """The semantic attacks of the configuration, in the order of their registry, and their auxiliary networks."""
     where, given = "config.semantic", dict(config.semantic or {})
@@ -156,11 +170,11 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
     return Semantic(images or 0, attacks, helpers)
 
 
-def check_names(names: Iterable[str], known: Iterable[str], where: str, what: str, section: str) -> None:
+def check_names(names: Iterable[T], known: Collection[T], where: str, what: str, section: str) -> None:
     """Raise InputError for the first name that is not known."""
     for name in names:
         if name not in known:
-            raise InputError(f"{where}: unknown {what} '{name}'; `{section}` has {', '.join(known)}")
+            raise InputError(f"{where}: unknown {what} '{name}'; `{section}` has {', '.join(map(str, known))}")
 
 
 def check_study(study: Study) -> None:
