@@ -24,6 +24,7 @@ class Study:
 
     def __init__(self, folder, cluster):
         self.folder, self.cluster = folder, cluster
+        self.folders = {}
         self.interrupted = set()  # trainings that were stopped beside their checkpoint
         for name in ("workflow", "config", "profiles", "envs"):
             shutil.copytree(PROJECT / name, folder / name)
@@ -92,10 +93,16 @@ class Study:
             except (OSError, UnicodeDecodeError):
                 continue
             environment = dict(item.split("=", 1) for item in variables if "=" in item)
-            job, folder = (environment.get(name) for name in ("SLURM_JOB_ID", "SLURM_SUBMIT_DIR"))
+            job = environment.get("SLURM_JOB_ID")
             on_cluster = environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf"
-            if job and on_cluster and folder == str(self.folder):
+            if job and on_cluster and self.submitted_in(job) == str(self.folder):
                 yield job, int(entry.name), parent, words
+
+    def submitted_in(self, job):
+        """The folder that a job was submitted in."""
+        if job not in self.folders:
+            self.folders[job] = self.cluster.command("squeue", "-h", "-t", "all", "-j", job, "-o", "%Z").strip()
+        return self.folders[job]
 
     def warm(self):
         """(SLURM id, worker's pid, fork's pid) of the scripts that run as forks of warm workers."""
