@@ -175,6 +175,7 @@ class Trainer:
         }
         return {
             **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+            "layer_depth": self.guidance.layers.depth if self.guidance else None,
             "target_dim": self.guidance.dim if self.guidance else None,
             "n_train": len(self.rows),
             "n_test": len(self.data.rows(TEST)),

@@ -27,6 +27,8 @@ from neurobust.report.comparisons import curve_rows, difference_rows, summary_ro
 from neurobust.report.compute import compute_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
+from neurobust.report.factors import factor_rows
+from neurobust.report.gains import gain_rows
 from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
@@ -42,8 +44,8 @@ def collect_results(study: Study, extras: bool = True) -> Tables:
     """Read a study's results into one tidy table per name of `COLUMNS`; every column is there even without rows.
 
     Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
-    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures and
-    transfer (which need every ROI's chain) and benchmark files are not read.
+    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures,
+    transfer and factors of the gain (which need every ROI's chain) and benchmark files are not looked at.
     """
     rows: Rows = {name: [] for name in COLUMNS}
     attacks = shown_attacks(study.attacks)
@@ -67,6 +69,9 @@ def collect_results(study: Study, extras: bool = True) -> Tables:
         for seed in study.predictor_seeds:
             rows["predictors"] += predictor_rows(study, roi, seed)
         rows["rois"] += [row for subject in study.subjects for row in roi_rows(study.root, roi, subject)]
+    if extras:
+        rows["gains"] = gain_rows(study, rows)
+        rows["factors"] = factor_rows(pd.DataFrame(rows["gains"], columns=COLUMNS["gains"]))
     for name, condition in study.conditions.items():
         names = {"condition": name, "target": condition.roi or "", "control": condition.control or ""}
         rows["conditions"].append(names | {"recipe": canonical_json(recipe_of(condition))})

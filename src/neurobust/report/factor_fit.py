@@ -1,7 +1,7 @@
 """How much of a gain goes with a factor: effects with intervals that hold with few ROIs and few seeds.
 
-The data are gains (conditions, seeds): every condition belongs to one ROI and is trained with every seed. Factors of two
-kinds are estimated where their information is:
+The data are gains (conditions, seeds): every condition belongs to one ROI and is trained with every seed. Factors of
+two kinds are estimated where their information is:
 
 - factors of an ROI (its place in the hierarchy, the quality of its data) have one independent value per ROI. Each ROI's
   gain, adjusted for the factors of conditions, is one number, and the numbers are regressed on the factors over ROIs
@@ -9,8 +9,8 @@ kinds are estimated where their information is:
   analysis; Murray 1998, "Design and Analysis of Group-Randomized Trials", chapter 7);
 - factors of a condition (weight, loss, layer) or of a network (alignment) are compared within ROIs, by least squares
   with an intercept per ROI and per seed, and their variance is taken over ROIs by bias-reduced linearisation ("CR2",
-  Bell and McCaffrey 2002; Pustejovsky and Tipton 2018, doi:10.1080/07350015.2016.1247004) with its Satterthwaite degrees
-  of freedom: G - 1 in a balanced design.
+  Bell and McCaffrey 2002; Pustejovsky and Tipton 2018, doi:10.1080/07350015.2016.1247004) with its Satterthwaite
+  degrees of freedom: G - 1 in a balanced design.
 
 Seeds are the second, crossed random factor: variance = max(V_roi, V_roi + V_seed - V_cell) as for the study's other
 intervals (Cameron, Gelbach and Miller 2011, doi:10.1198/jbes.2010.07136), degrees of freedom the smaller of both
@@ -99,9 +99,7 @@ def roi_effects(gains: Gains, factors: np.ndarray, conditions: np.ndarray, level
         of_seeds = by_seed.var(-1, ddof=1) / seeds
     else:
         of_cells = of_seeds = np.zeros_like(of_rois)
-    return with_interval(
-        by_seed.mean(-1), (of_rois, of_seeds, of_cells), np.full(len(slopes), df), seeds, level
-    )
+    return with_interval(by_seed.mean(-1), (of_rois, of_seeds, of_cells), np.full(len(slopes), df), seeds, level)
 
 
 def condition_effects(gains: Gains, factors: np.ndarray, level: float = LEVEL) -> Effects:
