@@ -83,9 +83,11 @@ def test_a_normal_interval_of_a_mixed_model_would_be_too_short():
     assert (held.mean(0) < 0.90).all()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The MLE may be on the boundary")
 def test_a_balanced_design_is_least_squares_and_a_mixed_model():
-    """Estimates are those of OLS on all networks; those of ROIs, with their standard error, OLS on the means of ROIs, and
-    those of a mixed model with crossed ROIs and seeds."""
+    """Estimates are those of OLS on all networks; those of ROIs, with their standard errors, are those of OLS on the
+    means of ROIs, and of a mixed model with crossed ROIs and seeds."""
     import statsmodels.api as sm
     import statsmodels.formula.api as smf
 
@@ -159,7 +161,7 @@ def test_what_cannot_have_an_interval_has_none():
 
 
 def test_a_factor_of_networks_is_compared_within_rois_and_seeds():
-    """What raises both of all networks of a seed or of an ROI is no effect; a network without the factor is left out."""
+    """What raises both in all networks of a seed or an ROI is no effect; a network without the factor is left out."""
     rng = np.random.default_rng(5)
     place = np.repeat(np.arange(4), 3)
     common = rng.normal(0, 1, (4, 1))[place] + rng.normal(0, 1, SEEDS)

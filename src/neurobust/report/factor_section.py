@@ -9,7 +9,7 @@ import pandas as pd
 from neurobust.report.blocks import Row, blocks
 from neurobust.report.entries import Entry, between, signed, text
 from neurobust.report.factor_fit import carried
-from neurobust.report.factors import ALONE, OF_ROI, TOGETHER
+from neurobust.report.factors import ALONE, OF_ROI, SAME, TOGETHER
 from neurobust.report.style import INK, NEUTRAL, WIDTH, Style, empty_svg, panel_blocks, rc, to_svg
 from neurobust.report.view import View
 
@@ -21,17 +21,23 @@ def factor_tables(view: View) -> list[Row]:
     ROI in turn; `left_out`, a sentence per factor that is not estimated; `carry`, the sentence on how many can be."""
     found = []
     for task, architecture, part in blocks(view.tables["factors"]):
-        lines, sentences = [], []
+        lines, sentences, same = [], [], []
         for name, rows in part.groupby("factor", sort=False):
             models = {row.model: row for row in rows[rows["left_out"].fillna("") == ""].itertuples()}
+            note = text(models[ALONE].note)
+            if note.startswith(SAME):
+                same.append(f"{name} {note.removeprefix(SAME).strip()}")
+                continue
             if not any(pd.notna(row.effect) for row in models.values()):
-                sentences.append(f"{name}: {text(models[ALONE].note)}.")
+                sentences.append(f"{name}: {note}.")
                 continue
             lines.append(
                 {"factor": name, "kind": models[ALONE].kind, "step": step_of(models[ALONE])}
                 | {model: entry_of(models[model]) for model in MODELS}
                 | {"spread": spread_of(rows), "note": text(models[TOGETHER].note)}
             )
+        if same:
+            sentences.insert(0, f"The same in all these networks: {', '.join(same)}.")
         found.append(
             {"task": task, "architecture": architecture, "lines": lines, "left_out": sentences, "carry": carry(part)}
         )

@@ -31,6 +31,7 @@ from neurobust.report.factor_fit import (
 
 ALONE, TOGETHER = "alone", "together"
 OF_ROI, OF_CONDITION, OF_NETWORK = "ROI", "condition", "network"
+SAME = "the same in every network:"  # begins the note of a factor that does not vary
 Known = np.ndarray  # (conditions,) bool: which enter a model
 
 
@@ -182,7 +183,7 @@ def choose(cohort: Cohort, columns: Sequence[Column]) -> Choice:
 def problem(cohort: Cohort, column: Column, trial: list[Column]) -> tuple[str, float]:
     """Why the last column of a model cannot be estimated in it, empty where it can; and its variance inflation."""
     if column.constant:
-        return f"does not vary: {column.constant} in every network", math.nan
+        return f"{SAME} {column.constant}", math.nan
     if not np.isfinite(column.values).any():
         return "not known of any network", math.nan
     known, others = known_of(trial, cohort.everything), ", ".join(other.name for other in trial[:-1])
@@ -267,7 +268,7 @@ def estimate(cohort: Cohort, column: Column, taken: list[Column], adjust: list[C
     if not full_rank(x - x.mean(0) if of_roi else within_rois(x, rois)) or (of_roi and len(x) < x.shape[1] + 2):
         return blank("nothing to compare it over")
     if of_roi:
-        recipes = np.array([other.values[mask, 0] for other in adjust]).reshape(len(adjust), -1).T
+        recipes = np.array([other.values[mask, 0] for other in adjust]).reshape(len(adjust), int(mask.sum())).T
         found = roi_effects(gains, x, recipes)
     else:
         found = condition_effects(gains, np.stack([other.values[mask] for other in taken], -1))
