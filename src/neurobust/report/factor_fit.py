@@ -46,14 +46,14 @@ class Gains(NamedTuple):
     rois: np.ndarray
 
 
-def carried(units: int) -> int:
-    """How many factors so many ROIs (or conditions beyond the first of each ROI) carry in one model.
+def carried(units: int, means: int = 2) -> int:
+    """How many factors so many independent values carry in one model: two values per factor, (units - means) // 2.
 
-    Two units per factor, after two for the mean and the scatter: (units - 2) // 2. Two subjects per variable are the
-    fewest with which intervals of a linear regression keep their level (Austin and Steyerberg 2015,
-    doi:10.1016/j.jclinepi.2014.12.014).
+    units: ROIs, less one for their mean and one for their scatter; or conditions (networks), less one for the `means` of
+    each ROI. Two subjects per variable are the fewest with which the intervals of a linear regression keep their level
+    (Austin and Steyerberg 2015, doi:10.1016/j.jclinepi.2014.12.014); power needs many more.
     """
-    return max(0, (units - 2) // 2)
+    return max(0, (units - means) // 2)
 
 
 def inflation(x: np.ndarray) -> np.ndarray:

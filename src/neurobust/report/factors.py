@@ -190,15 +190,15 @@ def problem(cohort: Cohort, column: Column, trial: list[Column]) -> tuple[str, f
     x, rois = matrix(cohort, trial, known)
     count = len(np.unique(rois))
     if column.kind == OF_ROI:
-        units, what = count, f"{count} ROIs"
+        most, what = carried(count), f"{count} ROIs"
     else:
         things = "conditions" if column.kind == OF_CONDITION else "networks"
-        units, what = len(rois) - count, f"{len(rois)} {things} of {count} ROI{'s' * (count > 1)}"
+        most, what = carried(len(rois), count), f"{len(rois)} {things} of {count} ROI{'s' * (count > 1)}"
         x = within_rois(x, rois)
         if np.ptp(x[:, -1]) <= 1e-9:
             return "varies from ROI to ROI only, so it cannot be told from the ROI", math.nan
-    if len(trial) > carried(units):
-        room = f"{what} carry {carried(units) or 'no factor'}"
+    if len(trial) > most:
+        room = f"{what} carry {most or 'no factor'}"
         return f"{room} at once; {others} first" if others else room, math.nan
     vif = float(inflation(x)[-1])
     if vif > VIF_LIMIT:
