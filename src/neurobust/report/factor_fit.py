@@ -49,8 +49,8 @@ class Gains(NamedTuple):
 def carried(units: int, means: int = 2) -> int:
     """How many factors so many independent values carry in one model: two values per factor, (units - means) // 2.
 
-    units: ROIs, less one for their mean and one for their scatter; or conditions (networks), less one for the `means` of
-    each ROI. Two subjects per variable are the fewest with which the intervals of a linear regression keep their level
+    units: ROIs, less one for their mean and one for their scatter; or conditions (networks), less the `means` of the
+    ROIs. Two subjects per variable are the fewest with which the intervals of a linear regression keep their level
     (Austin and Steyerberg 2015, doi:10.1016/j.jclinepi.2014.12.014); power needs many more.
     """
     return max(0, (units - means) // 2)

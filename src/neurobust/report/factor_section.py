@@ -18,7 +18,7 @@ MODELS = (ALONE, TOGETHER)
 
 def factor_tables(view: View) -> list[Row]:
     """Per task and architecture: `lines` with the effect of each factor per SD, alone and together, and without each
-    ROI in turn; `left_out`, a sentence per factor that is not estimated; `carry`, the sentence on how many can be."""
+    ROI in turn; `left_out`, why a factor is not estimated, in sentences; `carry`, how many factors can be."""
     found = []
     for task, architecture, part in blocks(view.tables["factors"]):
         lines, sentences, same = [], [], []
@@ -34,8 +34,10 @@ def factor_tables(view: View) -> list[Row]:
             lines.append(
                 {"factor": name, "kind": models[ALONE].kind, "step": step_of(models[ALONE])}
                 | {model: entry_of(models[model]) for model in MODELS}
-                | {"spread": spread_of(rows), "note": text(models[TOGETHER].note)}
+                | {"spread": spread_of(rows)}
             )
+            if pd.isna(models[TOGETHER].effect):
+                sentences.append(f"{name}, alone only: {text(models[TOGETHER].note)}.")
         if same:
             sentences.insert(0, f"The same in all these networks: {', '.join(same)}.")
         found.append(
