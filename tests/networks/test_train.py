@@ -195,6 +195,7 @@ def test_metrics_are_those_of_the_written_network(tmp_path, dataset, predictor_f
     assert metrics["alignment"] == pytest.approx(np.mean(exact), abs=1e-4)
     assert {key: metrics[key] for key in NAMES} == NAMES and metrics["seed"] == 4
     assert metrics["seconds"] > 0 and metrics["target_dim"] == 6 and metrics["n_train"] == 60
+    assert metrics["layer_depth"] == 1
     assert set(metrics["provenance"]["inputs"]) == {"dataset", "predictor0"}
 
 

@@ -15,7 +15,7 @@ two kinds are estimated where their information is:
 Seeds are the second, crossed random factor: variance = max(V_roi, V_roi + V_seed - V_cell) as for the study's other
 intervals (Cameron, Gelbach and Miller 2011, doi:10.1198/jbes.2010.07136), degrees of freedom the smaller of both
 (Cameron and Miller 2015, doi:10.3368/jhr.50.2.317). A mixed model (`statsmodels` MixedLM) has the same estimates in a
-balanced design, but its Wald intervals take Student's t for the normal distribution, which costs five to ten points of
+balanced design, but its Wald intervals take Student's t for the normal distribution, which costs eight points of
 coverage at six ROIs (tests/report/test_factor_fit.py), and its fit is singular where a variance component is zero.
 """
 
