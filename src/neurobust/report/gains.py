@@ -96,9 +96,9 @@ def roi_factors(
 
 
 def guided_on(condition: Condition) -> str:
-    """Whose images the neural loss acts on: the task's, or the stimuli of the brain."""
+    """Whose images the neural loss acts on: the task's, or the brain's stimuli, with predicted or measured responses."""
     given: Any = getattr(condition, "on", "task")
-    return "stimuli" if condition.pairs else str(given)
+    return "measured" if condition.pairs else str(given)
 
 
 def depth_of(condition: Condition, metrics: NetworkMetrics) -> float:
