@@ -15,6 +15,7 @@ from neurobust.core.io import replacing
 from neurobust.core.progress import Progress
 from neurobust.core.seeding import numpy_rng
 from neurobust.phantom import files
+from neurobust.phantom.coco import write_annotations
 from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, Voxel, exact_noise, plant_subject
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
@@ -247,7 +248,9 @@ def build_phantom(root: Path, settings: PlantedNSD) -> None:
     images = render_all(scenes, settings.stimulus_size)
     logger.info("phantom: %d images of %d pixels rendered", len(images), settings.stimulus_size)
     files.write_expdesign(root, design)
-    files.write_stim_info(root, stim_info(design))
+    table = stim_info(design)
+    files.write_stim_info(root, table)
+    write_annotations(root, table, scenes, rows)
     blank = np.full(images.shape[1:], 127, np.uint8)  # never shown: the gray of an empty screen
     files.write_stimuli(root, (images[row] if row >= 0 else blank for row in rows), sizes.pool)
     stimuli = Stimuli(scenes, images)

@@ -20,6 +20,7 @@ from neurobust.files.network_metrics import metrics_path
 from neurobust.files.predictor_tables import voxels_path
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
+from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
@@ -103,11 +104,15 @@ class Paths:
         if condition.match:
             files["voxels"] = self.predictor_files(wildcards, condition.target, voxels_path)
             files["matched"] = self.predictor_files(wildcards, condition.match, voxels_path)
-        if condition.pairs:
-            size = self.study.tasks[wildcards.task].side
-            pairs = list(itertools.product(self.study.subjects, condition.target or ()))
+        if condition.on_stimuli:
+            size, rois = self.study.tasks[wildcards.task].side, condition.target or ()
+            if not condition.pairs:
+                rois = rois[:1]  # its images and their splits, which are those of every ROI
+            pairs = list(itertools.product(self.study.subjects, rois))
             files["responses"] = [str(roi_path(self.results, subject, roi)) for subject, roi in pairs]
             files["stimuli"] = [str(stimuli_path(self.results, subject, size)) for subject, _ in pairs]
+            if condition.removes.categories:
+                files["labels"] = [str(stimulus_labels_path(self.results))]
         return files
 
     def network_modules(self, wildcards: Wildcards) -> list[str]:

@@ -221,3 +221,7 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
         both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
         raise InputError(f"{where}.control: {both}")
+    known_categories = study.phantom or study.data.coco_annotations
+    if condition.on_stimuli and condition.removes.categories and not known_categories:
+        needs = "on stimuli needs their categories: give COCO's annotations as `data.coco_annotations`"
+        raise InputError(f"{where}.control: '{condition.control}' {needs}")

@@ -9,6 +9,6 @@ run(
     snakemake,
     build_labels,
     stim_info=Path(snakemake.input.table),
-    annotations=Path(snakemake.input.annotations),
+    annotations=Path(snakemake.params.annotations),
     output=Path(snakemake.output.labels),
 )
