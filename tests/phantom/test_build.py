@@ -12,7 +12,7 @@ from neurobust.core.settings import read, written
 from neurobust.nsd import layout
 from neurobust.phantom.build import build_phantom, build_scene_task
 from neurobust.phantom.outputs import phantom_files
-from neurobust.phantom.settings import Phantom, PlantedNSD, SceneTask
+from neurobust.phantom.settings import CuedScenes, Phantom, PlantedNSD
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,7 @@ def test_only_tests_read_the_truth(project):
 
 
 def test_task_scenes_are_not_the_subjects_images(tmp_path):
-    build_scene_task(tmp_path / "s.npz", read(SceneTask, SCENES, "scenes"))
+    build_scene_task(tmp_path / "s.npz", read(CuedScenes, SCENES, "scenes"))
     with np.load(tmp_path / "s.npz") as file:
         assert file["images"].shape == (35, 32, 32, 3) and file["images"].dtype == np.uint8
         assert np.bincount(file["split"]).tolist() == [20, 5, 10]

@@ -17,10 +17,11 @@ from neurobust.core.seeding import numpy_rng
 from neurobust.phantom import files
 from neurobust.phantom.coco import write_annotations
 from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, Voxel, exact_noise, plant_subject
+from neurobust.phantom.cue import draw_cues, draw_random, render_cued
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
 from neurobust.phantom.scenes import CATEGORIES, Scene, render_all, sample_scenes
-from neurobust.phantom.settings import FaceTask, PlantedNSD, PlantedSubject, SceneTask, TaskImages
+from neurobust.phantom.settings import CuedScenes, FaceTask, PlantedNSD, PlantedSubject, TaskImages
 from neurobust.phantom.shapes import FACE_ATTRIBUTES
 
 logger = logging.getLogger("neurobust")
@@ -245,7 +246,7 @@ def build_phantom(root: Path, settings: PlantedNSD) -> None:
     rows = np.full(sizes.pool, -1)
     rows[used] = np.arange(len(used))
     scenes = sample_scenes(len(used), seed, "phantom scenes", faces=settings.faces)
-    images = render_all(scenes, settings.stimulus_size)
+    images = stimuli_images(scenes, settings)
     logger.info("phantom: %d images of %d pixels rendered", len(images), settings.stimulus_size)
     files.write_expdesign(root, design)
     table = stim_info(design)
@@ -260,13 +261,34 @@ def build_phantom(root: Path, settings: PlantedNSD) -> None:
         write_subject(root, subject, planted, design, settings.formats, rng)
 
 
-def build_scene_task(output: Path, settings: SceneTask) -> None:
-    """Labelled scenes that no subject saw: an .npz with images (N, S, S, 3), labels, split (0, 1, 2) and classes."""
-    scenes = sample_scenes(sum(settings.counts), settings.seed, "phantom task", faces=0.0)
+def stimuli_images(scenes: list[Scene], settings: PlantedNSD) -> np.ndarray:
+    """The images that subjects see, uint8 (N, S, S, 3): where there is a cue, with that of any class."""
+    if settings.cue is None:
+        return render_all(scenes, settings.stimulus_size)
+    stream = (settings.seed, "phantom scenes")
+    return render_cued(scenes, draw_random(len(scenes), *stream), settings.cue, settings.stimulus_size, *stream)
+
+
+def build_scene_task(output: Path, settings: CuedScenes) -> None:
+    """Labelled scenes that no subject saw: an .npz with images (N, S, S, 3), labels, split (0, 1, 2) and classes.
+
+    Where they bear a cue, also `cue` (N,), the class whose cue an image bears, and the same scenes with other cues:
+    `random_cue` and `conflict`, as `files.dataset.Twins` has them.
+    """
+    stream = (settings.seed, "phantom task")
+    scenes = sample_scenes(sum(settings.counts), *stream, faces=0.0)
     labels = np.array([CATEGORIES.index(scene.category) for scene in scenes])
-    images = render_all(scenes, settings.size)
+    arrays: dict[str, Any] = {}
+    if settings.cue is None:
+        arrays["images"] = render_all(scenes, settings.size)
+    else:
+        cues = draw_cues(labels, settings.cue.reliability, *stream)
+        arrays["cue"] = cues.shown
+        for name, shown in (("images", cues.shown), ("random_cue", cues.random), ("conflict", cues.conflict)):
+            arrays[name] = render_cued(scenes, shown, settings.cue, settings.size, *stream)
+    arrays |= {"labels": labels, "split": split_of(settings), "classes": np.array(CATEGORIES)}
     with replacing(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, images=images, labels=labels, split=split_of(settings), classes=np.array(CATEGORIES))
+        np.savez(file, **arrays)
 
 
 def split_of(settings: TaskImages) -> np.ndarray:
