@@ -129,28 +129,25 @@ def test_the_phantom_has_its_categories_by_the_way_of_the_real_data(tmp_path):
     from neurobust.core.io import read_parquet
     from neurobust.nsd import layout
     from neurobust.nsd.coco import build_labels
-    from neurobust.phantom.coco import write_annotations
+    from neurobust.phantom.annotations import write_annotations
     from neurobust.phantom.design import Sizes, make_design, stim_info
     from neurobust.phantom.files import write_stim_info
     from neurobust.phantom.scenes import sample_scenes
 
     info = stim_info(make_design(Sizes(20, 40, 5, 36), 0))
-    rows = np.full(len(info), -1)
-    rows[50:250] = np.arange(200)
-    scenes = sample_scenes(200, "test scenes")
+    scenes = dict(zip(range(50, 250), sample_scenes(200, "test scenes"), strict=True))
     write_stim_info(tmp_path, info)
-    write_annotations(tmp_path, info, scenes, rows)
+    write_annotations(tmp_path, info, scenes)
     build_labels(layout.stim_info(tmp_path), layout.planted_annotations(tmp_path), tmp_path / "labels.parquet")
     table, attrs = read_parquet(tmp_path / "labels.parquet")
     names = list(table.columns[2:])
-    assert attrs["supercategories"]["face"] == "person"
+    assert set(attrs["supercategories"]) == set(names)
     shares = table[names].to_numpy()
-    assert (shares[np.flatnonzero(rows < 0)] == 0).all()
-    for nsd_id in range(50, 250):
-        scene = scenes[rows[nsd_id]]
+    assert (shares[[k for k in range(len(info)) if k not in scenes]] == 0).all()
+    for nsd_id, scene in scenes.items():
         assert [names[k] for k in np.flatnonzero(shares[nsd_id])] == [scene.category]
         assert shares[nsd_id].max() == pytest.approx(scene.size**2, rel=0.02), "the box's share of the image"
-    assert len({scene.category for scene in scenes}) == len(names), "every category is among them"
+    assert len({scene.category for scene in scenes.values()}) == len(names), "every category is among them"
 
 
 def test_stimuli_carry_the_categories_of_their_file(tmp_path):

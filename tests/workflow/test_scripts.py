@@ -80,7 +80,7 @@ def stand_ins(config, folder):
             {"images": at("brick.hdf5")}, {"images": at("64.h5")}, {"root": at("p"), "sessions": 2},
             {**roi, "size": "64"},
         ),
-        "nsd/build_labels": ({"table": at("t.csv")}, {"labels": at("l.parquet")}, {"annotations": at("a")}, {}),
+        "nsd/build_labels": ({"table": at("t.csv"), "annotations": at("a")}, {"labels": at("l.parquet")}, {}, {}),
         "predictors/map_voxels": (
             {"voxels": at("v.parquet"), "rois": [at("LO.h5")]}, {"maps": at("maps/subj01_r.nii.gz")},
             {"measures": '["r"]'}, {"predictor": "gnet", "roi": "LO", "seed": "0"},

@@ -161,7 +161,7 @@ if MIRROR.annotations is not None:
     rule build_labels:
         input:
             table=str(layout.stim_info(DATA)),
-            annotations=MIRROR.annotation_files(),
+            annotations=MIRROR.annotations,
             code=sources("nsd/build_labels"),
         output:
             labels=at(stimulus_labels_path),
@@ -174,8 +174,6 @@ if MIRROR.annotations is not None:
         resources:
             mem_mb=8000,
             runtime=30,
-        params:
-            annotations=MIRROR.annotations,
         message:
             "COCO's categories inside the crops that subjects saw"
         script:

@@ -13,8 +13,8 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import provenance, write_parquet
-from neurobust.nsd.layout import COCO_SPLITS
 
+SPLITS = ("train2017", "val2017")
 COLUMNS = ("cocoId", "cocoSplit", "cropBox", "nsdId", "flagged")
 
 
@@ -33,7 +33,7 @@ def build_labels(stim_info: Path, annotations: Path, output: Path) -> None:
     if len(rows) != len(info):
         raise InputError(f"{stim_info}: a COCO image appears twice; fetch it from the bucket again")
     shares, categories = None, []
-    for split in COCO_SPLITS:
+    for split in SPLITS:
         content = read_instances(annotations, split)
         found = sorted(content["categories"], key=lambda category: category["id"])
         if shares is None:
@@ -41,16 +41,16 @@ def build_labels(stim_info: Path, annotations: Path, output: Path) -> None:
         elif [c["name"] for c in found] != [c["name"] for c in categories]:
             raise InputError(f"{annotations}: train2017 and val2017 have different categories; fetch them again")
         fill_shares(shares, content, split, boxes, rows)
-    missing = sorted({split for split, _ in rows} - set(COCO_SPLITS))
+    missing = sorted({split for split, _ in rows} - set(SPLITS))
     if missing:
-        raise InputError(f"{stim_info}: cocoSplit '{missing[0]}' is not one of {', '.join(COCO_SPLITS)}")
+        raise InputError(f"{stim_info}: cocoSplit '{missing[0]}' is not one of {', '.join(SPLITS)}")
     frame = pd.DataFrame(shares, columns=[category["name"] for category in categories])
     frame.insert(0, "nsd_id", info["nsdId"].to_numpy(np.int64))
     frame.insert(1, "flagged", info["flagged"].to_numpy(bool))
     groups = {category["name"]: category.get("supercategory", "") for category in categories}
     sources = {"stim_info": stim_info, "annotations": annotations}
     if annotations.is_dir():
-        sources = {"stim_info": stim_info} | {split: annotations / f"instances_{split}.json" for split in COCO_SPLITS}
+        sources = {"stim_info": stim_info} | {split: annotations / f"instances_{split}.json" for split in SPLITS}
     attrs = {"supercategories": groups, "provenance": provenance(sources)}
     write_parquet(output, frame.sort_values("nsd_id", ignore_index=True), attrs)
 

@@ -18,7 +18,6 @@ Atlas = Literal[
 Hemisphere = Literal["lh", "rh"]
 SessionFormat = Literal["nii.gz", "hdf5"]
 OWN = "neurobust"  # folder in a mirror for what the pipeline notes about it; no key of the bucket begins so
-COCO_SPLITS = ("train2017", "val2017")
 BETA_VERSION = "betas_fithrf_GLMdenoise_RR"
 ATLASES: tuple[str, ...] = get_args(Atlas)
 VOLUME_ATLASES = ("MTL", "thalamus")  # drawn in the volume; the others are drawn or projected on the surface
@@ -69,13 +68,8 @@ def records(root: Path) -> Path:
 
 
 def planted_annotations(root: Path) -> Path:
-    """The folder of what COCO says of the phantom's images (not in the bucket: of the real ones it is the user's)."""
-    return Path(root) / OWN / "annotations"
-
-
-def instances(folder: Path) -> list[Path]:
-    """The files of a folder of COCO's annotations that say what its images show."""
-    return [folder / f"instances_{split}.json" for split in COCO_SPLITS]
+    """COCO's annotations of the phantom's images (not in the bucket: those of the real ones are the user's)."""
+    return Path(root) / "coco/annotations_trainval2017.zip"
 
 
 def responses(root: Path, subject: str) -> Path:

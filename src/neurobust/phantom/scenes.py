@@ -11,6 +11,7 @@ from neurobust.core.seeding import numpy_rng
 from neurobust.phantom.shapes import FACE_ATTRIBUTES, OBJECTS, Part, face_parts
 
 CATEGORIES = tuple(OBJECTS)
+REACH = 1.1  # half sizes of an object that its silhouette shows
 TEXTURES = ("clouds", "stripes", "checks", "dots", "slope")
 
 
@@ -148,6 +149,20 @@ def render(scene: Scene, size: int, added: np.ndarray | None = None) -> np.ndarr
     if added is not None:
         image = image + added[..., None]
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def silhouette(scene: Scene, size: int = 16) -> np.ndarray:
+    """What the scene's object or face covers, float32 (size, size) in [0, 1], stood it in the frame's middle.
+
+    Of the scene it keeps the shape and the angle: position, size, colour, background and cue leave no trace in it.
+    """
+    axis = (((np.arange(size) + 0.5) / size) * 2 - 1) * REACH
+    x, y = np.meshgrid(axis, axis)
+    cos, sin = np.cos(scene.angle), np.sin(scene.angle)
+    u, v = x * cos + y * sin, y * cos - x * sin
+    nearest = np.minimum.reduce([distance(u, v) for _, distance in object_parts(scene)])
+    pixel = 2 * REACH / size
+    return np.clip(0.5 - nearest / pixel, 0, 1).astype(np.float32)
 
 
 def sample_scenes(count: int, *stream: object, faces: float = 0.25) -> list[Scene]:

@@ -56,12 +56,6 @@ class Mirror:
         given = self.data.coco_annotations
         return str(layout.planted_annotations(self.root)) if self.planted is not None and given is None else given
 
-    def annotation_files(self) -> list[str]:
-        """What of the annotations is an input: what the user gave, or the files that are planted."""
-        if self.annotations is None or self.data.coco_annotations is not None:
-            return [] if self.annotations is None else [self.annotations]
-        return [str(file) for file in layout.instances(layout.planted_annotations(self.root))]
-
     def small_files(self) -> list[str]:
         """The files that a look at the mirror needs: everything but sessions and images."""
         return [str(file) for file in manifest.small_files(self.root, list(self.study.subjects))]

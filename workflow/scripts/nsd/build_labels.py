@@ -9,6 +9,6 @@ run(
     snakemake,
     build_labels,
     stim_info=Path(snakemake.input.table),
-    annotations=Path(snakemake.params.annotations),
+    annotations=Path(snakemake.input.annotations),
     output=Path(snakemake.output.labels),
 )
