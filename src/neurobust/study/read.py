@@ -20,7 +20,7 @@ from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.registry import read_predictor
-from neurobust.study.config import Config
+from neurobust.study.config import Config, as_written
 from neurobust.study.model import Semantic, Study, TaskPlan
 
 
@@ -39,6 +39,7 @@ def read_study(given: Given) -> Study:
 
     Raises InputError with one line, `config: <path of the key>: <problem>`, for the first fault.
     """
+    given = as_written(given)
     config = read(Config, given, "config")
     conditions = read_conditions(config)
     study = Study(
@@ -168,6 +169,8 @@ def check_study(study: Study) -> None:
     check_phantom(study)
     for name, condition in study.conditions.items():
         check_condition(study, name, condition)
+    for trained in study.tasks.values():
+        check_images(study, trained)
     check_attacks(study.attacks, study.primary_attack)
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or study.tasks:
@@ -176,6 +179,22 @@ def check_study(study: Study) -> None:
                 raise InputError(
                     f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}"
                 )
+
+
+def check_images(study: Study, task: TaskPlan) -> None:
+    """Raise InputError where a task is to be trained on twins of its images that it does not have."""
+    for condition in task.conditions:
+        reference = study.conditions[condition].reference
+        if reference is not None and reference.images != "images" and not bears_cue(study, task):
+            raise InputError(
+                f"config.tasks.{task.name}.conditions: {condition} trains on images with another cue, and this task has "
+                "no cue; list the task's conditions without it, or give `phantom.cue`"
+            )
+
+
+def bears_cue(study: Study, task: TaskPlan) -> bool:
+    """Whether a task's images bear a cue, so that there are twins of them with other cues."""
+    return task.task.phantom == "scenes" and study.planted is not None and study.planted.cue is not None
 
 
 def check_attacks(attacks: Mapping[str, AttackPlan], primary: str) -> None:
