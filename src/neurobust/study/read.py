@@ -187,8 +187,8 @@ def check_images(study: Study, task: TaskPlan) -> None:
         reference = study.conditions[condition].reference
         if reference is not None and reference.images != "images" and not bears_cue(study, task):
             raise InputError(
-                f"config.tasks.{task.name}.conditions: {condition} trains on images with another cue, and this task has "
-                "no cue; list the task's conditions without it, or give `phantom.cue`"
+                f"config.tasks.{task.name}.conditions: {condition} trains on images with another cue, and the task has "
+                "no cue; list its conditions without it, or give `phantom.cue`"
             )
 
 
