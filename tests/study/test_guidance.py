@@ -2,6 +2,8 @@
 
 import copy
 import json
+import re
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +13,7 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json
 from neurobust.networks.conditions import read_recipe
 from neurobust.study.config import as_written
-from neurobust.study.jobs import study_jobs
+from neurobust.study.jobs import STAGE_OF, study_jobs
 from neurobust.study.mirror import Mirror
 from neurobust.study.paths import Paths
 from neurobust.study.read import read_study
@@ -130,6 +132,20 @@ def test_prices(config):
         del config["conditions"][name]
     rules = [(job.rule, job.names[-1:]) for job in study_jobs(read_study(config))]
     assert ("build_labels", ()) not in rules and ("build_stimuli", ("32",)) not in rules
+
+
+def test_the_dag_has_the_categories_and_the_stimuli_of_the_task_s_size(config, snakemake, tmp_path):
+    """A dry run from nothing, of a file that says `on: stimuli` as a user writes it."""
+    text = yaml.safe_dump(config).replace("'on':", "on:")
+    assert "on: stimuli" in text
+    (tmp_path / "study.yaml").write_text(text)
+    done = snakemake(
+        "--configfile", tmp_path / "study.yaml", "-n", "--quiet", "rules", "--", "all", directory=tmp_path
+    ).text  # fmt: skip
+    counts = dict(re.findall(r"(?m)^(\w+) +(\d+)$", done[done.index("Job stats:") :]))
+    expected = Counter(job.rule for job in study_jobs(read_study(config)))
+    assert {rule: int(counts.get(rule, 0)) for rule in STAGE_OF} == {rule: expected[rule] for rule in STAGE_OF}
+    assert expected["build_labels"] == 1 and expected["build_stimuli"] == 4
 
 
 def test_categories_of_real_stimuli_come_from_the_user(project, config):

@@ -43,10 +43,14 @@ def explained(responses: np.ndarray, categories: np.ndarray) -> float:
     With one category for each image it is the share between categories; 1 minus it is the share within them.
     """
     mean, weights, _ = category_axes(categories, np.arange(len(categories)))
-    centred = responses - responses.mean(0, dtype=np.float64)
-    total = float(np.square(centred).sum())
     patterns = (categories - mean) @ weights
-    return float(np.square(patterns.T @ centred).sum()) / total if total > 0 else 0.0
+    centre = responses.mean(0, dtype=np.float64)
+    total, slope = 0.0, np.zeros((patterns.shape[1], responses.shape[1]))
+    for part in _blocks(len(responses)):
+        centred = responses[part] - centre
+        total += float(np.square(centred).sum())
+        slope += patterns[part].T @ centred
+    return float(np.square(slope).sum()) / total if total > 0 else 0.0
 
 
 def label_responses(categories: np.ndarray, rows: np.ndarray, wanted: np.ndarray, *stream: object) -> np.ndarray:
@@ -93,11 +97,12 @@ def _noise(
     """Normal numbers (N, count), float32, made orthonormal to each other and to the categories over `rows`."""
     drawn = rng.standard_normal((len(categories), count), np.float32)
     patterns = (categories - mean) @ weights
-    centre = drawn[rows].mean(0, dtype=np.float64)
-    slope = sum(patterns[rows[part]].T @ (drawn[rows[part]] - centre) for part in _blocks(len(rows)))
+    parts = [rows[part] for part in _blocks(len(rows))]
+    centre = sum(drawn[part].sum(0, dtype=np.float64) for part in parts) / len(rows)
+    slope = sum(patterns[part].T @ (drawn[part] - centre) for part in parts)
     for part in _blocks(len(drawn)):
         drawn[part] -= centre + patterns[part] @ slope
-    gram = sum(drawn[rows[part]].astype(np.float64).T @ drawn[rows[part]] for part in _blocks(len(rows)))
+    gram = sum(drawn[part].astype(np.float64).T @ drawn[part] for part in parts)
     whiten = np.linalg.inv(np.linalg.cholesky(gram)).T
     for part in _blocks(len(drawn)):
         drawn[part] = drawn[part] @ whiten
