@@ -51,7 +51,7 @@ def test_mean_covariance_and_share_within_classes_are_the_target_s(noise, voxels
     np.testing.assert_allclose(np.cov(found[rows].T), np.cov(wanted.T), rtol=1e-3, atol=1e-3)
     expected = within_share(wanted, labels[rows])
     assert within_share(found[rows], labels[rows]) == pytest.approx(expected, abs=1e-3)
-    others = np.setdiff1d(np.arange(400), rows)  # new images: as noisy, up to 100 draws of chance
+    others = np.setdiff1d(np.arange(400), rows)  # new images: as noisy, up to chance
     assert within_share(found[others], labels[others]) == pytest.approx(expected, abs=0.12)
 
 

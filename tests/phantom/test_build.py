@@ -315,7 +315,7 @@ def test_labels_are_made_as_those_of_real_stimuli(root, tmp_path):
     names = [*CATEGORIES, "face"]
     table = labels.loc[shown["nsd_id"], names]
     assert (table.to_numpy().argmax(1) == [names.index(name) for name in shown["category"]]).all()
-    assert ((table > 0).sum(1) == 1).all()
+    assert ((table > 0).sum(axis=1) == 1).all()
     scenes = sample_scenes(len(shown["nsd_id"]), 1, "phantom scenes", faces=0.25)
     np.testing.assert_allclose(table.max(axis=1), [scene.size**2 for scene in scenes], atol=1e-3)
     assert (labels.drop(shown["nsd_id"])[names] == 0).all(axis=None)

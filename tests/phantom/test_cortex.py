@@ -84,6 +84,14 @@ def signals_of(scenes, images, labels):
     return signals[:, [voxel.label in labels for voxel in voxels]]
 
 
+def test_without_faces_the_regions_of_faces_are_silent():
+    scenes = sample_scenes(20, 0, "no faces", faces=0.0)
+    voxels, signals = cortex.plant_subject("subj01", 0, cortex.Stimuli(scenes, render_all(scenes, 64)))
+    face = np.array([cortex.KINDS[voxel.kind] == "face" for voxel in voxels])
+    assert (signals[:, face] == 0).all() and all(voxel.ncsnr == 0 for voxel in np.array(voxels)[face])
+    assert np.isfinite(signals).all()
+
+
 SILHOUETTE = ("LO1", "LO2", "TO1", "TO2")
 
 

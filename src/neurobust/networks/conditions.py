@@ -57,7 +57,7 @@ class Training(Settings, frozen=True):
 
 
 class Architecture(Settings, frozen=True, kw_only=True):
-    """A torchvision classifier, by its name."""
+    """A torchvision classifier by its name, or `small`: three strided layers, whatever the stem."""
 
     stem: Annotated[Literal["imagenet", "cifar"], about("first layers: for large or for small images")]
     pretrained: Annotated[bool, about("start from torchvision's ImageNet weights")]
@@ -121,6 +121,11 @@ class Condition(Settings, frozen=True, kw_only=True):
     def on_stimuli(self) -> bool:
         """Whether it is guided on the subjects' stimuli, by responses that were predicted or (`pairs`) measured."""
         return self.target is not None and (self.pairs or self.on != "task")
+
+    @property
+    def twins(self) -> bool:
+        """Whether it trains on twins of the task's images, which only a task with a cue has."""
+        return self.reference is not None and self.reference.images != "images"
 
     @property
     def passes(self) -> float:

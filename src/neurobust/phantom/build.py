@@ -158,7 +158,8 @@ def plant(
     voxels, signals = plant_subject(subject, design.seed, stimuli, spec.missing)
     # Variance 1 over this subject's own trials is what makes ncsnr the ratio that it says.
     shown = signals[image_of_trial]
-    signals = (signals - shown.mean(0)) / shown.std(0)
+    spread = shown.std(0)
+    signals = (signals - shown.mean(0)) / np.where(spread > 0, spread, 1)
     brain = Brain(spec.grid, voxels)
     ncsnr = np.array([voxel.ncsnr for voxel in voxels])
     betas = np.empty((len(image_of_trial), len(voxels)))

@@ -168,9 +168,10 @@ def plant_voxel(
         signal = pool(stimuli.midlevel[channel], x, y, sigma)
     else:
         signal = object_signal(stimuli, region.kind, rng)
-    ncsnr = 0.0 if silent else rng.uniform(*region.ncsnr)
+    spread = signal.std()  # 0 where nothing that it answers to is shown, as without faces
+    ncsnr = 0.0 if silent or spread == 0 else rng.uniform(*region.ncsnr)
     voxel = Voxel(region.atlas, region.label, hemisphere, ncsnr, KINDS.index(region.kind), x, y, sigma, channel)
-    return (signal - signal.mean()) / signal.std(), voxel
+    return (signal - signal.mean()) / (spread or 1.0), voxel
 
 
 def object_signal(stimuli: Stimuli, kind: str, rng: np.random.Generator) -> np.ndarray:

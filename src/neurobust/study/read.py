@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec.structs import replace
 
-from neurobust.attacks.plan import AttackPlan, read_plan
+from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
@@ -101,14 +101,16 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
     if task.brings and not choice.source:
         raise InputError(f"{where}.source: missing: {task.brings}")
     shown = rendered(config.phantom, task.phantom, name) if task.phantom else None
+    cue = task.cue and (not task.phantom or described(config.phantom).cue is not None)
     return TaskPlan(
         name=name,
         task=task,
         source=choice.source,
         training=read(Training, {**config.training, **training}, where),
-        conditions=chosen(conditions, choice.conditions, where),
+        conditions=trained_on(cue, conditions, choice.conditions, where),
         side=shown.size if shown else task.side or 0,
         images=sum(shown.counts) if shown else task.images or 0,
+        cue=cue,
     )
 
 
@@ -125,6 +127,17 @@ def described(planted: Phantom | None) -> Phantom:
     if planted is None:
         raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
     return planted
+
+
+def trained_on(
+    cue: bool, conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str
+) -> tuple[str, ...]:
+    """The conditions that a task lists; without a list all, but on a task without a cue those that need one."""
+    names = chosen(conditions, listed, where)
+    without = [name for name in names if conditions[name].twins and not cue]
+    if without and listed is not None:
+        raise InputError(f"{where}.conditions: '{without[0]}' needs images that bear a cue, which this task has not")
+    return tuple(name for name in names if name not in without)
 
 
 def chosen(conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str) -> tuple[str, ...]:
@@ -169,9 +182,7 @@ def check_study(study: Study) -> None:
     check_phantom(study)
     for name, condition in study.conditions.items():
         check_condition(study, name, condition)
-    for trained in study.tasks.values():
-        check_images(study, trained)
-    check_attacks(study.attacks, study.primary_attack)
+    check_attacks(study)
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or study.tasks:
             if plan.attack.faces and not study.tasks[task].task.faces:
@@ -181,26 +192,21 @@ def check_study(study: Study) -> None:
                 )
 
 
-def check_images(study: Study, task: TaskPlan) -> None:
-    """Raise InputError where a task is to be trained on twins of its images that it does not have."""
-    for condition in task.conditions:
-        reference = study.conditions[condition].reference
-        if reference is not None and reference.images != "images" and not bears_cue(study, task):
-            raise InputError(
-                f"config.tasks.{task.name}.conditions: {condition} trains on images with another cue, and the task has "
-                "no cue; list its conditions without it, or give `phantom.cue`"
-            )
-
-
-def bears_cue(study: Study, task: TaskPlan) -> bool:
-    """Whether a task's images bear a cue, so that there are twins of them with other cues."""
-    return task.task.phantom == "scenes" and study.planted is not None and study.planted.cue is not None
-
-
-def check_attacks(attacks: Mapping[str, AttackPlan], primary: str) -> None:
-    """Raise InputError unless the primary attack is one of the attacks."""
+def check_attacks(study: Study) -> None:
+    """Raise InputError unless the primary attack is one of the attacks, and every attack has a task to meet."""
+    primary, attacks = study.primary_attack, study.attacks
     if primary not in attacks:
         raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {', '.join(attacks)}")
+    without = [name for name in study.tasks if primary not in study.attacks_of(name)]
+    if without and len(without) < len(study.tasks):
+        raise InputError(f"config.primary_attack: '{primary}' needs a cue, which the task '{without[0]}' has not")
+    for name, plan in attacks.items():
+        if not any(name in study.attacks_of(task) for task in study.tasks):
+            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+            raise InputError(
+                f"config.attacks.{name}: {plan.method} needs a task whose images bear a cue, and there is none; "
+                f"name a task of kind {kinds} and set phantom.cue"
+            )
 
 
 def check_phantom(study: Study) -> None:
@@ -231,6 +237,12 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     check_names(condition.target or (), study.rois, f"{where}.target", "ROI", "rois")
     check_names(condition.match or (), study.rois, f"{where}.match", "ROI", "rois")
     check_names(condition.subjects or (), study.subjects, f"{where}.subjects", "subject", "data.subjects")
+    if condition.twins and not any(task.cue for task in study.tasks.values()):
+        kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+        raise InputError(
+            f"{where}.reference: it needs a task whose images bear a cue, and there is none; name a task of kind "
+            f"{kinds} and set phantom.cue"
+        )
     if condition.target is None or condition.pairs:
         return
     predictor: Predictor | None = study.predictors.get(condition.predictor or "")
