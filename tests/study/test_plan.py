@@ -16,6 +16,7 @@ from neurobust.study.read import read_study
 STUDIES = {
     "demo": ["config/demo.yaml"],
     "study-small": ["config/study-small.yaml"],
+    "factors": ["config/factors.yaml"],
     "study": ["config/config.yaml"],
     "tiny": ["tests/slurm/tiny.yaml"],
     "paper": ["config/config.yaml", "tests/workflow/paper_grid.yaml"],

@@ -14,7 +14,7 @@ def demo_config(project):
     return yaml.safe_load((project / "config/demo.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic"])
+@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors"])
 def test_the_shipped_studies_are_valid(project, name):
     read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
 

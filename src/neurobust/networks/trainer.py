@@ -20,7 +20,7 @@ from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.networks.architectures import Classifier, build_network
 from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order, read_ahead
 from neurobust.networks.conditions import Recipe
-from neurobust.networks.guidance import Goal, Guidance
+from neurobust.networks.guidance import Both, Goal, Guidance
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.references import reference_loss
 from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
@@ -41,6 +41,7 @@ class Trainer:
         self.guidance: Guidance | None = None
         if condition.target is not None:
             self.guidance = Guidance(inputs, data, recipe, seed, eval_batch, self.device)
+        self.images = self._shown_images()
         self.augment = AUGMENTATIONS[training.augment]
         self.rows = data.rows(TRAIN)
         self._check_batches()
@@ -58,7 +59,21 @@ class Trainer:
         if smallest < least:
             raise InputError(f"recipe.batch_size: batches of {smallest} images are too small here; at least {least}")
 
+    def _shown_images(self) -> np.ndarray:
+        """The images that it trains on: the task's own, or those that its reference names."""
+        reference = self.recipe.condition.reference
+        if reference is None:
+            return self.data.images
+        found: np.ndarray | None = getattr(self.data, reference.images)
+        if found is None:
+            raise InputError(
+                f"{self.data.path}: no '{reference.images}', which the reference '{reference.kind}' trains on; leave "
+                "it out of the task's `conditions`"
+            )
+        return found
+
     def _make_network(self) -> Classifier:
+        reference = self.recipe.condition.reference
         seed_everything(self.seed, "network")
         network = build_network(
             self.recipe.architecture,
@@ -66,6 +81,7 @@ class Trainer:
             stem=self.recipe.stem,
             pretrained=self.recipe.pretrained,
             image_size=self.data.side,
+            low_pass=reference.low_pass if reference is not None else None,
         )
         if self.guidance is not None:
             self.guidance.attach(network)
@@ -104,7 +120,7 @@ class Trainer:
     def _read(self, key: tuple[Place, np.ndarray]) -> Batch:
         """Rows, images and, where the predictor must see augmented pixels, the images of the rows' partners."""
         (epoch, step), rows = key
-        images = self.data.images[rows]
+        images = self.images[rows]
         if self.augment is None:
             return rows, images, None
         stream = (self.seed, "augment", epoch, step)
@@ -112,7 +128,7 @@ class Trainer:
         shown = None if partners is None else self.augment(self.data.images[partners], *stream)
         return rows, self.augment(images, *stream), shown
 
-    def _step(self, pixels: Tensor, labels: Tensor, goal: Goal | None) -> Tensor:
+    def _step(self, pixels: Tensor, labels: Tensor, goal: Goal | Both | None) -> Tensor:
         """One optimiser step; the batch's loss, cross-entropy, neural loss and accuracy, still on the device."""
         condition, pulled = self.recipe.condition, None
         neural = torch.zeros((), device=self.device)
@@ -127,8 +143,7 @@ class Trainer:
                     pulled = self.guidance.compare(features, goal)
         total = (1 - condition.weight) * cross_entropy
         if self.guidance is not None and pulled is not None:
-            compared, wanted = pulled
-            neural = self.guidance.function(compared.float(), wanted)
+            neural = self.guidance.neural_loss(pulled)
             total = total + condition.weight * self.guidance.factor(self.schedule.last_epoch / self.steps) * neural
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()

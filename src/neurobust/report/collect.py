@@ -48,11 +48,11 @@ def collect_results(study: Study, extras: bool = True) -> Tables:
     transfer and factors of the gain (which need every ROI's chain) and benchmark files are not looked at.
     """
     rows: Rows = {name: [] for name in COLUMNS}
-    attacks = shown_attacks(study.attacks)
     for network in study.networks():
         metrics = read_metrics(metrics_path(study.root, network.path))
         rows["networks"].append(network._asdict() | metrics.numbers())
     for task in study.tasks:
+        attacks = shown_attacks(study.attacks_of(task))
         for architecture in study.architectures:
             add_block(study, attacks, [n for n in study.networks(tasks=[task]) if n.architecture == architecture], rows)
         rows["canaries"] += canary_rows(study.root, task)
@@ -99,8 +99,9 @@ def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[Netw
         for row in rows["networks"]
         if all(row[name] == value for name, value in block.items())
     }
+    met = study.attacks_of(block["task"])
     cells: dict[str, Cells] = {}
-    for name in study.attacks:
+    for name in met:
         cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
     for name, attack in attacks.items():
         if attack.members:
@@ -117,7 +118,7 @@ def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[Netw
         if name == study.primary_attack:
             rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
     for network in networks:
-        own = {name: cells[name][network[2:]] for name in study.attacks}
+        own = {name: cells[name][network[2:]] for name in met}
         for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
             rows[table] += [network._asdict() | row for row in make(attacks, own)]
 

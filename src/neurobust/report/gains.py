@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -97,8 +96,7 @@ def roi_factors(
 
 def guided_on(condition: Condition) -> str:
     """Whose images the neural loss acts on: the task's, or the brain's stimuli, with predicted or measured responses."""
-    given: Any = getattr(condition, "on", "task")
-    return "measured" if condition.pairs else str(given)
+    return "measured" if condition.pairs else condition.on
 
 
 def depth_of(condition: Condition, metrics: NetworkMetrics) -> float:

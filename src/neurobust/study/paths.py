@@ -20,6 +20,7 @@ from neurobust.files.network_metrics import metrics_path
 from neurobust.files.predictor_tables import voxels_path
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
+from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
@@ -103,11 +104,15 @@ class Paths:
         if condition.match:
             files["voxels"] = self.predictor_files(wildcards, condition.target, voxels_path)
             files["matched"] = self.predictor_files(wildcards, condition.match, voxels_path)
-        if condition.pairs:
-            size = self.study.tasks[wildcards.task].side
-            pairs = list(itertools.product(self.study.subjects, condition.target or ()))
+        if condition.on_stimuli:
+            size, rois = self.study.tasks[wildcards.task].side, condition.target or ()
+            if not condition.pairs:
+                rois = rois[:1]  # its images and their splits, which are those of every ROI
+            pairs = list(itertools.product(self.study.subjects, rois))
             files["responses"] = [str(roi_path(self.results, subject, roi)) for subject, roi in pairs]
             files["stimuli"] = [str(stimuli_path(self.results, subject, size)) for subject, _ in pairs]
+            if condition.removes.categories:
+                files["labels"] = [str(stimulus_labels_path(self.results))]
         return files
 
     def network_modules(self, wildcards: Wildcards) -> list[str]:
@@ -192,7 +197,8 @@ class Paths:
         tasks = study.compared_tasks(conditions)
         own = (metrics_path, examples_path, checks_path)
         files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
-        attacks = itertools.product(self.networks(conditions, tasks), study.attacks)
+        networks = study.networks(conditions, tasks)
+        attacks = [(network.path, attack) for network in networks for attack in study.attacks_of(network.task)]
         predictors = itertools.product(rois, study.predictor_seeds)
         found = [attack_table_path(self.results, network, attack) for network, attack in attacks]
         found += [canaries_path(self.results, task) for task in tasks]
