@@ -40,6 +40,8 @@ Weight = Annotated[Share, about("of the neural loss; cross-entropy has 1 - weigh
 Subjects = Annotated[tuple[Annotated[str, Meta(pattern="^subj0[1-8]$")], ...], UNIQUE]
 Weights = Annotated[tuple[Share, ...], UNIQUE]
 
+# What an image costs in an architecture, in what it costs in a ResNet18, for the price of a study; in others it is 1.
+COSTS = {"small": 1 / 12}
 UNTARGETED = ("weight", "weights", "reference", "sweep")  # the keys that make sense without a target
 
 

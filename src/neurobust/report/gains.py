@@ -95,7 +95,7 @@ def roi_factors(
 
 
 def guided_on(condition: Condition) -> str:
-    """Whose images the neural loss acts on: the task's, or the brain's stimuli, with predicted or measured responses."""
+    """Whose images the neural loss acts on: the task's, or the brain's with predicted or measured responses."""
     return "measured" if condition.pairs else condition.on
 
 

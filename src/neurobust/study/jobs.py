@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neurobust.explain.registry import analysis_passes
-from neurobust.networks.conditions import Condition
+from neurobust.networks.conditions import COSTS, Condition
 from neurobust.study.model import Study, TaskPlan
 
 STAGES = {
@@ -144,24 +144,26 @@ def _networks(study: Study) -> Iterator[Job]:
     for task, architecture, name, seed in study.networks():
         plan, condition = study.tasks[task], study.conditions[name]
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
-        attacked = study.attack_images * pixels
-        yield Job("train_network", where, _training(study, plan, condition), 45e6, rois)
+        cost = COSTS.get(architecture, 1.0)
+        attacked = study.attack_images * pixels * cost
+        yield Job("train_network", where, _training(study, plan, condition, cost), 45e6, rois)
         yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
         if study.corruptions is not None:
-            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5, rois)
+            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels * cost, 1e5, rois)
         yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)
 
 
-def _training(study: Study, task: TaskPlan, condition: Condition) -> float:
-    """Image passes of a training, in thousands of pixels; a predictor's pass costs a quarter of a network's.
+def _training(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
+    """Image passes of a training, in thousands of pixels of a ResNet18; a predictor's pass costs a quarter of that.
 
-    It sees stimuli once, before the training."""
+    The predictor sees stimuli once, before the training, and the task's images too where they are not augmented."""
     read = 0.0
     if condition.predictor is not None:
         read = len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
     seen = sum(_images_seen(study, subject) for subject in study.subjects) if condition.on_stimuli else 0.0
-    each = task.side**2 * 3 * condition.passes + read * condition.on_task
-    return (task.images * task.training.epochs * each + seen * read) / 3000
+    looks = 1 if task.training.augment == "none" else task.training.epochs
+    trained = task.training.epochs * task.side**2 * 3 * condition.passes * cost
+    return (task.images * (trained + looks * read * condition.on_task) + seen * read) / 3000
 
 
 def _transfer(study: Study) -> Iterator[Job]:
@@ -170,7 +172,9 @@ def _transfer(study: Study) -> Iterator[Job]:
         return
     for (name, task), architecture in itertools.product(study.tasks.items(), study.architectures):
         networks = len(task.conditions) * len(study.seeds)
-        units = study.transfer.passes(networks, study.attack_images) * task.side**2 / 1000
+        units = (
+            study.transfer.passes(networks, study.attack_images) * task.side**2 / 1000 * COSTS.get(architecture, 1.0)
+        )
         yield Job("transfer_attacks", (name, architecture), units)
 
 
