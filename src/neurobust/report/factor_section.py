@@ -23,7 +23,7 @@ def factor_tables(view: View) -> list[Row]:
     for task, architecture, part in blocks(view.tables["factors"]):
         lines, sentences, same = [], [], []
         for name, rows in part.groupby("factor", sort=False):
-            models = {row.model: row for row in rows[rows["left_out"].fillna("") == ""].itertuples()}
+            models = {row.model: row for row in whole(rows).itertuples()}
             note = text(models[ALONE].note)
             if note.startswith(SAME):
                 same.append(f"{name} {note.removeprefix(SAME).strip()}")
@@ -46,6 +46,11 @@ def factor_tables(view: View) -> list[Row]:
     return found
 
 
+def whole(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `factors` for which no ROI was left out."""
+    return rows[rows["left_out"].map(text) == ""]
+
+
 def step_of(row: Any) -> str:
     """What one step of a factor is."""
     return "" if pd.isna(row.sd) else f"{row.sd:.2g} {text(row.unit)}".strip()
@@ -60,7 +65,7 @@ def entry_of(row: Any) -> Entry:
 
 def spread_of(rows: pd.DataFrame) -> str:
     """The range of the effect when each ROI in turn is left out, and which ROI's absence gives each end."""
-    without = rows[rows["left_out"].fillna("") != ""].reset_index(drop=True)
+    without = rows.drop(whole(rows).index).reset_index(drop=True)
     if not len(without):
         return ""
     low, high = (without.loc[without["effect"].agg(which)] for which in ("idxmin", "idxmax"))
@@ -72,7 +77,7 @@ def carry(part: pd.DataFrame) -> str:
     own = part[(part["kind"] == OF_ROI) & part["n_rois"].notna()]
     if not len(own):
         return "No factor of an ROI could be estimated: one needs four ROIs among which it varies."
-    count, together = int(own["n_rois"].max()), own[(own["model"] == TOGETHER) & (own["left_out"].fillna("") == "")]
+    count, together = int(own["n_rois"].max()), whole(own[own["model"] == TOGETHER])
     names = " and ".join(together["factor"])
     most = carried(count)
     return (
@@ -90,8 +95,8 @@ def draw_factors(view: View) -> str:
         return empty_svg("No factor of the gain could be estimated.")
     parts = blocks(table)
     names = list(dict.fromkeys(table["factor"]))
-    rois = [roi for roi in dict.fromkeys(table["left_out"].fillna("")) if roi]
-    reach = table.loc[table["left_out"].fillna("") == "", ["low", "high", "effect"]].abs().max().max()
+    rois = [roi for roi in dict.fromkeys(table["left_out"].map(text)) if roi]
+    reach = max(float(table["effect"].abs().max()), float(whole(table)[["low", "high"]].abs().max(axis=None)), 0.01)
     with rc():
         handles = legend(view, rois)
         figure, axes = panel_blocks(view.titles(parts), 1, 0.75 + 0.32 * len(names), handles, wide=0.8 * WIDTH)

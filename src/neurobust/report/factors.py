@@ -276,7 +276,7 @@ def estimate(cohort: Cohort, column: Column, taken: list[Column], adjust: list[C
     effects = [float(part[index]) for part in found]
     row = dict(zip(("effect", "low", "high", "df"), effects, strict=True))
     row |= {"n_rois": len(names), "n_conditions": int(mask.sum()), "n_seeds": gains.values.shape[1]}
-    return row | {"note": why_no_interval(row, column) if math.isnan(row["df"]) else ""}
+    return row | {"note": why_no_interval(row) if math.isnan(row["df"]) else ""}
 
 
 def full_rank(x: np.ndarray) -> bool:
@@ -284,8 +284,6 @@ def full_rank(x: np.ndarray) -> bool:
     return len(x) > 0 and int(np.linalg.matrix_rank(x, tol=1e-8)) == x.shape[1]
 
 
-def why_no_interval(row: Row, column: Column) -> str:
-    """What an interval would need."""
-    if row["n_seeds"] < 2:
-        return "no interval: one seed"
-    return f"no interval: it varies within one ROI only ({column.kind})"
+def why_no_interval(row: Row) -> str:
+    """Why an effect has no interval."""
+    return "no interval: one seed" if row["n_seeds"] < 2 else "no interval: it varies within one ROI only"
