@@ -188,3 +188,20 @@ def test_collinear_columns_have_no_finite_inflation():
 
 def test_two_units_carry_a_factor_after_two_for_mean_and_scatter():
     assert [carried(units) for units in (0, 3, 4, 5, 6, 8, 11)] == [0, 0, 1, 1, 2, 3, 4]
+
+
+def test_intervals_hold_in_the_design_of_the_study_of_factors():
+    """config/factors.yaml: six ROIs with a place, of which four have four recipes more; slopes differ between ROIs."""
+    rng = np.random.default_rng(1)
+    place = np.concatenate([np.repeat(np.arange(4), 5), [4, 5]])
+    recipes = np.vstack([np.vstack([np.zeros(4), np.eye(4)])] * 4 + [np.zeros((2, 4))])
+    factors = np.array([[1, 4, 5, 6, 2, 6], [0.6, 0.3, 0.7, 0.75, 0.5, 0.4]]).T
+    factors = (factors - factors.mean(0)) / factors.std(0, ddof=1)
+    of_recipes = np.array([-0.02, 0.05, 0.01, 0.06])
+    own = 0.02 * rng.standard_normal((STUDIES, 6)) + factors @ OF_ROIS
+    slopes = of_recipes + 0.03 * rng.standard_normal((STUDIES, 6, 4))[:, place]
+    values = (own[:, place] + (slopes * recipes).sum(-1))[..., None]
+    values = values + 0.01 * rng.standard_normal((STUDIES, len(place), 1))
+    values = values + 0.02 * rng.standard_normal((STUDIES, len(place), SEEDS))
+    assert (coverage(roi_effects(Gains(values, place), factors, recipes), OF_ROIS) >= TOLERANCE).all()
+    assert (coverage(condition_effects(Gains(values, place), recipes), of_recipes) >= TOLERANCE).all()
