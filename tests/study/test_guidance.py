@@ -166,6 +166,25 @@ def test_categories_of_real_stimuli_come_from_the_user(project, config):
     assert Mirror(read_study(real)).annotations == "resources/coco.zip"
 
 
+def test_a_filter_that_is_matched_reads_the_guided_network(config):
+    config["conditions"]["low-V1"] = {"weight": 0.8, "reference": {"kind": "low-pass", "match": "V1-stimuli"}}
+    files = Paths(read_study(config)).control_files(wildcards("low-V1", 1))
+    assert files == {"guided": ["results/demo/networks/scenes/resnet18/V1-stimuli/seed1/model.safetensors"]}
+    for name, message in (
+        ("V7", "config.conditions.low-V1.reference.match: unknown condition 'V7'; `conditions` has none, V1"),
+        ("none", "config.conditions.low-V1.reference.match: 'none' has no target; name a guided condition"),
+    ):
+        config["conditions"]["low-V1"]["reference"]["match"] = name
+        with pytest.raises(InputError) as caught:
+            read_study(config)
+        assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+    config["conditions"]["low-V1"]["reference"]["match"] = "V1"
+    config["tasks"]["scenes"]["conditions"] = ["none", "low-V1"]
+    with pytest.raises(InputError) as caught:
+        read_study(config)
+    assert str(caught.value) == "config.tasks.scenes.conditions: 'low-V1' is matched with 'V1', which this task lacks"
+
+
 def test_the_oracle_needs_a_task_with_a_cue(config):
     """It is left out for tasks without a cue, unless a task asks for it."""
     config["conditions"]["oracle"] = {"weight": 0.8, "reference": {"kind": "oracle-cue"}}
