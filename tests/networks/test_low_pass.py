@@ -123,19 +123,6 @@ def test_a_filter_is_matched_with_a_guided_network(tmp_path, dataset, predictor_
         train(tmp_path / "none", given, NetworkInputs(dataset))
 
 
-@pytest.fixture
-def cued(tmp_path, dataset):
-    """The dataset with twins of a random and of a conflicting cue: brighter in one channel."""
-    with h5py.File(dataset, "a") as file:
-        images = file["images"][:]
-        file["cue"] = file["labels"][:]
-        for channel, name in enumerate(("random_cue", "conflict")):
-            twin = images.copy()
-            twin[..., channel] += 40
-            file.create_dataset(name, data=twin)
-    return dataset
-
-
 def test_the_oracle_trains_on_exactly_the_images_with_a_random_cue(tmp_path, cued, recipe):
     data = read_dataset(cued)
     trainer = Trainer(NetworkInputs(cued), data, read_recipe(reference(recipe, "oracle-cue")), 0, 32)
