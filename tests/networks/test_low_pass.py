@@ -13,7 +13,7 @@ from neurobust.files.dataset import read_dataset
 from neurobust.networks.architectures import build_network, load_network
 from neurobust.networks.conditions import read_recipe
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
-from neurobust.networks.low_pass import LowPass, filter_matrix
+from neurobust.networks.low_pass import LowPass, filter_matrix, matched_cutoff
 from neurobust.networks.train import train_network
 from neurobust.networks.trainer import Trainer
 
@@ -92,17 +92,35 @@ def test_other_networks_say_nothing_of_a_filter(tmp_path, dataset, recipe):
     assert "low_pass" not in config and load_network(tmp_path / "run" / "m.safetensors").low_pass is None
 
 
-@pytest.fixture
-def cued(tmp_path, dataset):
-    """The dataset with twins of a random and of a conflicting cue: brighter in one channel."""
-    with h5py.File(dataset, "a") as file:
-        images = file["images"][:]
-        file["cue"] = file["labels"][:]
-        for channel, name in enumerate(("random_cue", "conflict")):
-            twin = images.copy()
-            twin[..., channel] += 40
-            file.create_dataset(name, data=twin)
-    return dataset
+@pytest.mark.parametrize("cutoff", [2.0, 4.0, 6.0])
+def test_the_cut_off_that_matches_a_filtered_network_is_its_filter_s(cutoff):
+    """Linear networks with weights of noise behind a filter: the gradients are filtered noise."""
+    layer = LowPass(cutoff, 32)
+    weights = torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pixels = torch.rand(50, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    found = matched_cutoff(
+        lambda images: layer(images).flatten(1) @ weights.flatten(1).T, pixels, torch.arange(50) % 10
+    )
+    assert found == pytest.approx(cutoff, abs=0.6), "frequencies are multiples of 1/2 in each direction"
+
+
+def test_a_filter_is_matched_with_a_guided_network(tmp_path, dataset, predictor_file, recipe):
+    """The saved network has the cut-off that the guided one's gradients say, and a file that is not there is named."""
+    guided = {**recipe, "condition": {"target": "V1", "loss": "mse", "weight": 0.5}}
+    train(tmp_path / "guided", guided, NetworkInputs(dataset, (predictor_file,)))
+    weights = tmp_path / "guided" / "m.safetensors"
+    given = reference(recipe, "low-pass", match="V1", cutoff=99)
+    (_, config), metrics = train(tmp_path / "run", given, NetworkInputs(dataset, guided=(weights,)))
+    data = read_dataset(dataset)
+    pixels = torch.from_numpy(data.images[data.rows(0)]).permute(0, 3, 1, 2) / 255
+    expected = matched_cutoff(load_network(weights), pixels, torch.from_numpy(data.labels[data.rows(0)]))
+    assert config["low_pass"] == pytest.approx(expected) and 0.5 < expected < 16
+    assert load_network(tmp_path / "run" / "m.safetensors").low_pass.cutoff == config["low_pass"]
+    assert "guided0" in metrics["provenance"]["inputs"]
+    with pytest.raises(
+        InputError, match=r"^recipe\.condition\.reference: one that is matched with a network goes with"
+    ):
+        train(tmp_path / "none", given, NetworkInputs(dataset))
 
 
 def test_the_oracle_trains_on_exactly_the_images_with_a_random_cue(tmp_path, cued, recipe):

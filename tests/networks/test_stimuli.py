@@ -253,7 +253,8 @@ def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, dataset, predict
     files = dict(seen) if "on" in condition else {}
     if condition.get("control") == "labels" and files:
         files["labels"] = (tmp_path / "labels.parquet",)
-    inputs, given = NetworkInputs(dataset, (predictor_file,), **files), recipe_for(recipe, **condition)
+    inputs = NetworkInputs(dataset, (predictor_file,), **files)
+    given = recipe_for({**recipe, "augment": "crop-flip"}, **condition)
     whole, _ = train(tmp_path / "whole", given, inputs)
     run_epoch = Trainer.run_epoch
 

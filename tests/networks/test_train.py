@@ -327,14 +327,14 @@ def test_every_control_trains_and_the_predictor_stays(
 
 
 @pytest.mark.parametrize("kind", REFERENCES)
-def test_every_reference_learns_its_task(tmp_path, dataset, recipe, kind):
+def test_every_reference_learns_its_task(tmp_path, cued, recipe, kind):
     condition = {"target": None, "weight": 0.5, "reference": {"kind": kind}}
     recipe |= {"epochs": 20, "learning_rate": 0.03, "condition": condition}
-    state, metrics, history = train(tmp_path / kind, dataset, [], recipe)
+    state, metrics, history = train(tmp_path / kind, cued, [], recipe)
     assert metrics["clean_accuracy"] > 0.7 and metrics["alignment"] is None
-    plain, *_ = train(tmp_path / "none", dataset, [], {**recipe, "condition": {"target": None, "weight": 0.5}})
+    plain, *_ = train(tmp_path / "none", cued, [], {**recipe, "condition": {"target": None, "weight": 0.5}})
     assert not torch.equal(state["trunk.0.weight"], plain["trunk.0.weight"])
-    again, *_ = train(tmp_path / "again", dataset, [], recipe)
+    again, *_ = train(tmp_path / "again", cued, [], recipe)
     assert same(state, again)
 
 

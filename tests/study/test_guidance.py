@@ -111,20 +111,14 @@ def test_inputs_of_networks_that_are_guided_on_stimuli(config):
 def test_prices(config):
     """A second pass of each step over the stimuli, which predictors see once; the files that it needs are jobs."""
     study = read_study(config)
-    jobs = {job.names[2]: job for job in study_jobs(study) if job.rule == "train_network"}
-    images, epochs, side, predictor = 1350, 4, 32**2 * 3, 2 * 64**2 / 4
-    seen = (10 + 8) * 240 / 3
-    expected = {
-        "none": images * epochs * side,
-        "low-pass": images * epochs * side,
-        "V1-labels-task": images * epochs * (side + predictor),
-        "V1-stimuli": images * epochs * 2 * side + seen * predictor,
-        "V1-both": images * epochs * (2 * side + predictor) + seen * predictor,
-        "V1-pairs": images * epochs * 2 * side,
-    }
-    assert {name: jobs[name].units for name in expected} == pytest.approx(
-        {name: units / 3000 for name, units in expected.items()}
-    )
+    units = {job.names[2]: job.units for job in study_jobs(study) if job.rule == "train_network"}
+    plain = 1350 * 4 * 32**2 / 1000  # images, epochs, pixels
+    shown_to_predictors = (10 + 8) * 240 / 3 * 2 * 64**2 / 4 / 3000  # stimuli of two subjects, two predictors
+    assert units["none"] == units["low-pass"] == pytest.approx(plain)
+    assert units["V1-pairs"] == pytest.approx(2 * plain)
+    assert units["V1-stimuli"] == pytest.approx(2 * plain + shown_to_predictors)
+    on_task = units["V1-labels-task"] - plain
+    assert on_task > 0 and units["V1-both"] == pytest.approx(units["V1-stimuli"] + on_task)
     built = {job.names for job in study_jobs(study) if job.rule == "build_stimuli"}
     assert built == {(subject, size) for subject in ("subj01", "subj02") for size in ("32", "64")}
     assert sum(job.rule == "build_labels" for job in study_jobs(study)) == 1
@@ -164,6 +158,25 @@ def test_categories_of_real_stimuli_come_from_the_user(project, config):
     )
     real["data"]["coco_annotations"] = "resources/coco.zip"
     assert Mirror(read_study(real)).annotations == "resources/coco.zip"
+
+
+def test_a_filter_that_is_matched_reads_the_guided_network(config):
+    config["conditions"]["low-V1"] = {"weight": 0.8, "reference": {"kind": "low-pass", "match": "V1-stimuli"}}
+    files = Paths(read_study(config)).control_files(wildcards("low-V1", 1))
+    assert files == {"guided": ["results/demo/networks/scenes/resnet18/V1-stimuli/seed1/model.safetensors"]}
+    for name, message in (
+        ("V7", "config.conditions.low-V1.reference.match: unknown condition 'V7'; `conditions` has none, V1"),
+        ("none", "config.conditions.low-V1.reference.match: 'none' has no target; name a guided condition"),
+    ):
+        config["conditions"]["low-V1"]["reference"]["match"] = name
+        with pytest.raises(InputError) as caught:
+            read_study(config)
+        assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+    config["conditions"]["low-V1"]["reference"]["match"] = "V1"
+    config["tasks"]["scenes"]["conditions"] = ["none", "low-V1"]
+    with pytest.raises(InputError) as caught:
+        read_study(config)
+    assert str(caught.value) == "config.tasks.scenes.conditions: 'low-V1' is matched with 'V1', which this task lacks"
 
 
 def test_the_oracle_needs_a_task_with_a_cue(config):

@@ -99,6 +99,11 @@ class Reference(Settings, frozen=True, kw_only=True):
         return None
 
     @property
+    def matched(self) -> str | None:
+        """The condition whose network, of the same seed, says the cut-off in place of `low_pass`; None: no such."""
+        return None
+
+    @property
     def passes(self) -> float:
         """Passes through the network of one training step, in those of plain training."""
         return 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -37,10 +39,43 @@ class LowPass(nn.Module):
         return torch.from_numpy(filter_matrix(length, self.cutoff))
 
 
+def matched_cutoff(network: Callable[[Tensor], Tensor], pixels: Tensor, labels: Tensor, batch: int = 32) -> float:
+    """The cut-off of a filter that passes what a network of these images looks at, in cycles per image.
+
+    It is sqrt(2) times the median frequency of its input gradients: the filter gives gradients without structure that
+    median. The gradients are those of the logit margin, for `pixels` (n, C, S, S) and `labels` (n,), each image's with
+    the same energy; their waves are those of the filter, and a wave's frequency is the root of the sum of the squares
+    of both directions'. `batch` images are in memory at a time.
+    """
+    waves = torch.from_numpy(cosine_transform(pixels.shape[-1]))
+    energy = np.zeros(pixels.shape[-1] ** 2)
+    for shown, own in zip(pixels.split(batch), labels.split(batch), strict=True):
+        spectra = (waves @ _margin_gradient(network, shown, own).double().cpu() @ waves.T).square().sum(1).flatten(1)
+        energy += (spectra / spectra.sum(1, keepdim=True).clamp_min(1e-300)).sum(0).numpy()
+    along = np.arange(pixels.shape[-1]) / 2
+    frequency = np.hypot(along[:, None], along).ravel()
+    order = np.argsort(frequency)
+    median = frequency[order][(np.cumsum(energy[order]) >= energy.sum() / 2).argmax()]
+    return float(np.sqrt(2) * max(median, 0.5))
+
+
+def _margin_gradient(network: Callable[[Tensor], Tensor], pixels: Tensor, labels: Tensor) -> Tensor:
+    shown = pixels.detach().clone().requires_grad_(True)
+    logits = network(shown)
+    own = nn.functional.one_hot(labels, logits.shape[1]).bool()
+    margin = logits[own] - logits.masked_fill(own, -torch.inf).amax(1)
+    return torch.autograd.grad(margin.sum(), shown)[0]
+
+
 def filter_matrix(side: int, cutoff: float) -> np.ndarray:
     """(side, side): C' diag(2^-(f / cutoff)^2) C, C being the orthonormal cosine transform, f in cycles per image."""
-    waves = np.arange(side)[:, None]
-    cosines = np.cos(np.pi * waves * (np.arange(side) + 0.5) / side)
-    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
-    kept: np.ndarray = (cosines.T * 2.0 ** -np.square(waves[:, 0] / 2 / cutoff)) @ cosines
+    cosines = cosine_transform(side)
+    kept: np.ndarray = (cosines.T * 2.0 ** -np.square(np.arange(side) / 2 / cutoff)) @ cosines
     return kept
+
+
+def cosine_transform(side: int) -> np.ndarray:
+    """(side, side): row k is the wave of k / 2 cycles per image, of unit length."""
+    waves = np.cos(np.pi * np.arange(side)[:, None] * (np.arange(side) + 0.5) / side)
+    orthonormal: np.ndarray = waves / np.linalg.norm(waves, axis=1, keepdims=True)
+    return orthonormal

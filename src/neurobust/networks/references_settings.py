@@ -79,8 +79,16 @@ class LowPass(Reference, frozen=True):
     """A network that begins with a low-pass filter, in training and under attack."""
 
     cutoff: Annotated[Positive, about("where a Gaussian filter halves the amplitude", "cycles per image")] = 8.0
+    match: Annotated[
+        str | None, about("guided condition whose networks' input gradients say the cut-off, in the place of `cutoff`")
+    ] = None
 
     @property
     def low_pass(self) -> float:
         """The filter is a part of the network."""
         return self.cutoff
+
+    @property
+    def matched(self) -> str | None:
+        """The network of the same task, architecture and seed."""
+        return self.match

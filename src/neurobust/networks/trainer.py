@@ -12,19 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.core.errors import InputError
-from neurobust.core.seeding import seed_everything
+from neurobust.core.seeding import numpy_rng, seed_everything
 from neurobust.core.training import pick_device
 from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
-from neurobust.networks.architectures import Classifier, build_network
+from neurobust.networks.architectures import Classifier, build_network, load_network
 from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order, read_ahead
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.guidance import Both, Goal, Guidance
 from neurobust.networks.inputs import NetworkInputs
+from neurobust.networks.low_pass import matched_cutoff
 from neurobust.networks.references import reference_loss
 from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
 
+MATCHED_IMAGES = 128  # training images whose gradients say a cut-off
 Place = tuple[int, int]  # (epoch, step)
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows, images, images of the rows' partners
 
@@ -45,6 +47,7 @@ class Trainer:
         self.augment = AUGMENTATIONS[training.augment]
         self.rows = data.rows(TRAIN)
         self._check_batches()
+        self.guided = inputs.guided
         self.network = self._make_network().to(self.device)
         if self.device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)
@@ -72,8 +75,21 @@ class Trainer:
             )
         return found
 
-    def _make_network(self) -> Classifier:
+    def _cutoff(self) -> float | None:
+        """Cut-off of the filter that the network begins with: its reference's, or that of the network it names."""
         reference = self.recipe.condition.reference
+        if reference is None or reference.matched is None:
+            return None if reference is None else reference.low_pass
+        rows = np.sort(numpy_rng(self.seed, "low-pass").permutation(self.rows)[:MATCHED_IMAGES])
+        network = load_network(self.guided[0]).to(self.device)
+        return matched_cutoff(
+            network,
+            to_pixels(self.data.images[rows], self.device),
+            torch.from_numpy(self.data.labels[rows]).to(self.device),
+        )
+
+    def _make_network(self) -> Classifier:
+        low_pass = self._cutoff()
         seed_everything(self.seed, "network")
         network = build_network(
             self.recipe.architecture,
@@ -81,7 +97,7 @@ class Trainer:
             stem=self.recipe.stem,
             pretrained=self.recipe.pretrained,
             image_size=self.data.side,
-            low_pass=reference.low_pass if reference is not None else None,
+            low_pass=low_pass,
         )
         if self.guidance is not None:
             self.guidance.attach(network)

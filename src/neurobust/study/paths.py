@@ -22,9 +22,9 @@ from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
 from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
-from neurobust.files.weights import predictor_weights_path
+from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
-from neurobust.study.model import Study
+from neurobust.study.model import NetworkName, Study
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -67,7 +67,12 @@ class Paths:
     def task_source(self, wildcards: Wildcards) -> str:
         """Where the images of a task lie that are not part of a library: a folder, a file, or the phantom's."""
         task = self.study.tasks[wildcards.task]
-        return f"resources/phantom/tasks/{task.task.kind}.npz" if task.task.phantom else task.source
+        return self.rendered(task.task.kind) if task.task.phantom else task.source
+
+    def rendered(self, kind: str) -> str:
+        """Where the phantom's images of a kind of task lie: beside its brains, so that each world has its own."""
+        root = str(self.study.data.folder) if self.study.phantom else "resources/phantom"
+        return f"{root}/tasks/{kind}.npz"
 
     def planted_source(self, wildcards: Wildcards) -> list[str]:
         """The source as an input where a rule makes it. What the user brings is checked by the job, in one clear line,
@@ -96,7 +101,7 @@ class Paths:
         return [str(path(self.results, predictor, roi, seed)) for roi in rois or ()]
 
     def control_files(self, wildcards: Wildcards) -> dict[str, list[str]]:
-        """What a condition's target reads beside predictors, by name (`networks.targets` and `networks.pairs`)."""
+        """What a condition reads beside predictors, by name (`networks.inputs`)."""
         condition = self.study.conditions[wildcards.condition]
         files: dict[str, list[str]] = {}
         if condition.features is not None and condition.features.weights:
@@ -104,6 +109,11 @@ class Paths:
         if condition.match:
             files["voxels"] = self.predictor_files(wildcards, condition.target, voxels_path)
             files["matched"] = self.predictor_files(wildcards, condition.match, voxels_path)
+        if condition.reference is not None and condition.reference.matched is not None:
+            network = NetworkName(
+                wildcards.task, wildcards.architecture, condition.reference.matched, int(wildcards.seed)
+            )
+            files["guided"] = [str(network_weights_path(self.results, network.path))]
         if condition.on_stimuli:
             size, rois = self.study.tasks[wildcards.task].side, condition.target or ()
             if not condition.pairs:

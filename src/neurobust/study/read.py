@@ -237,6 +237,16 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     check_names(condition.target or (), study.rois, f"{where}.target", "ROI", "rois")
     check_names(condition.match or (), study.rois, f"{where}.match", "ROI", "rois")
     check_names(condition.subjects or (), study.subjects, f"{where}.subjects", "subject", "data.subjects")
+    matched = None if condition.reference is None else condition.reference.matched
+    if matched is not None:
+        check_names([matched], study.conditions, f"{where}.reference.match", "condition", "conditions")
+        if study.conditions[matched].target is None:
+            raise InputError(f"{where}.reference.match: '{matched}' has no target; name a guided condition")
+        for task in study.tasks.values():
+            if name in task.conditions and matched not in task.conditions:
+                raise InputError(
+                    f"config.tasks.{task.name}.conditions: '{name}' is matched with '{matched}', which this task lacks"
+                )
     if condition.twins and not any(task.cue for task in study.tasks.values()):
         kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
         raise InputError(
