@@ -1,7 +1,9 @@
-"""Architectures: any torchvision classifier by name, as trunk + linear head with its normalisation inside."""
+"""Architectures: any torchvision classifier, or `small`, as trunk + linear head with its normalisation inside."""
 
 from __future__ import annotations
 
+import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,41 @@ from torch import Tensor, nn
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights
 from neurobust.core.vision import models
+from neurobust.networks.low_pass import LowPass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 STEMS = ("imagenet", "cifar")
 NEURAL_HEAD = "neural_head."
 
+
+def small() -> nn.Module:
+    """Three strided convolutions with batch norm, averaged over the image: 93,472 weights before the head.
+
+    For studies of many networks: an image of 32 px costs a fifteenth of what it costs a ResNet18.
+    """
+    layers: dict[str, nn.Module] = {}
+    for number, (width, wider) in enumerate(itertools.pairwise((3, 32, 64, 128)), start=1):
+        convolution = nn.Conv2d(width, wider, kernel_size=3, stride=2, padding=1, bias=False)
+        layers[f"layer{number}"] = nn.Sequential(convolution, nn.BatchNorm2d(wider), nn.ReLU())
+    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(128, 10)}
+    return nn.Sequential(OrderedDict(layers))
+
+
 # name -> builder of a module whose last Linear is the last operation of its forward pass. Squeezenet ends in a
 # convolution and has no such layer. A new architecture is one more entry.
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     name: models.get_model_builder(name) for name in models.list_models(module=models, exclude="squeezenet*")
 }
+OWN = {"small": small}  # ours: without pretrained weights, and with a stem of their own
+ARCHITECTURES |= OWN
 
 
 class Classifier(nn.Module):
     """Logits of [0, 1] RGB images: `head(features(images))`, the features being the penultimate layer.
+
+    Where there is a `low_pass`, everything behind it sees filtered images; it is as much a part of the network as its
+    normalisation is, in training and under attack.
 
     `neural_head` (features -> target responses) is set during training, and on demand by `load_network`; it is no
     part of the classifier.
@@ -37,11 +59,18 @@ class Classifier(nn.Module):
     std: Tensor
 
     def __init__(
-        self, trunk: nn.Module, feature_dim: int, num_classes: int, mean: Sequence[float], std: Sequence[float]
+        self,
+        trunk: nn.Module,
+        feature_dim: int,
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        low_pass: LowPass | None = None,
     ):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1))
+        self.low_pass = low_pass
         self.trunk = trunk
         self.head = nn.Linear(feature_dim, num_classes)
         self.neural_head: nn.Module | None = None
@@ -50,7 +79,8 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Penultimate activations (N, feature_dim) of `images` (N, 3, H, W) in [0, 1]."""
-        return self.trunk((images - self.mean) / self.std)
+        shown = images if self.low_pass is None else self.low_pass(images)
+        return self.trunk((shown - self.mean) / self.std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, num_classes) of `images` (N, 3, H, W) in [0, 1]."""
@@ -65,22 +95,28 @@ def build_network(
     stem: str = "imagenet",
     pretrained: bool = False,
     image_size: int = 224,
+    low_pass: float | None = None,
 ) -> Classifier:
     """A `Classifier` of a named architecture, initialised from torch's global random state.
 
-    `stem` "cifar" replaces the stride-4 stem by a 3x3 convolution of stride 1, for images of about 32 px.
-    `image_size` (px) only matters to architectures with a fixed grid (ViT, MaxViT). With `pretrained`, the trunk has
-    torchvision's first ImageNet weights (IMAGENET1K_V1 where they exist) and the head is new.
+    `stem` "cifar" replaces the stride-4 stem by a 3x3 convolution of stride 1, for images of about 32 px; `small` has
+    its own for both.
+    `image_size` (px) only matters to architectures with a fixed grid (ViT, MaxViT) and to the filter. With
+    `pretrained`, the trunk has torchvision's first ImageNet weights (IMAGENET1K_V1 where they exist) and the head is
+    new. `low_pass` is the cut-off of a `LowPass` that comes first, in cycles per image; None for none.
     Raises InputError for an unknown name, an impossible combination or weights that cannot be had.
     """
     check_architecture(architecture, stem)
+    if pretrained and architecture in OWN:
+        raise InputError(f"architecture '{architecture}' has no pretrained weights; set pretrained to false")
     if pretrained and stem != "imagenet":
         raise InputError(f"architecture '{architecture}': pretrained weights need stem 'imagenet', not '{stem}'")
     model = _build_model(architecture, pretrained, image_size)
-    if stem == "cifar":
+    if stem == "cifar" and architecture not in OWN:
         _use_cifar_stem(model, architecture)
     feature_dim = _cut_last_linear(model, architecture)
-    return Classifier(model, feature_dim, num_classes, mean, std)
+    filter_first = None if low_pass is None else LowPass(low_pass, image_size)
+    return Classifier(model, feature_dim, num_classes, mean, std, filter_first)
 
 
 def check_architecture(architecture: str, stem: str) -> None:
@@ -103,7 +139,7 @@ def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
     try:
         arguments = {key: config[key] for key in ("architecture", "num_classes", "mean", "std", "stem", "image_size")}
         with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's random state
-            network = build_network(**arguments)
+            network = build_network(**arguments, low_pass=config.get("low_pass"))
         network.load_state_dict({key: value for key, value in state.items() if not key.startswith(NEURAL_HEAD)})
     except (KeyError, RuntimeError) as error:
         text = " ".join(str(error).split())

@@ -27,6 +27,8 @@ from neurobust.report.comparisons import curve_rows, difference_rows, summary_ro
 from neurobust.report.compute import compute_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
+from neurobust.report.factors import factor_rows
+from neurobust.report.gains import gain_rows
 from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
@@ -42,15 +44,15 @@ def collect_results(study: Study, extras: bool = True) -> Tables:
     """Read a study's results into one tidy table per name of `COLUMNS`; every column is there even without rows.
 
     Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
-    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures and
-    transfer (which need every ROI's chain) and benchmark files are not read.
+    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures,
+    transfer and factors of the gain (which need every ROI's chain) and benchmark files are not looked at.
     """
     rows: Rows = {name: [] for name in COLUMNS}
-    attacks = shown_attacks(study.attacks)
     for network in study.networks():
         metrics = read_metrics(metrics_path(study.root, network.path))
         rows["networks"].append(network._asdict() | metrics.numbers())
     for task, architecture in study.blocks():
+        attacks = shown_attacks(study.attacks_of(task))
         add_block(study, attacks, [n for n in study.networks(tasks=[task]) if n.architecture == architecture], rows)
     for task in study.tasks:
         rows["canaries"] += canary_rows(study.root, task)
@@ -67,6 +69,9 @@ def collect_results(study: Study, extras: bool = True) -> Tables:
         for seed in study.predictor_seeds:
             rows["predictors"] += predictor_rows(study, roi, seed)
         rows["rois"] += [row for subject in study.subjects for row in roi_rows(study.root, roi, subject)]
+    if extras:
+        rows["gains"] = gain_rows(study, rows)
+        rows["factors"] = factor_rows(pd.DataFrame(rows["gains"], columns=COLUMNS["gains"]))
     for name, condition in study.conditions.items():
         names = {"condition": name, "target": condition.roi or "", "control": condition.control or ""}
         rows["conditions"].append(names | {"recipe": canonical_json(recipe_of(condition))})
@@ -94,8 +99,9 @@ def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[Netw
         for row in rows["networks"]
         if all(row[name] == value for name, value in block.items())
     }
+    met = study.attacks_of(block["task"])
     cells: dict[str, Cells] = {}
-    for name in study.attacks:
+    for name in met:
         cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
     for name, attack in attacks.items():
         if attack.members:
@@ -112,7 +118,7 @@ def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[Netw
         if name == study.primary_attack:
             rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
     for network in networks:
-        own = {name: cells[name][network[2:]] for name in study.attacks}
+        own = {name: cells[name][network[2:]] for name in met}
         for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
             rows[table] += [network._asdict() | row for row in make(attacks, own)]
 

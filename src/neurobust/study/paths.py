@@ -20,10 +20,11 @@ from neurobust.files.network_metrics import metrics_path
 from neurobust.files.predictor_tables import voxels_path
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
+from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
-from neurobust.files.weights import predictor_weights_path
+from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
-from neurobust.study.model import Study
+from neurobust.study.model import NetworkName, Study
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -66,7 +67,12 @@ class Paths:
     def task_source(self, wildcards: Wildcards) -> str:
         """Where the images of a task lie that are not part of a library: a folder, a file, or the phantom's."""
         task = self.study.tasks[wildcards.task]
-        return f"resources/phantom/tasks/{task.task.kind}.npz" if task.task.phantom else task.source
+        return self.rendered(task.task.kind) if task.task.phantom else task.source
+
+    def rendered(self, kind: str) -> str:
+        """Where the phantom's images of a kind of task lie: beside its brains, so that each world has its own."""
+        root = str(self.study.data.folder) if self.study.phantom else "resources/phantom"
+        return f"{root}/tasks/{kind}.npz"
 
     def planted_source(self, wildcards: Wildcards) -> list[str]:
         """The source as an input where a rule makes it. What the user brings is checked by the job, in one clear line,
@@ -95,7 +101,7 @@ class Paths:
         return [str(path(self.results, predictor, roi, seed)) for roi in rois or ()]
 
     def control_files(self, wildcards: Wildcards) -> dict[str, list[str]]:
-        """What a condition's target reads beside predictors, by name (`networks.targets` and `networks.pairs`)."""
+        """What a condition reads beside predictors, by name (`networks.inputs`)."""
         condition = self.study.conditions[wildcards.condition]
         files: dict[str, list[str]] = {}
         if condition.features is not None and condition.features.weights:
@@ -103,11 +109,20 @@ class Paths:
         if condition.match:
             files["voxels"] = self.predictor_files(wildcards, condition.target, voxels_path)
             files["matched"] = self.predictor_files(wildcards, condition.match, voxels_path)
-        if condition.pairs:
-            size = self.study.tasks[wildcards.task].side
-            pairs = list(itertools.product(self.study.subjects, condition.target or ()))
+        if condition.reference is not None and condition.reference.matched is not None:
+            network = NetworkName(
+                wildcards.task, wildcards.architecture, condition.reference.matched, int(wildcards.seed)
+            )
+            files["guided"] = [str(network_weights_path(self.results, network.path))]
+        if condition.on_stimuli:
+            size, rois = self.study.tasks[wildcards.task].side, condition.target or ()
+            if not condition.pairs:
+                rois = rois[:1]  # its images and their splits, which are those of every ROI
+            pairs = list(itertools.product(self.study.subjects, rois))
             files["responses"] = [str(roi_path(self.results, subject, roi)) for subject, roi in pairs]
             files["stimuli"] = [str(stimuli_path(self.results, subject, size)) for subject, _ in pairs]
+            if condition.removes.categories:
+                files["labels"] = [str(stimulus_labels_path(self.results))]
         return files
 
     def network_modules(self, wildcards: Wildcards) -> list[str]:
@@ -192,7 +207,8 @@ class Paths:
         tasks = study.compared_tasks(conditions)
         own = (metrics_path, examples_path, checks_path)
         files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
-        attacks = itertools.product(self.networks(conditions, tasks), study.attacks)
+        networks = study.networks(conditions, tasks)
+        attacks = [(network.path, attack) for network in networks for attack in study.attacks_of(network.task)]
         predictors = itertools.product(rois, study.predictor_seeds)
         found = [attack_table_path(self.results, network, attack) for network, attack in attacks]
         found += [canaries_path(self.results, task) for task in tasks]

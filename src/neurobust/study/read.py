@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 
 from msgspec.structs import replace
 
-from neurobust.attacks.plan import AttackPlan, read_plan
+from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
@@ -20,7 +20,7 @@ from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.registry import read_predictor
-from neurobust.study.config import Config
+from neurobust.study.config import Config, as_written
 from neurobust.study.model import Semantic, Study, TaskPlan
 
 T = TypeVar("T", str, int)
@@ -43,6 +43,7 @@ def read_study(given: Given) -> Study:
 
     Raises InputError with one line, `config: <path of the key>: <problem>`, for the first fault.
     """
+    given = as_written(given)
     config = read(Config, given, "config")
     conditions = read_conditions(config)
     study = Study(
@@ -104,16 +105,18 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
     if task.brings and not choice.source:
         raise InputError(f"{where}.source: missing: {task.brings}")
     shown = rendered(config.phantom, task.phantom, name) if task.phantom else None
+    cue = task.cue and (not task.phantom or described(config.phantom).cue is not None)
     return TaskPlan(
         name=name,
         task=task,
         source=choice.source,
         training=read(Training, {**config.training, **training}, where),
-        conditions=chosen(conditions, choice.conditions, where),
+        conditions=trained_on(cue, conditions, choice.conditions, where),
         architectures=picked(config.architectures, choice.architectures, where, "architecture", "architectures"),
         seeds=picked(config.seeds, choice.seeds, where, "seed", "seeds"),
         side=shown.size if shown else task.side or 0,
         images=sum(shown.counts) if shown else task.images or 0,
+        cue=cue,
     )
 
 
@@ -130,6 +133,17 @@ def described(planted: Phantom | None) -> Phantom:
     if planted is None:
         raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
     return planted
+
+
+def trained_on(
+    cue: bool, conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str
+) -> tuple[str, ...]:
+    """The conditions that a task lists; without a list all, but on a task without a cue those that need one."""
+    names = chosen(conditions, listed, where)
+    without = [name for name in names if conditions[name].twins and not cue]
+    if without and listed is not None:
+        raise InputError(f"{where}.conditions: '{without[0]}' needs images that bear a cue, which this task has not")
+    return tuple(name for name in names if name not in without)
 
 
 def chosen(conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str) -> tuple[str, ...]:
@@ -182,7 +196,7 @@ def check_study(study: Study) -> None:
     check_phantom(study)
     for name, condition in study.conditions.items():
         check_condition(study, name, condition)
-    check_attacks(study.attacks, study.primary_attack)
+    check_attacks(study)
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or study.tasks:
             if plan.attack.faces and not study.tasks[task].task.faces:
@@ -192,10 +206,21 @@ def check_study(study: Study) -> None:
                 )
 
 
-def check_attacks(attacks: Mapping[str, AttackPlan], primary: str) -> None:
-    """Raise InputError unless the primary attack is one of the attacks."""
+def check_attacks(study: Study) -> None:
+    """Raise InputError unless the primary attack is one of the attacks, and every attack has a task to meet."""
+    primary, attacks = study.primary_attack, study.attacks
     if primary not in attacks:
         raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {', '.join(attacks)}")
+    without = [name for name in study.tasks if primary not in study.attacks_of(name)]
+    if without and len(without) < len(study.tasks):
+        raise InputError(f"config.primary_attack: '{primary}' needs a cue, which the task '{without[0]}' has not")
+    for name, plan in attacks.items():
+        if not any(name in study.attacks_of(task) for task in study.tasks):
+            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+            raise InputError(
+                f"config.attacks.{name}: {plan.method} needs a task whose images bear a cue, and there is none; "
+                f"name a task of kind {kinds} and set phantom.cue"
+            )
 
 
 def check_phantom(study: Study) -> None:
@@ -226,6 +251,22 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     check_names(condition.target or (), study.rois, f"{where}.target", "ROI", "rois")
     check_names(condition.match or (), study.rois, f"{where}.match", "ROI", "rois")
     check_names(condition.subjects or (), study.subjects, f"{where}.subjects", "subject", "data.subjects")
+    matched = None if condition.reference is None else condition.reference.matched
+    if matched is not None:
+        check_names([matched], study.conditions, f"{where}.reference.match", "condition", "conditions")
+        if study.conditions[matched].target is None:
+            raise InputError(f"{where}.reference.match: '{matched}' has no target; name a guided condition")
+        for task in study.tasks.values():
+            if name in task.conditions and matched not in task.conditions:
+                raise InputError(
+                    f"config.tasks.{task.name}.conditions: '{name}' is matched with '{matched}', which this task lacks"
+                )
+    if condition.twins and not any(task.cue for task in study.tasks.values()):
+        kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+        raise InputError(
+            f"{where}.reference: it needs a task whose images bear a cue, and there is none; name a task of kind "
+            f"{kinds} and set phantom.cue"
+        )
     if condition.target is None or condition.pairs:
         return
     predictor: Predictor | None = study.predictors.get(condition.predictor or "")
@@ -235,3 +276,7 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
         both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
         raise InputError(f"{where}.control: {both}")
+    known_categories = study.phantom or study.data.coco_annotations
+    if condition.on_stimuli and condition.removes.categories and not known_categories:
+        needs = "on stimuli needs their categories: give COCO's annotations as `data.coco_annotations`"
+        raise InputError(f"{where}.control: '{condition.control}' {needs}")
