@@ -64,4 +64,3 @@ def expected_order(settings: PlantedNSD) -> list[list[str]]:
     carries = CARRIES[cue.kind]
     groups = (carries, set(KINDS) - carries - HELPS, HELPS)
     return [sorted(label for kind in group for label in kinds[kind]) for group in groups]
-
