@@ -61,10 +61,10 @@ class Hue(Attack, frozen=True, kw_only=True):
 LINF, L2 = (0, 0.5, 1, 2, 4, 8), (0, 0.1, 0.25, 0.5, 1)
 
 
-def make_plan(name: str, attack: Attack, budgets=LINF, label=None, reference=None) -> AttackPlan:
+def make_plan(name: str, attack: Attack, budgets=LINF, label=None) -> AttackPlan:
     """An attack of a study as the report sees it; what its method is matters to no page."""
     unit = "1/255" if attack.norm == "linf" else "1"
-    return AttackPlan(name, name, attack, tuple(map(float, budgets)), unit, label or name, reference)
+    return AttackPlan(name, name, attack, tuple(map(float, budgets)), unit, label or name)
 
 
 ATTACKS = {

@@ -76,10 +76,13 @@ class Reference(Settings, frozen=True, kw_only=True):
     """A known way to a robust network, without a target, and its settings; networks with a target are held against it.
 
     perturb: place of perturb(network, pixels, labels, settings) -> the pixels that it trains on; empty for the clean
-    ones. training: fields that replace the setting of `conditions.Training` of the same name. source: paper.
+    ones. training: fields that replace the setting of `conditions.Training` of the same name. positive: a positive
+    control: its networks are known to stand bounded attacks better, so a study that cannot see it sees nothing. source:
+    paper.
     """
 
     perturb: ClassVar[str] = ""
+    positive: ClassVar[bool] = False
     training: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
 

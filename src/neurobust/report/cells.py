@@ -19,7 +19,8 @@ class Cell(NamedTuple):
 
     `cost`: passes per image; `record`: how its table was made. `distance` (n,): size of each image's verified
     adversarial, NaN where there is none; None where it is not recorded. `member` (n, b): which attack of an ensemble
-    had broken the image, empty where none; None for any other attack.
+    had broken the image, empty where none; None for any other attack. `clean` (n,): whether the network reads the image
+    rightly; None where that is what stands at budget 0.
     """
 
     images: np.ndarray
@@ -29,6 +30,12 @@ class Cell(NamedTuple):
     record: AttackRecord = AttackRecord()
     distance: np.ndarray | None = None
     member: np.ndarray | None = None
+    clean: np.ndarray | None = None
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the network reads each image rightly when nothing attacks it, (n,)."""
+        return self.robust[:, 0] if self.clean is None else self.clean
 
     def at(self, budget: float) -> np.ndarray:
         """Whether each image survives `budget`."""
@@ -83,7 +90,10 @@ def common_images(cells: list[Cell]) -> list[Cell]:
     rows = [np.isin(cell.images, images) for cell in cells]
     return [
         cell._replace(
-            images=images, robust=cell.robust[row], distance=None if cell.distance is None else cell.distance[row]
+            images=images,
+            robust=cell.robust[row],
+            distance=None if cell.distance is None else cell.distance[row],
+            clean=None if cell.clean is None else cell.clean[row],
         )
         for cell, row in zip(cells, rows, strict=True)
     ]

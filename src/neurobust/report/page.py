@@ -70,7 +70,7 @@ def write_roi_page(study: Study, roi: str, output: Path) -> None:
     """Write one ROI's page (its predictors, its conditions beside `none`, its examples) straight from the results."""
     part = roi_part(study, roi)
     # Its rule declares that ROI's chain alone, so the page must not look at what else happens to lie there.
-    view = View(part, collect_results(part, extras=False), palette=tuple(study.rois))
+    view = View(part, collect_results(part, extras=False, whole=study), palette=tuple(study.rois))
     drawn = {name: draw(view) for name, draw in FIGURES.items() if name not in WHOLE_STUDY}
     frame = Frame(f"Does guidance by {roi} make the networks more robust?", roi, index="../index.html")
     write_text(output, render(view, drawn, frame))

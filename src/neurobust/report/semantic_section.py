@@ -21,7 +21,8 @@ from neurobust.report.blocks import Row
 from neurobust.report.contents import NETWORK, SEMANTIC_TABLES
 from neurobust.report.entries import over_seeds, percent, plain, text
 from neurobust.report.examples import ClassNames, png_data, thin
-from neurobust.report.side_by_side import NAMES, draw_side_by_side, side_by_side, summarise
+from neurobust.report.semantic_evidence import NAMES
+from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
