@@ -11,8 +11,8 @@ from neurobust.core.seeding import numpy_rng
 from neurobust.files.semantic_table import read_semantic_table, semantic_examples_path, semantic_table_path
 from neurobust.networks.conditions import Condition
 from neurobust.report.contents import COLUMNS
-from neurobust.report.semantic_section import TABLES, semantic_section, tabulate_semantic
 from neurobust.report.semantic_evidence import semantic_cell
+from neurobust.report.semantic_section import TABLES, semantic_section, tabulate_semantic
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
 

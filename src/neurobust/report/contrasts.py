@@ -80,7 +80,10 @@ def guided_by(evidence: Evidence, roi: str) -> dict[str, str]:
     """The conditions that an ROI guides on the task, by recipe."""
     conditions = evidence.study.conditions
     own = [name for name in evidence.conditions if is_guided(conditions[name]) and conditions[name].roi == roi]
-    return {recipe(conditions[name]): name for name in reversed(own)}
+    found: dict[str, str] = {}
+    for name in own:
+        found.setdefault(recipe(conditions[name]), name)
+    return found
 
 
 def named(evidence: Evidence, name: str) -> dict[str, str]:
@@ -88,12 +91,12 @@ def named(evidence: Evidence, name: str) -> dict[str, str]:
     conditions = evidence.study.conditions
     if found := guided_by(evidence, name):
         return found
-    if name in evidence.conditions:
-        own = conditions[name]
-        return {recipe(own) if own.roi is not None else ANY: name}
     roi, dash, control = name.partition("-")
     if dash and control in CONTROLS and (found := guided_by(evidence, roi)):
         return {key: control_of(evidence, condition, control) for key, condition in found.items()}
+    if name in evidence.conditions:
+        own = conditions[name]
+        return {recipe(own) if own.roi is not None else ANY: name}
     for other in evidence.conditions:
         reference = conditions[other].reference
         if reference is not None and reference.kind == name:
@@ -143,10 +146,12 @@ def sums_of(evidence: Evidence, contrast: Contrast) -> dict[str, Sum]:
 
 
 def baselines_of(evidence: Evidence, condition: str, name: str) -> dict[str, str]:
-    """What a condition is held against, by recipe: its own control where the name is that of one."""
+    """What a condition is held against, by recipe: its own control where the name is that of one. A condition that is
+    named itself is held against any recipe."""
     if name in CONTROLS:
         return {ANY: control_of(evidence, condition, name)}
-    return named(evidence, name)
+    found = named(evidence, name)
+    return {ANY: name} if list(found.values()) == [name] and not guided_by(evidence, name) else found
 
 
 # --- numbers ---

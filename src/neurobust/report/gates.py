@@ -75,8 +75,8 @@ class Evidence:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The conditions that are trained on the task."""
-        return self.study.tasks[self.task].conditions
+        """The study's conditions that are trained on the task."""
+        return tuple(name for name in self.study.tasks[self.task].conditions if name in self.study.conditions)
 
     def budget(self, attack: str) -> float | None:
         """The reference budget of an attack, None where its list lacks it."""
@@ -194,7 +194,7 @@ def recovery_gate(evidence: Evidence) -> Gate | None:
         return Gate("recovery", False, "there is no condition none to say whether the cue is used")
     clean, conflict = (float(np.mean([part(cell).mean() for cell in own])) for part in (correct, at_largest))
     said = f"none falls from {percent(clean, 0)} to {percent(conflict, 0)} % when the cue is turned against the label"
-    passed = clean - conflict >= CUE_LOSS
+    passed = clean - conflict >= CUE_LOSS - 1e-9  # shares of images are not exact
     return Gate("recovery", passed, said if passed else f"{said}: nothing is planted that it uses")
 
 

@@ -22,6 +22,7 @@ from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
 from neurobust.report.transfer_matrix import transfer_note
+from neurobust.report.verdict_section import verdict_section
 from neurobust.report.view import View
 from neurobust.study.model import Study
 
@@ -94,6 +95,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
         "lede": sections.lede(study),
         "primary": sections.primary_note(view),
+        "verdict": verdict_section(view),
         "answers": sections.answers(view),
         "tables": sections.main_tables(view),
         "predictors": sections.predictor_table(tables),

@@ -12,18 +12,20 @@ from neurobust.report.comparisons import verdict
 from neurobust.report.entries import between, percent, signed, text
 from neurobust.report.shown import format_budget
 from neurobust.report.tables import read_tables
+from neurobust.report.verdict_section import finding_lines
 
 
 def print_summary(tables: Path) -> str:
     """Print, and return, the main table of a report from the folder of its CSV tables.
 
-    Robust accuracy in percent at each attack's reference budget, mean over seeds and half their range; then the
-    difference in area under the curve between each guided condition and its baselines, with its 95 % interval.
+    First what may be said: sentence, gates, verdicts, claims. Then robust accuracy in percent at the reference budgets,
+    mean over seeds and half their range, and the difference in area under the curve between each guided condition and
+    its baselines, with its 95 % interval.
     """
     if not (Path(tables) / "networks.csv").exists():
         raise InputError(f"{tables}: no networks.csv; run the pipeline up to its report first")
     frames = read_tables(tables)
-    lines: list[str] = []
+    lines = [*finding_lines(frames), ""]
     for (task, architecture), part in frames["networks"].groupby(["task", "architecture"], sort=False):
         summary = in_block(frames["summary"], task, architecture)
         lines += [f"{task}, {architecture}: accuracy in percent, mean over seeds ± half their range", ""]
