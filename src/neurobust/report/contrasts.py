@@ -76,6 +76,14 @@ def control_of(evidence: Evidence, name: str, control: str) -> str:
     return min(found, key=lambda other: other != f"{name}-{control}")
 
 
+def with_control(evidence: Evidence, name: str, control: str) -> str | None:
+    """`control_of`, None where there is none."""
+    try:
+        return control_of(evidence, name, control)
+    except NotInStudyError:
+        return None
+
+
 def guided_by(evidence: Evidence, roi: str) -> dict[str, str]:
     """The conditions that an ROI guides on the task, by recipe."""
     conditions = evidence.study.conditions
@@ -92,8 +100,10 @@ def named(evidence: Evidence, name: str) -> dict[str, str]:
     if found := guided_by(evidence, name):
         return found
     roi, dash, control = name.partition("-")
-    if dash and control in CONTROLS and (found := guided_by(evidence, roi)):
-        return {key: control_of(evidence, condition, control) for key, condition in found.items()}
+    if dash and control in CONTROLS and (guided := guided_by(evidence, roi)):
+        found = {key: with_control(evidence, condition, control) for key, condition in guided.items()}
+        if any(found.values()):
+            return {key: other for key, other in found.items() if other}
     if name in evidence.conditions:
         own = conditions[name]
         return {recipe(own) if own.roi is not None else ANY: name}
@@ -124,7 +134,7 @@ def sums_of(evidence: Evidence, contrast: Contrast) -> dict[str, Sum]:
     attack = attack_named(evidence, contrast.attack)
     met = {condition for condition, _ in evidence.cells[attack]}
     found: dict[str, Sum] = {}
-    lacking = NotInStudyError(f"{contrast.condition} and {contrast.baseline} of one recipe")
+    lacking: NotInStudyError | None = None
     for key, condition in named(evidence, contrast.condition).items():
         try:
             for other, baseline in baselines_of(evidence, condition, contrast.baseline).items():
@@ -139,9 +149,9 @@ def sums_of(evidence: Evidence, contrast: Contrast) -> dict[str, Sum]:
                     raise NotInStudyError(f"{unmet[0]} under {attack}")
                 found[key or other] = Sum(tuple(terms), attack, contrast.measure)
         except NotInStudyError as error:
-            lacking = error
+            lacking = lacking or error
     if not found:
-        raise lacking
+        raise lacking or NotInStudyError(f"{contrast.condition} and {contrast.baseline} of one recipe")
     return found
 
 
