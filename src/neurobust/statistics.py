@@ -222,8 +222,7 @@ def holm_levels(p_values: ArrayLike, level: float = LEVEL) -> np.ndarray:
     """The level at which each claim of a family is judged, from the claims' p values (`claim_p`).
 
     Step-down: the smallest of m is judged at 1 - (1 - level) / m, the next at m - 1 if the first fell, and so on; from
-    the first that stands, all at that one's level. An interval at this level excludes 0 just where `holm` is below
-    1 - level. A missing p value counts in the family and stands.
+    the first that stands, all at that one's. A missing p value counts in the family and stands.
     """
     given = np.asarray(p_values, dtype=float)
     ranked = np.where(np.isnan(given), np.inf, given)
@@ -335,17 +334,19 @@ def trend(increments: ArrayLike, order: Sequence[float]) -> Trend:
 def components(differences: ArrayLike) -> Components:
     """Standard deviations behind paired differences (seeds, images), from the mean squares; none below 0.
 
-    Fewer than three seeds say little of the spread between them: then it is at least the typical one. The residual is
-    never less than what `crossed_error` allows.
+    Fewer than three seeds say little of what is common to seeds: then the typical spreads stand in, that between seeds
+    at least. The residual is never less than what `crossed_error` allows.
     """
     table = _table(differences)
     seeds, images = table.shape
     least = step_of(table) / math.sqrt(seeds * images)
     if seeds < 2:
-        return Components(TYPICAL.seed, 0.0, max(float(table.std()), least))
+        return TYPICAL._replace(residual=max(float(table.std()), least))
     seed, image, residual = (float(value) for value in mean_squares(table))
-    between = max(math.sqrt(max(seed - residual, 0) / images), TYPICAL.seed if seeds < FEWEST_SEEDS else 0.0)
-    return Components(between, math.sqrt(max(image - residual, 0) / seeds), max(math.sqrt(residual), least))
+    between, own = math.sqrt(max(seed - residual, 0) / images), max(math.sqrt(residual), least)
+    if seeds < FEWEST_SEEDS:
+        return Components(max(between, TYPICAL.seed), TYPICAL.image, own)
+    return Components(between, math.sqrt(max(image - residual, 0) / seeds), own)
 
 
 def power_of(effect: float, seeds: int, level: float = LEVEL) -> float:
@@ -395,6 +396,5 @@ def seeds_for(
         error = math.sqrt(tau**2 / seeds + sigma_image**2 / images + sigma_residual**2 / (seeds * images))
         return error == 0 or power_of(effect / error, seeds, level) >= power
 
-    numbers = range(2, MOST_SEEDS + 1)
-    found = bisect_left(numbers, True, key=enough)
-    return numbers[found] if found < len(numbers) else None
+    found = bisect_left(range(2, MOST_SEEDS + 1), True, key=enough) + 2
+    return found if found <= MOST_SEEDS else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.files.attack_table import AttackRecord, read_attack_table
-from neurobust.report.statistics import curve_area
+from neurobust.statistics import curve_area, relative_area
 
 Cells = dict[tuple[str, int], "Cell"]  # under one attack, by the network's condition and seed
 
@@ -44,6 +44,10 @@ class Cell(NamedTuple):
     def area(self) -> np.ndarray:
         """Each image's share of the budget range that it survives (area under its own curve)."""
         return curve_area(self.robust, self.budgets)
+
+    def relative_area(self) -> np.ndarray:
+        """Each image's part in what is left of the clean accuracy over the budgets above 0 (`relative_area`)."""
+        return relative_area(self.robust, self.budgets)
 
 
 def read_cell(path: Path) -> Cell:

@@ -45,7 +45,7 @@ COLUMNS: dict[str, list[str]] = {
     ],
     "differences": [
         "task", "architecture", "condition", "baseline", "attack", "primary", "measure", "difference", "low", "high",
-        "seed_min", "seed_max", "t_low", "t_high", "n_seeds", "n_images",
+        "df", "n_seeds", "n_images", "seed_min", "seed_max",
     ],
     "networks": [*NETWORK, "clean_accuracy", "train_accuracy", "alignment", "seconds"],
     "conditions": ["condition", "target", "control", "recipe"],

@@ -94,7 +94,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "crowded": len(study.conditions) > MANY,
         "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
         "lede": sections.lede(study),
-        "primary": sections.primary_note(view),
+        "primary": view.primary,
         "verdict": verdict_section(view),
         "answers": sections.answers(view),
         "tables": sections.main_tables(view),

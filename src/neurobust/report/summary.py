@@ -8,7 +8,6 @@ import pandas as pd
 
 from neurobust.core.errors import InputError
 from neurobust.report.blocks import in_block
-from neurobust.report.comparisons import verdict
 from neurobust.report.entries import between, percent, signed, text
 from neurobust.report.shown import format_budget
 from neurobust.report.tables import read_tables
@@ -19,8 +18,8 @@ def print_summary(tables: Path) -> str:
     """Print, and return, the main table of a report from the folder of its CSV tables.
 
     First what may be said: sentence, gates, verdicts, claims. Then robust accuracy in percent at the reference budgets,
-    mean over seeds and half their range, and the difference in area under the curve between each guided condition and
-    its baselines, with its 95 % interval.
+    mean over seeds and half their range, and the difference between each guided condition and its baselines under the
+    primary attack, with its 95 % interval.
     """
     if not (Path(tables) / "networks.csv").exists():
         raise InputError(f"{tables}: no networks.csv; run the pipeline up to its report first")
@@ -69,12 +68,13 @@ def layout(rows: list[list[str]]) -> list[str]:
 
 def difference_lines(differences: pd.DataFrame) -> list[str]:
     """One line per comparison, under the study's primary attack."""
-    table = differences[(differences["measure"] == "area") & differences["difference"].notna()]
+    table = differences[(differences["measure"] == "robust_accuracy") & differences["difference"].notna()]
     table = table[table["primary"].astype(bool)]
     if not len(table):
         return ["no comparison: the study has no baseline beside a guided condition"]
     return [
-        f"{row.condition} - {row.baseline}, {row.attack}: area {signed(row.difference)} pp "
-        f"[{signed(row.low)}, {signed(row.high)}], seeds {between(row.seed_min, row.seed_max, signed)}: {verdict(row)}"
+        f"{row.condition} - {row.baseline}, {row.attack}: {signed(row.difference)} pp"
+        + (f" [{between(row.low, row.high, signed)}], seeds {between(row.seed_min, row.seed_max, signed)}"
+           if row.n_seeds > 1 else ", one seed")
         for row in table.itertuples()
-    ]
+    ]  # fmt: skip
