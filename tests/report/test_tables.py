@@ -170,14 +170,19 @@ def test_records_of_another_kind_are_one_clear_error(tiny_study):
         collect_results(tiny_study)
 
 
-def test_reference_budget_is_fixed_before_any_result():
-    def reference(configured, budgets):
-        return ShownAttack("a", "a", "linf", "1/255", reference_budget=configured).reference(budgets)
-
-    assert reference(None, [0, 0.5, 1, 2, 4, 8]) == 2
-    assert reference(4, [0, 2, 4]) == 4
-    assert reference(3, [0, 2, 4]) == 4
-    assert reference(None, [0]) is None
+@pytest.mark.parametrize(("decides", "norm"), [("worst-linf", "linf"), ("hue", "hue")])
+@pytest.mark.parametrize("task", ["digits", "phantom-scenes"])
+def test_tables_are_read_at_the_budget_of_their_norm(study, tables, task, decides, norm):
+    """The smallest at which `none` is in range, whoever attacks; the noise of the norm is read there too."""
+    here = {name: tables[name][tables[name]["task"] == task] for name in ("robust_accuracy", "summary", "breaks")}
+    curve = here["robust_accuracy"]
+    curve = curve[(curve["attack"] == decides) & (curve["condition"] == "none") & (curve["budget"] > 0)]
+    level = curve.groupby("budget")["robust_accuracy"].mean()
+    expected = level[(level >= 0.1) & (level <= 0.6)].index.min()
+    alike = {name for name, shown in shown_attacks(study.attacks).items() if shown.norm == norm}
+    quoted = here["summary"][here["summary"]["attack"].isin(alike)]
+    assert set(quoted["reference_budget"]) == {expected} and len(quoted) == 4 * len(alike)
+    assert set(here["breaks"][here["breaks"]["norm"] == norm]["budget"]) <= {expected}
 
 
 def test_a_dash_alone_makes_no_control(new_condition):
