@@ -73,18 +73,18 @@ def simple_batch(model: nn.Module, images: Tensor, labels: Tensor, budgets) -> B
     return Batch(model, images, labels, tuple(budgets), 0, tuple(range(len(images))))
 
 
-def attack(model, images, labels, settings, *, seed=0, ids=None, pool=None, name="attack") -> AttackResult:
+def attack(model, images, labels, settings, *, seed=0, ids=None, pool=None, twins=None, name="attack") -> AttackResult:
     """One attack as a configuration says it, but with any budgets, in the configured unit: without 0, or 0 alone."""
     wanted = settings["budgets"]
     plan = read_plan(name, {**settings, "budgets": [0, max(wanted) or 1]})
     plan = replace(plan, budgets=tuple(map(float, wanted)))
     ids = range(len(images)) if ids is None else ids
-    return run_planned(plan, batch_of(plan, model, images, labels, seed=seed, ids=ids, pool=pool))
+    return run_planned(plan, batch_of(plan, model, images, labels, seed=seed, ids=ids, pool=pool, twins=twins))
 
 
 @pytest.fixture(scope="session")
 def run_attack():
-    """`attack` above: run_attack(model, images, labels, settings, *, seed, ids, pool, name)."""
+    """`attack` above: run_attack(model, images, labels, settings, *, seed, ids, pool, twins, name)."""
     return attack
 
 

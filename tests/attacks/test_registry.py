@@ -77,6 +77,7 @@ def test_facts_are_those_of_the_methods():
     assert those("weaker") == those("noise") | {"fgsm", "square", "hopskipjump", "boundary", "blended"}
     assert those("canary") == {"pgd", "apgd", "fgsm", "uniform", "sign", "gaussian"}
     assert those("neural_head") == {"adaptive-joint", "adaptive-collision"}
+    assert those("twins") == {"cue-conflict"}
     assert those("pool") == {"hopskipjump", "blended", "brendel-bethge", "boundary"} <= those("minimum")
     assert ATTACKS[CANARY_METHOD].probed
 

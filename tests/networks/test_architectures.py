@@ -23,6 +23,7 @@ WIDTHS = {
     "mobilenet_v3_small": 1024,
     "maxvit_t": 512,
     "shufflenet_v2_x1_0": 1024,
+    "small": 128,
 }
 
 
@@ -83,7 +84,8 @@ def test_cifar_stem_keeps_the_resolution(architecture, first):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "stem"), [("resnet18", "imagenet"), ("resnet18", "cifar"), ("tiny", "imagenet")]
+    ("architecture", "stem"),
+    [("resnet18", "imagenet"), ("resnet18", "cifar"), ("tiny", "imagenet"), ("small", "imagenet")],
 )
 def test_reading_back_is_exact(tmp_path, tiny, architecture, stem):
     network = build_network(architecture, 6, stem=stem)
@@ -104,6 +106,22 @@ def test_reading_back_is_exact(tmp_path, tiny, architecture, stem):
     assert all(torch.equal(value, expected[key]) for key, value in loaded.state_dict().items())
 
 
+def test_small_is_three_strided_layers_whatever_the_stem():
+    """Weights counted by hand: 9 x (3 x 32 + 32 x 64 + 64 x 128), and two of batch norm per channel."""
+    with torch.device("meta"):
+        networks = [build_network("small", 7, stem=stem) for stem in ("imagenet", "cifar")]
+        sizes = []
+        for name in ("layer1", "layer2", "layer3"):
+            networks[0].trunk.get_submodule(name).register_forward_hook(
+                lambda module, given, output: sizes.append(tuple(output.shape[1:]))
+            )
+        networks[0].eval()(torch.zeros(1, 3, 32, 32))
+    assert sizes == [(32, 16, 16), (64, 8, 8), (128, 4, 4)]
+    weights = 9 * (3 * 32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128)
+    assert sum(part.numel() for part in networks[0].trunk.parameters()) == weights
+    assert networks[0].state_dict().keys() == networks[1].state_dict().keys()
+
+
 def test_vit_takes_the_image_size():
     with torch.device("meta"):
         network = build_network("vit_b_16", 4, image_size=32).eval()
@@ -118,6 +136,7 @@ def test_vit_takes_the_image_size():
         ({"architecture": "resnet18", "stem": "none"}, ["none", "cifar"]),
         ({"architecture": "vgg16_bn", "stem": "cifar"}, ["vgg16_bn", "cifar"]),
         ({"architecture": "resnet18", "stem": "cifar", "pretrained": True}, ["pretrained", "cifar"]),
+        ({"architecture": "small", "pretrained": True}, ["small", "pretrained"]),
         ({"architecture": "vit_b_16", "image_size": 33}, ["vit_b_16", "33"]),
         ({"architecture": "inception_v3", "pretrained": True}, ["inception_v3", "pretrained"]),
     ],

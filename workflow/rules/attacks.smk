@@ -15,9 +15,18 @@ from neurobust.files.semantic_table import semantic_examples_path, semantic_tabl
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path
 
-# As parameters: what makes the numbers of the attacks, without what only pages show.
-PLANS = canonical_json({name: plan.settings() for name, plan in STUDY.attacks.items()})
-MET_BY_CANARIES = canonical_json({name: plan.settings() for name, plan in canary_plans(STUDY.attacks).items()})
+# Tasks by the attacks that their networks meet: those whose images bear a cue meet some that the others do not.
+MET = {task: STUDY.attacks_of(task) for task in STUDY.tasks}
+WHOLE = [task for task, attacks in MET.items() if len(attacks) == len(STUDY.attacks)]
+REST = [task for task in MET if task not in WHOLE]
+
+
+def plans_of(attacks):
+    """As a parameter: what makes the numbers of attacks, without what only pages show."""
+    return canonical_json({name: plan.settings() for name, plan in attacks.items()})
+
+
+MET_BY_CANARIES = plans_of(canary_plans(STUDY.attacks))
 # Written by a network's own attack job, where the study asks what it does to the other networks.
 ADVERSARIALS = {"adversarials": at(adversarials_path, NETWORK)} if STUDY.transfer else {}
 
@@ -38,12 +47,14 @@ rule attack_network:
         f"{BENCHMARKS}/attack_network/{NETWORK}.tsv"
     conda:
         "../../envs/neurobust.yaml"
+    wildcard_constraints:
+        task=one_of(WHOLE),
     resources:
         gpu=1,
         mem_mb=24000,
         runtime=480,
     params:
-        attacks=PLANS,
+        attacks=plans_of(STUDY.attacks),
         images=STUDY.attack_images,
         transfer=parameters(STUDY.transfer),
         cells=subpath(output.examples, parent=True),
@@ -51,6 +62,27 @@ rule attack_network:
         "attacking {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
     script:
         "../scripts/attacks/attack_network.py"
+
+
+if REST:
+
+    use rule attack_network as attack_uncued with:
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            code=sources("attacks/attack_network", *network_modules(MET[REST[0]])),
+        output:
+            **ADVERSARIALS,
+            tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
+            examples=at(examples_path, NETWORK),
+            checks=at(checks_path, NETWORK),
+        wildcard_constraints:
+            task=one_of(REST),
+        params:
+            attacks=plans_of(MET[REST[0]]),
+            images=STUDY.attack_images,
+            transfer=parameters(STUDY.transfer),
+            cells=subpath(output.examples, parent=True),
 
 
 rule attack_canaries:

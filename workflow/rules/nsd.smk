@@ -45,7 +45,7 @@ if STUDY.planted is not None:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            settings=parameters(STUDY.planted.scenes),
+            settings=parameters(STUDY.planted.scene_task),
         message:
             "rendering the labelled scenes of the task phantom-scenes"
         script:

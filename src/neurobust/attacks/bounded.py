@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from neurobust.attacks.engine.cells import source_hash
 from neurobust.attacks.engine.run import Arrays
+from neurobust.attacks.images import to_twins
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.registry import attack_modules
 from neurobust.attacks.run import run_attack
 from neurobust.attacks.search import Batch
 from neurobust.attacks.verify import verify
+from neurobust.files.dataset import Dataset
 
 logger = logging.getLogger("neurobust")
 
@@ -27,7 +29,8 @@ PER_IMAGE = ("clean_correct", "first", "distance", "n_forward", "n_backward")
 
 @dataclass(frozen=True)
 class Bounded:
-    """One attack of a study on one network of a seed. `pool`: training images (M, 3, H, W) for attacks that want some.
+    """One attack of a study on one network of a seed. `pool`: training images (M, 3, H, W) for attacks that want some;
+    `data`: the task, for attacks that mix in the twins of its images.
 
     Arrays of a cell: those of `search.AttackResult`, `member` being -1 where the attack is not an ensemble;
     `adversarial` (keep, 3, H, W); `counts` in the order of COUNTS.
@@ -37,6 +40,7 @@ class Bounded:
     network: nn.Module
     seed: int
     pool: Tensor | None = None
+    data: Dataset | None = None
 
     @property
     def parts(self) -> Mapping[str, Any]:
@@ -51,7 +55,10 @@ class Bounded:
     def attack(self, images: Tensor, labels: Tensor, ids: tuple[int, ...], keep: int) -> Arrays:
         """Attack and verify one batch."""
         plan, pool = self.plan, self.pool if self.plan.attack.pool else None
-        result = run_attack(plan, Batch(self.network, images, labels, plan.radii, self.seed, ids, pool))
+        twins = None
+        if plan.attack.twins and self.data is not None:
+            twins = to_twins(self.data, np.array(ids), images.device)
+        result = run_attack(plan, Batch(self.network, images, labels, plan.radii, self.seed, ids, pool, twins))
         result, counts = verify(self.network, images, labels, result, plan.norm, getattr(plan.attack, "eot", 1))
         if counts["demoted"]:
             logger.warning("%s: verification demoted %s", plan.name, counts)

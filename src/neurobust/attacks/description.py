@@ -34,7 +34,8 @@ class Attack(Settings, frozen=True):
     break what weaker attacks break. weaker: what it breaks, an ascent of its norm must break too. probed: an ascent
     with fields `loss` and `steps` whose climb the checks repeat, and which must break the undefended canary. canary: it
     takes part in the attacks on canaries. minimum: one run serves every budget. pool: it is given other images of the
-    task. neural_head: it reads the head that the neural loss has trained.
+    task. neural_head: it reads the head that the neural loss has trained. twins: it is given the images with the cue of
+    another class, so that only tasks that bear a cue meet it.
     """
 
     run: ClassVar[str] = ""
@@ -49,6 +50,7 @@ class Attack(Settings, frozen=True):
     minimum: ClassVar[bool] = False
     pool: ClassVar[bool] = False
     neural_head: ClassVar[bool] = False
+    twins: ClassVar[bool] = False
 
     norm: str = "linf"
 

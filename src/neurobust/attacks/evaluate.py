@@ -76,7 +76,7 @@ def attack_network(
     progress = Progress(len(plans) * cells.number(bench), "attacks")
     with exact_kernels():
         for name, plan in plans.items():
-            found[name] = evaluate(Bounded(plan, bench.network, subject.seed, pool), bench, cells, progress)
+            found[name] = evaluate(Bounded(plan, bench.network, subject.seed, pool, bench.data), bench, cells, progress)
         checks = all_checks(bench, {name: outcome_of(plans[name], cell) for name, cell in found.items()}, subject)
         strong = None if transfer is None else travelling(bench, transfer, cells)
     origin = subject.provenance()

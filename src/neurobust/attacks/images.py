@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurobust.core.errors import InputError
 from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import to_pixels
 
@@ -21,6 +22,18 @@ def to_batch(dataset: Dataset, rows: np.ndarray, device: torch.device) -> Tensor
     They are divided on the CPU: CUDA divides by a constant one bit apart, and budgets are checked on the CPU.
     """
     return to_pixels(np.stack([dataset.images[row] for row in rows]), torch.device("cpu")).to(device)
+
+
+def to_twins(dataset: Dataset, rows: np.ndarray, device: torch.device) -> Tensor:
+    """The images `rows` with the cue of another class, as `to_batch` gives the images.
+
+    Raises InputError for a task whose images bear no cue.
+    """
+    if dataset.conflict is None:
+        raise InputError(
+            f"{dataset.path}: its images bear no cue, so there is none to conflict with; leave the attack out"
+        )
+    return to_pixels(np.stack([dataset.conflict[row] for row in rows]), torch.device("cpu")).to(device)
 
 
 def to_labels(dataset: Dataset, rows: np.ndarray, device: torch.device) -> Tensor:

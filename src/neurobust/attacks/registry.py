@@ -36,6 +36,7 @@ ATTACKS: Places[type[Attack]] = Places(
         "saturation": "neurobust.attacks.colour_settings:Saturation",
         "brightness": "neurobust.attacks.colour_settings:Brightness",
         "contrast": "neurobust.attacks.colour_settings:Contrast",
+        "cue-conflict": "neurobust.attacks.cue_settings:CueConflict",
         "rotation-translation": "neurobust.attacks.spatial_settings:RotationTranslation",
         "adaptive-joint": "neurobust.attacks.adaptive_settings:AdaptiveJoint",
         "adaptive-collision": "neurobust.attacks.adaptive_settings:AdaptiveCollision",

@@ -23,12 +23,14 @@ def batch_of(
     seed: int,
     ids: Sequence[int],
     pool: Tensor | None = None,
+    twins: Tensor | None = None,
 ) -> Batch:
     """The batch that a plan's budgets are tried on: images (N, 3, H, W) in [0,1], labels (N,), their dataset rows.
 
-    pool: other images of the task (M, 3, H, W), for attacks that start from one.
+    pool: other images of the task (M, 3, H, W), for attacks that start from one. twins: the same images with the cue of
+    another class (N, 3, H, W), for attacks that mix them in.
     """
-    return Batch(model, images, labels.long(), plan.radii, seed, tuple(ids), pool)
+    return Batch(model, images, labels.long(), plan.radii, seed, tuple(ids), pool, twins)
 
 
 def run_attack(plan: AttackPlan, batch: Batch) -> AttackResult:

@@ -23,7 +23,8 @@ class Batch:
 
     model: takes images (N, 3, H, W) in [0,1] to logits (N, K); images (N, 3, H, W); labels int64 (N,); budgets: they
     ascend, in the attack's own unit (pixels in [0,1] for norms); seed, and ids, the images' N dataset rows: they name
-    the streams of random numbers; pool: other images of the task (M, 3, H, W) for attacks that start from one, or None.
+    the streams of random numbers; pool: other images of the task (M, 3, H, W) for attacks that start from one, or None;
+    twins: the images with the cue of another class (N, 3, H, W) for attacks that ask for them, or None.
     """
 
     model: nn.Module
@@ -33,6 +34,7 @@ class Batch:
     seed: int
     ids: tuple[int, ...]
     pool: Tensor | None = None
+    twins: Tensor | None = None
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,21 @@ from neurobust.core.io import Provenance, canonical_json, memmap_dataset, replac
 from neurobust.core.seeding import numpy_rng
 from neurobust.files.splits import TEST, TRAIN, VALIDATION, rows_of
 
+TWINS = ("cue", "random_cue", "conflict")  # arrays of a task whose images bear a cue
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The cue of a task's images, and the same images with other cues.
+
+    cue: int64 (N,), the class whose cue each image bears; random_cue, conflict: uint8 (N, H, W, 3), the images with the
+    cue of a class drawn without a look at the label, and with that of a class that is not the label.
+    """
+
+    cue: np.ndarray
+    random_cue: np.ndarray
+    conflict: np.ndarray
+
 
 @dataclass(frozen=True)
 class Source:
@@ -22,6 +37,7 @@ class Source:
 
     `provenance` is called once the blocks are drawn, so that a reader may digest files while it decodes them.
     `attributes` (N, A) are yes-or-no properties of the images beside their labels, `attribute_names` what they are.
+    twins: where the images bear a cue, the same images with other cues.
     """
 
     labels: np.ndarray
@@ -32,13 +48,15 @@ class Source:
     provenance: Callable[[], Provenance]
     attributes: np.ndarray | None = None
     attribute_names: tuple[str, ...] = ()
+    twins: Twins | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A task: images uint8 (N, H, W, 3), memory-mapped; labels int64 (N,); split (N,); names of the classes.
 
-    attributes: float32 (N, A) of 0 and 1, A = 0 for a task without any.
+    attributes: float32 (N, A) of 0 and 1, A = 0 for a task without any. cue, random_cue, conflict: as `Twins` has
+    them, the images memory-mapped; None for a task without a cue.
     """
 
     path: Path
@@ -49,6 +67,9 @@ class Dataset:
     classes: list[str]
     attributes: np.ndarray
     attribute_names: list[str]
+    cue: np.ndarray | None = None
+    random_cue: np.ndarray | None = None
+    conflict: np.ndarray | None = None
 
     @property
     def side(self) -> int:
@@ -109,6 +130,10 @@ def write_dataset(path: Path, task: str, source: Source, params: dict[str, Any])
         if source.attributes is not None:
             file["attributes"] = source.attributes.astype(np.uint8)
             file.attrs["attributes"] = json.dumps(source.attribute_names)
+        if source.twins is not None:
+            check_twins(source.twins, images.shape, source.classes, f"task '{task}'")
+            file["cue"] = source.twins.cue.astype(np.int64)
+            file["random_cue"], file["conflict"] = source.twins.random_cue, source.twins.conflict
         file.attrs["classes"] = json.dumps(source.classes)
         file.attrs["task"] = task
         file.attrs["provenance"] = canonical_json({**source.provenance(), "params": params})
@@ -125,6 +150,8 @@ def read_dataset(path: Path) -> Dataset:
             task, classes = str(file.attrs["task"]), json.loads(file.attrs["classes"])
             found = file["attributes"][:] if "attributes" in file else np.zeros((len(labels), 0))
             names = json.loads(file.attrs.get("attributes", "[]"))
+            there = [name for name in TWINS if name in file]
+            cue = file["cue"][:].astype(np.int64) if "cue" in there else None
     except (OSError, KeyError) as error:
         raise InputError(f"{path}: not a readable task dataset ({error}); delete it and prepare it again") from error
     images = memmap_dataset(path, "images")
@@ -133,7 +160,30 @@ def read_dataset(path: Path) -> Dataset:
     if len(images) != len(labels):
         raise InputError(f"{path}: {len(images)} images but {len(labels)} labels; delete it and prepare it again")
     check_labels(labels, split, classes, str(path))
-    return Dataset(path, task, images, labels, split, classes, found.astype(np.float32), names)
+    data = Dataset(path, task, images, labels, split, classes, found.astype(np.float32), names)
+    if not there:
+        return data
+    if cue is None or len(there) < len(TWINS):
+        lacking = next(name for name in TWINS if name not in there)
+        raise InputError(f"{path}: has '{there[0]}' but no '{lacking}'; delete it and prepare it again")
+    twins = Twins(cue, memmap_dataset(path, "random_cue"), memmap_dataset(path, "conflict"))
+    check_twins(twins, images.shape, classes, str(path))
+    return replace(data, cue=twins.cue, random_cue=twins.random_cue, conflict=twins.conflict)
+
+
+def check_twins(twins: Twins, shape: Sequence[int], classes: Sequence[str], where: str) -> None:
+    """Raise InputError unless there is a cue, of one of the classes, and two twins for every image (`shape`)."""
+    for name in ("random_cue", "conflict"):
+        found = getattr(twins, name)
+        if found.dtype != np.uint8 or found.shape != tuple(shape):
+            raise InputError(
+                f"{where}: {name} is {found.dtype} {found.shape}, not uint8 {tuple(shape)}; prepare it again"
+            )
+    cue = twins.cue
+    if cue.shape != (shape[0],) or cue.min() < 0 or cue.max() >= len(classes):
+        raise InputError(
+            f"{where}: cue is not one of {len(classes)} classes for each of {shape[0]} images; prepare it again"
+        )
 
 
 def check_labels(labels: np.ndarray, split: np.ndarray, classes: Sequence[str], where: str) -> None:

@@ -57,7 +57,7 @@ class Training(Settings, frozen=True):
 
 
 class Architecture(Settings, frozen=True, kw_only=True):
-    """A torchvision classifier, by its name."""
+    """A torchvision classifier by its name, or `small`: three strided layers, whatever the stem."""
 
     stem: Annotated[Literal["imagenet", "cifar"], about("first layers: for large or for small images")]
     pretrained: Annotated[bool, about("start from torchvision's ImageNet weights")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import replacing
 from neurobust.core.progress import Progress
 from neurobust.core.seeding import numpy_rng
-from neurobust.phantom import files
+from neurobust.phantom import files, truth
+from neurobust.phantom.annotations import write_annotations
 from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, Voxel, exact_noise, plant_subject
+from neurobust.phantom.cue import draw_cues, draw_random, render_cued
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
 from neurobust.phantom.scenes import CATEGORIES, Scene, render_all, sample_scenes
-from neurobust.phantom.settings import FaceTask, PlantedNSD, PlantedSubject, SceneTask, TaskImages
+from neurobust.phantom.settings import CuedScenes, FaceTask, PlantedNSD, PlantedSubject, TaskImages
 from neurobust.phantom.shapes import FACE_ATTRIBUTES
 
 logger = logging.getLogger("neurobust")
@@ -77,7 +79,7 @@ def label_in(atlas: str, voxel: Voxel) -> str | None:
     if atlas == voxel.atlas:
         return voxel.label
     if atlas == "nsdgeneral":
-        return "nsdgeneral"
+        return None if voxel.noise else "nsdgeneral"
     if atlas == "HCP_MMP1":
         return HCP.get(voxel.label)
     if atlas == "prf-eccrois" and voxel.atlas == "prf-visualrois":
@@ -127,9 +129,19 @@ class Planted:
     invalid: np.ndarray
 
     @property
+    def index(self) -> np.ndarray:
+        """(V,) C-order flat index of each voxel in the grid."""
+        return self.brain.index
+
+    @property
     def sessions(self) -> int:
         """Sessions that the subject ran."""
         return len(self.image_of_trial) // self.trials
+
+    @property
+    def speaks(self) -> np.ndarray:
+        """(V,) whether a voxel is of a kind that answers to images."""
+        return np.array([not voxel.noise for voxel in self.voxels])
 
     def of_voxels(self, name: str) -> np.ndarray:
         """(V,) one part of the voxels' truth."""
@@ -139,17 +151,22 @@ class Planted:
 def plant(
     subject: str, spec: PlantedSubject, design: Design, stimuli: Stimuli, rows: np.ndarray, rng: np.random.Generator
 ) -> Planted:
-    """The betas of one subject. rows (pool,) gives the row of `stimuli` for each 0-based pool id."""
+    """The betas of one subject. rows (pool,) gives the row of `stimuli` that it answers to for each
+    0-based pool id."""
     trials = design.sizes.trials_per_session
     image_of_trial = rows[design.nsd_ids(subject_number(subject), spec.sessions)]
     voxels, signals = plant_subject(subject, design.seed, stimuli, spec.missing)
     # Variance 1 over this subject's own trials is what makes ncsnr the ratio that it says.
     shown = signals[image_of_trial]
-    signals = (signals - shown.mean(0)) / shown.std(0)
+    spread = shown.std(0)
+    signals = (signals - shown.mean(0)) / np.where(spread > 0, spread, 1)
     brain = Brain(spec.grid, voxels)
     ncsnr = np.array([voxel.ncsnr for voxel in voxels])
-    betas = planted_betas(rng, image_of_trial, signals, ncsnr, trials)
-    special = rng.permutation(len(voxels))[: SATURATED + INVALID]
+    betas = np.empty((len(image_of_trial), len(voxels)))
+    noise = np.array([voxel.noise for voxel in voxels])  # its own stream: the other voxels are the same without it
+    for part, stream in ((~noise, rng), (noise, numpy_rng(design.seed, "phantom", subject, "noise"))):
+        betas[:, part] = planted_betas(stream, image_of_trial, signals[:, part], ncsnr[part], trials)
+    special = rng.permutation(np.flatnonzero(~noise))[: SATURATED + INVALID]
     saturated, invalid = special[:SATURATED], special[SATURATED:]
     betas[:, saturated] *= 60
     betas[trials : 2 * trials, invalid] = 0
@@ -172,7 +189,6 @@ def write_subject(
     files.write_ctabs(root, subject)
     table = responses_table(design, subject_number(subject), planted.sessions, design.seed)
     files.write_responses(root, subject, table)
-    write_truth(root, subject, planted)
 
 
 def write_sessions(
@@ -181,12 +197,12 @@ def write_sessions(
     """The betas of every session and where they are valid."""
     brain, trials = planted.brain, planted.trials
     grid = brain.shape
-    quiet = np.setdiff1d(np.flatnonzero(brain.mask), brain.index)
+    quiet = np.setdiff1d(np.flatnonzero(brain.mask), brain.index[planted.speaks])
     progress = Progress(planted.sessions, f"phantom {subject} sessions")
     for session in range(1, planted.sessions + 1):
         volume = np.zeros((int(np.prod(grid)), trials), np.float32)
-        volume[brain.index] = planted.betas[(session - 1) * trials : session * trials].T
         volume[quiet] = rng.normal(0, 0.7, (len(quiet), trials))
+        volume[brain.index] = planted.betas[(session - 1) * trials : session * trials].T
         files.write_session(root, subject, session, volume.reshape(*grid, trials), formats)
         valid = np.ones(grid, np.int16)
         if session == 2:
@@ -222,16 +238,6 @@ def write_maps(root: Path, subject: str, planted: Planted) -> None:
         files.write_nifti(path, volume(values).astype(np.float32), files.BETA_TR)
 
 
-def write_truth(root: Path, subject: str, planted: Planted) -> None:
-    """The sidecar that only tests read: per planted voxel its place, label, kind, pRF (half frames) and ncsnr."""
-    arrays: dict[str, Any] = {
-        "voxel_index": planted.brain.index, "saturated": planted.saturated, "invalid": planted.invalid,
-        **{part.name: planted.of_voxels(part.name) for part in fields(Voxel)},
-    }  # fmt: skip
-    with replacing(root / "truth" / f"{subject}.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
-
-
 def build_phantom(root: Path, settings: PlantedNSD) -> None:
     """Write a miniature NSD under `root`, in the bucket's layout."""
     seed = settings.seed
@@ -244,26 +250,61 @@ def build_phantom(root: Path, settings: PlantedNSD) -> None:
     rows = np.full(sizes.pool, -1)
     rows[used] = np.arange(len(used))
     scenes = sample_scenes(len(used), seed, "phantom scenes", faces=settings.faces)
-    images = render_all(scenes, settings.stimulus_size)
+    cues = None if settings.cue is None else draw_random(len(used), seed, "phantom scenes")
+    images = stimuli_images(scenes, cues, settings)
+    answers = np.arange(len(used)) if settings.responses == "own" else partners(len(used), seed)
     logger.info("phantom: %d images of %d pixels rendered", len(images), settings.stimulus_size)
     files.write_expdesign(root, design)
-    files.write_stim_info(root, stim_info(design))
+    info = stim_info(design)
+    files.write_stim_info(root, info)
+    write_annotations(root, info, dict(zip(used.tolist(), scenes, strict=True)))
     blank = np.full(images.shape[1:], 127, np.uint8)  # never shown: the gray of an empty screen
     files.write_stimuli(root, (images[row] if row >= 0 else blank for row in rows), sizes.pool)
     stimuli = Stimuli(scenes, images)
     for subject, spec in settings.subjects.items():
         rng = numpy_rng(seed, "phantom", subject, "betas")
-        planted = plant(subject, spec, design, stimuli, rows, rng)
+        planted = plant(subject, spec, design, stimuli, np.where(rows >= 0, answers[rows], -1), rng)
         write_subject(root, subject, planted, design, settings.formats, rng)
+        truth.write_voxels(root, subject, planted)
+    truth.write_world(root, settings)
+    truth.write_stimuli(root, used, scenes, cues, answers)
 
 
-def build_scene_task(output: Path, settings: SceneTask) -> None:
-    """Labelled scenes that no subject saw: an .npz with images (N, S, S, 3), labels, split (0, 1, 2) and classes."""
-    scenes = sample_scenes(sum(settings.counts), settings.seed, "phantom task", faces=0.0)
+def stimuli_images(scenes: list[Scene], cues: np.ndarray | None, settings: PlantedNSD) -> np.ndarray:
+    """The images that subjects see, uint8 (N, S, S, 3); cues (N,): the classes whose cues they bear, if any."""
+    if settings.cue is None or cues is None:
+        return render_all(scenes, settings.stimulus_size)
+    return render_cued(scenes, cues, settings.cue, settings.stimulus_size, settings.seed, "phantom scenes")
+
+
+def partners(count: int, seed: int) -> np.ndarray:
+    """For each of `count` images another one, whose response it gets: one cycle through all, in an order of chance."""
+    order = numpy_rng(seed, "phantom", "permuted responses").permutation(count)
+    found = np.empty(count, np.int64)
+    found[order] = np.roll(order, 1)
+    return found
+
+
+def build_scene_task(output: Path, settings: CuedScenes) -> None:
+    """Labelled scenes that no subject saw: an .npz with images (N, S, S, 3), labels, split (0, 1, 2) and classes.
+
+    Where they bear a cue, also `cue` (N,), the class whose cue an image bears, and the same scenes with other cues:
+    `random_cue` and `conflict`, as `files.dataset.Twins` has them.
+    """
+    stream = (settings.seed, "phantom task")
+    scenes = sample_scenes(sum(settings.counts), *stream, faces=0.0)
     labels = np.array([CATEGORIES.index(scene.category) for scene in scenes])
-    images = render_all(scenes, settings.size)
+    arrays: dict[str, Any] = {}
+    if settings.cue is None:
+        arrays["images"] = render_all(scenes, settings.size)
+    else:
+        cues = draw_cues(labels, settings.cue.reliability, *stream)
+        arrays["cue"] = cues.shown
+        for name, shown in (("images", cues.shown), ("random_cue", cues.random), ("conflict", cues.conflict)):
+            arrays[name] = render_cued(scenes, shown, settings.cue, settings.size, *stream)
+    arrays |= {"labels": labels, "split": split_of(settings), "classes": np.array(CATEGORIES)}
     with replacing(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, images=images, labels=labels, split=split_of(settings), classes=np.array(CATEGORIES))
+        np.savez(file, **arrays)
 
 
 def split_of(settings: TaskImages) -> np.ndarray:

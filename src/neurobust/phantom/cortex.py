@@ -1,10 +1,13 @@
 """The planted cortex: what each voxel of the phantom responds to, and how noisy it is.
 
-A voxel's noise-free signal is one of four kinds:
+A voxel's noise-free signal is one of six kinds:
   energy    Gabor energy of one orientation and spatial frequency, pooled over a Gaussian pRF (V1, V2, V3);
   midlevel  local colour opponency, or energy over all orientations (texture), in a larger pRF (hV4, VO, PHC, PPA);
-  category  a random tuning over the object categories, scaled by the object's size (LO, TO, EBA);
-  face      how much of the frame a face fills, with a preference over identities (OFA, FFA).
+  category  a random tuning over the object categories, scaled by the object's size (EBA);
+  face      how much of the frame a face fills, with a preference over identities (OFA, FFA);
+  silhouette  a random projection of the object's or face's outline in its own place and size: it tells the category
+            and knows neither position, size, colour nor cue (LO, TO);
+  noise     nothing: its trials are noise alone (FEF).
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurobust.core.seeding import numpy_rng
-from neurobust.phantom.scenes import CATEGORIES, Scene, identity_traits
+from neurobust.phantom.scenes import CATEGORIES, Scene, identity_traits, silhouette
 
 SIZE = 64  # pixels at which filters see the image
 FREQUENCIES = (6.0, 12.0)  # cycles per image
 ORIENTATIONS = 6
-KINDS = ("energy", "midlevel", "category", "face")
+KINDS = ("energy", "midlevel", "category", "face", "silhouette", "noise")
 STIMULUS_DEGREES = 8.4  # width of an NSD stimulus
 
 
@@ -50,6 +53,11 @@ class Voxel:
     sigma: float
     channel: int
 
+    @property
+    def noise(self) -> bool:
+        """Whether it answers to nothing."""
+        return KINDS[self.kind] == "noise"
+
 
 EARLY, LARGE, SIGNAL = (0.12, 0.3), (0.3, 0.5), (0.5, 1.3)
 REGIONS = [
@@ -64,15 +72,16 @@ REGIONS = [
     Region("Kastner2015", "VO2", 8, "midlevel", LARGE, SIGNAL),
     Region("Kastner2015", "PHC1", 8, "midlevel", LARGE, SIGNAL),
     Region("Kastner2015", "PHC2", 8, "midlevel", LARGE, SIGNAL),
-    Region("Kastner2015", "LO1", 16, "category", LARGE, SIGNAL),
-    Region("Kastner2015", "LO2", 16, "category", LARGE, SIGNAL),
-    Region("Kastner2015", "TO1", 8, "category", LARGE, (0.7, 1.5)),
-    Region("Kastner2015", "TO2", 8, "category", LARGE, (0.7, 1.5)),
+    Region("Kastner2015", "LO1", 16, "silhouette", LARGE, SIGNAL),
+    Region("Kastner2015", "LO2", 16, "silhouette", LARGE, SIGNAL),
+    Region("Kastner2015", "TO1", 8, "silhouette", LARGE, (0.7, 1.5)),
+    Region("Kastner2015", "TO2", 8, "silhouette", LARGE, (0.7, 1.5)),
     Region("floc-faces", "OFA", 8, "face", LARGE, SIGNAL),
     Region("floc-faces", "FFA-1", 10, "face", LARGE, SIGNAL),
     Region("floc-faces", "FFA-2", 10, "face", LARGE, SIGNAL),
     Region("floc-places", "PPA", 12, "midlevel", LARGE, SIGNAL),
     Region("floc-bodies", "EBA", 12, "category", LARGE, SIGNAL),
+    Region("Kastner2015", "FEF", 10, "noise", LARGE, (0.0, 0.0)),
 ]
 
 
@@ -136,6 +145,10 @@ class Stimuli:
         self.size = np.array([scene.size for scene in scenes])
         self.face = np.array([scene.size**2 if scene.category == "face" else 0.0 for scene in scenes])
         self.identity = np.array([scene.identity for scene in scenes])
+        self.silhouette = np.stack([silhouette(scene).ravel() for scene in scenes])
+
+    def __len__(self) -> int:
+        return len(self.category)
 
 
 def plant_voxel(
@@ -153,16 +166,26 @@ def plant_voxel(
     elif region.kind == "midlevel":
         channel = int(rng.integers(len(stimuli.midlevel)))
         signal = pool(stimuli.midlevel[channel], x, y, sigma)
-    elif region.kind == "category":
-        tuning = rng.normal(size=len(CATEGORIES) + 1)
-        signal = tuning[stimuli.category] * (0.5 + stimuli.size)
     else:
-        taste = np.array([identity_traits(i)["width"] + identity_traits(i)["skin"] for i in range(64)])
-        liking = 1 + rng.normal(0, 0.3) * (taste - taste.mean()) / taste.std()
-        signal = stimuli.face * liking[stimuli.identity]
-    ncsnr = 0.0 if silent else rng.uniform(*region.ncsnr)
+        signal = object_signal(stimuli, region.kind, rng)
+    spread = signal.std()  # 0 where nothing that it answers to is shown, as without faces
+    ncsnr = 0.0 if silent or spread == 0 else rng.uniform(*region.ncsnr)
     voxel = Voxel(region.atlas, region.label, hemisphere, ncsnr, KINDS.index(region.kind), x, y, sigma, channel)
-    return (signal - signal.mean()) / signal.std(), voxel
+    return (signal - signal.mean()) / (spread or 1.0), voxel
+
+
+def object_signal(stimuli: Stimuli, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """The signal (N,) of a voxel of the kinds that know what is shown, not where; of a noise voxel one of chance."""
+    if kind == "category":
+        tuning = rng.normal(size=len(CATEGORIES) + 1)
+        return tuning[stimuli.category] * (0.5 + stimuli.size)
+    if kind == "silhouette":
+        return stimuli.silhouette @ rng.normal(size=stimuli.silhouette.shape[1])
+    if kind == "noise":
+        return rng.normal(size=len(stimuli))
+    taste = np.array([identity_traits(i)["width"] + identity_traits(i)["skin"] for i in range(64)])
+    liking = 1 + rng.normal(0, 0.3) * (taste - taste.mean()) / taste.std()
+    return stimuli.face * liking[stimuli.identity]
 
 
 def exact_noise(rng: np.random.Generator, image_of_trial: np.ndarray, voxels: int) -> np.ndarray:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurobust.core.seeding import numpy_rng
-from neurobust.phantom.shapes import FACE_ATTRIBUTES, OBJECTS, face_parts
+from neurobust.phantom.shapes import FACE_ATTRIBUTES, OBJECTS, Part, face_parts
 
 CATEGORIES = tuple(OBJECTS)
+REACH = 1.1  # half sizes of an object that its silhouette shows
 TEXTURES = ("clouds", "stripes", "checks", "dots", "slope")
 
 
@@ -29,6 +30,7 @@ class Scene:
     contrast: float  # of the background texture
     identity: int = -1
     attributes: dict[str, bool] = field(default_factory=dict)
+    saturation: float = 1.0  # of the object's paints, as a share of their own
 
 
 def sample_scene(rng: np.random.Generator, faces: float = 0.25, identities: int = 20) -> Scene:
@@ -72,10 +74,10 @@ def identity_traits(identity: int) -> dict[str, float]:
 
 def paints(scene: Scene) -> dict[str, np.ndarray]:
     """RGB of every paint role of the scene, each (3,) in [0, 1]."""
-    hsv = colorsys.hsv_to_rgb
+    hsv, full = colorsys.hsv_to_rgb, scene.saturation
     palette = {
-        "main": hsv(scene.hue, 0.75, 0.85),
-        "accent": hsv((scene.hue + 0.45) % 1, 0.6, 0.75),
+        "main": hsv(scene.hue, 0.75 * full, 0.85),
+        "accent": hsv((scene.hue + 0.45) % 1, 0.6 * full, 0.75),
         "dark": (0.12, 0.11, 0.14),
         "light": (0.94, 0.94, 0.9),
     }
@@ -87,7 +89,7 @@ def paints(scene: Scene) -> dict[str, np.ndarray]:
             "lips": hsv(0.98, 0.6, 0.7),
             "hair": hsv(traits["hair_hue"], 0.6, traits["hair_value"]),
             "iris": hsv(traits["iris_hue"], 0.7, 0.55),
-            "hat": hsv((scene.hue + 0.55) % 1, 0.7, 0.6),
+            "hat": hsv((scene.hue + 0.55) % 1, 0.7 * full, 0.6),
         }
     return {role: np.asarray(colour, np.float32) for role, colour in palette.items()}
 
@@ -117,8 +119,18 @@ def background(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return base + scene.contrast * 0.5 * np.asarray(pattern, np.float32)[..., None] * tint
 
 
-def render(scene: Scene, size: int) -> np.ndarray:
-    """Render the scene as uint8 (size, size, 3), edges antialiased over one pixel."""
+def object_parts(scene: Scene) -> list[Part]:
+    """The parts of the scene's object or face, in its own coordinates, in the order of painting."""
+    if scene.category == "face":
+        return face_parts(identity_traits(scene.identity), scene.attributes)
+    return OBJECTS[scene.category]
+
+
+def render(scene: Scene, size: int, added: np.ndarray | None = None) -> np.ndarray:
+    """Render the scene as uint8 (size, size, 3), edges antialiased over one pixel.
+
+    `added` (size, size), in [-1, 1], is added to all three channels before they are rounded.
+    """
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
     x, y = np.meshgrid(axis, axis)
     image = background(scene, x, y)
@@ -127,18 +139,30 @@ def render(scene: Scene, size: int) -> np.ndarray:
     v = ((y - scene.y) * cos - (x - scene.x) * sin) / scene.size
     near = (np.abs(u) < 1.3) & (np.abs(v) < 1.3)
     palette = paints(scene)
-    if scene.category == "face":
-        parts = face_parts(identity_traits(scene.identity), scene.attributes)
-    else:
-        parts = OBJECTS[scene.category]
     un, vn, patch = u[near], v[near], image[near]
     pixel = 2 / (size * scene.size)  # one pixel in object units
     shading = (1 - 0.12 * vn)[:, None]  # light from above
-    for role, distance in parts:
+    for role, distance in object_parts(scene):
         cover = np.clip(0.5 - distance(un, vn) / pixel, 0, 1)[:, None].astype(np.float32)
         patch = patch * (1 - cover) + palette[role] * shading * cover
     image[near] = patch
+    if added is not None:
+        image = image + added[..., None]
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def silhouette(scene: Scene, size: int = 16) -> np.ndarray:
+    """What the scene's object or face covers, float32 (size, size) in [0, 1], stood it in the frame's middle.
+
+    Of the scene it keeps the shape and the angle: position, size, colour, background and cue leave no trace in it.
+    """
+    axis = (((np.arange(size) + 0.5) / size) * 2 - 1) * REACH
+    x, y = np.meshgrid(axis, axis)
+    cos, sin = np.cos(scene.angle), np.sin(scene.angle)
+    u, v = x * cos + y * sin, y * cos - x * sin
+    nearest = np.minimum.reduce([distance(u, v) for _, distance in object_parts(scene)])
+    pixel = 2 * REACH / size
+    return np.clip(0.5 - nearest / pixel, 0, 1).astype(np.float32)
 
 
 def sample_scenes(count: int, *stream: object, faces: float = 0.25) -> list[Scene]:

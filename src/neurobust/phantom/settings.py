@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from neurobust.core.settings import UNIQUE, Count, Settings, Share, Whole, about
+from neurobust.core.settings import UNIQUE, Count, NotNegative, Settings, Share, Whole, about
 
 Subject = Annotated[str, Meta(pattern="^subj0[1-8]$")]
 SessionFormat = Literal["nii.gz", "hdf5"]
@@ -45,8 +45,34 @@ class TaskImages(Settings, frozen=True, kw_only=True):
         return self.train, self.validation, self.test
 
 
+class Cue(Settings, frozen=True, kw_only=True):
+    """A property that predicts the class of a scene and is easily taken away: what networks should not rely on."""
+
+    kind: Annotated[Literal["pattern", "hue"], about("two fine gratings of each class, or the object's hue")]
+    amplitude: Annotated[
+        NotNegative | None,
+        about("of a pattern in 1/255, default 4; of a hue its saturation, from 0 to 1, default 1; 0: no cue"),
+    ] = None
+    reliability: Annotated[Share, about("share of the task's images whose cue is that of their class")] = 0.95
+
+    def __post_init__(self) -> None:
+        if self.kind == "hue" and self.strength > 1:
+            raise ValueError(f"amplitude {self.strength:g} of a hue is more than 1, full saturation; lower it")
+
+    @property
+    def strength(self) -> float:
+        """The amplitude: that of a pattern in 1/255, that of a hue as a share of full saturation."""
+        return {"pattern": 4.0, "hue": 1.0}[self.kind] if self.amplitude is None else self.amplitude
+
+
 class SceneTask(TaskImages, frozen=True, kw_only=True):
     """The labelled scenes of the task phantom-scenes."""
+
+
+class CuedScenes(SceneTask, frozen=True, kw_only=True):
+    """The scenes with the cue that they bear, where the phantom has one."""
+
+    cue: Annotated[Cue | None, about("of `phantom`")] = None
 
 
 class FaceTask(TaskImages, frozen=True, kw_only=True):
@@ -56,7 +82,7 @@ class FaceTask(TaskImages, frozen=True, kw_only=True):
     aligned: Annotated[bool, about("faces fill the frame, upright")] = False
 
 
-class Miniature(Settings, frozen=True, kw_only=True):
+class Miniature(Settings, frozen=True, kw_only=True, omit_defaults=True):
     """The numbers of a small NSD, whoever its subjects are."""
 
     seed: Annotated[Whole, about("of all that is planted")]
@@ -67,20 +93,33 @@ class Miniature(Settings, frozen=True, kw_only=True):
     stimulus_size: Annotated[int, Meta(ge=64, multiple_of=64), about("side of the images, a multiple of 64", "pixels")]
     faces: Annotated[Share, about("share of images that show a face")]
     formats: Annotated[tuple[SessionFormat, ...], UNIQUE, about("in which the sessions are written")]
+    cue: Annotated[Cue | None, about("of the scenes' classes; subjects see any object with any class's cue")] = None
+    responses: Annotated[
+        Literal["own", "permuted"], about("of the brains: to the images shown, or to others, so that they say nothing")
+    ] = "own"
 
 
-class PlantedNSD(Miniature, frozen=True, kw_only=True):
+class PlantedNSD(Miniature, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that the files of a phantom are made from."""
 
     subjects: dict[Subject, PlantedSubject]
 
 
-class Phantom(Miniature, frozen=True, kw_only=True):
+class Phantom(Miniature, frozen=True, kw_only=True, omit_defaults=True):
     """The phantom of a study: a small NSD, and pictures for tasks that no subject saw."""
 
     subjects: Annotated[dict[Subject, PhantomSubject], about("planted brains")]
     face_task: Annotated[FaceTask | None, about("pictures of the task phantom-faces")] = None
     scenes: Annotated[SceneTask, about("pictures of the task phantom-scenes")]
+
+    @property
+    def scene_task(self) -> CuedScenes:
+        """The scenes of the task with their cue."""
+        shown = self.scenes
+        return CuedScenes(
+            seed=shown.seed, train=shown.train, validation=shown.validation, test=shown.test, size=shown.size,
+            cue=self.cue,
+        )  # fmt: skip
 
     def planted(self, sessions: Mapping[str, int]) -> PlantedNSD:
         """What is planted for a study whose subjects run the given `sessions`."""
@@ -94,4 +133,5 @@ class Phantom(Miniature, frozen=True, kw_only=True):
             seed=self.seed, shared_images=self.shared_images, unique_images=self.unique_images,
             planned_sessions=self.planned_sessions, trials_per_session=self.trials_per_session,
             stimulus_size=self.stimulus_size, faces=self.faces, formats=self.formats, subjects=subjects,
+            cue=self.cue, responses=self.responses,
         )  # fmt: skip

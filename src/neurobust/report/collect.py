@@ -105,7 +105,7 @@ def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evi
         for row in rows["networks"]
         if all(row[name] == value for name, value in block.items())
     }
-    cells, shown = read_cells(study, networks), shown_attacks(study.attacks)
+    cells, shown = read_cells(study, networks), shown_attacks(study.attacks_of(block["task"]))
     attacks, chosen = at_reference(shown, cells, study.primary_attack)
     for name, attack in attacks.items():
         if not attack.members:
@@ -120,18 +120,19 @@ def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evi
         if name == study.primary_attack:
             rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
     for network in networks:
-        own = {name: cells[name][network[2:]] for name in study.attacks}
+        own = {name: cells[name][network[2:]] for name in study.attacks_of(block["task"])}
         for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
             rows[table] += [network._asdict() | row for row in make(attacks, own)]
     return [Evidence(study, *block.values(), attacks, cells, chosen, clean)]
 
 
 def read_cells(study: Study, networks: list[NetworkName]) -> dict[str, Cells]:
-    """What every attack and the worst case per norm did to some networks, by attack."""
+    """What every attack and the worst case per norm did to the networks of one task, by attack."""
     cells: dict[str, Cells] = {}
-    for name in study.attacks:
+    met = study.attacks_of(networks[0].task)
+    for name in met:
         cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
-    for name, attack in shown_attacks(study.attacks).items():
+    for name, attack in shown_attacks(met).items():
         if attack.members:
             cells[name] = {n[2:]: worst_case([cells[member][n[2:]] for member in attack.members]) for n in networks}
     return cells

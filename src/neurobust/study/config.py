@@ -34,7 +34,7 @@ class Config(Settings, frozen=True, kw_only=True):
     architectures: Annotated[
         dict[Annotated[str, Meta(pattern="^[a-z0-9_]+$")], Architecture],
         Meta(min_length=1),
-        about("classifiers, by torchvision's name"),
+        about("classifiers, by torchvision's name, or `small`"),
     ]
     training: Annotated[dict[str, Any], about("the same for every condition; a task may say what differs")]
     conditions: Annotated[Entries, about("recipes of training, by name")]

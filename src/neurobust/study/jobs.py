@@ -126,13 +126,13 @@ def _tasks(study: Study) -> Iterator[Job]:
 
 
 def _networks(study: Study) -> Iterator[Job]:
-    passes = sum(plan.passes for plan in study.attacks.values())
+    met = {task: sum(attack.passes for attack in study.attacks_of(task).values()) for task in study.tasks}
     for task, architecture, name, seed in study.networks():
         plan, condition = study.tasks[task], study.conditions[name]
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
         attacked = study.attack_images * pixels
         yield Job("train_network", where, _training(study, plan, condition), 45e6, rois)
-        yield Job("attack_network", where, attacked * (passes + 20), 2e6 * (plan.side / 32) ** 2, rois)
+        yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
         if study.corruptions is not None:
             yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5, rois)
         yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)

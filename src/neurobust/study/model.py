@@ -42,7 +42,7 @@ class NetworkName(NamedTuple):
 class TaskPlan(Struct, frozen=True):
     """A task of a study: what its images are and where they come from, how networks are trained on it, and with which
     conditions. source: the folder or file that the user brings, "" where nothing is brought; side: of the images, in
-    pixels; images: how many there are."""
+    pixels; images: how many there are; cue: whether they bear one."""
 
     name: str
     task: Task
@@ -51,6 +51,7 @@ class TaskPlan(Struct, frozen=True):
     conditions: tuple[str, ...]
     side: int
     images: int
+    cue: bool = False
 
 
 class Semantic(Struct, frozen=True):
@@ -106,6 +107,10 @@ class Study(Struct, frozen=True):
     def trained(self) -> dict[str, tuple[str, ...]]:
         """Task -> the conditions that its networks are trained with."""
         return {name: task.conditions for name, task in self.tasks.items()}
+
+    def attacks_of(self, task: str) -> dict[str, AttackPlan]:
+        """The attacks that a task's networks meet: all, but on a task without a cue those that need one."""
+        return {name: plan for name, plan in self.attacks.items() if self.tasks[task].cue or not plan.attack.twins}
 
     @property
     def reference_strengths(self) -> dict[str, float | None]:

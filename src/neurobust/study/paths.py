@@ -194,7 +194,8 @@ class Paths:
         tasks = study.compared_tasks(conditions) if tasks is None else tuple(tasks)
         own = (metrics_path, examples_path, checks_path)
         files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
-        attacks = itertools.product(self.networks(conditions, tasks), study.attacks)
+        networks = study.networks(conditions, tasks)
+        attacks = [(network.path, attack) for network in networks for attack in study.attacks_of(network.task)]
         predictors = itertools.product(rois, study.predictor_seeds)
         found = [attack_table_path(self.results, network, attack) for network, attack in attacks]
         found += [canaries_path(self.results, task) for task in tasks]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec.structs import replace
 
-from neurobust.attacks.plan import AttackPlan, read_plan
+from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
@@ -116,6 +116,7 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
         conditions=chosen(conditions, choice.conditions, where),
         side=shown.size if shown else task.side or 0,
         images=sum(shown.counts) if shown else task.images or 0,
+        cue=task.cue and (not task.phantom or described(config.phantom).cue is not None),
     )
 
 
@@ -176,7 +177,7 @@ def check_study(study: Study) -> None:
     check_phantom(study)
     for name, condition in study.conditions.items():
         check_condition(study, name, condition)
-    check_attacks(study.attacks, study.primary_attack)
+    check_attacks(study)
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or study.tasks:
             if plan.attack.faces and not study.tasks[task].task.faces:
@@ -186,10 +187,21 @@ def check_study(study: Study) -> None:
                 )
 
 
-def check_attacks(attacks: Mapping[str, AttackPlan], primary: str) -> None:
-    """Raise InputError unless the primary attack is one of the attacks."""
+def check_attacks(study: Study) -> None:
+    """Raise InputError unless the primary attack is one of the attacks, and every attack has a task to meet."""
+    primary, attacks = study.primary_attack, study.attacks
     if primary not in attacks:
         raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {', '.join(attacks)}")
+    without = [name for name in study.tasks if primary not in study.attacks_of(name)]
+    if without and len(without) < len(study.tasks):
+        raise InputError(f"config.primary_attack: '{primary}' needs a cue, which the task '{without[0]}' has not")
+    for name, plan in attacks.items():
+        if not any(name in study.attacks_of(task) for task in study.tasks):
+            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+            raise InputError(
+                f"config.attacks.{name}: {plan.method} needs a task whose images bear a cue, and there is none; "
+                f"name a task of kind {kinds} and set phantom.cue"
+            )
 
 
 def check_phantom(study: Study) -> None:

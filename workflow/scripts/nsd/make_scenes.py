@@ -6,7 +6,7 @@ from pathlib import Path
 from neurobust.core.script import run
 from neurobust.core.settings import read
 from neurobust.phantom.build import build_scene_task
-from neurobust.phantom.settings import SceneTask
+from neurobust.phantom.settings import CuedScenes
 
-settings = read(SceneTask, json.loads(snakemake.params.settings), "phantom.scenes")
+settings = read(CuedScenes, json.loads(snakemake.params.settings), "phantom.scenes")
 run(snakemake, build_scene_task, output=Path(snakemake.output[0]), settings=settings)

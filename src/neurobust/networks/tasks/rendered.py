@@ -8,7 +8,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import provenance
-from neurobust.files.dataset import Source
+from neurobust.files.dataset import TWINS, Source, Twins
 from neurobust.networks.description import Task
 from neurobust.networks.tasks.reading import BLOCK, required_source
 
@@ -16,7 +16,8 @@ from neurobust.networks.tasks.reading import BLOCK, required_source
 def read(settings: Task, source: Path | None) -> Source:
     """An .npz of the phantom: images (N, H, W, 3) uint8, labels, split and classes; of faces also their attributes.
 
-    The labels of faces are identities; `attributes` are (N, A), `attribute_names` what they are.
+    The labels of faces are identities; `attributes` are (N, A), `attribute_names` what they are. Scenes that bear a cue
+    come with their twins.
     """
     path = required_source(source, settings.kind, "the .npz file that the phantom writes")
     try:
@@ -25,6 +26,7 @@ def read(settings: Task, source: Path | None) -> Source:
             classes = [str(name) for name in file["classes"]]
             attributes = file.get("attributes")
             names = tuple(str(name) for name in file["attribute_names"]) if attributes is not None else ()
+            twins = Twins(*(file[name] for name in TWINS)) if "cue" in file else None
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a readable phantom task ({error}); delete it and build the phantom") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
@@ -38,4 +40,5 @@ def read(settings: Task, source: Path | None) -> Source:
         provenance=lambda: provenance({settings.kind.removeprefix("phantom-"): path}),  # digested after the reading
         attributes=attributes,
         attribute_names=names,
+        twins=twins,
     )

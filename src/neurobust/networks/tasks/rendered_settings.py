@@ -8,10 +8,11 @@ from neurobust.networks.description import Task
 
 
 class Scenes(Task, frozen=True):
-    """The phantom's rendered scenes."""
+    """The phantom's rendered scenes, with its cue where it has one."""
 
     reader: ClassVar[str] = "neurobust.networks.tasks.rendered:read"
     phantom: ClassVar[str] = "scenes"
+    cue: ClassVar[bool] = True
 
 
 class Faces(Task, frozen=True):
