@@ -344,3 +344,18 @@ def test_page_opens_without_console_error_or_request(report, tmp_path):
     urls = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text())) if log.exists() else set()
     page = json.dumps(sorted(url for url in urls if not re.search(r"google|gvt1|chromium", url)))
     assert page == "[]"
+
+
+def test_an_attack_without_the_budget_of_its_norm_is_quoted_nowhere(tiny_study, fill_study, new_plan, tmp_path):
+    """AutoAttack is often given fewer budgets: it is not read at another one, which would make it look weaker."""
+    attacks = {**tiny_study.attacks, "auto": new_plan("auto", budgets=(0, 8))}
+    study = fill_study(replace(tiny_study, results=str(tmp_path / "other"), attacks=attacks))
+    study = replace(study, config={**study.config, "attacks": {name: {} for name in attacks}})
+    folder = write_report(study, tmp_path / "report")
+    summary = read_tables(folder / "tables")["summary"].set_index("attack")
+    assert (
+        summary.loc["auto", "robust_accuracy"].isna().all() and (summary.loc["pgd-linf", "reference_budget"] == 2).all()
+    )
+    page = assert_self_contained((folder / "index.html").read_text())
+    assert not re.search(r"\bnan\b", page.text)
+    assert "nan" not in print_summary(folder / "tables")

@@ -149,7 +149,10 @@ def draw_clean_vs_robust(view: View) -> str:
         figure, axes = panel_blocks(view.titles(parts), len(attacks), 2.4, handles)
         for (task, architecture, part), grid in zip(parts, axes, strict=True):
             for axis, attack in zip(grid, attacks, strict=True):
-                rows = part[part["attack"] == attack.name]
+                rows = part[(part["attack"] == attack.name) & part["reference_budget"].notna()]
+                if not len(rows):  # not attacked on this task, or not at the budget of its norm
+                    axis.axis("off")
+                    continue
                 draw_plane(view, axis, rows, seeds_of(view, task, architecture, rows), labels=not crowded)
                 budget = format_budget(rows["reference_budget"].iloc[0], attack.unit)
                 axis.set(title=attack.label, xlabel="clean accuracy (%)", ylabel=f"robust at {budget} (%)")

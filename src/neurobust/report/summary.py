@@ -38,7 +38,10 @@ def print_summary(tables: Path) -> str:
 def main_rows(networks: pd.DataFrame, summary: pd.DataFrame) -> list[list[str]]:
     """Header and one row per condition, as cells."""
     heads = summary.drop_duplicates("attack")
-    budgets = [format_budget(row.reference_budget, text(row.unit)) for row in heads.itertuples()]
+    budgets = [
+        "" if pd.isna(row.reference_budget) else format_budget(row.reference_budget, text(row.unit))
+        for row in heads.itertuples()
+    ]
     rows = [["condition", "clean", *heads["attack"]], ["", "", *budgets]]
     for condition, seeds in networks.groupby("condition", sort=False):
         clean = seeds["clean_accuracy"]
