@@ -23,7 +23,7 @@ from neurobust.files.roi import read_roi_summary, roi_path
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.report.blocks import Row, Tables, number
 from neurobust.report.cells import Cell, Cells, read_cell, worst_case
-from neurobust.report.comparisons import curve_rows, difference_rows, summary_rows
+from neurobust.report.comparisons import curve_rows, difference_rows, power_rows, summary_rows
 from neurobust.report.compute import compute_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
@@ -95,6 +95,7 @@ def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[Netw
         if all(row[name] == value for name, value in block.items())
     }
     cells: dict[str, Cells] = {}
+    pairs = compared(study.conditions)
     for name in study.attacks:
         cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
     for name, attack in attacks.items():
@@ -107,9 +108,9 @@ def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[Netw
         rows["robust_accuracy"] += curves
         rows["summary"] += [names | row for row in summary_rows(cells[name], attack, clean)]
         primary = {"primary": name == study.primary_attack}
-        differences = difference_rows(compared(study.conditions), cells[name], attack)
-        rows["differences"] += [names | primary | row for row in differences]
+        rows["differences"] += [names | primary | row for row in difference_rows(pairs, cells[name], attack)]
         if name == study.primary_attack:
+            rows["power"] += [names | row for row in power_rows(pairs, cells[name], attack)]
             rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
     for network in networks:
         own = {name: cells[name][network[2:]] for name in study.attacks}

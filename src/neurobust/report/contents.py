@@ -27,6 +27,10 @@ COLUMNS: dict[str, list[str]] = {
         "task", "architecture", "condition", "baseline", "attack", "primary", "measure", "difference", "low", "high",
         "df", "n_seeds", "n_images", "seed_min", "seed_max",
     ],
+    "power": [
+        "task", "architecture", "attack", "n_contrasts", "n_seeds", "n_images", "sd_seed", "sd_image", "sd_residual",
+        "detectable",
+    ],
     "networks": [*NETWORK, "clean_accuracy", "train_accuracy", "alignment", "seconds"],
     "conditions": ["condition", "target", "control", "recipe"],
     "attacks": [
