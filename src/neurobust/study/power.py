@@ -69,8 +69,8 @@ def known_spreads(results: Path) -> tuple[Components, str]:
     path = results / "report" / "tables" / "power.csv"
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
     try:
-        found = [Components(*(float(row[name]) for name in SPREADS)) for row in rows if row[SPREADS[0]]]
-    except (KeyError, ValueError) as error:
+        found = [Components(*(float(row[name]) for name in SPREADS)) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the table `power` ({error}); run the report again, or delete it") from error
     return (quadratic_mean(found), "measured by this study") if found else (TYPICAL, "assumed")
 
