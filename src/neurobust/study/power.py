@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurobust import statistics
 from neurobust.core.errors import InputError
-from neurobust.statistics import FEWEST_SEEDS, LEVEL, TYPICAL, Components
+from neurobust.statistics import FEWEST_SEEDS, LEVEL, TYPICAL, Components, components, detectable, seeds_for
 from neurobust.study.model import Study
 
 SEEDS = (2, 3, 5, 8, 10, 20)
@@ -30,7 +29,7 @@ def pooled(contrasts: Iterable[ArrayLike]) -> Components | None:
     None without a contrast of three seeds or more: fewer say nothing of what seeds differ by.
     """
     tables = [table for table in map(np.asarray, contrasts) if len(table) >= FEWEST_SEEDS and table.shape[1]]
-    return quadratic_mean([statistics.components(table) for table in tables]) if tables else None
+    return quadratic_mean([components(table) for table in tables]) if tables else None
 
 
 def quadratic_mean(found: Sequence[Components]) -> Components:
@@ -42,15 +41,15 @@ def detectable_table(
     spreads: Components, seeds: Sequence[int] = SEEDS, images: Sequence[int] = IMAGES, level: float = LEVEL
 ) -> np.ndarray:
     """The smallest difference (accuracy) that 80 % of studies see: (seeds, images)."""
-    return np.array([[statistics.detectable(s, n, *spreads, level=level) for n in images] for s in seeds])
+    return np.array([[detectable(s, n, *spreads, level=level) for n in images] for s in seeds])
 
 
 def power_sentence(seeds: int, images: int, spreads: Components = TYPICAL, wanted: float = WANTED) -> str:
     """`5 seeds x 1,000 images see 2.4 pp; 1 pp needs about 20 seeds`: what a contrast alone can show."""
     size = f"{seeds} seed{'s' * (seeds != 1)} x {images:,} images"
-    seen = statistics.detectable(seeds, images, *spreads)
+    seen = detectable(seeds, images, *spreads)
     said = f"{size} see {points(seen)}" if math.isfinite(seen) else f"{size}: no interval"
-    needed = statistics.seeds_for(wanted, images, *spreads)
+    needed = seeds_for(wanted, images, *spreads)
     if needed is None:
         return f"{said}; {points(wanted)} needs more images"
     return f"{said}; {points(wanted)} needs about {needed} seeds"
@@ -86,7 +85,7 @@ def power_lines(study: Study, folder: Path) -> list[str]:
     seeds, images, claims = len(study.seeds), study.attack_images, claims_of(study)
     lines = [f"Power: {power_sentence(seeds, images, spreads)} (in 80 % of studies)."]
     if claims > 1 and seeds > 1:
-        seen = statistics.detectable(seeds, images, *spreads, level=1 - (1 - LEVEL) / claims)
+        seen = detectable(seeds, images, *spreads, level=1 - (1 - LEVEL) / claims)
         lines.append(f"The first of {claims} claims of a task, corrected for all of them: {points(seen)}.")
     lines.append(
         f"Spreads, {origin}: {points(spreads.seed)} between seeds, {points(spreads.image)} between images, "
