@@ -126,8 +126,8 @@ def crossed_error(differences: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if seeds < 2 or not images:
         return mean, np.full(mean.shape, math.nan)
     seed, image, residual = mean_squares(given)
-    squared = np.maximum(seed, seed + image - residual) / (seeds * images)
-    return mean, np.maximum(np.sqrt(squared), step_of(given) / (seeds * images))
+    error, least = np.sqrt(np.maximum(seed, seed + image - residual) / (seeds * images)), 1 / (seeds * images)
+    return mean, np.maximum(error, least * step_of(given)) if (error < least).any() else error
 
 
 def mean_squares(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -357,7 +357,7 @@ def power_of(effect: float, seeds: int, level: float = LEVEL) -> float:
     from scipy.special import ndtr, stdtrit
 
     df, edge = seeds - 1, stdtrit(seeds - 1, 0.5 + level / 2)
-    log_error = np.linspace(-15, 3, 4001)
+    log_error = np.linspace(-15, 3, 2001)
     weight = np.exp(
         df * (log_error - np.expm1(2 * log_error) / 2)
     )  # density of log(estimated / true), but for a factor

@@ -11,18 +11,19 @@ from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, read_parquet, write_json, write_parquet
+from neurobust.core.seeding import numpy_rng
 from neurobust.files.attack_table import attack_table_path
 from neurobust.files.network_metrics import metrics_path
 from neurobust.networks.conditions import Condition
 from neurobust.report.cells import Cell, read_cell, worst_case
 from neurobust.report.collect import collect_results, tabulate_results
-from neurobust.report.comparisons import difference_rows
+from neurobust.report.comparisons import difference_rows, power_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.guided import controls_of, recipe_of, roi_part
 from neurobust.report.shown import ShownAttack, shown_attacks
 from neurobust.report.tables import read_tables
 from neurobust.report.view import View
-from neurobust.statistics import crossed_interval
+from neurobust.statistics import components, crossed_interval, detectable
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +246,23 @@ def test_the_relative_area_is_blind_to_clean_accuracy():
         cells.append(Cell(np.arange(8), budgets, robust, {}))
     assert [cell.relative_area().mean() for cell in cells] == pytest.approx([0.5, 0.5])
     assert cells[0].area().mean() > cells[1].area().mean()
+
+
+def test_the_spreads_of_a_study_are_those_of_its_contrasts(study):
+    """Three seeds or more, at the reference budget; two say nothing of what seeds differ by."""
+    rng, attack = numpy_rng("spreads"), ShownAttack("a", "a", "linf", "1/255", reference_budget=2)
+    cells = {}
+    for name, share in (("none", 0.4), ("LO", 0.5), ("V1", 0.6)):
+        for seed in range(4 if name != "V1" else 2):
+            robust = np.column_stack([np.ones(50, bool), rng.random(50) < share, np.zeros(50, bool)])
+            cells[name, seed] = Cell(np.arange(50), np.array([0.0, 2.0, 8.0]), robust, {})
+    (row,) = power_rows([("LO", "none"), ("V1", "none")], cells, attack)
+    table = [1.0 * cells["LO", seed].at(2) - cells["none", seed].at(2) for seed in range(4)]
+    assert [row[name] for name in ("sd_seed", "sd_image", "sd_residual")] == pytest.approx(components(table))
+    assert (row["n_contrasts"], row["n_seeds"], row["n_images"]) == (1, 4, 50)
+    assert row["detectable"] == pytest.approx(detectable(4, 50, *components(table)))
+    assert power_rows([("V1", "none")], cells, attack) == [] == power_rows([("V1", "none")], {}, attack)
+    assert not len(collect_results(study)["power"]), "of two seeds"
 
 
 def test_a_task_may_be_trained_with_some_conditions_only(study, changed_study):

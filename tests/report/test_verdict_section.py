@@ -7,12 +7,14 @@ from neurobust.report.contents import COLUMNS
 from neurobust.report.entries import signed
 from neurobust.report.verdict_section import finding_lines, sentence, verdict_section
 from neurobust.report.view import View
+from neurobust.statistics import detectable, seeds_for
 from neurobust.study.claims import Claim, Contrast
 
 ROW = {
     "task": "scenes", "architecture": "resnet18", "attack": "pgd", "budget": 4.0, "unit": "1/255", "level": 0.95,
-    "n_seeds": 5, "n_images": 400, "seed_sd": 0.01, "image_sd": 0.05, "residual_sd": 0.3, "reason": "because",
+    "n_seeds": 5, "n_images": 400, "reason": "because",
 }  # fmt: skip
+POWER = pd.DataFrame([{"sd_seed": 0.01, "sd_image": 0.05, "sd_residual": 0.3}])
 
 
 def verdicts(**words):
@@ -30,7 +32,7 @@ def test_one_sentence_says_what_was_found_from_how_much_and_what_could_have_been
         V1=("not supported", 0.0), LO=("supported", 0.061), TO=("supported", 0.08), FFA=("contradicted", -0.05),
         EBA=("undetermined (masking)", 0.01),
     )  # fmt: skip
-    text = sentence(table, "scenes", "resnet18", label=str.upper)
+    text = sentence(table, POWER, "scenes (resnet18)", label=str.upper)
     assert text.startswith(
         "On scenes (resnet18) under PGD at 4/255, guidance by LO (LO − none: +6.1 [+4.1, +8.1] pp) and "
     )
@@ -41,17 +43,18 @@ def test_one_sentence_says_what_was_found_from_how_much_and_what_could_have_been
         "nothing can be said of EBA (masking);",
     ):
         assert part in text, part
-    assert text.endswith("5 seeds × 400 images, enough to see a gain of 3.2 pp in four of five such studies.")
-    assert text.count(".") - text.count("pp") < 30 and "\n" not in text
+    seen, needed = 100 * detectable(5, 400, 0.01, 0.05, 0.3), seeds_for(0.01, 400, 0.01, 0.05, 0.3)
+    said = f"5 seeds × 400 images, in which four of five such studies see a gain of {seen:.1f} pp"
+    assert text.endswith(f"; {said} (1 pp takes {f'about {needed} seeds' if needed else 'more images'}).")
 
 
 def test_a_study_that_can_say_nothing_says_so():
     table = verdicts(LO=("undetermined (sensitivity)", 0.1), V1=("undetermined (sensitivity)", 0.1))
-    assert "nothing can be said of LO and V1 (sensitivity)" in sentence(table, "s", "a")
-    assert "too few seeds for any verdict" in sentence(table.assign(n_seeds=2), "s", "a")
+    assert "nothing can be said of LO and V1 (sensitivity)" in sentence(table, POWER, "s (a)")
+    assert "2 seeds × 400 images, too few seeds for any verdict" in sentence(table.assign(n_seeds=2), POWER, "s (a)")
     lacking = table.assign(verdict="undetermined", reason="not in this study: needs control shuffled of LO")
-    assert "nothing can be said of LO and V1 (no control of its own)" in sentence(lacking, "s", "a")
-    assert sentence(table.iloc[:0], "s", "a") == (
+    assert "nothing can be said of LO and V1 (no control of its own)" in sentence(lacking, POWER, "s (a)")
+    assert sentence(table.iloc[:0], POWER, "s (a)") == (
         "On s (a) nothing can be said: there is no guided condition under the primary attack."
     )
 

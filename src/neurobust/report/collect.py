@@ -25,7 +25,7 @@ from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.report.blocks import Row, Tables, number
 from neurobust.report.cells import Cell, Cells, read_cell, worst_case
 from neurobust.report.claims import claim_rows
-from neurobust.report.comparisons import curve_rows, difference_rows, summary_rows
+from neurobust.report.comparisons import curve_rows, difference_rows, power_rows, summary_rows
 from neurobust.report.compute import compute_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
@@ -107,6 +107,7 @@ def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evi
     }
     cells, shown = read_cells(study, networks), shown_attacks(study.attacks_of(block["task"]))
     attacks, chosen = at_reference(shown, cells, study.primary_attack)
+    pairs = compared(study.conditions)
     for name, attack in attacks.items():
         if not attack.members:
             rows["attacks"] += [attack_row(study, network, attack, cells[name][network[2:]]) for network in networks]
@@ -115,9 +116,9 @@ def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evi
         rows["robust_accuracy"] += curves
         rows["summary"] += [names | row for row in summary_rows(cells[name], attack, clean)]
         primary = {"primary": name == study.primary_attack}
-        differences = difference_rows(compared(study.conditions), cells[name], attack)
-        rows["differences"] += [names | primary | row for row in differences]
+        rows["differences"] += [names | primary | row for row in difference_rows(pairs, cells[name], attack)]
         if name == study.primary_attack:
+            rows["power"] += [names | row for row in power_rows(pairs, cells[name], attack)]
             rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
     for network in networks:
         own = {name: cells[name][network[2:]] for name in study.attacks_of(block["task"])}

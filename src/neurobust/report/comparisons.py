@@ -8,9 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from neurobust.report.blocks import Row
-from neurobust.report.cells import Cells, common_images
+from neurobust.report.cells import Cell, Cells, common_images
 from neurobust.report.shown import ShownAttack
-from neurobust.statistics import Interval, crossed_interval, wilson_interval
+from neurobust.statistics import FEWEST_SEEDS, Interval, crossed_interval, detectable, wilson_interval
+from neurobust.study.power import SPREADS, pooled
 
 
 def curve_rows(cells: Cells, unit: str) -> list[Row]:
@@ -67,10 +68,9 @@ def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: Show
     budget = attack.reference(first.budgets.tolist())
     rows = []
     for condition, baseline in pairs:
-        seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
-        if not seeds or budget is None:
+        twins = twins_of(cells, condition, baseline)
+        if not twins or budget is None:
             continue
-        twins = [(cells[condition, seed], cells[baseline, seed]) for seed in seeds]
         measures = {
             "robust_accuracy": np.array([own.at(budget).astype(float) - other.at(budget) for own, other in twins]),
             "area": np.array([own.area() - other.area() for own, other in twins]),
@@ -80,10 +80,40 @@ def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: Show
             found = interval_of(differences)
             rows.append(
                 {"condition": condition, "baseline": baseline, "measure": measure, "difference": found.mean}
-                | {"low": found.low, "high": found.high, "df": found.df, "n_seeds": len(seeds)}
+                | {"low": found.low, "high": found.high, "df": found.df, "n_seeds": len(twins)}
                 | {"n_images": len(first.images), "seed_min": by_seed.min(), "seed_max": by_seed.max()}
             )
     return rows
+
+
+def twins_of(cells: Cells, condition: str, baseline: str) -> list[tuple[Cell, Cell]]:
+    """The two cells of each seed that both conditions have."""
+    seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
+    return [(cells[condition, seed], cells[baseline, seed]) for seed in seeds]
+
+
+def power_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: ShownAttack) -> list[Row]:
+    """What the differences of `difference_rows` scatter by, and so the smallest one that this study could see.
+
+    One row, of the contrasts of three seeds or more at the reference budget (`study.power.pooled`); none without any.
+    """
+    if not cells:
+        return []
+    cells = dict(zip(cells, common_images(list(cells.values())), strict=True))
+    budget = attack.reference(next(iter(cells.values())).budgets.tolist())
+    if budget is None:
+        return []
+    twins = [found for pair in pairs if len(found := twins_of(cells, *pair)) >= FEWEST_SEEDS]
+    contrasts = [np.array([own.at(budget).astype(float) - other.at(budget) for own, other in pair]) for pair in twins]
+    spreads = pooled(contrasts)
+    if spreads is None:
+        return []
+    seeds, images = min(map(len, contrasts)), contrasts[0].shape[1]
+    return [
+        {"n_contrasts": len(contrasts), "n_seeds": seeds, "n_images": images}
+        | dict(zip(SPREADS, spreads, strict=True))
+        | {"detectable": detectable(seeds, images, *spreads)}
+    ]
 
 
 def interval_of(differences: np.ndarray) -> Interval:

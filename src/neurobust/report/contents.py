@@ -25,7 +25,7 @@ COLUMNS: dict[str, list[str]] = {
     "verdicts": [
         "task", "architecture", "condition", "roi", "attack", "budget", "unit", "contrast", "difference", "low", "high",
         "verdict", "reason", "level", "p", *ends("area"), *ends("both"), *ends("matched"), "n_seeds", "n_images",
-        "detectable", "seed_sd", "image_sd", "residual_sd",
+        "detectable",
     ],
     "claims": [
         "claim", "says", "source", "task", "architecture", "contrast", "decides", "direction", "margin", "attack",
@@ -46,6 +46,10 @@ COLUMNS: dict[str, list[str]] = {
     "differences": [
         "task", "architecture", "condition", "baseline", "attack", "primary", "measure", "difference", "low", "high",
         "df", "n_seeds", "n_images", "seed_min", "seed_max",
+    ],
+    "power": [
+        "task", "architecture", "attack", "n_contrasts", "n_seeds", "n_images", "sd_seed", "sd_image", "sd_residual",
+        "detectable",
     ],
     "networks": [*NETWORK, "clean_accuracy", "train_accuracy", "alignment", "seconds"],
     "conditions": ["condition", "target", "control", "recipe"],

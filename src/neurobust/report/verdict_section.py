@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from neurobust.report.blocks import Row, Tables, blocks, in_block
@@ -14,7 +12,16 @@ from neurobust.report.entries import MISSING, plain, signed, text
 from neurobust.report.semantic_evidence import NAMES
 from neurobust.report.shown import NORMS, format_budget
 from neurobust.report.view import View
-from neurobust.statistics import CONTRADICTED, FEWEST_SEEDS, NOT_SUPPORTED, SUPPORTED, UNDETERMINED, detectable
+from neurobust.statistics import (
+    CONTRADICTED,
+    FEWEST_SEEDS,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    UNDETERMINED,
+    detectable,
+    seeds_for,
+)
+from neurobust.study.power import SPREADS, WANTED, points
 
 READINGS = {"area": "area over clean", "both": "read by both", "matched": "matched clean"}  # of clean accuracy
 WORDS = (SUPPORTED, CONTRADICTED, NOT_SUPPORTED, UNDETERMINED)  # in the order in which a sentence has them
@@ -28,26 +35,25 @@ def sentences(tables: Tables, label: Labels = str) -> list[Row]:
     """Per task and architecture, in one sentence: what was found, from how much, and what could have been seen."""
     found = []
     for task, architecture, _ in blocks(tables["networks"]):
-        verdicts = in_block(tables["verdicts"], task, architecture)
-        names = {"task": task, "architecture": architecture}
-        found.append(names | {"text": sentence(verdicts, **names, label=label)})
+        verdicts, power = (in_block(tables[name], task, architecture) for name in ("verdicts", "power"))
+        said = sentence(verdicts, power, f"{task} ({architecture})", label)
+        found.append({"task": task, "architecture": architecture, "text": said})
     return found
 
 
-def sentence(verdicts: pd.DataFrame, task: str, architecture: str, label: Labels = str) -> str:
-    """One task and architecture's sentence, from its rows of the table `verdicts`."""
-    place = f"On {task} ({architecture})"
+def sentence(verdicts: pd.DataFrame, power: pd.DataFrame, place: str, label: Labels = str) -> str:
+    """One task and architecture's sentence, from its rows of the tables `verdicts` and `power`."""
     if not len(verdicts):
-        return f"{place} nothing can be said: there is no guided condition under the primary attack."
+        return f"On {place} nothing can be said: there is no guided condition under the primary attack."
     first = verdicts.iloc[0]
     under = label(first["attack"])
     if not pd.isna(first["budget"]):
         under += f" at {format_budget(float(first['budget']), text(first['unit']))}"
-    parts = filter(None, (said(verdicts, word) for word in WORDS))
-    return f"{place} under {under}, {'; '.join(parts)}{size(verdicts)}."
+    parts = filter(None, (of_word(verdicts, word) for word in WORDS))
+    return f"On {place} under {under}, {'; '.join(parts)}{size(verdicts, power)}."
 
 
-def said(verdicts: pd.DataFrame, word: str) -> str:
+def of_word(verdicts: pd.DataFrame, word: str) -> str:
     """What is said of the conditions of one verdict; empty where there are none."""
     rows = list(verdicts[verdicts["verdict"] == word].itertuples())
     if word == UNDETERMINED:
@@ -73,23 +79,27 @@ def undetermined(rows: list[Any]) -> str:
     return f"nothing can be said of {', '.join(parts)}" if parts else ""
 
 
-def size(verdicts: pd.DataFrame) -> str:
-    """How many seeds and images a block's verdicts rest on, and the smallest effect that these could have shown."""
-    known = verdicts[verdicts["n_seeds"].notna() & verdicts["seed_sd"].notna()]
+def size(verdicts: pd.DataFrame, power: pd.DataFrame) -> str:
+    """How many seeds and images a block's verdicts rest on, and the smallest effect that these could have shown.
+
+    From the spreads of its row of the table `power`, at the level of the strictest verdict.
+    """
+    known = verdicts[verdicts["n_seeds"].notna() & (verdicts["n_images"] > 0)]
     if not len(known):
         return ""
     seeds, images = int(known["n_seeds"].min()), int(known["n_images"].min())
     counted = f"{seeds} seed{'s' * (seeds != 1)} × {images:,} images"
-    seen = seen_by(known, seeds, images)
-    if seeds < FEWEST_SEEDS or math.isnan(seen):
+    if not len(power) or seeds < FEWEST_SEEDS:
         return f"; {counted}, too few seeds for any verdict"
-    return f"; {counted}, enough to see a gain of {100 * seen:.1f} pp in four of five such studies"
+    spreads = [float(power.iloc[0][name]) for name in SPREADS]
+    seen = detectable(seeds, images, *spreads, level=float(known["level"].max()))
+    return f"; {counted}, in which four of five such studies see a gain of {100 * seen:.1f} pp{more(images, spreads)}"
 
 
-def seen_by(verdicts: pd.DataFrame, seeds: int, images: int) -> float:
-    """The smallest effect (accuracy) of a block's verdicts, from their pooled components at the strictest level."""
-    parts = [math.sqrt(np.mean(verdicts[name].astype(float) ** 2)) for name in ("seed_sd", "image_sd", "residual_sd")]
-    return detectable(seeds, images, *parts, level=float(verdicts["level"].max()))
+def more(images: int, spreads: list[float]) -> str:
+    """What the gains that the literature reports would take."""
+    needed = seeds_for(WANTED, images, *spreads)
+    return f" ({points(WANTED)} takes {f'about {needed} seeds' if needed else 'more images'})"
 
 
 def listed(names: list[str]) -> str:

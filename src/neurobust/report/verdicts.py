@@ -205,9 +205,7 @@ def answer_row(found: Answer) -> Row:
     row |= {"n_seeds": seeds, "n_images": images}
     if not found.table.size:
         return row
-    parts = components(found.table)
-    row |= {"seed_sd": parts.seed, "image_sd": parts.image, "residual_sd": parts.residual}
-    return row | {"detectable": detectable(seeds, images, *parts, level=found.level)}
+    return row | {"detectable": detectable(seeds, images, *components(found.table), level=found.level)}
 
 
 # --- the table `trend` ---
