@@ -119,9 +119,8 @@ def test_the_page_and_the_terminal_begin_with_it(judged, tables, tmp_path):
     write_index(judged, tmp_path / "tables", {}, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     body = page[page.index("<main>") :]
-    said = sentence(
-        tables["verdicts"][tables["verdicts"]["task"] == "digits"], "digits", "resnet18", label=lambda _: "PGD"
-    )
+    own, power = (in_block(tables[name], "digits", "resnet18") for name in ("verdicts", "power"))
+    said = sentence(own, power, "digits (resnet18)", label=lambda _: "PGD")
     assert said in body and body.index("<h2>The answer</h2>") < body.index(said) < body.index('id="claims"')
     assert body.index('id="claims"') < body.index('id="verdicts-digits-resnet18"') < body.index('id="comparisons"')
     assert "LO beats its shuffle" in body and "undetermined (not in this study: needs FFA)" in body
