@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from neurobust.report.blocks import in_block
 from neurobust.report.contents import COLUMNS
 from neurobust.report.entries import signed
 from neurobust.report.verdict_section import finding_lines, sentence, verdict_section
