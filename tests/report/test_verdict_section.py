@@ -1,5 +1,7 @@
 """The first section: its sentence, gates, claims with their evidence, verdicts; on the page and in the terminal."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -100,7 +102,7 @@ def test_the_section_has_all_parts(judged, tables):
     assert [group["name"] for group in section["claims"]] == ["first", "sizes", "hues"]
     first, sizes, hues = (group["lines"] for group in section["claims"])
     assert [line["where"] for line in first] == ["digits", "phantom-scenes"]
-    assert first[0]["href"] == "#verdicts-digits-resnet18" and sizes[0]["href"] == hues[0]["href"] == "#budgets"
+    assert first[0]["href"] == hues[0]["href"] == "#accuracy-digits-resnet18" and sizes[0]["href"] == "#budgets"
     assert "× 1/255" in sizes[0]["value"] and first[0]["value"].endswith("pp")
     assert {row["name"]: row["word"] for row in section["untested"]} == {
         "faces": "undetermined (not in this study: needs FFA)",
@@ -124,6 +126,7 @@ def test_the_page_and_the_terminal_begin_with_it(judged, tables, tmp_path):
     said = sentence(own, power, "digits (resnet18)", label=lambda _: "PGD")
     assert said in body and body.index("<h2>The answer</h2>") < body.index(said) < body.index('id="claims"')
     assert body.index('id="claims"') < body.index('id="verdicts-digits-resnet18"') < body.index('id="comparisons"')
+    assert {f'id="{link}"' in page for link in re.findall(r'href="#([^"]+)"', page)} == {True}
     assert "LO beats its shuffle" in body and "undetermined (not in this study: needs FFA)" in body
     row = tables["verdicts"].query("task == 'digits' and condition == 'LO'").iloc[0]
     assert f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]" in body

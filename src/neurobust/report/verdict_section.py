@@ -10,7 +10,7 @@ import pandas as pd
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.entries import MISSING, plain, signed, text
 from neurobust.report.semantic_evidence import NAMES
-from neurobust.report.shown import NORMS, format_budget
+from neurobust.report.shown import format_budget
 from neurobust.report.view import View
 from neurobust.statistics import (
     CONTRADICTED,
@@ -176,7 +176,7 @@ def claim_line(view: View, row: Any) -> Row:
 
 
 def unit_text(unit: str) -> str:
-    """A unit after a number: `/255` for budgets of 1/255."""
+    """A unit after a number: `× 1/255`."""
     return unit if unit != "1/255" else "× 1/255"
 
 
@@ -201,18 +201,12 @@ def attack_text(view: View, row: Any) -> str:
 
 def evidence_of(view: View, row: Any) -> str:
     """The anchor of the part of the page that a test of a claim rests on."""
-    if text(row.unit) == "accuracy per step":
+    unit = text(row.unit)
+    if unit == "accuracy per step" and len(view.tables["trend"]):
         return "#trend"
     if row.attack not in view.attacks:
         return "#semantic"
-    if not text(row.unit).startswith("accuracy") or view.attacks[row.attack].norm not in NORMS:
-        return "#budgets"
-    return f"#{anchor(row.task, row.architecture)}"
-
-
-def anchor(task: str, architecture: str) -> str:
-    """The id of the verdicts of one task and architecture."""
-    return f"verdicts-{task}-{architecture}"
+    return f"#accuracy-{row.task}-{row.architecture}" if unit.startswith("accuracy") else "#budgets"
 
 
 def verdict_table(view: View, task: str, architecture: str, part: pd.DataFrame) -> Row:
@@ -228,7 +222,7 @@ def verdict_table(view: View, task: str, architecture: str, part: pd.DataFrame) 
             "readings": readings_text(row) if answered else "", "n": counts(row),
             "seen": MISSING if pd.isna(row.detectable) else f"{100 * row.detectable:.1f}",
         })  # fmt: skip
-    names = {"task": task, "architecture": architecture, "id": anchor(task, architecture)}
+    names = {"task": task, "architecture": architecture}
     return names | {"attack": attack_text(view, first), "lines": lines}
 
 
