@@ -104,6 +104,15 @@ def test_attacks_go_by_name_or_by_norm(evidence):
         assert {total.attack for total in sums_of(evidence, contrast("LO", "none", attack=name)).values()} == {attack}
 
 
+def test_an_attack_that_lacks_its_norm_s_budget_tests_nothing(judged_study, new_evidence, new_plan):
+    attacks = {"pgd": new_plan("pgd", budgets=(0, 2, 4, 8)), "auto": new_plan("auto", budgets=(0, 2))}
+    evidence = new_evidence(
+        judged_study(attacks=attacks), more={"auto": dict.fromkeys(("none", "LO"), (0.9, 0.5))}
+    )  # fmt: skip
+    row = row_of(evidence, claim(contrast("LO", "none", attack="auto")))
+    assert row["reason"] == "not in this study: needs the reference budget of its norm among those of auto"
+
+
 # --- what is said ---
 
 

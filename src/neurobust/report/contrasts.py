@@ -132,6 +132,8 @@ def sums_of(evidence: Evidence, contrast: Contrast) -> dict[str, Sum]:
     Raises NotInStudyError, which says what is lacking.
     """
     attack = attack_named(evidence, contrast.attack)
+    if contrast.measure == "accuracy" and evidence.budget(attack) is None:
+        raise NotInStudyError(f"the reference budget of its norm among those of {attack}")
     met = {condition for condition, _ in evidence.cells[attack]}
     found: dict[str, Sum] = {}
     lacking: NotInStudyError | None = None
@@ -185,14 +187,12 @@ def added(total: Sum, cells: dict[tuple[str, int], Cell], value: Callable[[Cell]
 def outcomes(evidence: Evidence, total: Sum, cells: dict[tuple[str, int], Cell]) -> np.ndarray:
     """What a sum is a mean of, (seeds, images): survival at the reference budget, or the smallest perturbation.
 
-    The latter is in the attack's unit; an image that stands counts as the largest budget. Raises NotInStudyError where
-    the attack has no reference budget.
+    The latter is in the attack's unit; an image that stands counts as the largest budget.
     """
     if total.measure == "size":
         return added(total, cells, lambda cell: np.minimum(own_budget(cell), cell.budgets[-1]))
     budget = evidence.budget(total.attack)
-    if budget is None:
-        raise NotInStudyError(f"the reference budget among those of {total.attack}")
+    assert budget is not None, total.attack  # of the primary attack, or `sums_of` has said so
     return added(total, cells, lambda cell: cell.at(budget))
 
 
