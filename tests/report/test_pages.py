@@ -20,6 +20,7 @@ from neurobust.report.collect import tabulate_results
 from neurobust.report.contents import COLUMNS, FIGURES
 from neurobust.report.draw import draw_figures
 from neurobust.report.examples import amplify, example_cell
+from neurobust.report.figures import forest_width
 from neurobust.report.page import write_index, write_roi_page
 from neurobust.report.style import PALETTE, inline_svg, number_ids
 from neurobust.report.summary import print_summary
@@ -227,6 +228,16 @@ def test_roi_page_needs_only_its_own_chain(study, changed_study, tmp_path):
     with pytest.raises(InputError, match=r"V1/seed0/metrics\.json: missing"):
         write_roi_page(study, "V1", tmp_path / "V1.html")
     assert not (tmp_path / "V1.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("high", "width"), [(0.05, 5.4), (0.09, 9.72), (0.5, 12.96), (np.nan, 4.32)], ids=["near", "wide", "two", "one"]
+)
+def test_a_forest_holds_every_seed_and_no_endless_interval(high, width):
+    row = {"seed_min": -0.04, "seed_max": 0.02, "low": -high + 0.01, "high": high}
+    nothing = dict.fromkeys(row, 0.0)
+    assert forest_width(pd.DataFrame([row, nothing])) == pytest.approx(width)
+    assert forest_width(pd.DataFrame([nothing])) == pytest.approx(1.08)
 
 
 def test_many_conditions_leave_the_controls_to_the_roi_pages(study, report, changed_study, new_condition):

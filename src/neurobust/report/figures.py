@@ -102,9 +102,7 @@ def draw_differences(view: View) -> str:
     if not attacks or not rows:
         return empty_svg("Nothing to compare: the study needs `none` or a control beside a guided condition.")
     parts = blocks(table)
-    measured, ends = (float(table[names].abs().max().max()) for names in (["seed_min", "seed_max"], ["low", "high"]))
-    # An interval over two seeds would leave no room for the others: its line runs out of the panel.
-    width = 108 * max(min(measured if np.isnan(ends) else max(measured, ends), 3 * measured), 0.01)
+    width = forest_width(table)
     with rc():
         figure, axes = panel_blocks(view.titles(parts), len(attacks), 0.75 + 0.2 * len(rows))
         for (_, _, part), grid in zip(parts, axes, strict=True):
@@ -115,6 +113,15 @@ def draw_differences(view: View) -> str:
                 if index + grid_of(len(attacks))[1] >= len(attacks):
                     axis.set_xlabel("difference in accuracy (pp)")
         return to_svg(figure, "Difference in robust accuracy between conditions, with 95 % intervals")
+
+
+def forest_width(table: pd.DataFrame) -> float:
+    """Half the width of the panels in percentage points: holds every seed's difference and most intervals.
+
+    One over two seeds is so wide that it would leave the others no room: its line runs out of the panel.
+    """
+    seeds, ends = (float(table[names].abs().max().max()) for names in (["seed_min", "seed_max"], ["low", "high"]))
+    return 108 * max(seeds if np.isnan(ends) else min(max(seeds, ends), 3 * seeds), 0.01)
 
 
 def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str, str]]) -> None:
