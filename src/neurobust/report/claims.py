@@ -32,21 +32,23 @@ def claim_rows(study: Study, blocks: Iterable[Evidence]) -> list[Row]:
     found: dict[str, list[Row]] = {name: [] for name in study.claims}
     lacking: dict[str, list[str]] = {name: [] for name in study.claims}
     for evidence in blocks:
-        tested = []
+        tested, ordered = [], []
         for name, claim in study.claims.items():
             try:
                 if claim.order:
-                    found[name] += order_rows(evidence, name, claim)
+                    ordered += [(name, claim, line) for line in lines_of(evidence, claim.order)]
                 else:
                     tested += tests_of(evidence, name, claim)
             except NotInStudyError as error:
                 lacking[name].append(str(error))
-        for name, row in tested_rows(evidence, tested):
+        rows = tested_rows(evidence, tested, len(ordered))
+        level = 1 - (1 - LEVEL) / max(len(tested) + len(ordered), 1)  # of Holm's first step: no order is judged at more
+        rows += [(name, order_row(evidence, name, claim, line, level)) for name, claim, line in ordered]
+        for name, row in rows:
             found[name].append(row)
-    rows = []
-    for name, claim in study.claims.items():
-        rows += found[name] or [untested(name, claim, lacking[name])]
-    return rows
+    return [
+        row for name, claim in study.claims.items() for row in found[name] or [untested(name, claim, lacking[name])]
+    ]  # fmt: skip
 
 
 def untested(name: str, claim: Claim, lacking: list[str]) -> Row:
@@ -80,9 +82,9 @@ def pick(part: dict[str, Sum], key: str) -> Sum:
     return part[key] if key in part else part[ANY]
 
 
-def tested_rows(evidence: Evidence, tested: list[Tested]) -> list[tuple[str, Row]]:
-    """Rows of one task and architecture; the claims of a ledger are one family of Holm's."""
-    answers = judge(evidence, [Asked(one.sums, one.claim.direction, one.claim.margin) for one in tested])
+def tested_rows(evidence: Evidence, tested: list[Tested], others: int = 0) -> list[tuple[str, Row]]:
+    """Rows of one task and architecture; the claims of a ledger are one family of Holm's. others: its orders."""
+    answers = judge(evidence, [Asked(one.sums, one.claim.direction, one.claim.margin) for one in tested], others)
     rows = []
     for one, answer in zip(tested, answers, strict=True):
         row = {"claim": one.name, **said(one.claim), **evidence.block, **shown(evidence, one, answer)}
@@ -106,24 +108,24 @@ def shown(evidence: Evidence, one: Tested, answer: Answer) -> Row:
     }  # fmt: skip
 
 
-def order_rows(evidence: Evidence, name: str, claim: Claim) -> list[Row]:
-    """A claim about an order of ROIs: a row per recipe that has three of them or more."""
+def lines_of(evidence: Evidence, order: tuple[str, ...]) -> list[Along]:
+    """The recipes that have three ROIs of an order or more; NotInStudyError where none has."""
     if evidence.primary is None:
         raise NotInStudyError("attack primary")
-    lines = along(evidence, claim.order or ())
+    lines = list(along(evidence, order).values())
     if not lines:
-        raise NotInStudyError(f"three of {', '.join(claim.order or ())}, each with its shuffle")
-    return [order_row(evidence, name, claim, line) for line in lines.values()]
+        raise NotInStudyError(f"three of {', '.join(order)}, each with its shuffle")
+    return lines
 
 
-def order_row(evidence: Evidence, name: str, claim: Claim, line: Along) -> Row:
-    """One recipe's row."""
+def order_row(evidence: Evidence, name: str, claim: Claim, line: Along, level: float) -> Row:
+    """One recipe's row of a claim about an order of ROIs."""
     found = trend(line.increments, range(len(line.rois)))
-    word, reason = trend_verdict(found, claim.margin, all_gates(evidence, line.sums))
+    word, reason = trend_verdict(found, claim.margin, all_gates(evidence, line.sums), level)
     text = f"slope along {' < '.join(line.rois)}"
     return {
         "claim": name, **said(claim), **evidence.block, "contrast": text, "decides": text, "attack": evidence.primary,
         "budget": evidence.budget(evidence.primary or ""), "unit": "accuracy per step", "difference": found.slope.mean,
-        "low": found.slope.low, "high": found.slope.high, "level": LEVEL, "p": found.p, "verdict": word,
+        "low": found.slope.low, "high": found.slope.high, "level": level, "p": found.p, "verdict": word,
         "reason": reason, "n_seeds": len(line.increments),
     }  # fmt: skip

@@ -78,6 +78,11 @@ class Evidence:
         """The study's conditions that are trained on the task."""
         return tuple(name for name in self.study.tasks[self.task].conditions if name in self.study.conditions)
 
+    @property
+    def positive_control(self) -> str | None:
+        """The first of the study's positive controls that is trained on the task."""
+        return next((name for name in self.study.positive_controls if name in self.conditions), None)
+
     def budget(self, attack: str) -> float | None:
         """The reference budget of an attack, None where its list lacks it."""
         cell = next(iter(self.cells[attack].values()))
@@ -169,16 +174,15 @@ def control_attack(evidence: Evidence) -> str | None:
 
 def sensitivity_gate(evidence: Evidence) -> Gate:
     """Is the study's positive control more robust than `none`, by 10 points at least?"""
-    controls = [name for name in evidence.study.positive_controls if name in evidence.conditions]
-    attack = control_attack(evidence)
-    if not controls or attack is None or BASELINE not in evidence.conditions:
-        lacking = "no adversarially trained condition" if not controls else "no bounded attack on it and on none"
+    control, attack = evidence.positive_control, control_attack(evidence)
+    if control is None or attack is None or BASELINE not in evidence.conditions:
+        lacking = "no adversarially trained condition" if control is None else "no bounded attack on it and on none"
         return Gate("sensitivity", False, f"there is {lacking} to show that a gain would be seen")
     chosen = evidence.chosen[evidence.attacks[attack].measure]
     if not chosen.in_range or evidence.budget(attack) is None:
-        return Gate("sensitivity", False, f"{controls[0]} cannot be read: no budget of {attack} is in range")
-    interval = crossed_interval(difference(evidence, attack, controls[0], BASELINE))
-    said = f"{controls[0]} − none is {interval_text(interval)} pp under {evidence.at(attack)}"
+        return Gate("sensitivity", False, f"{control} cannot be read: no budget of {attack} is in range")
+    interval = crossed_interval(difference(evidence, attack, control, BASELINE))
+    said = f"{control} − none is {interval_text(interval)} pp under {evidence.at(attack)}"
     if interval.low > SENSITIVITY:
         return Gate("sensitivity", True, said)
     return Gate("sensitivity", False, f"{said}; its lower bound must be above {signed(SENSITIVITY)}")

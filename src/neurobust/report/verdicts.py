@@ -132,7 +132,7 @@ def all_gates(evidence: Evidence, sums: Iterable[Sum]) -> list[Gate]:
     """The gates of everything that some sums look at, `none` and the positive control included; each name once."""
     sums = list(sums)
     looked = {name for total in sums for name in total.conditions}
-    looked |= {BASELINE, *evidence.study.positive_controls[:1]}
+    looked |= {BASELINE, evidence.positive_control or BASELINE}
     found: dict[str, Gate] = {}
     for attack in dict.fromkeys(total.attack for total in sums):
         for gate in gates_of(evidence, attack, looked):
@@ -268,17 +268,17 @@ def trend_verdict(found: Trend, margin: float, gates: Sequence[Gate], level: flo
     if math.isnan(slope.low) or slope.df < 2:
         return UNDETERMINED, "fewer than three seeds, or seeds that do not differ"
     said = f"{100 * slope.mean:+.1f} pp a step [{100 * slope.low:.1f}, {100 * slope.high:.1f}]".replace("-", "−")
-    if slope.low > 0 and found.p < 1 - level:
+    if at_level(slope, level).low > 0 and found.p < 1 - level:
         return SUPPORTED, f"{said}; Page's test p = {found.p:.2g}"
-    if slope.high < 0:
+    if at_level(slope, level).high < 0:
         return CONTRADICTED, said
-    if narrower(slope).high < margin:
+    if at_level(slope, 0.9).high < margin:
         return NOT_SUPPORTED, f"{said}: less than {100 * margin:g} pp a step"
     return UNDETERMINED, f"{said}; Page's test p = {found.p:.2g}"
 
 
-def narrower(interval: Interval, level: float = 0.9) -> Interval:
-    """The interval of a lower level, from that of 95 %."""
+def at_level(interval: Interval, level: float) -> Interval:
+    """Student's interval of another level, from that of 95 %."""
     from scipy.special import stdtrit
 
     share = float(stdtrit(interval.df, 0.5 + level / 2) / stdtrit(interval.df, 0.5 + LEVEL / 2))
