@@ -40,8 +40,8 @@ def test_one_sentence_says_what_was_found_from_how_much_and_what_could_have_been
         "On scenes (resnet18) under PGD at 4/255, guidance by LO (LO − none: +6.1 [+4.1, +8.1] pp) and "
     )
     for part in (
-        "TO (TO − none: +8.0 [+6.0, +10.0] pp) makes networks more robust;",
-        "guidance by FFA (FFA − none: −5.0 [−7.0, −3.0] pp) makes networks less robust;",
+        "TO (+8.0 [+6.0, +10.0] pp) makes networks more robust;",
+        "guidance by FFA (−5.0 [−7.0, −3.0] pp) makes networks less robust;",
         "guidance by V1 gives no gain that would matter;",
         "nothing can be said of EBA (masking);",
     ):
@@ -103,7 +103,7 @@ def test_the_section_has_all_parts(judged, tables):
     first, sizes, hues = (group["lines"] for group in section["claims"])
     assert [line["where"] for line in first] == ["digits", "phantom-scenes"]
     assert first[0]["href"] == hues[0]["href"] == "#accuracy-digits-resnet18" and sizes[0]["href"] == "#budgets"
-    assert "× 1/255" in sizes[0]["value"] and first[0]["value"].endswith("pp")
+    assert sizes[0]["value"].endswith("] in 1/255") and first[0]["value"].endswith("pp")
     assert {row["name"]: row["word"] for row in section["untested"]} == {
         "faces": "undetermined (not in this study: needs FFA)",
         "order": "undetermined (not in this study: needs three of V1, hV4, LO, each with its shuffle)",

@@ -64,7 +64,7 @@ def of_word(verdicts: pd.DataFrame, word: str) -> str:
     if word == NOT_SUPPORTED:
         return f"guidance by {listed([row.condition for row in rows])} gives no gain that would matter"
     more = "more" if word == SUPPORTED else "less"
-    shown = [f"{row.condition} ({row.contrast}: {with_interval(row)} pp)" for row in rows]
+    shown = [f"{row.condition} ({with_interval(row)} pp)" for row in rows]
     return f"guidance by {listed(shown)} makes networks {more} robust"
 
 
@@ -73,9 +73,9 @@ def undetermined(rows: list[Any]) -> str:
     why: dict[str, list[str]] = {}
     for row in rows:
         gate = row.verdict.removeprefix(UNDETERMINED).strip(" ()")
-        lacking = "no control of its own" if text(row.reason).startswith("not in this study") else ""
+        lacking = "no control of its own" if text(row.reason).startswith("not in this study") else "not settled"
         why.setdefault(gate or lacking, []).append(row.condition)
-    parts = [f"{listed(names)}{f' ({gate})' if gate else ''}" for gate, names in why.items()]
+    parts = [f"{listed(names)} ({gate})" for gate, names in why.items()]
     return f"nothing can be said of {', '.join(parts)}" if parts else ""
 
 
@@ -167,17 +167,18 @@ def claim_line(view: View, row: Any) -> Row:
     along = unit == "accuracy per step"
     value = with_interval(row) + (" pp a step" if along else " pp")
     if not unit.startswith("accuracy"):
-        value = f"{plain(row.difference, 2)} [{plain(row.low, 2)}, {plain(row.high, 2)}] {unit_text(unit)}"
+        ends = f"{plain(row.difference)} [{plain(row.low)}, {plain(row.high)}]".replace("-", "−")
+        value = f"{ends} in {unit}"
     return {
-        "where": where(view, row), "word": row.verdict, "style": style_of(row.verdict), "reason": text(row.reason),
+        "where": where(view, row), "word": row.verdict, "style": style_of(row.verdict), "reason": reason_of(row),
         "contrast": row.decides, "value": value, "attack": attack_text(view, row), "href": evidence_of(view, row),
         "n": counts(row),
     }  # fmt: skip
 
 
-def unit_text(unit: str) -> str:
-    """A unit after a number: `× 1/255`."""
-    return unit if unit != "1/255" else "× 1/255"
+def reason_of(row: Any) -> str:
+    """Why a row reads as it does; nothing where its interval says all of it."""
+    return "" if row.verdict in (SUPPORTED, CONTRADICTED) else text(row.reason).replace(" x ", " × ")
 
 
 def counts(row: Any) -> str:
@@ -217,7 +218,7 @@ def verdict_table(view: View, task: str, architecture: str, part: pd.DataFrame) 
         answered = not pd.isna(row.difference)
         lines.append({
             "condition": view.head(row.condition), "word": row.verdict, "style": style_of(row.verdict),
-            "reason": text(row.reason), "contrast": text(row.contrast),
+            "reason": reason_of(row), "contrast": text(row.contrast),
             "value": with_interval(row), "level": f"{100 * row.level:.4g} %" if answered else "",
             "readings": readings_text(row) if answered else "", "n": counts(row),
             "seen": MISSING if pd.isna(row.detectable) else f"{100 * row.detectable:.1f}",

@@ -119,7 +119,7 @@ def size_reason(table: np.ndarray, margin: float, word: str) -> str:
     """Why a claim about sizes of perturbations reads as it does: they are no points of accuracy."""
     low, high = crossed_interval(table, 0.9)[1:3]
     seeds, images = table.shape
-    said = f"90 % interval {low:.3g} to {high:.3g} with {seeds} seeds x {images:,} images"
+    said = f"90 % interval {low:.3g} to {high:.3g} with {seeds} seeds x {images:,} images".replace("-", "−")
     return said if word in (SUPPORTED, CONTRADICTED) else f"{said}; {margin:g} would matter"
 
 
