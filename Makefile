@@ -61,8 +61,9 @@ format: $(VENV)/.installed  ## write the code as the linters want it
 picture: run  ## the README's picture: the demo's figure, as it came out on this machine
 	sed 's/<svg /<svg style="background: white" /' results/demo/report/figures/robust_accuracy.svg > docs/images/report.svg
 
-schema: $(VENV)/.installed  ## write config/schema.yaml from the classes that check a configuration
+schema: $(VENV)/.installed  ## write the schemas in config/ from the classes that check a configuration
 	$(BIN)/python -m neurobust.study.schema > config/.schema.yaml && mv config/.schema.yaml config/schema.yaml
+	$(BIN)/python -m neurobust.study.schema claims > config/.schema.yaml && mv config/.schema.yaml config/claims.schema.yaml
 
 reference: $(VENV)/.installed  ## write docs/configuration.md from the same classes
 	$(BIN)/python -m neurobust.study.reference > docs/.configuration.md && mv docs/.configuration.md docs/configuration.md

@@ -295,7 +295,7 @@ def test_verification_demotes_each_kind_of_fault(attack, net, batch):
         ({"method": "pgd", "budgets": [0, float("inf")]}, "must ascend from 0"),
         ({"method": "pgd", "budgets": [0, 1], "stepz": 3}, "unknown key 'stepz'; known keys are norm, loss, steps"),
         ({"method": "pgd", "budgets": [0, 1], "unit": "pixels"}, "unit: 'pixels' is not known"),
-        ({"method": "pgd", "budgets": [0, 1], "reference_budget": 2}, "2 is not one of the budgets"),
+        ({"method": "pgd", "budgets": [0, 1], "reference_budget": 1}, "unknown key 'reference_budget'; known keys are"),
         ({"method": "pgd", "budgets": [0, 1], "loss": "mse"}, "loss: 'mse' is not known"),
         ({"method": "pgd", "budgets": [0, 1], "steps": 0}, "steps: 0"),
         ({"method": "pgd", "budgets": [0, 1], "restarts": -1}, "restarts: -1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import ClassVar
@@ -33,8 +34,12 @@ from neurobust.files.roi import roi_path
 from neurobust.files.transfer_table import ENSEMBLE, transfer_table_path
 from neurobust.networks.conditions import Architecture, Condition, Training
 from neurobust.networks.description import Task
+from neurobust.networks.references_settings import Adversarial
 from neurobust.nsd.settings import ROI, Data, Sessions, Splits
 from neurobust.predictors.description import Predictor
+from neurobust.report.cells import Cell
+from neurobust.report.gates import Evidence, at_reference
+from neurobust.report.shown import shown_attacks
 from neurobust.study.model import NetworkName, Semantic, Study, TaskPlan
 
 SIZE, N_IMAGES = 16, 60
@@ -61,10 +66,10 @@ class Hue(Attack, frozen=True, kw_only=True):
 LINF, L2 = (0, 0.5, 1, 2, 4, 8), (0, 0.1, 0.25, 0.5, 1)
 
 
-def make_plan(name: str, attack: Attack, budgets=LINF, label=None, reference=None) -> AttackPlan:
+def make_plan(name: str, attack: Attack, budgets=LINF, label=None) -> AttackPlan:
     """An attack of a study as the report sees it; what its method is matters to no page."""
     unit = "1/255" if attack.norm == "linf" else "1"
-    return AttackPlan(name, name, attack, tuple(map(float, budgets)), unit, label or name, reference)
+    return AttackPlan(name, name, attack, tuple(map(float, budgets)), unit, label or name)
 
 
 ATTACKS = {
@@ -382,3 +387,68 @@ def new_plan():
 def new_condition():
     """A function: a condition that one ROI guides."""
     return guided
+
+
+TRUSTED = [{"canary": "undefended", "caught": True}, {"canary": "linear", "caught": True}]
+
+
+def cells_of(levels: dict, budgets: tuple, seeds: tuple, n: int) -> dict:
+    """Networks that stand at these levels of accuracy (one per budget, from 0): a seed is one image apart from the
+    next, and image i falls before image i - 1 under every condition."""
+    cells = {}
+    for condition, level in levels.items():
+        for place, seed in enumerate(seeds):
+            standing = [round(n * share) + place - len(seeds) // 2 for share in level]
+            robust = np.arange(n)[:, None] < np.array(standing)
+            cells[condition, seed] = Cell(np.arange(n), np.array(budgets, float), robust, {})
+    return cells
+
+
+def make_evidence(study: Study, levels: dict, n: int = 400, **changes) -> Evidence:
+    """One task and architecture's evidence by hand. levels: {attack: {condition: accuracies at its budgets}}; every
+    network passed one check and every canary was caught."""
+    cells = {
+        attack: cells_of(own, study.attacks[attack].budgets, study.seeds, n) for attack, own in levels.items()
+    }  # fmt: skip
+    attacks, chosen = at_reference(shown_attacks(study.attacks), cells, study.primary_attack)
+    clean = {key: cell.correct.mean() for key, cell in cells.get(study.primary_attack, {}).items()}
+    checks = [{"condition": c, "seed": s, "attack": "", "check": "logits", "passed": True} for c, s in clean]
+    task = next(iter(study.tasks))
+    found = Evidence(study, task, "resnet18", attacks, cells, chosen, clean, checks, TRUSTED)
+    return dataclasses.replace(found, **changes)
+
+
+POSITIVE = Condition(weight=0.9, reference=Adversarial(kind="adversarial"))
+
+
+@pytest.fixture(scope="session")
+def judged_study():
+    """A function: a study that may say something of V1 and LO, with five seeds and PGD as its primary attack."""
+
+    def make(**changes):
+        conditions = {
+            **CONDITIONS, "V1-shuffled": guided("V1", control="shuffled"), "adversarial": POSITIVE,
+        } | changes.pop("conditions", {})  # fmt: skip
+        attacks = {"pgd": make_plan("pgd", Search(), (0, 2, 4, 8), "PGD"), "hue": make_plan("hue", Hue(), (0, 0.25))}
+        kept = {name: condition for name, condition in conditions.items() if condition is not None}
+        given = {"attacks": attacks, "primary_attack": "pgd", "seeds": (0, 1, 2, 3, 4), "tasks": ("scenes",)}
+        return make_study(**{"conditions": kept, **given, **changes})
+
+    return make
+
+
+LEVELS = {
+    "none": (0.9, 0.7, 0.4, 0.1), "V1": (0.9, 0.7, 0.4, 0.1), "V1-shuffled": (0.9, 0.7, 0.4, 0.1),
+    "LO": (0.9, 0.8, 0.6, 0.3), "LO-shuffled": (0.9, 0.7, 0.42, 0.1), "adversarial": (0.8, 0.75, 0.7, 0.6),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def new_evidence():
+    """A function: `make_evidence` with the primary attack's LEVELS, of which some are others."""
+
+    def make(study, changed=None, more=None, **changes):
+        levels = {name: level for name, level in LEVELS.items() if name in study.conditions}
+        return make_evidence(study, {"pgd": levels | (changed or {}), **(more or {})}, **changes)
+
+    return make

@@ -11,8 +11,8 @@ from neurobust.core.seeding import numpy_rng
 from neurobust.files.semantic_table import read_semantic_table, semantic_examples_path, semantic_table_path
 from neurobust.networks.conditions import Condition
 from neurobust.report.contents import COLUMNS
+from neurobust.report.semantic_evidence import semantic_cell
 from neurobust.report.semantic_section import TABLES, semantic_section, tabulate_semantic
-from neurobust.report.side_by_side import semantic_cell
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
 
@@ -22,22 +22,25 @@ STRENGTHS = {"cadv": [0, 4, 8], "tadv": [1, 3], "semanticadv": [0, 1]}
 NETWORKS = {"cadv": ["colouriser"], "tadv": ["texture"], "semanticadv": ["editor"]}
 
 
-def write_semantic(root, attack, condition):
-    """One network's table and pictures: images break one after the other, the first was wrong when clean."""
+def write_semantic(root, attack, condition, architecture="resnet18", tough=False):
+    """One network's table and pictures: images break one after the other, the first was wrong when clean.
+
+    tough: nothing breaks but what was wrong.
+    """
     strengths, rng = STRENGTHS[attack], numpy_rng("semantic", attack)
     frames = []
-    for variant, tough in (("attack", 1), ("noise", 3)):
+    for variant, slower in (("attack", 1), ("noise", 3)):
         for place, strength in enumerate(strengths):
-            success = np.arange(N) <= (place + 1) // tough
+            success = np.arange(N) <= (0 if tough else (place + 1) // slower)
             frame = pd.DataFrame({"image": np.arange(10, 10 + N), "variant": variant, "strength": float(strength)})
             measures = {name: rng.random(N) for name in ("ciede2000", "ssim", "l2", "feature_distance")}
             frame = frame.assign(clean_correct=np.arange(N) > 0, success=success, oracle_correct=True, **measures)
             frames.append(frame.assign(n_forward=3.0, n_backward=2.0))
     gate = {"value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
     gates = [gate | {"network": n, "gate": f"{n} gate", "passed": n != "editor"} for n in NETWORKS[attack]]
-    network = f"{TASK}/resnet18/{condition}/seed0"
+    network = f"{TASK}/{architecture}/{condition}/seed0"
     attrs = {
-        "task": TASK, "architecture": "resnet18", "condition": condition, "seed": 0, "attack": attack,
+        "task": TASK, "architecture": architecture, "condition": condition, "seed": 0, "attack": attack,
         "axis": AXES[attack], "gates": gates, "gates_passed": attack != "semanticadv", "settings": {"steps": 3},
     }  # fmt: skip
     path = semantic_table_path(root, network, attack)
@@ -56,16 +59,20 @@ def write_semantic(root, attack, condition):
 def tabulated(tmp_path, new_study, new_plan, new_condition):
     """A function: the view of a study of two conditions under some attacks, and the files that its page reads."""
 
-    def make(attacks, conditions):
-        paths = [write_semantic(tmp_path, attack, name) for attack in attacks for name in conditions]
+    def make(attacks, conditions, architectures=("resnet18",)):
+        paths = [
+            write_semantic(tmp_path, attack, name, architecture, tough=architecture != "resnet18")
+            for attack in attacks for name in conditions for architecture in architectures
+        ]  # fmt: skip
         study = new_study(
-            tmp_path, tasks=(TASK,), conditions={"none": Condition(weight=0.9), "FFA": new_condition("FFA")},
-            rois=("FFA",), attacks={"pgd": new_plan("pgd", label="PGD")}, primary_attack="pgd",
-            reference_strengths={"cadv": 8},
+            tmp_path, tasks=(TASK,), architectures=architectures, rois=("FFA",), reference_strengths={"cadv": 8},
+            conditions={"none": Condition(weight=0.9), "FFA": new_condition("FFA")},
+            attacks={"pgd": new_plan("pgd", label="PGD")}, primary_attack="pgd",
         )  # fmt: skip
         frames = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
         both = [
-            {"task": TASK, "architecture": "resnet18", "condition": name, "seed": 0} for name in study.conditions
+            {"task": TASK, "architecture": architecture, "condition": name, "seed": 0}
+            for architecture in architectures for name in study.conditions
         ]  # fmt: skip
         frames["networks"] = pd.DataFrame([row | {"clean_accuracy": 0.75} for row in both])
         budget = {"attack": "pgd", "unit": "1/255", "robust_accuracy": 0.625}
@@ -91,6 +98,18 @@ def test_the_report_says_which_gates_failed(tabulated):
     assert semantic_section(view, []) is None
     with pytest.raises(InputError, match="give semantic, semantic_differences, semantic_gates, semantic_summary"):
         semantic_section(view, files[:1])
+
+
+def test_a_network_that_nothing_breaks_hides_no_other(tabulated):
+    """Two of five images of the one break at once; averaged with the other's none, it would read 20 %."""
+    view, files = tabulated(["cadv"], ["none", "FFA"], ("resnet18", "resnet34"))
+    weak, strong = semantic_section(view, files)["tables"]
+    assert (weak["architecture"], strong["architecture"]) == ("resnet18", "resnet34")
+    for table, shares in ((weak, ["20", "40", "60"]), (strong, ["0", "0", "0"])):
+        assert [cell.main for cell in table["lines"][1]["cells"]] == shares
+    assert weak["lines"][-1]["cells"][-1].main == "20" and strong["lines"][-1]["cells"][-1].main == "0", "baselines too"
+    drawn = semantic_section(view, files)["figure"]
+    assert f"{TASK}, resnet18" in drawn and f"{TASK}, resnet34" in drawn
 
 
 def test_success_is_over_what_was_read_rightly(tabulated, tmp_path):

@@ -11,17 +11,19 @@ from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, read_parquet, write_json, write_parquet
+from neurobust.core.seeding import numpy_rng
 from neurobust.files.attack_table import attack_table_path
 from neurobust.files.network_metrics import metrics_path
 from neurobust.networks.conditions import Condition
 from neurobust.report.cells import Cell, read_cell, worst_case
 from neurobust.report.collect import collect_results, tabulate_results
-from neurobust.report.comparisons import verdict
+from neurobust.report.comparisons import difference_rows, power_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.guided import controls_of, recipe_of, roi_part
 from neurobust.report.shown import ShownAttack, shown_attacks
 from neurobust.report.tables import read_tables
 from neurobust.report.view import View
+from neurobust.statistics import components, crossed_interval, detectable
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +55,19 @@ def test_robust_accuracy_is_a_count_of_survivors(study, tables):
 
 
 def test_difference_is_the_mean_over_seeds_of_paired_images(study, tables):
-    seeds = []
+    pairs = []
     for seed in (0, 1):
         own = survivors(attack_file(study, "LO", seed, "pgd-linf"), 2)
         other = survivors(attack_file(study, "LO-shuffled", seed, "pgd-linf"), 2)
-        seeds.append(np.mean([own[image] - other[image] for image in own]))
+        pairs.append([float(own[image]) - other[image] for image in own])
+    seeds = [np.mean(differences) for differences in pairs]
     table = tables["differences"]
     row = table[(table["task"] == "digits") & (table["condition"] == "LO") & (table["baseline"] == "LO-shuffled")]
     row = row[(row["attack"] == "pgd-linf") & (row["measure"] == "robust_accuracy")].iloc[0]
     assert row["difference"] == pytest.approx(np.mean(seeds))
     assert (row["seed_min"], row["seed_max"]) == pytest.approx((min(seeds), max(seeds)))
-    assert row["low"] < row["difference"] < row["high"]
+    assert tuple(row[["difference", "low", "high", "df"]]) == pytest.approx(crossed_interval(pairs))
+    assert (row["n_seeds"], row["n_images"]) == (2, len(pairs[0]))
 
 
 def test_worst_case_is_per_image_not_the_lower_curve():
@@ -167,14 +171,19 @@ def test_records_of_another_kind_are_one_clear_error(tiny_study):
         collect_results(tiny_study)
 
 
-def test_reference_budget_is_fixed_before_any_result():
-    def reference(configured, budgets):
-        return ShownAttack("a", "a", "linf", "1/255", reference_budget=configured).reference(budgets)
-
-    assert reference(None, [0, 0.5, 1, 2, 4, 8]) == 2
-    assert reference(4, [0, 2, 4]) == 4
-    assert reference(3, [0, 2, 4]) == 4
-    assert reference(None, [0]) is None
+@pytest.mark.parametrize(("decides", "norm"), [("worst-linf", "linf"), ("hue", "hue")])
+@pytest.mark.parametrize("task", ["digits", "phantom-scenes"])
+def test_tables_are_read_at_the_budget_of_their_norm(study, tables, task, decides, norm):
+    """The smallest at which `none` is in range, whoever attacks; the noise of the norm is read there too."""
+    here = {name: tables[name][tables[name]["task"] == task] for name in ("robust_accuracy", "summary", "breaks")}
+    curve = here["robust_accuracy"]
+    curve = curve[(curve["attack"] == decides) & (curve["condition"] == "none") & (curve["budget"] > 0)]
+    level = curve.groupby("budget")["robust_accuracy"].mean()
+    expected = level[(level >= 0.1) & (level <= 0.6)].index.min()
+    alike = {name for name, shown in shown_attacks(study.attacks).items() if shown.norm == norm}
+    quoted = here["summary"][here["summary"]["attack"].isin(alike)]
+    assert set(quoted["reference_budget"]) == {expected} and len(quoted) == 4 * len(alike)
+    assert set(here["breaks"][here["breaks"]["norm"] == norm]["budget"]) <= {expected}
 
 
 def test_a_dash_alone_makes_no_control(new_condition):
@@ -217,22 +226,43 @@ def test_recipes_show_what_was_said(new_condition):
     assert recipe_of(Condition(weight=0.5)) == {"weight": 0.5, "target": None}
 
 
-@pytest.mark.parametrize(
-    ("seeds", "images", "t", "words"),
-    [
-        ((0.02, 0.05), (0.01, 0.06), (0.01, 0.06), "more robust"),
-        ((0.02, 0.05), (0.01, 0.06), (-0.1, 0.2), "more robust in every seed"),
-        ((-0.01, 0.08), (0.01, 0.06), (-0.1, 0.2), "no clear difference"),
-        ((0.02, 0.05), (-0.01, 0.06), (0.01, 0.06), "no clear difference"),
-        ((-0.05, -0.02), (-0.06, -0.01), (-0.2, 0.1), "less robust in every seed"),
-    ],
-)
-def test_verdict(seeds, images, t, words):
-    names = ("seed_min", "seed_max", "low", "high", "t_low", "t_high")
-    row = pd.Series(dict(zip(names, (*seeds, *images, *t), strict=True)) | {"n_seeds": 2})
-    assert verdict(row) == words
-    row["n_seeds"] = 1
-    assert verdict(row) == "one seed, no verdict"
+def test_one_seed_and_one_budget_have_no_interval():
+    """Nothing is said of the spread of trainings by one, nor of an area by a single budget."""
+    cells = {("LO", 0): Cell(np.arange(4), np.array([2.0]), np.array([[True], [True], [False], [True]]), {})}
+    cells["none", 0] = cells["LO", 0]._replace(robust=np.zeros((4, 1), bool))
+    attack = ShownAttack("a", "a", "linf", "1/255")
+    accuracy, area = difference_rows([("LO", "none")], cells, attack)
+    assert accuracy["difference"] == accuracy["seed_min"] == 0.75 and math.isnan(accuracy["low"])
+    assert math.isnan(area["difference"]) and math.isnan(area["low"])
+
+
+def test_the_relative_area_is_blind_to_clean_accuracy():
+    """Two networks lose half of what they read; one reads 8 of 8 images, the other 4: only the area differs."""
+    budgets = np.array([0.0, 1.0, 2.0])
+    cells = []
+    for read in (8, 4):
+        robust = np.zeros((8, 3), bool)
+        robust[:read, 0] = robust[: read // 2, 1:] = True
+        cells.append(Cell(np.arange(8), budgets, robust, {}))
+    assert [cell.relative_area().mean() for cell in cells] == pytest.approx([0.5, 0.5])
+    assert cells[0].area().mean() > cells[1].area().mean()
+
+
+def test_the_spreads_of_a_study_are_those_of_its_contrasts(study):
+    """Three seeds or more, at the reference budget; two say nothing of what seeds differ by."""
+    rng, attack = numpy_rng("spreads"), ShownAttack("a", "a", "linf", "1/255", reference_budget=2)
+    cells = {}
+    for name, share in (("none", 0.4), ("LO", 0.5), ("V1", 0.6)):
+        for seed in range(4 if name != "V1" else 2):
+            robust = np.column_stack([np.ones(50, bool), rng.random(50) < share, np.zeros(50, bool)])
+            cells[name, seed] = Cell(np.arange(50), np.array([0.0, 2.0, 8.0]), robust, {})
+    (row,) = power_rows([("LO", "none"), ("V1", "none")], cells, attack)
+    table = [1.0 * cells["LO", seed].at(2) - cells["none", seed].at(2) for seed in range(4)]
+    assert [row[name] for name in ("sd_seed", "sd_image", "sd_residual")] == pytest.approx(components(table))
+    assert (row["n_contrasts"], row["n_seeds"], row["n_images"]) == (1, 4, 50)
+    assert row["detectable"] == pytest.approx(detectable(4, 50, *components(table)))
+    assert power_rows([("V1", "none")], cells, attack) == [] == power_rows([("V1", "none")], {}, attack)
+    assert not len(collect_results(study)["power"]), "of two seeds"
 
 
 def test_a_task_may_be_trained_with_some_conditions_only(study, changed_study):

@@ -39,11 +39,12 @@ FAULTS = [
     ("attacks/fgsm/budgets", [0, 2, 1], "config.attacks.fgsm.budgets: [0, 2, 1] must ascend from 0"),
     ("attacks/fgsm/steps", 3, "config.attacks.fgsm: unknown key 'steps'; known keys are norm, loss"),
     ("attacks/fgsm/method", "fgsmm", "config.attacks.fgsm.method: 'fgsmm' is not known"),
-    ("attacks/pgd-linf/reference_budget", 3, "config.attacks.pgd-linf.reference_budget: 3 is not one of the budgets"),
+    ("attacks/pgd-linf/reference_budget", 4, "config.attacks.pgd-linf: unknown key 'reference_budget'; known keys are"),
     ("transfer/loss", "mse", "config.transfer.loss: 'mse' is not known; choose one of ce, margin, dlr"),
     ("transfer/budgets", [8], "config.transfer: unknown key 'budgets'; known keys are method, norm, budget"),
+    ("claims", 3, "config.claims: 3: expected text or a mapping"),
+    ("claims", {"a": {"says": "x"}}, "config.claims.a: missing key 'source'"),
     ("primary_attack", "pgd", "config.primary_attack: 'pgd' is not one of `attacks`"),
-    ("attacks/pgd-linf/reference_budget", "x", "config.attacks.pgd-linf.reference_budget: 'x': expected a number"),
     ("attacks/pgd-linf/label", 3, "config.attacks.pgd-linf.label: 3: expected text"),
     ("attacks/pgd-linf/method", ["pgd"], "config.attacks.pgd-linf.method: ['pgd'] is not known; choose one of"),
     ("attacks/fgsm/budgets", None, "config.attacks.fgsm.budgets: missing; give a list of numbers"),
@@ -120,7 +121,7 @@ def test_predictor_seeds_go_round(demo_config):
 
 def test_labels_do_not_reach_the_attacks(demo_config):
     for plan in read_study(demo_config).attacks.values():
-        assert not {"label", "reference_budget"} & set(plan.settings())
+        assert "label" not in plan.settings()
 
 
 CONDITION_FAULTS = [

@@ -25,9 +25,9 @@ BELOW = {
     "core": {"core"},
     "files": {"core", "files"},
     **{stage: {"core", "files", stage} for stage in (*STAGES, "phantom")},
-    "study": {"core", "files", "study", "phantom", *STAGES} - {"report"},
+    "study": {"core", "files", "statistics", "study", "phantom", *STAGES} - {"report"},
 }
-BELOW["report"] |= {"study"}
+BELOW["report"] |= {"statistics", "study"}
 SETTINGS = 8  # most parameters of a function
 
 

@@ -25,6 +25,7 @@ rule tabulate_results:
         inside=FILES.of_networks(inside_path),
         transfer=FILES.transfer_tables(),
         corruptions=FILES.corruption_tables(),
+        semantic=FILES.semantic_files(semantic_table_path),
         code=sources("report/tabulate_results"),
     output:
         **{
@@ -130,7 +131,9 @@ rule write_index:
 
 rule write_roi_page:
     input:
-        results=lambda wildcards: FILES.results_of(STUDY.conditions_of(wildcards.roi), [wildcards.roi]),
+        results=lambda wildcards: FILES.results_of(
+            STUDY.conditions_of(wildcards.roi), [wildcards.roi], STUDY.tasks_of(wildcards.roi)
+        ),
         code=sources("report/write_roi_page", *FIGURE_MODULES),
     output:
         page=report(

@@ -12,7 +12,7 @@ from msgspec import Struct
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Given, Positive, Settings, about, field_names, read, written
+from neurobust.core.settings import Given, Settings, about, field_names, read, written
 
 # What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
 UNITS = {"1/255": 1 / 255, "1": 1.0}
@@ -22,7 +22,6 @@ class Shown(Settings, frozen=True):
     """What a study says of an attack for readers: none of it changes a number."""
 
     label: Annotated[str, about("for readers; default: its name")] = ""
-    reference_budget: Annotated[Positive | None, about("the budget that tables quote; default: the middle one")] = None
 
 
 COMMON = ("method", "budgets", "unit", *field_names(Shown))  # keys of every attack; the rest is the method's
@@ -31,8 +30,7 @@ COMMON = ("method", "budgets", "unit", *field_names(Shown))  # keys of every att
 class AttackPlan(Struct, frozen=True):
     """One attack of a study.
 
-    budgets ascend from 0, in units of `unit`. label and reference_budget are for readers: the budget that tables quote,
-    None for the middle one above 0.
+    budgets ascend from 0, in units of `unit`. label is for readers.
     """
 
     name: str
@@ -41,7 +39,6 @@ class AttackPlan(Struct, frozen=True):
     budgets: tuple[float, ...]
     unit: str
     label: str
-    reference_budget: float | None = None
 
     @property
     def norm(self) -> str:
@@ -84,11 +81,7 @@ def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
             f"{where}.budgets: {budgets[-1]:g} is over {attack.largest / UNITS[unit]:g}, the whole range; lower it"
         )
     shown = read(Shown, {key: given[key] for key in field_names(Shown) if key in given}, where)
-    if shown.reference_budget is not None and shown.reference_budget not in budgets:
-        raise InputError(
-            f"{where}.reference_budget: {shown.reference_budget:g} is not one of the budgets {list(budgets)}; name one"
-        )
-    return AttackPlan(name, given["method"], attack, budgets, unit, shown.label or name, shown.reference_budget)
+    return AttackPlan(name, given["method"], attack, budgets, unit, shown.label or name)
 
 
 def read_plans(given: Mapping[str, Given]) -> dict[str, AttackPlan]:

@@ -78,11 +78,13 @@ class Reference(Settings, frozen=True, kw_only=True):
 
     perturb: place of perturb(network, pixels, labels, settings) -> the pixels that it trains on; empty for the clean
     ones. images: the images of `files.dataset.Dataset` that it trains on; everything is measured on the task's own.
-    training: fields that replace the setting of `conditions.Training` of the same name. source: paper.
+    training: fields that replace the setting of `conditions.Training` of the same name. positive: a positive control:
+    its networks are known to stand bounded attacks better, so a study that cannot see it sees nothing. source: paper.
     """
 
     perturb: ClassVar[str] = ""
     images: ClassVar[str] = "images"
+    positive: ClassVar[bool] = False
     training: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
 

@@ -14,6 +14,8 @@ from neurobust.networks.description import Reference
 class Ascent(Reference, frozen=True, kw_only=True):
     """What references have in common that attack each batch by steps of gradient ascent."""
 
+    positive: ClassVar[bool] = True
+
     epsilon: Annotated[Positive, about("L-infinity budget", "1/255")] = 4.0
     steps: Annotated[Count, about("of gradient ascent on each batch")] = 7
     step: Annotated[Positive, about("size of a step", "1/255")] = 1.0

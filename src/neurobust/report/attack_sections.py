@@ -121,20 +121,21 @@ def break_tables(view: View) -> list[Row]:
 
 
 def matched_table(view: View) -> Row:
-    """Conditions at equal clean accuracy: `lines`, and the attack and budget that they are read at."""
+    """Conditions at equal clean accuracy: `lines`, and the attack under which they are read."""
     table = view.tables["matched"]
     if not len(table):
         return {}
-    attack, budget = table["attack"].iloc[0], float(table["budget"].iloc[0])
+    attack = table["attack"].iloc[0]
     unit = view.attacks[attack].unit if attack in view.attacks else ""
     lines = [
         {"task": row.task, "architecture": row.architecture, "condition": view.head(row.condition)}
         | {"baseline": row.baseline, "weights": int(row.n_weights), "seeds": int(row.n_seeds)}
+        | {"budget": format_budget(float(row.budget), unit)}
         | {"clean": between(row.clean_low, row.clean_high) or "none in common", "difference": signed(row.difference)}
         | {"interval": between(row.low, row.high, signed)}
         for row in table.itertuples()
     ]
-    return {"attack": view.label(attack), "budget": format_budget(budget, unit), "lines": lines}
+    return {"attack": view.label(attack), "lines": lines}
 
 
 def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[Row]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.files.attack_table import AttackRecord, read_attack_table
-from neurobust.report.statistics import curve_area
+from neurobust.statistics import curve_area, relative_area
 
 Cells = dict[tuple[str, int], "Cell"]  # under one attack, by the network's condition and seed
 
@@ -19,7 +19,8 @@ class Cell(NamedTuple):
 
     `cost`: passes per image; `record`: how its table was made. `distance` (n,): size of each image's verified
     adversarial, NaN where there is none; None where it is not recorded. `member` (n, b): which attack of an ensemble
-    had broken the image, empty where none; None for any other attack.
+    had broken the image, empty where none; None for any other attack. `clean` (n,): whether the network reads the image
+    rightly; None where that is what stands at budget 0.
     """
 
     images: np.ndarray
@@ -29,6 +30,12 @@ class Cell(NamedTuple):
     record: AttackRecord = AttackRecord()
     distance: np.ndarray | None = None
     member: np.ndarray | None = None
+    clean: np.ndarray | None = None
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the network reads each image rightly when nothing attacks it, (n,)."""
+        return self.robust[:, 0] if self.clean is None else self.clean
 
     def at(self, budget: float) -> np.ndarray:
         """Whether each image survives `budget`."""
@@ -37,6 +44,10 @@ class Cell(NamedTuple):
     def area(self) -> np.ndarray:
         """Each image's share of the budget range that it survives (area under its own curve)."""
         return curve_area(self.robust, self.budgets)
+
+    def relative_area(self) -> np.ndarray:
+        """Each image's part in what is left of the clean accuracy over the budgets above 0 (`relative_area`)."""
+        return relative_area(self.robust, self.budgets)
 
 
 def read_cell(path: Path) -> Cell:
@@ -83,7 +94,10 @@ def common_images(cells: list[Cell]) -> list[Cell]:
     rows = [np.isin(cell.images, images) for cell in cells]
     return [
         cell._replace(
-            images=images, robust=cell.robust[row], distance=None if cell.distance is None else cell.distance[row]
+            images=images,
+            robust=cell.robust[row],
+            distance=None if cell.distance is None else cell.distance[row],
+            clean=None if cell.clean is None else cell.clean[row],
         )
         for cell, row in zip(cells, rows, strict=True)
     ]

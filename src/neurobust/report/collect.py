@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +24,43 @@ from neurobust.files.roi import read_roi_summary, roi_path
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.report.blocks import Row, Tables, number
 from neurobust.report.cells import Cell, Cells, read_cell, worst_case
-from neurobust.report.comparisons import curve_rows, difference_rows, summary_rows
+from neurobust.report.claims import claim_rows
+from neurobust.report.comparisons import curve_rows, difference_rows, power_rows, summary_rows
 from neurobust.report.compute import compute_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
 from neurobust.report.factors import factor_rows
 from neurobust.report.gains import gain_rows
+from neurobust.report.gates import Evidence, at_reference, gate_rows
 from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
+from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.shown import ShownAttack, shown_attacks
 from neurobust.report.transfer_matrix import transfer_checks, transfer_rows
+from neurobust.report.verdicts import trend_rows, verdict_rows
 from neurobust.study.model import NetworkName, Study
 
 Rows = dict[str, list[Row]]  # by table
 SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 
-def collect_results(study: Study, extras: bool = True) -> Tables:
+def collect_results(study: Study, extras: bool = True, whole: Study | None = None) -> Tables:
     """Read a study's results into one tidy table per name of `COLUMNS`; every column is there even without rows.
 
     Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
     canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures,
-    transfer and factors of the gain (which need every ROI's chain) and benchmark files are not looked at.
+    transfer and factors of the gain (which need every ROI's chain), semantic attacks and benchmark files are not looked
+    at. whole: the study of which this is a part, where it is one.
     """
     rows: Rows = {name: [] for name in COLUMNS}
+    evidence: list[Evidence] = []
     for network in study.networks():
         metrics = read_metrics(metrics_path(study.root, network.path))
         rows["networks"].append(network._asdict() | metrics.numbers())
     for task, architecture in study.blocks():
-        attacks = shown_attacks(study.attacks_of(task))
-        add_block(study, attacks, [n for n in study.networks(tasks=[task]) if n.architecture == architecture], rows)
+        networks = [n for n in study.networks(tasks=[task]) if n.architecture == architecture]
+        evidence += add_block(study, networks, rows)
     for task in study.tasks:
         rows["canaries"] += canary_rows(study.root, task)
     if extras and study.transfer:
@@ -65,6 +72,7 @@ def collect_results(study: Study, extras: bool = True) -> Tables:
     for network in study.networks():
         rows["checks"] += check_rows(study.root, network)
         rows["inside"] += inside_rows(study.root, network) if extras else []
+    add_verdicts(study, [trusted(block, rows, extras) for block in evidence], rows, whole)
     for roi in study.rois:
         for seed in study.predictor_seeds:
             rows["predictors"] += predictor_rows(study, roi, seed)
@@ -89,38 +97,68 @@ def tabulate_results(study: Study, outputs: Mapping[str, Path]) -> None:
         write_text(path, tables[name].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def add_block(study: Study, attacks: dict[str, ShownAttack], networks: list[NetworkName], rows: Rows) -> None:
-    """Append one task and architecture's rows of every attack and of the worst case per norm."""
+def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evidence]:
+    """Append one task and architecture's rows of every attack and of the worst case per norm; what verdicts read of it.
+
+    Nothing where there are no networks.
+    """
     if not networks:
-        return
+        return []
     block = {"task": networks[0].task, "architecture": networks[0].architecture}
     clean = {
-        (row["condition"], row["seed"]): row["clean_accuracy"]
+        (row["condition"], row["seed"]): number(row["clean_accuracy"])
         for row in rows["networks"]
         if all(row[name] == value for name, value in block.items())
     }
-    met = study.attacks_of(block["task"])
-    cells: dict[str, Cells] = {}
-    for name in met:
-        cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
+    cells, shown = read_cells(study, networks), shown_attacks(study.attacks_of(block["task"]))
+    attacks, chosen = at_reference(shown, cells, study.primary_attack)
+    pairs = compared(study.conditions)
     for name, attack in attacks.items():
-        if attack.members:
-            cells[name] = {n[2:]: worst_case([cells[member][n[2:]] for member in attack.members]) for n in networks}
-        else:
+        if not attack.members:
             rows["attacks"] += [attack_row(study, network, attack, cells[name][network[2:]]) for network in networks]
         names = {**block, "attack": name}
         curves = [names | row for row in curve_rows(cells[name], attack.unit)]
         rows["robust_accuracy"] += curves
         rows["summary"] += [names | row for row in summary_rows(cells[name], attack, clean)]
         primary = {"primary": name == study.primary_attack}
-        differences = difference_rows(compared(study.conditions), cells[name], attack)
-        rows["differences"] += [names | primary | row for row in differences]
+        rows["differences"] += [names | primary | row for row in difference_rows(pairs, cells[name], attack)]
         if name == study.primary_attack:
+            rows["power"] += [names | row for row in power_rows(pairs, cells[name], attack)]
             rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
     for network in networks:
-        own = {name: cells[name][network[2:]] for name in met}
+        own = {name: cells[name][network[2:]] for name in study.attacks_of(block["task"])}
         for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
             rows[table] += [network._asdict() | row for row in make(attacks, own)]
+    return [Evidence(study, block["task"], block["architecture"], attacks, cells, chosen, clean)]
+
+
+def read_cells(study: Study, networks: list[NetworkName]) -> dict[str, Cells]:
+    """What every attack and the worst case per norm did to the networks of one task, by attack."""
+    cells: dict[str, Cells] = {}
+    met = study.attacks_of(networks[0].task)
+    for name in met:
+        cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
+    for name, attack in shown_attacks(met).items():
+        if attack.members:
+            cells[name] = {n[2:]: worst_case([cells[member][n[2:]] for member in attack.members]) for n in networks}
+    return cells
+
+
+def trusted(evidence: Evidence, rows: Rows, extras: bool) -> Evidence:
+    """The evidence with the checks and canaries that say whether it can be trusted, and semantic attacks for claims."""
+    checks = [row for row in rows["checks"] if all(row[name] == value for name, value in evidence.block.items())]
+    canaries = [row for row in rows["canaries"] if row["task"] == evidence.task]
+    found = replace(evidence, checks=checks, canaries=canaries)
+    return with_semantic(found) if extras and found.study.claims else found
+
+
+def add_verdicts(study: Study, evidence: list[Evidence], rows: Rows, whole: Study | None) -> None:
+    """Append what may be said: gates, verdicts, trends and claims."""
+    for block in evidence:
+        rows["gates"] += gate_rows(block)
+        rows["verdicts"] += verdict_rows(block, whole)
+        rows["trend"] += trend_rows(block)
+    rows["claims"] = claim_rows(study, evidence)
 
 
 def attack_row(study: Study, network: NetworkName, attack: ShownAttack, cell: Cell) -> Row:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from neurobust.report.blocks import Row
-from neurobust.report.cells import Cells, common_images
+from neurobust.report.cells import Cell, Cells, common_images
 from neurobust.report.shown import ShownAttack
-from neurobust.report.statistics import paired_bootstrap, t_interval, wilson_interval
+from neurobust.statistics import FEWEST_SEEDS, Interval, crossed_interval, detectable, wilson_interval
+from neurobust.study.power import SPREADS, pooled
 
 
 def curve_rows(cells: Cells, unit: str) -> list[Row]:
@@ -57,63 +57,72 @@ def summary_rows(cells: Cells, attack: ShownAttack, clean: dict[tuple[str, int],
 def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: ShownAttack) -> list[Row]:
     """Each condition of `pairs` minus its baseline (`guided.compared`), on the same images, seed by seed.
 
-    `low`, `high`: 95 % paired bootstrap over images with the trained networks held fixed; `seed_min`, `seed_max`: range
-    of the difference over seeds; `t_low`, `t_high`: Student's interval over seeds. Measures: `robust_accuracy` at the
-    reference budget and `area` under the curve.
+    `low`, `high`, `df`: 95 % interval over seeds and images (`crossed_interval`); `seed_min`, `seed_max`: range of the
+    difference over seeds. Measures: `robust_accuracy` at the reference budget and `area` under the curve. What may be
+    concluded from a difference is not said here.
     """
     if not cells:
         return []
     cells = dict(zip(cells, common_images(list(cells.values())), strict=True))
     first = next(iter(cells.values()))
     budget = attack.reference(first.budgets.tolist())
-    rows, columns = [], []
+    rows = []
     for condition, baseline in pairs:
-        seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
-        if not seeds or budget is None:
+        twins = twins_of(cells, condition, baseline)
+        if not twins or budget is None:
             continue
-        twins = [(cells[condition, seed], cells[baseline, seed]) for seed in seeds]
         measures = {
             "robust_accuracy": np.array([own.at(budget).astype(float) - other.at(budget) for own, other in twins]),
             "area": np.array([own.area() - other.area() for own, other in twins]),
         }
         for measure, differences in measures.items():
             by_seed = np.array([mean(row) for row in differences])
-            t_low, t_high = t_interval(by_seed)
-            columns.append(differences.mean(0))
+            found = interval_of(differences)
             rows.append(
-                {"condition": condition, "baseline": baseline, "measure": measure, "difference": by_seed.mean()}
-                | {"seed_min": by_seed.min(), "seed_max": by_seed.max(), "t_low": t_low, "t_high": t_high}
-                | {"n_seeds": len(seeds), "n_images": len(first.images)}
+                {"condition": condition, "baseline": baseline, "measure": measure, "difference": found.mean}
+                | {"low": found.low, "high": found.high, "df": found.df, "n_seeds": len(twins)}
+                | {"n_images": len(first.images), "seed_min": by_seed.min(), "seed_max": by_seed.max()}
             )
-    if rows:
-        intervals = paired_bootstrap(np.column_stack(columns))
-        for row, (low, high) in zip(rows, intervals.T, strict=True):
-            row |= {"low": low, "high": high}
     return rows
+
+
+def twins_of(cells: Cells, condition: str, baseline: str) -> list[tuple[Cell, Cell]]:
+    """The two cells of each seed that both conditions have."""
+    seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
+    return [(cells[condition, seed], cells[baseline, seed]) for seed in seeds]
+
+
+def power_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: ShownAttack) -> list[Row]:
+    """What the differences of `difference_rows` scatter by, and so the smallest one that this study could see.
+
+    One row, of the contrasts of three seeds or more at the reference budget (`study.power.pooled`); none without any.
+    """
+    if not cells:
+        return []
+    cells = dict(zip(cells, common_images(list(cells.values())), strict=True))
+    budget = attack.reference(next(iter(cells.values())).budgets.tolist())
+    if budget is None:
+        return []
+    twins = [found for pair in pairs if len(found := twins_of(cells, *pair)) >= FEWEST_SEEDS]
+    contrasts = [np.array([own.at(budget).astype(float) - other.at(budget) for own, other in pair]) for pair in twins]
+    spreads = pooled(contrasts)
+    if spreads is None:
+        return []
+    seeds, images = min(map(len, contrasts)), contrasts[0].shape[1]
+    return [
+        {"n_contrasts": len(contrasts), "n_seeds": seeds, "n_images": images}
+        | dict(zip(SPREADS, spreads, strict=True))
+        | {"detectable": detectable(seeds, images, *spreads)}
+    ]
+
+
+def interval_of(differences: np.ndarray) -> Interval:
+    """`crossed_interval` of (seeds, images); all missing where the measure is (an area of a single budget)."""
+    if not np.isfinite(differences).all():
+        return Interval(math.nan, math.nan, math.nan, len(differences) - 1)
+    return crossed_interval(differences)
 
 
 def mean(values: np.ndarray) -> float:
     """Mean, NaN for no values (without numpy's warning)."""
     return float(np.mean(values)) if len(values) else math.nan
-
-
-def verdict(row: Any) -> str:
-    """A difference in words.
-
-    "more robust": the intervals over images and over seeds both exclude 0. "more robust in every seed": the one over
-    images does and all seeds agree in sign, but they are too few or too far apart for the other.
-    """
-    if row.n_seeds < 2:
-        return "one seed, no verdict"
-    for word, low, seed, t in (
-        ("more", row.low, row.seed_min, row.t_low),
-        ("less", -row.high, -row.seed_max, -row.t_high),
-    ):
-        if low > 0 and seed > 0:
-            return f"{word} robust" if t > 0 else f"{word} robust in every seed"
-    return "no clear difference"
-
-
-def is_clear(row: Any) -> bool:
-    """Whether the verdict names a direction."""
-    return " robust" in verdict(row)

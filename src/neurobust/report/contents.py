@@ -15,7 +15,27 @@ def spread_columns(name: str) -> list[str]:
     return [name, f"{name}_sd", f"{name}_min", f"{name}_max"]
 
 
+def ends(name: str) -> list[str]:
+    """Columns of a number and the ends of its interval."""
+    return [name, f"{name}_low", f"{name}_high"]
+
+
 COLUMNS: dict[str, list[str]] = {
+    "gates": ["task", "architecture", "gate", "passed", "affects", "sentence"],
+    "verdicts": [
+        "task", "architecture", "condition", "roi", "attack", "budget", "unit", "contrast", "difference", "low", "high",
+        "verdict", "reason", "level", "p", *ends("area"), *ends("both"), *ends("matched"), "n_seeds", "n_images",
+        "detectable",
+    ],
+    "claims": [
+        "claim", "says", "source", "task", "architecture", "contrast", "decides", "direction", "margin", "attack",
+        "budget", "difference", "low", "high", "unit", "verdict", "reason", "level", "p", "n_seeds", "n_images",
+        "detectable",
+    ],
+    "trend": [
+        "task", "architecture", "attack", "rois", "conditions", "slope", "low", "high", "p", "n_seeds", "verdict",
+        "reason",
+    ],
     "robust_accuracy": [
         *NETWORK, "attack", "budget", "unit", "robust_accuracy", "wilson_low", "wilson_high", "n",
     ],
@@ -25,7 +45,11 @@ COLUMNS: dict[str, list[str]] = {
     ],
     "differences": [
         "task", "architecture", "condition", "baseline", "attack", "primary", "measure", "difference", "low", "high",
-        "seed_min", "seed_max", "t_low", "t_high", "n_seeds", "n_images",
+        "df", "n_seeds", "n_images", "seed_min", "seed_max",
+    ],
+    "power": [
+        "task", "architecture", "attack", "n_contrasts", "n_seeds", "n_images", "sd_seed", "sd_image", "sd_residual",
+        "detectable",
     ],
     "networks": [*NETWORK, "clean_accuracy", "train_accuracy", "alignment", "seconds"],
     "conditions": ["condition", "target", "control", "recipe"],

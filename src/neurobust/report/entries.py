@@ -48,12 +48,11 @@ def text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Note:
-    """A line under a cell's value: its difference to a baseline, the interval, and `up` or `down` where it is clear."""
+    """A line under a cell's value: its difference to a baseline, and the interval, empty where there is none."""
 
     baseline: str
     value: str
     interval: str
-    sure: str
 
 
 @dataclass(frozen=True)

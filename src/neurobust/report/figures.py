@@ -93,16 +93,16 @@ def legend_handles(view: View, conditions: list[str], noise: bool = False) -> li
 
 
 def draw_differences(view: View) -> str:
-    """The answer as a forest plot: area under the curve of each guided condition minus `none` and minus its control."""
+    """A forest plot: accuracy at the reference budget of each guided condition minus `none` and minus its control."""
     table = view.tables["differences"]
-    table = table[(table["measure"] == "area") & table["difference"].notna()]
+    table = table[(table["measure"] == "robust_accuracy") & table["difference"].notna()]
     attacks = [attack for name, attack in view.attacks.items() if name in set(table["attack"])]
     found = set(zip(table["condition"], table["baseline"], strict=True))
     rows = [pair for pair in compared(view.study.conditions) if pair in found]
     if not attacks or not rows:
         return empty_svg("Nothing to compare: the study needs `none` or a control beside a guided condition.")
     parts = blocks(table)
-    width = 108 * max(*(float(table[name].abs().max()) for name in ("low", "high", "seed_min", "seed_max")), 0.01)
+    width = forest_width(table)
     with rc():
         figure, axes = panel_blocks(view.titles(parts), len(attacks), 0.75 + 0.2 * len(rows))
         for (_, _, part), grid in zip(parts, axes, strict=True):
@@ -111,12 +111,21 @@ def draw_differences(view: View) -> str:
                 axis.set(xlim=(-width, width), title=attack.label)
                 axis.tick_params(labelleft=is_leftmost(index, len(attacks)))
                 if index + grid_of(len(attacks))[1] >= len(attacks):
-                    axis.set_xlabel("difference in area (pp)")
+                    axis.set_xlabel("difference in accuracy (pp)")
         return to_svg(figure, "Difference in robust accuracy between conditions, with 95 % intervals")
 
 
+def forest_width(table: pd.DataFrame) -> float:
+    """Half the width of the panels in percentage points: holds every seed's difference and most intervals.
+
+    One over two seeds is so wide that it would leave the others no room: its line runs out of the panel.
+    """
+    seeds, ends = (float(table[names].abs().max().max()) for names in (["seed_min", "seed_max"], ["low", "high"]))
+    return 108 * max(seeds if np.isnan(ends) else min(max(seeds, ends), 3 * seeds), 0.01)
+
+
 def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str, str]]) -> None:
-    """One panel: mean with its interval over images (line) and each row's range over seeds (thick, pale)."""
+    """One panel: mean with its interval over seeds and images (line), and the range over seeds (thick, pale)."""
     axis.axvline(0, color=INK, linewidth=0.7, alpha=0.6)
     axis.grid(axis="y", visible=False)
     for row in table.itertuples():

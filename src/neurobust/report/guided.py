@@ -56,15 +56,15 @@ def sweep_of(conditions: Conditions, name: str) -> list[str]:
 
 
 def roi_part(study: Study, roi: str) -> Study:
-    """The part of a study that one ROI's page shows: its conditions and controls beside `none`.
+    """The part of a study that one ROI's page shows: its conditions and controls beside `none` and positive controls.
 
     Raises InputError for an ROI that the study does not have.
     """
     if roi not in study.rois:
         raise InputError(f"report: unknown ROI '{roi}' (the study has {list(study.rois)}); name one of these")
     conditions = {name: study.conditions[name] for name in study.conditions_of(roi)}
-    tasks = {name: study.tasks[name] for name in study.compared_tasks(conditions)}
-    return msgspec.structs.replace(study, rois={roi: study.rois[roi]}, conditions=conditions, tasks=tasks)
+    tasks = {name: study.tasks[name] for name in study.tasks_of(roi)}
+    return msgspec.structs.replace(study, rois={roi: study.rois[roi]}, conditions=conditions, tasks=tasks, claims={})
 
 
 def recipe_of(condition: Condition) -> Row:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neurobust.core.seeding import numpy_rng
 from neurobust.report.blocks import Row
 from neurobust.report.guided import controls_of, in_order, is_guided, sweep_of
-from neurobust.report.matching import bootstrap_difference, matched_difference, shared_range
+from neurobust.report.matching import matched_difference, seed_differences, shared_range
 from neurobust.report.shown import ShownAttack
+from neurobust.statistics import seed_interval
 from neurobust.study.model import BASELINE, Study
 
 Accuracies = Mapping[tuple[str, int], float]  # of networks, by condition and seed
@@ -22,7 +22,7 @@ def matched_rows(study: Study, task: str, attack: ShownAttack, clean: Accuracies
 
     clean: of one task and architecture's networks; curves: their rows of the table `robust_accuracy` under `attack`,
     read at its reference budget. For pairs of which one was trained with several weights. `difference` is NaN where no
-    clean accuracy is reached by both; `low`, `high`: 95 % bootstrap over seeds, NaN for one seed.
+    clean accuracy is reached by both; `low`, `high`: see `compare`.
     """
     budget = attack.reference({row["budget"] for row in curves})
     robust = {(row["condition"], row["seed"]): row["robust_accuracy"] for row in curves if row["budget"] == budget}
@@ -41,20 +41,23 @@ def matched_rows(study: Study, task: str, attack: ShownAttack, clean: Accuracies
                 for values in (clean, robust)
             ]
             names = {"condition": condition, "baseline": baseline, "attack": attack.name, "budget": budget}
-            rows.append(names | compare(points, len(seeds)))
+            rows.append(names | compare(*points))
     return rows
 
 
-def compare(points: list[np.ndarray], n_seeds: int) -> Row:
-    """One comparison: clean and robust accuracies (seeds, weights) of the condition, then of its baseline."""
-    clean_a, robust_a, clean_b, robust_b = points
-    span = shared_range(clean_a.mean(0), clean_b.mean(0)) or (math.nan, math.nan)
-    difference = matched_difference(clean_a.mean(0), robust_a.mean(0), clean_b.mean(0), robust_b.mean(0))
-    interval = None
-    if n_seeds > 1 and difference is not None:
-        interval = bootstrap_difference(clean_a, robust_a, clean_b, robust_b, numpy_rng("report", "matched"))
-    low, high = interval or (math.nan, math.nan)
+def compare(clean_a: np.ndarray, robust_a: np.ndarray, clean_b: np.ndarray, robust_b: np.ndarray) -> Row:
+    """One comparison: clean and robust accuracies (seeds, weights) of the condition, then of its baseline.
+
+    Where each seed's own curves share clean accuracies: the mean of the seeds' differences, `low` and `high` Student's
+    95 % interval over seeds. Else the difference of the curves' means over seeds, without an interval: leaving seeds
+    out would choose among them. `clean_low`, `clean_high`: what the curves' means share.
+    """
+    means = [part.mean(0) for part in (clean_a, robust_a, clean_b, robust_b)]
+    by_seed = seed_differences(clean_a, robust_a, clean_b, robust_b)
+    found = seed_interval(by_seed)
+    difference = matched_difference(*means) if np.isnan(by_seed).any() else found.mean
+    span = shared_range(means[0], means[2]) or (math.nan, math.nan)
     return {
-        "n_seeds": n_seeds, "n_weights": clean_a.shape[1], "clean_low": span[0], "clean_high": span[1],
-        "difference": math.nan if difference is None else difference, "low": low, "high": high,
+        "n_seeds": len(by_seed), "n_weights": clean_a.shape[1], "clean_low": span[0], "clean_high": span[1],
+        "difference": math.nan if difference is None else difference, "low": found.low, "high": found.high,
     }  # fmt: skip

@@ -48,24 +48,12 @@ def matched_difference(
     return float(np.trapezoid(difference, knots) / (knots[-1] - knots[0]))
 
 
-def bootstrap_difference(
-    clean_a: np.ndarray,
-    robust_a: np.ndarray,
-    clean_b: np.ndarray,
-    robust_b: np.ndarray,
-    rng: np.random.Generator,
-    draws: int = 2000,
-) -> tuple[float, float] | None:
-    """95 % interval of `matched_difference` when seeds are drawn again: all arrays are (seeds, weights).
+def seed_differences(
+    clean_a: np.ndarray, robust_a: np.ndarray, clean_b: np.ndarray, robust_b: np.ndarray
+) -> np.ndarray:
+    """`matched_difference` of each seed's own curves, (seeds,); all arrays are (seeds, weights).
 
-    Networks of one seed stay together over the weights and over a and b. None where most draws share no range.
+    NaN for a seed whose curves share no clean accuracy.
     """
-    seeds, found = len(clean_a), []
-    for rows in rng.integers(0, seeds, (draws, seeds)):
-        value = matched_difference(*(part[rows].mean(0) for part in (clean_a, robust_a, clean_b, robust_b)))
-        if value is not None:
-            found.append(value)
-    if len(found) < draws / 2:
-        return None
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(low), float(high)
+    found = [matched_difference(*curves) for curves in zip(clean_a, robust_a, clean_b, robust_b, strict=True)]
+    return np.array(found, dtype=float)

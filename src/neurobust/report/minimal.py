@@ -83,7 +83,8 @@ def break_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
     each member of an ensemble.
     """
     for (norm, unit), members in by_measure(attacks).items():
-        budget = middle_budget(set.intersection(*({*cells[name].budgets.tolist()} for name in members)))
+        shared = set.intersection(*({*cells[name].budgets.tolist()} for name in members))
+        budget = attacks[members[0]].reference(shared) or middle_budget(shared)
         if len(members) < 2 or budget is None:
             continue
         images = minimal_budget([cells[name] for name in members])[0]

@@ -23,6 +23,7 @@ from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
 from neurobust.report.transfer_matrix import transfer_note
+from neurobust.report.verdict_section import verdict_section
 from neurobust.report.view import View
 from neurobust.study.model import Study
 
@@ -71,7 +72,7 @@ def write_roi_page(study: Study, roi: str, output: Path) -> None:
     """Write one ROI's page (its predictors, its conditions beside `none`, its examples) straight from the results."""
     part = roi_part(study, roi)
     # Its rule declares that ROI's chain alone, so the page must not look at what else happens to lie there.
-    view = View(part, collect_results(part, extras=False), palette=tuple(study.rois))
+    view = View(part, collect_results(part, extras=False, whole=study), palette=tuple(study.rois))
     drawn = {name: draw(view) for name, draw in FIGURES.items() if name not in WHOLE_STUDY}
     frame = Frame(f"Does guidance by {roi} make the networks more robust?", roi, index="../index.html")
     write_text(output, render(view, drawn, frame))
@@ -94,7 +95,8 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "crowded": len(study.conditions) > MANY,
         "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
         "lede": sections.lede(study),
-        "primary": sections.primary_note(view),
+        "primary": view.primary,
+        "verdict": verdict_section(view),
         "answers": sections.answers(view),
         "tables": sections.main_tables(view),
         "predictors": sections.predictor_table(tables),

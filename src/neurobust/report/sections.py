@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 
 from neurobust.report.blocks import Row, Tables, blocks, in_block
-from neurobust.report.comparisons import is_clear, verdict
 from neurobust.report.entries import (
     MISSING,
     Entry,
@@ -31,13 +29,14 @@ Deltas = dict[tuple[str, str, str], Any]  # rows of the table `differences` by c
 
 
 def answers(view: View) -> list[Row]:
-    """The answer: per task and guided condition, the primary attack's area against its controls and against `none`."""
+    """Per task and guided condition: accuracy under the primary attack, minus its controls' and minus `none`'s."""
     conditions, table = view.study.conditions, view.tables["differences"]
     attack = view.primary.name if view.primary else None
-    table = table[(table["attack"] == attack) & (table["measure"] == "area") & table["difference"].notna()]
+    table = table[(table["attack"] == attack) & (table["measure"] == "robust_accuracy") & table["difference"].notna()]
     found = []
     for task, architecture, part in blocks(table):
         rows = {(row.condition, row.baseline): row for row in part.itertuples()}
+        budget = budget_of(in_block(view.tables["summary"], task, architecture), str(attack))
         for condition in filter(lambda name: is_guided(conditions[name]), conditions):
             for baseline in (*controls_of(conditions, condition), BASELINE):
                 if (condition, baseline) not in rows:
@@ -45,8 +44,8 @@ def answers(view: View) -> list[Row]:
                 row = rows[condition, baseline]
                 found.append(
                     {"task": task, "architecture": architecture, "condition": view.head(condition)}
-                    | {"baseline": baseline, "difference": signed(row.difference), "verdict": verdict(row)}
-                    | {"interval": between(row.low, row.high, signed), "t": between(row.t_low, row.t_high, signed)}
+                    | {"baseline": baseline, "difference": signed(row.difference), "budget": budget}
+                    | {"interval": between(row.low, row.high, signed), "n_images": int(row.n_images)}
                     | {"seeds": between(row.seed_min, row.seed_max, signed), "n_seeds": int(row.n_seeds)}
                     | {"own": baseline != BASELINE}
                 )
@@ -124,14 +123,9 @@ def answer_cell(study: Study, condition: str, row: Any, deltas: Deltas) -> Entry
         if delta is not None and not pd.isna(delta.difference):
             interval = between(delta.low, delta.high, signed)
             name = BASELINE if baseline == BASELINE else "control"
-            notes.append(Note(name, signed(delta.difference), interval, direction(delta)))
+            notes.append(Note(name, signed(delta.difference), interval))
     spread = seed_range(row.robust_accuracy_min, row.robust_accuracy_max, row.n_seeds)
     return Entry(percent(row.robust_accuracy), spread, tuple(notes))
-
-
-def direction(delta: Any) -> str:
-    """The style of a clear difference, up or down; nothing for an unclear one."""
-    return ("up" if delta.difference > 0 else "down") if is_clear(delta) else ""
 
 
 def seed_range(low: float, high: float, n: int) -> str:
@@ -240,13 +234,3 @@ def lede(study: Study) -> str:
         "attack": study.attacks, "ROI": study.rois, "subject": study.subjects,
     }  # fmt: skip
     return " · ".join(f"{len(items)} {name}{'' if len(items) == 1 else 's'}" for name, items in counts.items())
-
-
-def primary_note(view: View) -> dict[str, str]:
-    """Name and budget range of the attack that the answer is read from."""
-    attack, curves = view.primary, view.tables["robust_accuracy"]
-    if attack is None:
-        return {"label": "", "range": ""}
-    budgets = curves[curves["attack"] == attack.name]["budget"].astype(float)
-    found = len(budgets) and math.isfinite(budgets.max())
-    return {"label": attack.label, "range": f"0 to {format_budget(budgets.max(), attack.unit)}" if found else ""}

@@ -17,11 +17,12 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_text
 from neurobust.core.settings import written
 from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic_examples, read_semantic_table
-from neurobust.report.blocks import Row
+from neurobust.report.blocks import Row, blocks
 from neurobust.report.contents import NETWORK, SEMANTIC_TABLES
 from neurobust.report.entries import over_seeds, percent, plain, text
 from neurobust.report.examples import ClassNames, png_data, thin
-from neurobust.report.side_by_side import NAMES, draw_side_by_side, side_by_side, summarise
+from neurobust.report.semantic_evidence import NAMES
+from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
@@ -98,15 +99,21 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         "beside": side_by_side(view, {name: tables[name] for name in ("summary", "differences")}),
         "beside_figure": Markup(inline_svg(draw_side_by_side(view, table), "beside")),
         "figure": Markup(inline_svg(draw_semantic(view, table), "semantic")),
-        "tables": [one_table(view, t, a, part) for (t, a), part in table.groupby(["task", "attack"], sort=False)],
+        "tables": [
+            one_table(view, task, architecture, attack, part)
+            for (task, architecture, attack), part in table.groupby(["task", "architecture", "attack"], sort=False)
+        ],
         "gates": [gate_row(row) for row in gates.itertuples()],
         "failed": sorted({f"{row.network} ({row.task})" for row in gates.itertuples() if not row.passed}),
         "grids": galleries(view.study, [path for path in paths if path.suffix == ".npz"]),
     }
 
 
-def one_table(view: View, task: str, attack: str, part: pd.DataFrame) -> Row:
-    """The table of one task and attack: a line per condition at each strength, the baselines of all beneath."""
+def one_table(view: View, task: str, architecture: str, attack: str, part: pd.DataFrame) -> Row:
+    """One table: a line per condition at each strength, the baselines of all beneath.
+
+    Never over architectures: one that nothing breaks would hide the failure of another.
+    """
     strengths = sorted(part["strength"].unique())
     own = part[part["variant"] == ATTACK]
     lines = []
@@ -117,8 +124,9 @@ def one_table(view: View, task: str, attack: str, part: pd.DataFrame) -> Row:
         found = part[part["variant"] == variant]
         lines.append({"condition": None, "name": VARIANTS.get(variant, variant)} | line_of(found, strengths))
     return {
-        "task": task, "attack": NAMES.get(attack, attack), "axis": part["axis"].iloc[0], "lines": lines,
-        "strengths": [f"{strength:g}" for strength in strengths], "images": int(part["n_images"].max()),
+        "task": task, "architecture": architecture, "attack": NAMES.get(attack, attack), "lines": lines,
+        "axis": part["axis"].iloc[0], "strengths": [f"{strength:g}" for strength in strengths],
+        "images": int(part["n_images"].max()),
         "failed": not part["gates_passed"].astype(bool).all(), "people": bool(part["same_person"].notna().any()),
     }  # fmt: skip
 
@@ -140,14 +148,14 @@ def gate_row(row: Any) -> Row:
 
 
 def draw_semantic(view: View, table: pd.DataFrame) -> str:
-    """Per task: success by strength of each condition, the baselines of all, and how far the broken images moved."""
+    """Per block: success by strength of each condition, the baselines of all, and how far the broken images moved."""
     attacks = list(dict.fromkeys(table["attack"]))
-    tasks = list(dict.fromkeys(table["task"]))
+    parts = blocks(table)
     with rc():
-        figure, axes = panel_blocks(tasks, 2 * len(attacks), 2.3, legend(view, table))
-        for task, grid in zip(tasks, axes, strict=True):
+        figure, axes = panel_blocks(view.titles(parts), 2 * len(attacks), 2.3, legend(view, table))
+        for (_, _, block), grid in zip(parts, axes, strict=True):
             for k, attack in enumerate(attacks):
-                part = table[(table["task"] == task) & (table["attack"] == attack)]
+                part = block[block["attack"] == attack]
                 for axis, draw in ((grid[k], draw_success), (grid[len(attacks) + k], draw_distance)):
                     if not len(part):
                         axis.axis("off")
@@ -223,5 +231,4 @@ def gallery(study: Study, network: NetworkName, path: Path) -> Row:
             pictures.append((examples.variants[ATTACK][k, s], note))
         rows.append([{"picture": png_data(thin(picture)), "note": note} for picture, note in pictures])
     heads = ["clean", *(VARIANTS.get(name, name) for name in variants), *strengths]
-    names = {"task": network.task, "condition": network.condition, "seed": network.seed}
-    return names | {"attack": NAMES.get(path.stem, path.stem), "heads": heads, "rows": rows}
+    return network._asdict() | {"attack": NAMES.get(path.stem, path.stem), "heads": heads, "rows": rows}

@@ -13,8 +13,9 @@ Measure = tuple[str, str]  # (norm, unit): attacks that share both have budgets 
 
 @dataclass(frozen=True)
 class ShownAttack:
-    """An attack for readers. unit: of its budgets; noise: it does not look at the network; reference_budget: as
-    configured, None for the middle one; members: of a worst case, the names of its attacks."""
+    """An attack for readers. unit: of its budgets; noise: it does not look at the network; reference_budget: its norm's
+    (`gates.at_reference`) or a semantic attack's strength, None for the middle one; members: of a worst case, the names
+    of its attacks."""
 
     name: str
     label: str
@@ -30,9 +31,12 @@ class ShownAttack:
         return self.norm, self.unit
 
     def reference(self, budgets: Iterable[float]) -> float | None:
-        """The budget that tables quote: the configured one, else the middle one above 0 (fixed before any result)."""
-        budgets, configured = list(budgets), self.reference_budget
-        return float(configured) if configured is not None and configured in budgets else middle_budget(budgets)
+        """The budget that tables quote: the reference one, None where it is not among `budgets`; without one the middle
+        one above 0."""
+        budgets = list(budgets)
+        if self.reference_budget is None:
+            return middle_budget(budgets)
+        return float(self.reference_budget) if self.reference_budget in budgets else None
 
 
 def shown_attacks(plans: Mapping[str, AttackPlan]) -> dict[str, ShownAttack]:
@@ -41,9 +45,7 @@ def shown_attacks(plans: Mapping[str, AttackPlan]) -> dict[str, ShownAttack]:
     In reading order: attacks as configured, worst cases, noise.
     """
     found = {
-        name: ShownAttack(
-            name, plan.label, plan.norm, plan.attack.unit, plan.attack.noise, reference_budget=plan.reference_budget
-        )
+        name: ShownAttack(name, plan.label, plan.norm, plan.attack.unit, plan.attack.noise)
         for name, plan in plans.items()
     }
     for (norm, unit), members in by_measure(found).items():

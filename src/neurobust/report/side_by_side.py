@@ -7,33 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurobust.files.attack_table import AttackRecord
-from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic_table
+from neurobust.files.semantic_table import ATTACK
 from neurobust.report.blocks import Row, Tables, blocks, in_block
-from neurobust.report.cells import Cell, Cells
+from neurobust.report.cells import Cells
 from neurobust.report.comparisons import difference_rows, summary_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.figures import draw_curves, legend_handles, uncrowded
 from neurobust.report.guided import compared
 from neurobust.report.sections import answer_cell, budget_of, clean_cell, deltas_of
+from neurobust.report.semantic_evidence import NAMES, semantic_cell
 from neurobust.report.shown import ShownAttack
 from neurobust.report.style import label_shares, panel_blocks, rc, to_svg
 from neurobust.report.view import Head, View
 from neurobust.study.model import Study
-
-NAMES = {"cadv": "cAdv (colour)", "tadv": "tAdv (texture)", "semanticadv": "SemanticAdv (faces)"}
-
-
-def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:
-    """One network under one semantic attack as a cell whose budgets are the strengths, and how it was made.
-
-    Raises InputError where the file is not that.
-    """
-    frame, record = read_semantic_table(path)
-    own = frame[frame["variant"] == ATTACK]
-    broken = own.pivot(index="image", columns="strength", values="success").astype(bool)
-    cell = Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), ~broken.to_numpy(), {})
-    return cell._replace(record=AttackRecord(attack=record.attack)), record
 
 
 def summarise(study: Study, paths: list[Path], networks: pd.DataFrame) -> Tables:

@@ -8,22 +8,23 @@ import pandas as pd
 
 from neurobust.core.errors import InputError
 from neurobust.report.blocks import in_block
-from neurobust.report.comparisons import verdict
 from neurobust.report.entries import between, percent, signed, text
 from neurobust.report.shown import format_budget
 from neurobust.report.tables import read_tables
+from neurobust.report.verdict_section import finding_lines
 
 
 def print_summary(tables: Path) -> str:
     """Print, and return, the main table of a report from the folder of its CSV tables.
 
-    Robust accuracy in percent at each attack's reference budget, mean over seeds and half their range; then the
-    difference in area under the curve between each guided condition and its baselines, with its 95 % interval.
+    First what may be said: sentence, gates, verdicts, claims. Then robust accuracy in percent at the reference budgets,
+    mean over seeds and half their range, and the difference between each guided condition and its baselines under the
+    primary attack, with its 95 % interval.
     """
     if not (Path(tables) / "networks.csv").exists():
         raise InputError(f"{tables}: no networks.csv; run the pipeline up to its report first")
     frames = read_tables(tables)
-    lines: list[str] = []
+    lines = [*finding_lines(frames), ""]
     for (task, architecture), part in frames["networks"].groupby(["task", "architecture"], sort=False):
         summary = in_block(frames["summary"], task, architecture)
         lines += [f"{task}, {architecture}: accuracy in percent, mean over seeds ± half their range", ""]
@@ -37,7 +38,10 @@ def print_summary(tables: Path) -> str:
 def main_rows(networks: pd.DataFrame, summary: pd.DataFrame) -> list[list[str]]:
     """Header and one row per condition, as cells."""
     heads = summary.drop_duplicates("attack")
-    budgets = [format_budget(row.reference_budget, text(row.unit)) for row in heads.itertuples()]
+    budgets = [
+        "" if pd.isna(row.reference_budget) else format_budget(row.reference_budget, text(row.unit))
+        for row in heads.itertuples()
+    ]
     rows = [["condition", "clean", *heads["attack"]], ["", "", *budgets]]
     for condition, seeds in networks.groupby("condition", sort=False):
         clean = seeds["clean_accuracy"]
@@ -67,12 +71,13 @@ def layout(rows: list[list[str]]) -> list[str]:
 
 def difference_lines(differences: pd.DataFrame) -> list[str]:
     """One line per comparison, under the study's primary attack."""
-    table = differences[(differences["measure"] == "area") & differences["difference"].notna()]
+    table = differences[(differences["measure"] == "robust_accuracy") & differences["difference"].notna()]
     table = table[table["primary"].astype(bool)]
     if not len(table):
         return ["no comparison: the study has no baseline beside a guided condition"]
     return [
-        f"{row.condition} - {row.baseline}, {row.attack}: area {signed(row.difference)} pp "
-        f"[{signed(row.low)}, {signed(row.high)}], seeds {between(row.seed_min, row.seed_max, signed)}: {verdict(row)}"
+        f"{row.condition} - {row.baseline}, {row.attack}: {signed(row.difference)} pp"
+        + (f" [{between(row.low, row.high, signed)}], seeds {between(row.seed_min, row.seed_max, signed)}"
+           if row.n_seeds > 1 else ", one seed")
         for row in table.itertuples()
-    ]
+    ]  # fmt: skip

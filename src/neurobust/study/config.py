@@ -62,6 +62,10 @@ class Config(Settings, frozen=True, kw_only=True):
     ] = None
     corruptions: Annotated[Corruptions | None, about("of test images; without it there are none")] = None
     semantic: Annotated[dict[str, Any] | None, about("semantic attacks; without it there are none")] = None
+    claims: Annotated[
+        str | dict[str, Any] | None,
+        about("what the report tests: a file such as config/claims.yaml, or claims by name"),
+    ] = None
     transfer: Annotated[
         Transfer | None, about("of each network's adversarials to the others; without it there is none")
     ] = None

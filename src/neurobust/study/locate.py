@@ -12,17 +12,18 @@ from neurobust.core.errors import InputError
 PREFIX = "config"  # what messages about a configuration begin with (`study.read`)
 
 
-def located(error: InputError, files: Iterable[Path]) -> str:
+def located(error: InputError, files: Iterable[Path], prefix: str = PREFIX) -> str:
     """The message of an error of `read_study`, with file and line in place of its `config`.
 
     files: the configuration files in the order given; later ones override. A key that stands in none of them (because
-    it is missing, or was given on the command line) is placed at the nearest section around it that does.
+    it is missing, or was given on the command line) is placed at the nearest section around it that does. prefix: what
+    the paths in messages begin with, of another file than a configuration.
     """
     text = str(error)
     path, colon, problem = text.partition(": ")
-    if not colon or not (path == PREFIX or path.startswith(f"{PREFIX}.")):
+    if not colon or not (path == prefix or path.startswith(f"{prefix}.")):
         return text
-    keys = path.removeprefix(PREFIX).lstrip(".")
+    keys = path.removeprefix(prefix).lstrip(".")
     best: tuple[int, Path, int] | None = None
     # A key that is wrong itself is named by the problem, and stands below the path.
     wrong = re.match(r"(?:unknown )?key '(.+?)'(?: is not allowed|; known|$)", problem)

@@ -20,6 +20,7 @@ from neurobust.networks.description import Task
 from neurobust.nsd.settings import ROI, Data, Splits
 from neurobust.phantom.settings import Phantom
 from neurobust.predictors.description import Predictor
+from neurobust.study.claims import Claim
 
 BASELINE = "none"  # the condition that every guided one is compared with
 
@@ -66,7 +67,7 @@ class Semantic(Struct, frozen=True):
 class Study(Struct, frozen=True):
     """A study: what is measured, trained, attacked and shown. Mappings keep the order of the configuration, which is
     the page's. planted: what the phantom plants, where one is; config: the checked configuration that it was read from,
-    for pages and records."""
+    for pages and records; claims: what the report tests, by name."""
 
     name: str
     results: str
@@ -87,6 +88,7 @@ class Study(Struct, frozen=True):
     semantic: Semantic
     transfer: Transfer | None
     config: dict[str, Any]
+    claims: dict[str, Claim] = {}
 
     @property
     def root(self) -> Path:
@@ -144,8 +146,19 @@ class Study(Struct, frozen=True):
         return with_sweeps(self.conditions, self.conditions if names is None else names)
 
     def conditions_of(self, roi: str) -> tuple[str, ...]:
-        """The conditions that an ROI's page compares: `none`, and those that the ROI guides."""
-        return tuple(name for name, c in self.conditions.items() if name == BASELINE or c.roi == roi)
+        """The conditions that an ROI's page reads: `none`, those that the ROI guides, and the positive controls, which
+        say whether a gain would be seen."""
+        controls = self.positive_controls
+        return tuple(n for n, c in self.conditions.items() if n == BASELINE or c.roi == roi or n in controls)
+
+    @property
+    def positive_controls(self) -> tuple[str, ...]:
+        """The references that are known to be more robust than `none`: a study that cannot see it sees nothing."""
+        return tuple(name for name, c in self.conditions.items() if c.reference is not None and c.reference.positive)
+
+    def tasks_of(self, roi: str) -> tuple[str, ...]:
+        """The tasks that an ROI's page shows: those on which it guides a condition; all where it guides none."""
+        return self.compared_tasks(name for name, c in self.conditions.items() if name == BASELINE or c.roi == roi)
 
     def compared_tasks(self, conditions: Iterable[str]) -> tuple[str, ...]:
         """The tasks on which a comparison of some conditions says anything: not those that have `none` alone of them.

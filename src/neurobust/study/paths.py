@@ -201,10 +201,12 @@ class Paths:
         """One file of each of these `networks`; path: a function of results and network."""
         return [str(path(self.results, network)) for network in self.networks(conditions, tasks, architecture)]
 
-    def results_of(self, conditions: Iterable[str], rois: Iterable[str]) -> list[str]:
-        """Every file that a page about some conditions and ROIs reads."""
+    def results_of(
+        self, conditions: Iterable[str], rois: Iterable[str], tasks: Iterable[str] | None = None
+    ) -> list[str]:
+        """Every file that a page about some conditions and ROIs reads; tasks: default, those that compare them."""
         conditions, rois, study = list(conditions), list(rois), self.study
-        tasks = study.compared_tasks(conditions)
+        tasks = study.compared_tasks(conditions) if tasks is None else tuple(tasks)
         own = (metrics_path, examples_path, checks_path)
         files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
         networks = study.networks(conditions, tasks)

@@ -20,6 +20,7 @@ from neurobust.core.io import write_text
 from neurobust.core.progress import clock
 from neurobust.study.jobs import STAGE_OF, STAGES, Job, download_bytes, study_jobs
 from neurobust.study.model import Study
+from neurobust.study.power import power_lines
 from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
@@ -133,7 +134,7 @@ def plan_study(study: Study, folder: Path, configs: Path, submitted: bool, outpu
 
 
 def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: bool) -> str:
-    """The cost of what is left of a study, per stage and per ROI.
+    """The cost of what is left of a study, per stage and per ROI, and what the whole of it can see.
 
     folder: the working directory; configs: a folder of configurations: each study of these that has benchmark files
     gives rates, the planned one before the others. submitted: jobs go through SLURM. gpu: GPU rules have one.
@@ -152,7 +153,7 @@ def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: b
         note = "`python -m neurobust.nsd plan` asks the bucket"
         lines += ["", f"Download: about {download / 1e9:.0f} GB in all, less what is there ({note})."]
     walls = ", ".join(f"{slots} at a time {clock(wall_seconds(costs, slots))}" for slots in (1, 2, 8, 64))
-    lines += ["", f"Wall time: {walls}.", "", "Rates:"]
+    lines += ["", f"Wall time: {walls}.", "", *power_lines(study, folder), "", "Rates:"]
     for rule in STAGE_OF:
         if any(job.rule == rule for job in jobs):
             device = " on a GPU" if gpu and rule in GPU_RULES else ""

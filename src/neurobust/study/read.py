@@ -20,6 +20,7 @@ from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.registry import read_predictor
+from neurobust.study.claims import Claim, claims_of, with_claims
 from neurobust.study.config import Config, as_written
 from neurobust.study.model import Semantic, Study, TaskPlan
 
@@ -66,9 +67,16 @@ def read_study(given: Given) -> Study:
         semantic=semantic_of(config, conditions),
         transfer=config.transfer,
         config=dict(given),
+        claims=ledger_of(config),
     )
     check_study(study)
     return study
+
+
+def ledger_of(config: Config) -> dict[str, Claim]:
+    """The claims that the report tests, by name; a file that is named lies in the working directory."""
+    claims = with_claims({"claims": config.claims})["claims"]
+    return claims_of(claims, "config") if claims else {}
 
 
 def read_conditions(config: Config) -> dict[str, Condition]:

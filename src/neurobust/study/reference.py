@@ -21,6 +21,7 @@ from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
 from neurobust.nsd.settings import ROI, Data, Region, Splits
 from neurobust.phantom.settings import Cue, FaceTask, Phantom, PhantomSubject, SceneTask
 from neurobust.predictors.registry import PREDICTORS
+from neurobust.study.claims import Claim, Contrast
 from neurobust.study.config import Config
 from neurobust.study.schema import Schema, attack_keys, task_keys
 
@@ -45,7 +46,8 @@ def reference_text() -> str:
         ("phantom", Phantom), ("phantom.subjects: an entry", PhantomSubject), ("phantom.cue", Cue),
         ("phantom.scenes", SceneTask), ("phantom.face_task", FaceTask), ("architectures: an entry", Architecture),
         ("training", Training), ("conditions: an entry", Condition), ("conditions: features", Oracle),
-        ("transfer", Transfer), ("corruptions", Corruptions),
+        ("transfer", Transfer), ("corruptions", Corruptions), ("claims: an entry", Claim),
+        ("claims: a contrast", Contrast),
     ):  # fmt: skip
         parts += section(title, kind)
     parts += losses_and_controls()

@@ -1,11 +1,13 @@
 """config/schema.yaml, made from the classes that check a configuration: `python -m neurobust.study.schema`.
 
+With the word `claims` after it: config/claims.schema.yaml, of a file of claims.
 Editors read it to complete and check keys as one types; the pipeline itself checks with the classes (`study.read`).
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,11 +19,13 @@ from neurobust.core.settings import schema
 from neurobust.networks.conditions import Condition, Training
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
 from neurobust.predictors.registry import PREDICTORS
+from neurobust.study.claims import Claim
 from neurobust.study.config import Config
 from neurobust.study.read import TaskChoice
 
 Schema = dict[str, Any]
 HEADER = "# Made by `make schema` from the classes that check a configuration; a test compares. Do not edit.\n"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def study_schema() -> Schema:
@@ -39,7 +43,21 @@ def study_schema() -> Schema:
     for name, entry in entries.items():
         properties[name]["additionalProperties"] = entry
     properties["semantic"] = semantic(properties["semantic"]["description"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A neurobust study", **whole}
+    properties["claims"] = {
+        "anyOf": [{"type": "string"}, claims(), {"type": "null"}],
+        "description": properties["claims"]["description"],
+    }
+    return {"$schema": DRAFT, "title": "A neurobust study", **whole}
+
+
+def claims() -> Schema:
+    """A mapping of names to claims."""
+    return {"type": "object", "additionalProperties": schema(Claim)}
+
+
+def claims_schema() -> Schema:
+    """The JSON Schema of a file of claims."""
+    return {"$schema": DRAFT, "title": "Claims that a neurobust report tests", **claims()}
 
 
 def one_of(registry: Mapping[str, type], tag: str, common: Schema, required: Iterable[str]) -> Schema:
@@ -108,11 +126,21 @@ def semantic(text: str) -> Schema:
 
 def schema_text() -> str:
     """The file config/schema.yaml."""
+    return as_yaml(study_schema())
+
+
+def claims_schema_text() -> str:
+    """The file config/claims.schema.yaml."""
+    return as_yaml(claims_schema())
+
+
+def as_yaml(whole: Schema) -> str:
+    """A schema as the text of its file."""
     import yaml
 
-    plain = json.loads(json.dumps(study_schema()))  # lists for tuples, and no part that stands in two places
+    plain = json.loads(json.dumps(whole))  # lists for tuples, and no part that stands in two places
     return HEADER + str(yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None))
 
 
 if __name__ == "__main__":
-    print(schema_text(), end="")
+    print(claims_schema_text() if sys.argv[1:] == ["claims"] else schema_text(), end="")

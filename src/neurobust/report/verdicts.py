@@ -1,0 +1,286 @@
+"""What a study may say: the rule of `neurobust.statistics` on its contrasts, corrected for their number.
+
+The rule is fixed before the data: gates, all baselines at once, Holm within a task and architecture, and three readings
+of clean accuracy (docs/science.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from neurobust.report.blocks import Row
+from neurobust.report.contrasts import (
+    NONE,
+    NotInStudyError,
+    Sum,
+    cells_of,
+    control_of,
+    guided_by,
+    outcomes,
+    primary_sums,
+    readings,
+    required_controls,
+)
+from neurobust.report.gates import GATES, Evidence, gates_of
+from neurobust.report.guided import is_guided
+from neurobust.statistics import (
+    CONTRADICTED,
+    LEVEL,
+    MARGIN,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    UNDETERMINED,
+    Gate,
+    Interval,
+    Trend,
+    claim_p,
+    components,
+    crossed_interval,
+    detectable,
+    holm_levels,
+    trend,
+    verdict,
+)
+from neurobust.study.model import BASELINE, Study
+
+HIERARCHY = ("V1", "V2", "hV4", "LO", "TO")  # from early to late: Shao et al. 2024
+FEWEST_ROIS = 3  # of a trend
+TREND_MARGIN = 0.01  # accuracy per step that would matter
+
+
+class Asked(NamedTuple):
+    """A question: the sums that must all lie above 0 (direction `more`), below it, or not above it by the margin."""
+
+    sums: tuple[Sum, ...]
+    direction: str = "more"
+    margin: float = MARGIN
+
+
+class Answer(NamedTuple):
+    """A verdict on a question. word: with the gate in brackets that forbids one; decides: the sum of the smallest mean;
+    interval: its 95 % one; level, p: of the family; table (seeds, images): what it is a mean of; readings: of clean
+    accuracy, by name."""
+
+    word: str
+    reason: str
+    decides: Sum
+    interval: Interval
+    level: float
+    p: float
+    table: np.ndarray
+    readings: Mapping[str, Interval]
+
+
+def judge(evidence: Evidence, family: Sequence[Asked], others: int = 0) -> list[Answer]:
+    """Answers to a family of questions of one task and architecture, each at its level of Holm's procedure.
+
+    others: questions of the same family that are not looked at here; they count, and as unanswered ones.
+    """
+    tables = [[signed_outcomes(evidence, asked, total) for total in asked.sums] for asked in family]
+    p_values = [claim_p(group) if all(table.size for table in group) else math.nan for group in tables]
+    levels = holm_levels([*p_values, *[math.nan] * others])
+    asked = zip(family, tables, p_values, levels.tolist()[: len(family)], strict=True)
+    return [answer(evidence, question, group, p, level) for question, group, p, level in asked]
+
+
+def signed_outcomes(evidence: Evidence, asked: Asked, total: Sum) -> np.ndarray:
+    """The outcomes of one sum of a question, (seeds, images), so that what is asked for lies above 0."""
+    table = outcomes(evidence, total, cells_of(evidence, total))
+    return -table if asked.direction == "less" else table
+
+
+def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float, level: float) -> Answer:
+    """The verdict on one question. tables: of its sums, signed as asked."""
+    means = [table.mean() if table.size else -math.inf for table in tables]
+    place = int(np.argmin(means))
+    decides, table = asked.sums[place], tables[place]
+    if not table.size:
+        return Answer(UNDETERMINED, "no image or seed in common", decides, NONE, level, p, table, {})
+    found: dict[str, Interval] = {}
+    if decides.measure == "accuracy":
+        found = readings(evidence, decides, cells_of(evidence, decides))
+    turned = {name: turn(reading) for name, reading in found.items()} if asked.direction == "less" else found
+    gates = all_gates(evidence, asked.sums)
+    said = verdict(tables, level=level, gates=gates, confound=tuple(turned.values()), margin=asked.margin)
+    word, reason = said.word, said.reason
+    if decides.measure == "size" and not any(not gate.passed for gate in gates):
+        reason = size_reason(table, asked.margin, word)
+    if asked.direction == "no-more":
+        word = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, NOT_SUPPORTED: SUPPORTED}.get(word, word)
+    interval = turn(said.interval) if asked.direction == "less" else said.interval
+    return Answer(with_gate(word, gates), reason, decides, interval, level, p, table, found)
+
+
+def size_reason(table: np.ndarray, margin: float, word: str) -> str:
+    """Why a claim about sizes of perturbations reads as it does: they are no points of accuracy."""
+    low, high = crossed_interval(table, 0.9)[1:3]
+    seeds, images = table.shape
+    said = f"90 % interval {low:.3g} to {high:.3g} with {seeds} seeds x {images:,} images".replace("-", "−")
+    return said if word in (SUPPORTED, CONTRADICTED) else f"{said}; {margin:g} would matter"
+
+
+def turn(interval: Interval) -> Interval:
+    """The interval of the opposite difference."""
+    return Interval(-interval.mean, -interval.high, -interval.low, interval.df)
+
+
+def all_gates(evidence: Evidence, sums: Iterable[Sum]) -> list[Gate]:
+    """The gates of everything that some sums look at, `none` and the positive control included; each name once."""
+    sums = list(sums)
+    looked = {name for total in sums for name in total.conditions}
+    looked |= {BASELINE, evidence.positive_control or BASELINE}
+    found: dict[str, Gate] = {}
+    for attack in dict.fromkeys(total.attack for total in sums):
+        for gate in gates_of(evidence, attack, looked):
+            if gate.name not in found or found[gate.name].passed:
+                found[gate.name] = gate
+    return sorted(found.values(), key=lambda gate: GATES.index(gate.name))
+
+
+def with_gate(word: str, gates: Iterable[Gate]) -> str:
+    """`undetermined (sensitivity)`: the word with the first gate that forbids another one."""
+    failed = [gate.name for gate in gates if not gate.passed]
+    return f"{UNDETERMINED} ({failed[0]})" if failed else word
+
+
+# --- the table `verdicts` ---
+
+
+def verdict_rows(evidence: Evidence, whole: Study | None = None) -> list[Row]:
+    """A row per guided condition: what may be said of its primary contrast.
+
+    whole: the study of which `evidence` sees a part, all of whose primary contrasts make the family.
+    """
+    if evidence.primary is None:
+        return []
+    conditions = evidence.study.conditions
+    guided = [name for name in evidence.conditions if is_guided(conditions[name])]
+    sums, lacking = {}, {}
+    for name in guided:
+        try:
+            sums[name] = primary_sums(evidence, name)
+        except NotInStudyError as error:
+            lacking[name] = str(error)
+    asked = [Asked(tuple(own)) for own in sums.values()]
+    others = family_size(whole, evidence.task) - len(asked) if whole else 0
+    answers = dict(zip(sums, judge(evidence, asked, max(others, 0)), strict=True))
+    rows = []
+    for name in guided:
+        row = evidence.block | {"condition": name, "roi": conditions[name].roi, "attack": evidence.primary}
+        row |= {"budget": evidence.budget(evidence.primary), "unit": evidence.attacks[evidence.primary].unit}
+        if name in lacking:
+            reason = f"not in this study: needs {lacking[name]}"
+            rows.append(row | {"verdict": UNDETERMINED, "reason": reason})
+        else:
+            rows.append(row | {"contrast": answers[name].decides.text} | answer_row(answers[name]))
+    return rows
+
+
+def family_size(study: Study, task: str) -> int:
+    """How many primary contrasts a study has on a task: its guided conditions with the controls that they need."""
+    bare = Evidence(study, task, "", {}, {}, {}, {})
+    guided = [name for name in bare.conditions if is_guided(study.conditions[name])]
+    return sum(has_controls(bare, name) for name in guided)
+
+
+def has_controls(evidence: Evidence, condition: str) -> bool:
+    """Whether a study has all that a guided condition must beat."""
+    try:
+        return bool([control_of(evidence, condition, control) for control in required_controls(evidence, condition)])
+    except NotInStudyError:
+        return False
+
+
+def answer_row(found: Answer) -> Row:
+    """An answer as columns."""
+    seeds, images = found.table.shape
+    row: Row = {"difference": found.interval.mean, "low": found.interval.low, "high": found.interval.high}
+    row |= {"level": found.level, "p": found.p, "verdict": found.word, "reason": found.reason}
+    for name, reading in found.readings.items():
+        row |= {name: reading.mean, f"{name}_low": reading.low, f"{name}_high": reading.high}
+    row |= {"n_seeds": seeds, "n_images": images}
+    if not found.table.size:
+        return row
+    return row | {"detectable": detectable(seeds, images, *components(found.table), level=found.level)}
+
+
+# --- the table `trend` ---
+
+
+class Along(NamedTuple):
+    """Increments over the own shuffle along an order of ROIs: conditions and their increments (seeds, ROIs)."""
+
+    rois: tuple[str, ...]
+    sums: tuple[Sum, ...]
+    increments: np.ndarray
+
+
+def along(evidence: Evidence, order: Sequence[str]) -> dict[str, Along]:
+    """The increments of the ROIs of an order that the study has, by recipe, where there are three or more."""
+    guided: dict[str, dict[str, str]] = {}
+    for roi in order:
+        for key, name in guided_by(evidence, roi).items():
+            guided.setdefault(key, {})[roi] = name
+    found = {}
+    for key, names in guided.items():
+        sums = {}
+        for roi, name in names.items():
+            try:
+                control = control_of(evidence, name, "shuffled")
+            except NotInStudyError:
+                continue
+            sums[roi] = Sum(((1, name), (-1, control)), evidence.primary or "")
+        if len(sums) < FEWEST_ROIS:
+            continue
+        means = [outcomes(evidence, total, cells_of(evidence, total)).mean(1) for total in sums.values()]
+        found[key] = Along(tuple(sums), tuple(sums.values()), np.array(means).T)
+    return found
+
+
+def trend_rows(evidence: Evidence) -> list[Row]:
+    """A row per recipe with three or more ROIs of the hierarchy: does the increment grow along it?"""
+    if evidence.primary is None:
+        return []
+    rows = []
+    for line in along(evidence, HIERARCHY).values():
+        found = trend(line.increments, range(len(line.rois)))
+        word, reason = trend_verdict(found, TREND_MARGIN, all_gates(evidence, line.sums))
+        rows.append(
+            evidence.block
+            | {"attack": evidence.primary, "rois": " < ".join(line.rois)}
+            | {"conditions": ", ".join(total.terms[0][1] for total in line.sums)}
+            | {"slope": found.slope.mean, "low": found.slope.low, "high": found.slope.high, "p": found.p}
+            | {"n_seeds": len(line.increments), "verdict": word, "reason": reason}
+        )
+    return rows
+
+
+def trend_verdict(found: Trend, margin: float, gates: Sequence[Gate], level: float = LEVEL) -> tuple[str, str]:
+    """Word and reason of a trend: Page's test and the slope must agree. margin: accuracy per step."""
+    failed = [gate for gate in gates if not gate.passed]
+    if failed:
+        return with_gate(UNDETERMINED, failed), "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed)
+    slope = found.slope
+    if math.isnan(slope.low) or slope.df < 2:
+        return UNDETERMINED, "fewer than three seeds, or seeds that do not differ"
+    said = f"{100 * slope.mean:+.1f} pp a step [{100 * slope.low:.1f}, {100 * slope.high:.1f}]".replace("-", "−")
+    if at_level(slope, level).low > 0 and found.p < 1 - level:
+        return SUPPORTED, f"{said}; Page's test p = {found.p:.2g}"
+    if at_level(slope, level).high < 0:
+        return CONTRADICTED, said
+    if at_level(slope, 0.9).high < margin:
+        return NOT_SUPPORTED, f"{said}: less than {100 * margin:g} pp a step"
+    return UNDETERMINED, f"{said}; Page's test p = {found.p:.2g}"
+
+
+def at_level(interval: Interval, level: float) -> Interval:
+    """Student's interval of another level, from that of 95 %."""
+    from scipy.special import stdtrit
+
+    share = float(stdtrit(interval.df, 0.5 + level / 2) / stdtrit(interval.df, 0.5 + LEVEL / 2))
+    half = (interval.high - interval.mean) * share
+    return Interval(interval.mean, interval.mean - half, interval.mean + half, interval.df)

@@ -1,0 +1,400 @@
+"""Intervals, the rule of a verdict, trend and power: numbers in, numbers out.
+
+A contrast is an array of differences (seeds, images): outcome of one condition minus another's, paired over seeds and
+images. Both are samples: the claim is about networks that were not trained and images that were not shown. So the
+variance of its mean is that of a crossed two-way table, and the degrees of freedom are those of the seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+LEVEL = 0.95
+EQUIVALENCE = 0.9  # level of the two-sided interval whose upper end must lie below the margin
+MARGIN = 0.03  # accuracy: the smallest effect that a study is made to see
+POWER = 0.8
+FEWEST_SEEDS = 3  # no verdict below: two seeds agree in sign by chance in every second study
+READINGS = 2  # of the clean-accuracy confound that must agree
+MOST_SEEDS = 1000
+SAME = 1e-9  # two outcomes closer than this are one
+SUPPORTED, CONTRADICTED, NOT_SUPPORTED, UNDETERMINED = "supported", "contradicted", "not supported", "undetermined"
+
+
+class Interval(NamedTuple):
+    """A mean, the ends of its interval (NaN where there is none) and the degrees of freedom."""
+
+    mean: float
+    low: float
+    high: float
+    df: float
+
+
+class Components(NamedTuple):
+    """Standard deviations of paired differences in accuracy: between seeds; between images, common to all seeds (a
+    condition helps some images and hurts others); of one image under one seed."""
+
+    seed: float
+    image: float
+    residual: float
+
+
+# Assumed before a study has its own: 1 pp between seeds, two networks that differ on every eleventh image (.3 ** 2).
+TYPICAL = Components(seed=0.01, image=0.04, residual=0.3)
+
+
+class Gate(NamedTuple):
+    """A condition without which a study may say nothing: range, sensitivity, masking, recovery, cue."""
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+class Verdict(NamedTuple):
+    """What may be said of a claim: one of the four words, why, and the 95 % interval of the contrast that decides."""
+
+    word: str
+    reason: str
+    interval: Interval
+
+
+class Trend(NamedTuple):
+    """p: of Page's test for an ascending order, NaN where it cannot be made; slope: accuracy per step."""
+
+    p: float
+    slope: Interval
+
+
+def wilson_interval(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson score interval of a proportion (Wilson 1927): stays in [0, 1] and is not empty at 0 and at n."""
+    if n == 0:
+        return math.nan, math.nan
+    from scipy.special import ndtri
+
+    z = ndtri(0.5 + level / 2)
+    share, weight = successes / n, z * z / n
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
+    # Exact at the edges, where rounding would leave the share itself outside.
+    return (centre - half if successes > 0 else 0.0), (centre + half if successes < n else 1.0)
+
+
+def seed_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """Student's interval of the mean of one number per seed, (seeds,).
+
+    No interval for one seed, for a seed without a number (NaN), and where all numbers are equal: then their spread is
+    below what they resolve, and an interval of width 0 would be the strongest statement from the least information.
+    """
+    found = np.asarray(values, dtype=float)
+    if not len(found):
+        return Interval(math.nan, math.nan, math.nan, 0)
+    mean, df = float(found.mean()), len(found) - 1
+    if df < 1 or not np.isfinite(found).all() or np.ptp(found) < SAME:
+        return Interval(mean, math.nan, math.nan, df)
+    return _student(mean, float(found.std(ddof=1)) / math.sqrt(len(found)), df, level)
+
+
+def crossed_interval(differences: ArrayLike, level: float = LEVEL) -> Interval:
+    """Interval of the mean of paired differences (seeds, images) when both seeds and images are drawn anew.
+
+    Var = max(MS_seed, MS_seed + MS_image - MS_res) / (seeds * images) from the mean squares of the two-way table
+    (Cornfield and Tukey 1956), Student's t with seeds - 1 degrees of freedom: fewer than Satterthwaite's, whose
+    intervals are too short for few seeds. One seed or no image: no interval. Never of width 0: see `crossed_error`.
+    Raises ValueError where a difference is missing.
+    """
+    table = _table(differences)
+    mean, error = crossed_error(table)
+    return _student(float(mean), float(error), table.shape[0] - 1, level)
+
+
+def crossed_error(differences: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error of paired differences (..., seeds, images), over both; the error NaN for one seed.
+
+    Outcomes are coarse (right or wrong), so that the means of few seeds often coincide and the mean squares say 0. The
+    error is never less than if one image under one seed had come out one step differently: step / (seeds * images). The
+    step is the smallest distance of two outcomes, 1 where all are equal.
+    """
+    given = np.asarray(differences, dtype=float)
+    seeds, images = given.shape[-2:]
+    mean = given.mean((-2, -1)) if images else np.full(given.shape[:-2], math.nan)
+    if seeds < 2 or not images:
+        return mean, np.full(mean.shape, math.nan)
+    seed, image, residual = mean_squares(given)
+    error, least = np.sqrt(np.maximum(seed, seed + image - residual) / (seeds * images)), 1 / (seeds * images)
+    return mean, np.maximum(error, least * step_of(given)) if (error < least).any() else error
+
+
+def mean_squares(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares of two-way tables (..., seeds, images): of seeds, of images, of the residual.
+
+    At least two seeds; for one image the last two are 0.
+    """
+    seeds, images = differences.shape[-2:]
+    row, column = differences.mean(-1, keepdims=True), differences.mean(-2, keepdims=True)
+    whole = row.mean(-2, keepdims=True)
+    seed = images * ((row - whole) ** 2).sum((-2, -1)) / (seeds - 1)
+    if images < 2:
+        return seed, np.zeros_like(seed), np.zeros_like(seed)
+    image = seeds * ((column - whole) ** 2).sum((-2, -1)) / (images - 1)
+    residual = ((differences - row - column + whole) ** 2).sum((-2, -1)) / ((seeds - 1) * (images - 1))
+    return seed, image, residual
+
+
+def step_of(outcomes: np.ndarray) -> float:
+    """The smallest distance of two different outcomes, at most 1; 1 where all are equal."""
+    gaps = np.diff(np.unique(outcomes))
+    return float(min(1.0, gaps[gaps > SAME].min(initial=1.0)))
+
+
+def one_sided_p(differences: ArrayLike, margin: float = 0.0) -> float:
+    """P value of "the mean is at most `margin`" for paired differences (seeds, images): small where it lies above.
+
+    The error and degrees of freedom are those of `crossed_interval`; NaN for one seed.
+    """
+    from scipy.special import stdtr
+
+    table = _table(differences)
+    mean, error = crossed_error(table)
+    return float(stdtr(len(table) - 1, -(mean - margin) / error)) if math.isfinite(error) else math.nan
+
+
+def _table(differences: ArrayLike) -> np.ndarray:
+    """Differences as (seeds, images), all there."""
+    table = np.asarray(differences, dtype=float)
+    if table.ndim != 2 or not table.shape[0] or not np.isfinite(table).all():
+        raise ValueError(f"paired differences are (seeds, images), none missing: {table.shape}")
+    return table
+
+
+def _student(mean: float, error: float, df: int, level: float) -> Interval:
+    """Student's interval; none without a degree of freedom."""
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(df, 0.5 + level / 2)) * error if df > 0 else math.nan
+    return Interval(mean, mean - half, mean + half, df)
+
+
+def curve_area(robust: ArrayLike, budgets: ArrayLike) -> np.ndarray:
+    """Area under each row's accuracy-budget curve over the budget range: the mean accuracy over budgets.
+
+    robust: (..., budgets), budgets ascending. NaN where there are fewer than two budgets.
+    """
+    values, sizes = np.asarray(robust, dtype=float), np.asarray(budgets, dtype=float)
+    if len(sizes) < 2:
+        return np.full(values.shape[:-1], math.nan)
+    return np.trapezoid(values, sizes, axis=-1) / (sizes[-1] - sizes[0])
+
+
+def relative_area(robust: ArrayLike, budgets: ArrayLike) -> np.ndarray:
+    """What is left of one network's clean accuracy, averaged over the budgets above 0: a number per image, (images,).
+
+    robust: (images, budgets) bool, budgets ascending from 0. The mean over images is the area from the first budget
+    above 0, divided by the accuracy at 0; a network that only reads more clean images gains nothing. Each image's
+    number is that ratio's linear term (delta method), so that `crossed_interval` of differences also has the spread of
+    the divisor. NaN where nothing is read or no budget lies above 0.
+    """
+    survived, sizes = np.asarray(robust, dtype=float), np.asarray(budgets, dtype=float)
+    if len(sizes) < 2 or sizes[0] != 0 or not survived[:, 0].any():
+        return np.full(len(survived), math.nan)
+    clean = survived[:, 0]
+    area = curve_area(survived[:, 1:], sizes[1:]) if len(sizes) > 2 else survived[:, 1]
+    ratio = area.mean() / clean.mean()
+    return ratio + (area - ratio * clean) / clean.mean()
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Holm's adjusted p values (Holm 1979); a missing one (NaN) counts in the family and stays missing."""
+    given = np.asarray(p_values, dtype=float)
+    adjusted = np.full(given.shape, math.nan)
+    order = np.argsort(np.where(np.isnan(given), np.inf, given), kind="stable")
+    ranked = given[order] * (len(given) - np.arange(len(given)))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(ranked))  # NaN last, and stays
+    return adjusted
+
+
+def holm_levels(p_values: ArrayLike, level: float = LEVEL) -> np.ndarray:
+    """The level at which each claim of a family is judged, from the claims' p values (`claim_p`).
+
+    Step-down: the smallest of m is judged at 1 - (1 - level) / m, the next at m - 1 if the first fell, and so on; from
+    the first that stands, all at that one's. A missing p value counts in the family and stands.
+    """
+    given = np.asarray(p_values, dtype=float)
+    ranked = np.where(np.isnan(given), np.inf, given)
+    levels, left, falling = np.empty(given.shape), len(given), True
+    for index in np.argsort(ranked, kind="stable"):
+        levels[index] = 1 - (1 - level) / left
+        falling = falling and ranked[index] <= (1 - level) / left
+        left -= falling
+    return levels
+
+
+def claim_p(contrasts: Sequence[ArrayLike]) -> float:
+    """Two-sided p value of one claim: what `holm_levels` takes. NaN for fewer seeds than a verdict needs.
+
+    Supported means that every contrast lies above 0, which is an intersection-union test: its p is the largest of the
+    contrasts', at no cost (Berger 1982). Contradicted means that any lies below: the smallest p, times their number.
+    """
+    if min(len(_table(contrast)) for contrast in contrasts) < FEWEST_SEEDS:
+        return math.nan
+    above = max(one_sided_p(contrast) for contrast in contrasts)
+    below = len(contrasts) * min(one_sided_p(-_table(contrast)) for contrast in contrasts)
+    return min(1.0, 2 * above, 2 * below)
+
+
+def verdict(
+    contrasts: Sequence[ArrayLike], *, level: float = LEVEL, gates: Sequence[Gate] = (),
+    confound: Sequence[Interval] = (), margin: float = MARGIN,
+) -> Verdict:  # fmt: skip
+    """What a study may say of one claim.
+
+    contrasts: all that must lie above 0, each (seeds, images); the one of the smallest mean decides. level: that of the
+    family (`holm_levels`). confound: readings of the contrast that a difference in clean accuracy cannot make; where
+    there are any, two must agree in sign, their interval on that side of 0. margin: accuracy that would matter.
+
+    supported: every lower bound above 0. contradicted: an upper bound below 0 (at a level shared by the contrasts).
+    not supported: the 90 % upper bound of the smallest contrast lies below the margin. Undetermined otherwise, where a
+    gate failed, and with fewer than three seeds.
+    """
+    tables = [_table(contrast) for contrast in contrasts]
+    smallest = min(tables, key=lambda table: table.mean())
+    interval = crossed_interval(smallest)
+    failed = [gate for gate in gates if not gate.passed]
+    if failed:
+        return Verdict(UNDETERMINED, "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed), interval)
+    if min(map(len, tables)) < FEWEST_SEEDS:
+        return Verdict(UNDETERMINED, f"{counted(smallest)} say nothing; {settled(smallest, margin, level)}", interval)
+    shared = 1 - (1 - level) / len(tables)
+    if all(crossed_interval(table, level).low > 0 for table in tables):
+        word, sign, said = SUPPORTED, 1, "above"
+    elif any(crossed_interval(table, shared).high < 0 for table in tables):
+        word, sign, said = CONTRADICTED, -1, "below"
+    else:
+        upper = crossed_interval(smallest, EQUIVALENCE).high
+        if upper >= margin:
+            return Verdict(UNDETERMINED, settled(smallest, margin, level), interval)
+        reason = f"at most {100 * upper:.1f} pp, less than the {100 * margin:g} that would matter"
+        return Verdict(NOT_SUPPORTED, reason, interval)
+    agreeing = sum((reading.low > 0) if sign > 0 else (reading.high < 0) for reading in confound)
+    if confound and agreeing < READINGS:
+        reason = f"{said} 0, but clean accuracy may explain it: {agreeing} of {len(confound)} readings without it agree"
+        return Verdict(UNDETERMINED, reason, interval)
+    return Verdict(word, f"{said} 0 with {counted(smallest)}", interval)
+
+
+def counted(differences: np.ndarray) -> str:
+    """`5 seeds x 256 images` of a contrast."""
+    seeds, images = differences.shape
+    return f"{seeds} seed{'s' * (seeds != 1)} x {images:,} images"
+
+
+def settled(differences: np.ndarray, margin: float = MARGIN, level: float = LEVEL) -> str:
+    """How many seeds would settle a contrast: see its mean, or the margin where that is larger, in 80 % of studies."""
+    seeds, images = differences.shape
+    if not images:
+        return "there are no images"
+    found = components(differences)
+    effect = max(abs(float(differences.mean())), margin)
+    if detectable(seeds, images, *found, level=level) <= effect:  # bad luck so far: ask the finer question
+        effect = margin
+    needed, seen = seeds_for(effect, images, *found, level=level), f"{100 * effect:.1f} pp"
+    if needed is None:
+        return f"no number of seeds sees {seen} on {images:,} images; it takes more images"
+    needed = max(needed, FEWEST_SEEDS, seeds + 1)
+    return f"about {needed} seeds x {images:,} images would settle it ({seen} seen in 80 % of studies)"
+
+
+def trend(increments: ArrayLike, order: Sequence[float]) -> Trend:
+    """Does an increment grow along an order of ROIs? Page's test with seeds as blocks (Page 1963), and the slope.
+
+    increments: (seeds, rois), accuracy; order: of each ROI, equal for ROIs of one step, whose increments are averaged.
+    The slope is each seed's least-squares line over the steps 0, 1, 2, ..., with `seed_interval`. Fewer than two seeds
+    or three steps: no p.
+    """
+    from scipy.stats import page_trend_test
+
+    given, places = np.asarray(increments, dtype=float), np.asarray(order, dtype=float)
+    if given.ndim != 2 or given.shape[1] != len(places) or not np.isfinite(given).all():
+        raise ValueError(f"increments are (seeds, rois), none missing, with a place for each: {given.shape}")
+    steps = np.column_stack([given[:, places == place].mean(1) for place in np.unique(places)])
+    count = steps.shape[1]
+    if count < 2:
+        return Trend(math.nan, seed_interval(np.full(len(steps), math.nan)))
+    centred = np.arange(count) - (count - 1) / 2
+    slope = seed_interval(steps @ centred / (centred @ centred))
+    p = float(page_trend_test(steps).pvalue) if count > 2 and len(steps) > 1 else math.nan
+    return Trend(p, slope)
+
+
+def components(differences: ArrayLike) -> Components:
+    """Standard deviations behind paired differences (seeds, images), from the mean squares; none below 0.
+
+    Fewer than three seeds say little of what is common to seeds: then the typical spreads stand in, that between seeds
+    at least. The residual is never less than what `crossed_error` allows.
+    """
+    table = _table(differences)
+    seeds, images = table.shape
+    least = step_of(table) / math.sqrt(seeds * images)
+    if seeds < 2:
+        return TYPICAL._replace(residual=max(float(table.std()), least))
+    seed, image, residual = (float(value) for value in mean_squares(table))
+    between, own = math.sqrt(max(seed - residual, 0) / images), max(math.sqrt(residual), least)
+    if seeds < FEWEST_SEEDS:
+        return Components(max(between, TYPICAL.seed), TYPICAL.image, own)
+    return Components(between, math.sqrt(max(image - residual, 0) / seeds), own)
+
+
+def power_of(effect: float, seeds: int, level: float = LEVEL) -> float:
+    """Share of studies whose Student interval over seeds excludes 0; effect: in standard errors of its mean.
+
+    The noncentral t as a mixture over the estimated error, since scipy's `nct` does not converge for few seeds.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    df, edge = seeds - 1, stdtrit(seeds - 1, 0.5 + level / 2)
+    log_error = np.linspace(-15, 3, 2001)
+    weight = np.exp(
+        df * (log_error - np.expm1(2 * log_error) / 2)
+    )  # density of log(estimated / true), but for a factor
+    bar = edge * np.exp(log_error)
+    return float(np.average(ndtr(effect - bar) + ndtr(-effect - bar), weights=weight))
+
+
+def detectable(
+    seeds: int, images: int, tau: float, sigma_image: float, sigma_residual: float, power: float = POWER,
+    level: float = LEVEL,
+) -> float:  # fmt: skip
+    """The smallest mean difference (accuracy) that a share `power` of studies tells from 0; NaN for one seed.
+
+    tau, sigma_image, sigma_residual: as in `Components`. The error is sqrt(tau^2 / seeds + sigma_image^2 / images +
+    sigma_residual^2 / (seeds * images)); without sigma_image this is the paired t test over seeds, as in statsmodels'
+    `TTestPower`.
+    """
+    from scipy.optimize import brentq
+
+    if seeds < 2 or images < 1:
+        return math.nan
+    high = 1.0
+    while power_of(high, seeds, level) < power:
+        high *= 2
+    errors = float(brentq(lambda effect: power_of(effect, seeds, level) - power, 0.0, high))
+    return errors * math.sqrt(tau**2 / seeds + sigma_image**2 / images + sigma_residual**2 / (seeds * images))
+
+
+def seeds_for(
+    effect: float, images: int, tau: float, sigma_image: float, sigma_residual: float, power: float = POWER,
+    level: float = LEVEL,
+) -> int | None:  # fmt: skip
+    """The fewest seeds whose detectable difference is at most `effect`; None where 1,000 do not suffice."""
+
+    def enough(seeds: int) -> bool:
+        error = math.sqrt(tau**2 / seeds + sigma_image**2 / images + sigma_residual**2 / (seeds * images))
+        return error == 0 or power_of(effect / error, seeds, level) >= power
+
+    found = bisect_left(range(2, MOST_SEEDS + 1), True, key=enough) + 2
+    return found if found <= MOST_SEEDS else None

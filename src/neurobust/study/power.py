@@ -1,0 +1,97 @@
+"""What a study will be able to see: the smallest difference by seeds and images, before anything runs.
+
+From the spreads of a finished study (table `power` of its report), or else from documented ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neurobust.core.errors import InputError
+from neurobust.statistics import FEWEST_SEEDS, LEVEL, TYPICAL, Components, components, detectable, seeds_for
+from neurobust.study.model import Study
+
+SEEDS = (2, 3, 5, 8, 10, 20)
+IMAGES = (100, 300, 1000, 5000)
+WANTED = 0.01  # accuracy: the gains that the literature reports
+SPREADS = ("sd_seed", "sd_image", "sd_residual")  # columns of the table `power`, in the order of `Components`
+
+
+def pooled(contrasts: Iterable[ArrayLike]) -> Components | None:
+    """The spreads of a study from paired differences, each (seeds, images): root mean square over its contrasts.
+
+    None without a contrast of three seeds or more: fewer say nothing of what seeds differ by.
+    """
+    tables = [table for table in map(np.asarray, contrasts) if len(table) >= FEWEST_SEEDS and table.shape[1]]
+    return quadratic_mean([components(table) for table in tables]) if tables else None
+
+
+def quadratic_mean(found: Sequence[Components]) -> Components:
+    """The mean variances of several contrasts or tasks, as standard deviations."""
+    return Components(*(math.sqrt(value) for value in np.square(found).mean(0).tolist()))
+
+
+def detectable_table(
+    spreads: Components, seeds: Sequence[int] = SEEDS, images: Sequence[int] = IMAGES, level: float = LEVEL
+) -> np.ndarray:
+    """The smallest difference (accuracy) that 80 % of studies see: (seeds, images)."""
+    return np.array([[detectable(s, n, *spreads, level=level) for n in images] for s in seeds])
+
+
+def power_sentence(seeds: int, images: int, spreads: Components = TYPICAL, wanted: float = WANTED) -> str:
+    """`5 seeds x 1,000 images see 2.4 pp; 1 pp needs about 20 seeds`: what a contrast alone can show."""
+    size = f"{seeds} seed{'s' * (seeds != 1)} x {images:,} images"
+    seen = detectable(seeds, images, *spreads)
+    said = f"{size} see {points(seen)}" if math.isfinite(seen) else f"{size}: no interval"
+    needed = seeds_for(wanted, images, *spreads)
+    if needed is None:
+        return f"{said}; {points(wanted)} needs more images"
+    return f"{said}; {points(wanted)} needs about {needed} seeds"
+
+
+def points(accuracy: float) -> str:
+    """A difference of accuracies in percentage points: `2.4 pp`, `1 pp`; there is none above 100."""
+    return "nothing" if accuracy > 1 else f"{round(100 * accuracy, 1):g} pp"
+
+
+def known_spreads(results: Path) -> tuple[Components, str]:
+    """The spreads of a study's own finished report, mean over its tasks and architectures, or the typical ones.
+
+    Beside them, where they come from. Raises InputError where the table is not that.
+    """
+    path = results / "report" / "tables" / "power.csv"
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    try:
+        found = [Components(*(float(row[name]) for name in SPREADS)) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the table `power` ({error}); run the report again, or delete it") from error
+    return (quadratic_mean(found), "measured by this study") if found else (TYPICAL, "assumed")
+
+
+def claims_of(study: Study) -> int:
+    """How many guided conditions a task of the study judges at once."""
+    return sum(c.roi is not None and not c.control and not c.sweep for c in study.conditions.values())
+
+
+def power_lines(study: Study, folder: Path) -> list[str]:
+    """What the plan says: the study's own sentence, also corrected for its claims, and the table. folder: as there."""
+    spreads, origin = known_spreads(folder / study.results)
+    seeds, images, claims = len(study.seeds), study.attack_images, claims_of(study)
+    lines = [f"Power: {power_sentence(seeds, images, spreads)} (in 80 % of studies)."]
+    if claims > 1 and seeds > 1:
+        seen = detectable(seeds, images, *spreads, level=1 - (1 - LEVEL) / claims)
+        lines.append(f"The first of {claims} claims of a task, corrected for all of them: {points(seen)}.")
+    lines.append(
+        f"Spreads, {origin}: {points(spreads.seed)} between seeds, {points(spreads.image)} between images, "
+        f"{points(spreads.residual)} of one image under one seed."
+    )
+    lines += ["", f"{'seeds':>8}" + "".join(f"{f'{count:,} images':>16}" for count in IMAGES)]
+    for count, row in zip(SEEDS, detectable_table(spreads), strict=True):
+        lines.append(f"{count:>8}" + "".join(f"{points(value):>16}" for value in row))
+    return lines

@@ -1,0 +1,383 @@
+"""Intervals, Holm's families, the rule of a verdict, trend and power: against closed forms and other packages."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from neurobust.core.seeding import numpy_rng
+from neurobust.statistics import (
+    TYPICAL,
+    Gate,
+    Interval,
+    claim_p,
+    components,
+    crossed_interval,
+    curve_area,
+    detectable,
+    holm,
+    holm_levels,
+    mean_squares,
+    one_sided_p,
+    power_of,
+    relative_area,
+    seed_interval,
+    seeds_for,
+    settled,
+    trend,
+    verdict,
+    wilson_interval,
+)
+
+
+def outcomes(seeds, images, effect, *names, share=0.4):
+    """Differences of two conditions' answers, right or wrong, with shares `share` + effect and `share`."""
+    rng = numpy_rng("outcomes", seeds, images, effect, *names)
+    return (rng.random((seeds, images)) < share + effect) * 1.0 - (rng.random((seeds, images)) < share)
+
+
+# --- intervals ---
+
+
+def test_wilson_interval_solves_its_own_equation():
+    """Both ends are where |share - p| equals z standard errors under p: the definition, not the formula."""
+    for successes, n in ((3, 10), (60, 61), (500, 1000)):
+        for end in wilson_interval(successes, n):
+            assert abs(successes / n - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / n), rel=1e-5)
+
+
+def test_wilson_interval_at_the_edges():
+    low, high = wilson_interval(0, 50)
+    assert low == 0 and 0.05 < high < 0.1
+    assert wilson_interval(50, 50)[1] == 1
+    assert all(math.isnan(end) for end in wilson_interval(0, 0))
+
+
+def test_mean_squares_are_those_of_a_two_way_analysis_of_variance():
+    table = outcomes(4, 7, 0.2)
+    long = pd.DataFrame(
+        {"d": table.ravel(), "seed": np.repeat(range(4), 7), "image": np.tile(range(7), 4)}
+    )  # fmt: skip
+    expected = anova_lm(ols("d ~ C(seed) + C(image)", long).fit())["mean_sq"]
+    assert [float(value) for value in mean_squares(table)] == pytest.approx(expected.tolist())
+
+
+def test_the_crossed_interval_by_hand():
+    """Seeds' means .5 and 0 and 1, images' 2/3 and 1/3: MS 1/2, 1/6, 1/6; so Var = 1/2 / 6 and t has 2 degrees."""
+    found = crossed_interval([[1, 0], [0, 0], [1, 1]])
+    half = 4.302653 * math.sqrt(0.5 / 6)
+    assert found == pytest.approx((0.5, 0.5 - half, 0.5 + half, 2), abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.999])
+def test_without_spread_of_images_it_is_students_over_seeds(level):
+    """Where images differ less than chance has it, what is left is the t interval of the seeds' means."""
+    for index in itertools.count():
+        table = numpy_rng("flat", index).normal(0.1, 1, (5, 30))
+        _, image, residual = mean_squares(table)
+        if image < residual:
+            break
+    expected = stats.ttest_1samp(table.mean(1), 0).confidence_interval(level)
+    assert crossed_interval(table, level)[1:3] == pytest.approx(tuple(expected))
+
+
+def test_the_spread_of_images_widens_it():
+    """A condition that helps half of the images and hurts the others, in every seed alike."""
+    table = np.tile([1.0, -1.0], (5, 8)) + numpy_rng("noise").normal(0, 0.1, (5, 16))
+    found, seeds_alone = crossed_interval(table), seed_interval(table.mean(1))
+    assert found.high - found.low > 5 * (seeds_alone.high - seeds_alone.low)
+
+
+def test_neither_order_nor_sign_matters():
+    table = outcomes(5, 40, 0.1)
+    found = crossed_interval(table)
+    assert crossed_interval(table[::-1, ::-1]) == pytest.approx(found)
+    mirrored = crossed_interval(-table)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_too_little_has_no_interval():
+    one = crossed_interval(outcomes(1, 40, 0.3))
+    assert one.df == 0 and one.mean > 0 and math.isnan(one.low) and math.isnan(one.high)
+    assert math.isnan(one_sided_p(outcomes(1, 40, 0.3)))
+    assert math.isnan(crossed_interval(np.zeros((3, 0))).mean)
+    single = crossed_interval([[1.0], [0.0], [1.0]])
+    assert single[1:3] == pytest.approx(seed_interval([1, 0, 1])[1:3]), "one image: the seeds alone"
+    for broken in ([[1.0, math.nan], [0.0, 1.0]], [1.0, 2.0], np.zeros((0, 4))):
+        with pytest.raises(ValueError, match="none missing"):
+            crossed_interval(broken)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.zeros((3, 32)),  # nothing differs
+        np.ones((3, 32)),  # everything does
+        np.tile(np.arange(32) < 16, (3, 1)) * 1.0,  # the same images in every seed
+        np.array([np.roll(np.arange(32) < 4, shift) * 1.0 for shift in (0, 8, 16)]),  # as many in every seed
+    ],
+)
+def test_seeds_that_coincide_have_an_interval_all_the_same(table):
+    """At least as wide as if one image under one seed had come out differently: a step of 1 in 96."""
+    found = crossed_interval(table)
+    assert found.high - found.mean >= 0.99999 * 4.302653 / 96
+    assert found.low < table.mean() < found.high
+
+
+def test_the_least_width_shrinks_with_images_and_with_the_step_of_the_outcome():
+    def half(table):
+        found = crossed_interval(table)
+        return found.high - found.mean
+
+    assert half(np.zeros((3, 320))) == pytest.approx(half(np.zeros((3, 32))) / 10)
+    assert half(np.zeros((12, 32))) < half(np.zeros((3, 32))) / 4
+    quarters = np.array([np.roll([0.25] + [0.0] * 7, shift) for shift in range(3)])  # an area over few budgets
+    assert half(quarters) == pytest.approx(4.302653 * 0.25 / 24)
+
+
+def test_one_sided_p_goes_with_the_interval():
+    table = outcomes(5, 60, 0.2)
+    for level in (0.9, 0.95, 0.99):
+        found = crossed_interval(table, level)
+        assert one_sided_p(table, found.low) == pytest.approx((1 - level) / 2)
+        assert one_sided_p(-table, -found.high) == pytest.approx((1 - level) / 2)
+
+
+def test_the_interval_of_one_number_per_seed_is_students():
+    assert seed_interval([0.0, 2.0]) == pytest.approx((1, 1 - 12.7062, 1 + 12.7062, 1), abs=1e-3)
+    for nothing in ([0.4], [0.1, 0.1, 0.1], [0.1, 0.3, math.nan]):
+        found = seed_interval(nothing)
+        assert math.isnan(found.low) and math.isnan(found.high) and found.df == len(nothing) - 1
+    assert math.isnan(seed_interval([]).mean)
+
+
+# --- areas ---
+
+
+def test_area_of_uneven_budgets_is_not_their_plain_mean():
+    budgets, line = np.array([0, 1, 2, 8.0]), np.array([1.0, 0.875, 0.75, 0.0])
+    assert curve_area(line, budgets) == pytest.approx(0.5)
+    assert line.mean() != pytest.approx(0.5)
+    assert np.isnan(curve_area(np.ones((3, 1)), np.array([0.0]))).all()
+
+
+def curves(images, read, lasts, *names):
+    """robust (images, 4) at budgets 0, 1, 2, 4: `read` of the images are read, a share `lasts` survives each step."""
+    rng = numpy_rng("curves", images, read, *names)
+    steps = rng.random((images, 4)) < [read, lasts, lasts, lasts]
+    return np.logical_and.accumulate(steps, axis=1)
+
+
+BUDGETS = np.array([0.0, 1, 2, 4])
+
+
+def test_the_relative_area_is_the_ratio_and_has_its_spread():
+    """Mean: area over the budgets above 0, by clean accuracy. Spread: that of the ratio over drawn images."""
+    robust = curves(400, 0.7, 0.6)
+    found = relative_area(robust, BUDGETS)
+    clean, area = robust[:, 0].mean(), curve_area(robust[:, 1:], BUDGETS[1:]).mean()
+    assert found.mean() == pytest.approx(area / clean)
+    rng = numpy_rng("draws")
+    drawn = []
+    for _ in range(2000):
+        rows = robust[rng.integers(0, 400, 400)]
+        drawn.append(curve_area(rows[:, 1:], BUDGETS[1:]).mean() / rows[:, 0].mean())
+    assert found.std() / 20 == pytest.approx(np.std(drawn), rel=0.1)
+
+
+def test_the_relative_area_does_not_see_clean_accuracy():
+    """75 against 70 % read, equal robustness of what is read: 40 studies of 5 seeds and 400 images."""
+    areas, relative = [], []
+    for study in range(40):
+        pairs = [[curves(400, share, 0.6, study, seed, share) for share in (0.75, 0.7)] for seed in range(5)]
+        for found, area in ((areas, curve_area), (relative, relative_area)):
+            table = np.array([area(a, BUDGETS) - area(b, BUDGETS) for a, b in pairs])
+            found.append(crossed_interval(table).low > 0)
+    assert sum(areas) >= 8, "the area from budget 0 says that the better reader is more robust"
+    assert sum(relative) <= 4  # 1 expected; 5 or more of 40 at rate .025 in 0.3 % of draws
+
+
+def test_the_relative_area_of_nothing():
+    assert np.isnan(relative_area(np.zeros((4, 3)), [0, 1, 2])).all(), "nothing is read"
+    assert np.isnan(relative_area(np.ones((4, 2)), [1, 2])).all(), "clean accuracy is not known"
+    assert np.isnan(relative_area(np.ones((4, 1)), [0])).all(), "nothing but clean accuracy"
+    assert relative_area([[1, 1], [1, 0], [0, 0]], [0, 4]).mean() == pytest.approx(0.5)
+
+
+# --- several claims ---
+
+
+def test_holm_is_statsmodels():
+    for index in range(20):
+        p = numpy_rng("holm", index).random(7) ** 3
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert holm([0.01, math.nan]) == pytest.approx([0.02, math.nan], nan_ok=True), "a missing one counts"
+
+
+def test_a_claim_falls_at_its_level_just_where_holm_says_so():
+    for index in range(200):
+        p = numpy_rng("levels", index).random(6) ** 4
+        assert ((p <= 1 - holm_levels(p)) == (holm(p) <= 0.05)).all()
+    levels = holm_levels([math.nan, 0.001, 0.04, 0.9])
+    assert 1 - levels == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
+
+
+def test_the_rule_at_holms_level_names_what_holm_names():
+    names = set()
+    for index in range(60):
+        effects = [0, 0.1, 0.2, -0.2]
+        family = [[outcomes(5, 60, effect, index, place, c) for c in "ab"] for place, effect in enumerate(effects)]
+        p = [claim_p(contrasts) for contrasts in family]
+        for contrasts, level, adjusted in zip(family, holm_levels(p), holm(p), strict=True):
+            word = verdict(contrasts, level=level).word
+            assert (word in ("supported", "contradicted")) == (adjusted <= 0.05)
+            names.add(word)
+    assert names >= {"supported", "contradicted", "undetermined"}
+
+
+# --- the rule ---
+
+STRONG, NONE, WEAK = outcomes(5, 400, 0.2), outcomes(5, 4000, 0.0), outcomes(5, 400, 0.05)
+YES, NO, UNSURE = Interval(0.1, 0.05, 0.15, 4), Interval(-0.1, -0.15, -0.05, 4), Interval(0, -0.1, 0.1, 4)
+RANGE = Gate("range", False, "no budget brings `none` between 10 and 60 %")
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "options", "word", "reason"),
+    [
+        ([STRONG, STRONG], {}, "supported", "above 0 with 5 seeds x 400 images"),
+        ([STRONG, WEAK], {}, "undetermined", "seeds x 400 images would settle it"),
+        ([STRONG, -STRONG], {}, "contradicted", "below 0"),
+        ([STRONG, NONE], {}, "not supported", "pp, less than the 3 that would matter"),
+        ([STRONG, NONE], {"margin": 0.001}, "undetermined", "would settle it (0.6 pp seen"),
+        ([STRONG], {"level": 1 - 1e-9}, "undetermined", "would settle it"),
+        ([STRONG], {"gates": [RANGE]}, "undetermined", "range: no budget brings"),
+        ([STRONG], {"gates": [RANGE._replace(passed=True)]}, "supported", ""),
+        ([-STRONG], {"gates": [RANGE]}, "undetermined", "range"),
+        ([STRONG], {"confound": [YES, YES, NO]}, "supported", ""),
+        ([STRONG], {"confound": [YES, UNSURE, UNSURE]}, "undetermined", "1 of 3 readings"),
+        ([STRONG], {"confound": [NO, NO, YES]}, "undetermined", "clean accuracy may explain it"),
+        ([-STRONG], {"confound": [NO, NO, YES]}, "contradicted", ""),
+        ([-STRONG], {"confound": [YES, YES, YES]}, "undetermined", "0 of 3"),
+        ([STRONG], {"confound": [YES, Interval(0.1, math.nan, math.nan, 0)]}, "undetermined", "1 of 2"),
+        ([STRONG[:2], STRONG[:2]], {}, "undetermined", "2 seeds x 400 images say nothing; about"),
+        ([np.ones((2, 400))], {}, "undetermined", "2 seeds"),
+        ([STRONG[:1]], {}, "undetermined", "1 seed x 400 images say nothing; about"),
+        ([STRONG, STRONG[:2]], {}, "undetermined", "say nothing"),
+        ([np.zeros((3, 400))], {}, "not supported", "at most 0.2 pp"),
+        ([np.zeros((3, 32))], {}, "undetermined", "would settle it"),
+    ],
+)  # fmt: skip
+def test_the_rule(contrasts, options, word, reason):
+    found = verdict(contrasts, **options)
+    assert found.word == word and reason in found.reason, found
+    smallest = min(contrasts, key=np.mean)
+    assert found.interval == pytest.approx(crossed_interval(smallest), nan_ok=True), "of the smaller, at 95 %"
+
+
+def test_contradiction_by_any_of_several_contrasts_pays_for_their_number():
+    """The bound of one contrast at 97.5 % spans 0, at 95 % it does not: said of one contrast, not of either of two."""
+    for index in itertools.count():
+        table = outcomes(5, 100, -0.12, index)
+        if crossed_interval(table).high < 0 < crossed_interval(table, 0.975).high:
+            break
+    assert verdict([table]).word == "contradicted"
+    assert verdict([table, STRONG]).word != "contradicted"
+
+
+def test_two_claims_of_different_architectures_know_nothing_of_each_other():
+    """Each is judged on its own networks: adding one that never breaks changes no word, averaging it in does."""
+    alone = verdict([-STRONG])
+    assert alone.word == "contradicted" and verdict([np.zeros((5, 400))]).word == "not supported"
+    assert crossed_interval((-STRONG + np.zeros((5, 400))) / 2).mean == pytest.approx(alone.interval.mean / 2)
+
+
+# --- trend ---
+
+
+def test_page_of_three_perfect_rows_is_exact():
+    rows = np.tile(np.arange(5.0), (3, 1)) / 100
+    assert trend(rows, range(5)).p == pytest.approx(1 / math.factorial(5) ** 3)
+    assert trend(rows[:, ::-1], [4, 3, 2, 1, 0]).p == pytest.approx(1 / math.factorial(5) ** 3), "order, not place"
+    assert trend(-rows, range(5)).p == pytest.approx(1)
+
+
+def test_the_slope_is_per_step_and_rois_of_one_step_count_once():
+    noise = np.array([[0.002], [-0.002], [0.0]])
+    rows = np.array([0.01, 0.02, 0.03, 0.02, 0.05]) + noise * [0, 1, 2, 1, 4]  # 4 steps: 1 2 2 3 4 in hundredths, but
+    found = trend(rows, [1, 2, 2, 3, 4])  # places 1 (2.5) and 2 (2) deviate
+    steps = np.column_stack([rows[:, 0], rows[:, 1:3].mean(1), rows[:, 3], rows[:, 4]])
+    slopes = [np.polyfit(range(4), row, 1)[0] for row in steps]
+    assert found.slope == pytest.approx(seed_interval(slopes))
+    assert found.p == pytest.approx(stats.page_trend_test(steps).pvalue)
+
+
+def test_too_little_has_no_trend():
+    assert math.isnan(trend(np.ones((3, 2)), [0, 1]).p) and trend(np.ones((3, 2)), [0, 1]).slope.mean == 0
+    assert math.isnan(trend(np.ones((3, 4)), [0, 0, 0, 0]).slope.mean), "one step"
+    assert math.isnan(trend([[0.0, 0.1, 0.2]], [0, 1, 2]).p), "one seed"
+    with pytest.raises(ValueError, match="a place for each"):
+        trend(np.ones((3, 4)), [0, 1, 2])
+
+
+# --- power ---
+
+
+def test_power_is_that_of_statsmodels_where_images_have_no_spread():
+    for seeds, images in ((2, 1000), (3, 48), (5, 1000), (12, 256)):
+        sigma = math.sqrt(0.01**2 + 0.3**2 / images)
+        expected = sigma * TTestPower().solve_power(nobs=seeds, alpha=0.05, power=0.8)
+        assert detectable(seeds, images, 0.01, 0, 0.3) == pytest.approx(expected, rel=1e-5)
+    strict = 0.02 * TTestPower().solve_power(nobs=8, alpha=0.01, power=0.9)
+    assert detectable(8, 100, 0.02, 0, 0, power=0.9, level=0.99) == pytest.approx(strict, rel=1e-5)
+    assert power_of(0, 4) == pytest.approx(0.05), "of no effect: the level"
+
+
+def test_more_seeds_and_more_images_see_less_down_to_what_images_differ_by():
+    seen = np.array([[detectable(seeds, images, *TYPICAL) for images in (32, 256, 1000)] for seeds in (2, 3, 5, 20)])
+    assert (np.diff(seen, axis=0) < 0).all() and (np.diff(seen, axis=1) < 0).all()
+    limit = 2.8 * TYPICAL.image / math.sqrt(1000)
+    assert detectable(1000, 1000, *TYPICAL) == pytest.approx(limit, rel=0.1)
+    assert seeds_for(0.9 * limit, 1000, *TYPICAL) is None
+    assert math.isnan(detectable(1, 1000, *TYPICAL)) and math.isnan(detectable(5, 0, *TYPICAL))
+
+
+def test_the_fewest_seeds_are_the_fewest():
+    for effect in (0.01, 0.03, 0.2):
+        seeds = seeds_for(effect, 256, 0.02, 0.02, 0.4)
+        assert detectable(seeds, 256, 0.02, 0.02, 0.4) <= effect
+        assert seeds == 2 or detectable(seeds - 1, 256, 0.02, 0.02, 0.4) > effect
+
+
+def test_the_documented_defaults_give_the_documented_sentence():
+    """5 seeds x 1,000 images see 2.4 pp; 1 pp needs about 20 seeds."""
+    assert round(100 * detectable(5, 1000, *TYPICAL), 1) == 2.4
+    assert seeds_for(0.01, 1000, *TYPICAL) == 20
+
+
+def test_components_are_found_again():
+    true, found = (0.03, 0.1, 0.4), []
+    for index in range(60):
+        rng = numpy_rng("components", index)
+        parts = [rng.normal(0, sigma, shape) for sigma, shape in zip(true, [(6, 1), (1, 300), (6, 300)], strict=True)]
+        found.append(components(sum(parts)))
+    assert np.sqrt(np.mean(np.square(found), axis=0)) == pytest.approx(true, rel=0.12)
+    assert components(np.zeros((1, 9)))[:2] == TYPICAL[:2]
+    assert components(outcomes(2, 9, 0)).seed >= TYPICAL.seed and components(outcomes(2, 9, 0)).image == TYPICAL.image
+
+
+def test_what_would_settle_it_is_more_than_there_is():
+    for seeds, images in ((1, 640), (2, 640), (3, 4800), (5, 1000)):
+        text = settled(outcomes(seeds, images, 0.01))
+        needed = int(text.split()[1])
+        assert needed > seeds and needed >= 3 and f"x {images:,} images would settle it" in text
+    odd = np.tile([1.0, -1.0], (8, 8)) + numpy_rng("odd").normal(0, 0.01, (8, 16))
+    assert settled(odd) == "no number of seeds sees 3.0 pp on 16 images; it takes more images"
+    assert settled(np.zeros((3, 0))) == "there are no images"
