@@ -54,6 +54,7 @@ SETTINGS = {
     "rotation-translation": {"method": "rotation-translation", "budgets": [0, 0.5, 1], "angles": 5, "shifts": 3},
     "adaptive-joint": {"method": "adaptive-joint", **LINF, "steps": 5},
     "adaptive-collision": {"method": "adaptive-collision", **LINF, "steps": 5},
+    "cue-conflict": {"method": "cue-conflict", "norm": "cue", "budgets": [0, 0.5, 1]},
 }
 EVERY = pytest.mark.parametrize("name", list(SETTINGS))
 
@@ -64,7 +65,8 @@ def attack(run_attack):
 
     def attack(model, images, labels, name="pgd-linf", ids=None, seed=0, **changes):
         pool = torch.rand(20, *images.shape[1:], generator=torch.Generator().manual_seed(9)).to(images)
-        return run_attack(model, images, labels, SETTINGS[name] | changes, seed=seed, ids=ids, pool=pool)
+        more = {"pool": pool, "twins": 1 - images}
+        return run_attack(model, images, labels, SETTINGS[name] | changes, seed=seed, ids=ids, **more)
 
     return attack
 

@@ -161,6 +161,7 @@ def change(study: Study, **changes) -> Study:
             seeds=study.seeds,
             side=SIZE,
             images=300,
+            attack_images=study.attack_images,
         )
         for name in tasks
     }

@@ -330,7 +330,7 @@ def test_a_task_may_be_trained_with_some_conditions_only(demo_config):
 
 def test_a_task_may_have_some_architectures_and_seeds_only(demo_config):
     demo_config["architectures"]["resnet34"] = {"stem": "imagenet", "pretrained": False}
-    demo_config["tasks"]["digits"] |= {"architectures": ["resnet34"], "seeds": [1]}
+    demo_config["tasks"]["digits"] |= {"architectures": ["resnet34"], "seeds": [1], "attack_images": 8}
     study = read_study(demo_config)
     assert list(study.blocks()) == [
         ("phantom-scenes", "resnet18"),
@@ -340,5 +340,6 @@ def test_a_task_may_have_some_architectures_and_seeds_only(demo_config):
     digits = list(study.networks(tasks=["digits"]))
     assert {(name.architecture, name.seed) for name in digits} == {("resnet34", 1)}
     assert len(digits) == len(study.conditions)
+    assert {name: task.attack_images for name, task in study.tasks.items()} == {"phantom-scenes": 32, "digits": 8}
     assert {name.seed for name in study.networks(tasks=["phantom-scenes"])} == set(study.seeds)
     assert [job.names for job in study_jobs(study) if job.rule == "transfer_attacks"] == list(study.blocks())

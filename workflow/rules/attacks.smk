@@ -55,7 +55,7 @@ rule attack_network:
         runtime=480,
     params:
         attacks=plans_of(STUDY.attacks),
-        images=STUDY.attack_images,
+        images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
         transfer=parameters(STUDY.transfer),
         cells=subpath(output.examples, parent=True),
     message:
@@ -80,7 +80,7 @@ if REST:
             task=one_of(REST),
         params:
             attacks=plans_of(MET[REST[0]]),
-            images=STUDY.attack_images,
+            images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
             transfer=parameters(STUDY.transfer),
             cells=subpath(output.examples, parent=True),
 

@@ -25,7 +25,7 @@ rule explain_network:
         runtime=60,
     params:
         rois=FILES.guiding_rois(),
-        images=STUDY.attack_images,
+        images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
     message:
         "inside {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
     script:

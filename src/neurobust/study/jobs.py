@@ -144,7 +144,7 @@ def _networks(study: Study) -> Iterator[Job]:
         plan, condition = study.tasks[task], study.conditions[name]
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
         cost = COSTS.get(architecture, 1.0)
-        attacked = study.attack_images * pixels * cost
+        attacked = plan.attack_images * pixels * cost
         yield Job("train_network", where, _training(study, plan, condition, cost), 45e6, rois)
         yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
         if study.corruptions is not None:
@@ -172,7 +172,7 @@ def _transfer(study: Study) -> Iterator[Job]:
     for name, architecture in study.blocks():
         task = study.tasks[name]
         networks, cost = len(task.conditions) * len(task.seeds), COSTS.get(architecture, 1.0)
-        units = study.transfer.passes(networks, study.attack_images) * task.side**2 / 1000 * cost
+        units = study.transfer.passes(networks, task.attack_images) * task.side**2 / 1000 * cost
         yield Job("transfer_attacks", (name, architecture), units)
 
 

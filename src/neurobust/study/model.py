@@ -42,7 +42,8 @@ class NetworkName(NamedTuple):
 class TaskPlan(Struct, frozen=True, kw_only=True):
     """A task of a study: what its images are and where they come from, how networks are trained on it, and with which
     conditions, architectures and seeds. source: the folder or file that the user brings, "" where nothing is brought;
-    side: of the images, in pixels; images: how many there are; cue: whether they bear one."""
+    side: of the images, in pixels; images: how many there are; attack_images: how many of its test images attacks and
+    analyses look at; cue: whether they bear one."""
 
     name: str
     task: Task
@@ -53,6 +54,7 @@ class TaskPlan(Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...]
     side: int
     images: int
+    attack_images: int
     cue: bool = False
 
 

@@ -14,7 +14,7 @@ from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Given, Names, Seeds, Settings, about, field_names, read
+from neurobust.core.settings import Count, Given, Names, Seeds, Settings, about, field_names, read
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
@@ -34,6 +34,7 @@ class TaskChoice(Settings, frozen=True):
     conditions: Annotated[Names | None, about("that are trained on this task; default: all")] = None
     architectures: Annotated[Names | None, about("that are trained on this task; default: all")] = None
     seeds: Annotated[Seeds | None, about("of this task's networks, some of the study's; default: all")] = None
+    attack_images: Annotated[Count | None, about("test images to attack; default: the study's")] = None
 
 
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
@@ -124,6 +125,7 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
         seeds=picked(config.seeds, choice.seeds, where, "seed", "seeds"),
         side=shown.size if shown else task.side or 0,
         images=sum(shown.counts) if shown else task.images or 0,
+        attack_images=choice.attack_images or config.attack_images,
         cue=cue,
     )
 
