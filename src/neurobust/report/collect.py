@@ -124,7 +124,7 @@ def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evi
         own = {name: cells[name][network[2:]] for name in study.attacks_of(block["task"])}
         for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
             rows[table] += [network._asdict() | row for row in make(attacks, own)]
-    return [Evidence(study, *block.values(), attacks, cells, chosen, clean)]
+    return [Evidence(study, block["task"], block["architecture"], attacks, cells, chosen, clean)]
 
 
 def read_cells(study: Study, networks: list[NetworkName]) -> dict[str, Cells]:

@@ -101,9 +101,9 @@ def named(evidence: Evidence, name: str) -> dict[str, str]:
         return found
     roi, dash, control = name.partition("-")
     if dash and control in CONTROLS and (guided := guided_by(evidence, roi)):
-        found = {key: with_control(evidence, condition, control) for key, condition in guided.items()}
-        if any(found.values()):
-            return {key: other for key, other in found.items() if other}
+        controls = {key: with_control(evidence, condition, control) for key, condition in guided.items()}
+        if found := {key: other for key, other in controls.items() if other}:
+            return found
     if name in evidence.conditions:
         own = conditions[name]
         return {recipe(own) if own.roi is not None else ANY: name}
