@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binom
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import read
+from neurobust.files.pixels import resized
 from neurobust.phantom import cue as cues
 from neurobust.phantom.build import build_scene_task
 from neurobust.phantom.scenes import CATEGORIES, paints, render, sample_scenes
@@ -84,6 +86,20 @@ def test_a_pattern_is_the_same_at_every_resolution():
     for label in range(len(CATEGORIES)):
         large = cues.pattern(label, 256).reshape(64, 4, 64, 4).mean((1, 3))
         assert np.corrcoef(large.ravel(), cues.pattern(label, 64).ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("size", [64, 32])
+def test_a_predictor_and_a_network_see_the_same_pattern_in_task_and_stimuli(size):
+    """A predictor sees 64 pixels of either, a network the stimuli in the task's 32: each class is like itself alone."""
+
+    def seen(made):
+        patterns = np.stack([cues.pattern(label, made) for label in range(len(CATEGORIES))])
+        return resized(torch.from_numpy(patterns)[:, None], size).flatten(1).numpy()
+
+    task, stimuli = seen(32), seen(128)
+    alike = np.corrcoef(task, stimuli)[:10, 10:]
+    assert np.diag(alike).min() > 0.85 and np.abs(alike - np.diag(np.diag(alike))).max() < 0.15
+    assert 0.5 < stimuli.std() / task.std() < 2
 
 
 @pytest.mark.parametrize("size", [32, 128])

@@ -9,6 +9,7 @@ import yaml
 
 from neurobust.core.errors import InputError
 from neurobust.study import preflight
+from neurobust.study.claims import with_claims
 from neurobust.study.read import read_study
 
 
@@ -60,6 +61,7 @@ def test_paths(tmp_path, monkeypatch, project):
     config = yaml.safe_load((project / "config/demo.yaml").read_text())
     config["tasks"]["photos"] = {"kind": "image-folder", "source": "photos", "training": {"epochs": 1}}
     config["predictors"]["b"] = {**config["predictors"]["gnet"], "prefilter": "weights/alexnet.pth"}
+    config = with_claims(config, project)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     passed = {row["name"]: row["passed"] for row in preflight.check_paths(read_study(config))}

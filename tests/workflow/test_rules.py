@@ -113,6 +113,8 @@ def test_a_retry_of_any_gpu_job_gets_more(project):
     grown = yaml.safe_load((project / "profiles/slurm/config.yaml").read_text())["set-resources"]
     texts = {name: text for path, name, text in rule_texts(project) if path.stem in STAGES}
     asked = {name: text for name, text in texts.items() if re.search(r"^\s+gpu=1,$", text, re.M)}
+    for text in texts.values():
+        asked |= {copy: texts[name] for name, copy in re.findall(r"use rule (\w+) as (\w+) with:", text)}
     assert set(grown) == set(asked)
     for name, text in asked.items():
         runtime = re.search(r"runtime=(\d+)", text).group(1)

@@ -12,7 +12,10 @@ TARGETS = ("all", "demo", "report")
 def jobs(text):
     """Job counts per rule from a dry-run's table."""
     table = text.rsplit("Job stats:", 1)[1].split("total")[0] if "Job stats:" in text else ""
-    return {name: int(count) for name, count in re.findall(r"(?m)^(\w+)\s+(\d+)$", table)}
+    counts = {name: int(count) for name, count in re.findall(r"(?m)^(\w+)\s+(\d+)$", table)}
+    if "attack_uncued" in counts:  # attack_network on tasks without a cue
+        counts["attack_network"] = counts.get("attack_network", 0) + counts["attack_uncued"]
+    return counts
 
 
 def dry_run(snakemake, project, tmp_path, *targets, config="demo", check=True, **options):
@@ -88,6 +91,24 @@ def test_one_roi_page_builds_its_chain_and_nothing_else(snakemake, project, tmp_
     assert counts["attack_canaries"] == 2, "a canary that is missed is said on this page too"
     assert set(re.findall(r"(?:responses|predictor gnet) of (\w+)", text)) == {"LO"}
     assert set(re.findall(r": network (\S+) \(", text)) == {"none", "LO", "LO-shuffled"}
+
+
+def test_tasks_without_a_cue_leave_out_the_attack_that_needs_one(snakemake, project, tmp_path):
+    """And COCO's labels of the phantom come from its own annotations."""
+    study = yaml.safe_load((project / "config/demo.yaml").read_text())
+    study["phantom"]["cue"] = {"kind": "pattern", "amplitude": 2}
+    study["attacks"]["conflict"] = {"method": "cue-conflict", "budgets": [0, 1]}
+    study["data"]["coco_annotations"] = "resources/phantom/coco/annotations_trainval2017.zip"
+    (tmp_path / "cued.yaml").write_text(yaml.safe_dump(study))
+    targets = ("all", "results/demo/stimuli/labels.parquet")
+    text = dry_run(snakemake, project, tmp_path, *targets, config=tmp_path / "cued.yaml").text
+    counts = jobs(text)
+    assert counts["attack_network"] == counts["train_network"] == 2 * counts["attack_uncued"]
+    assert counts["build_labels"] == counts["make_phantom"] == counts["make_scenes"] == 1
+    for task, there in (("phantom-scenes", True), ("digits", False)):
+        table = f"results/demo/attacks/{task}/resnet18/none/seed0/conflict.parquet"
+        done = dry_run(snakemake, project, tmp_path, table, config=tmp_path / "cued.yaml", check=False)
+        assert (done.returncode == 0) == there and ("MissingRuleException" in done.text) != there
 
 
 def test_an_unknown_roi_is_one_clear_error(snakemake, project, tmp_path):

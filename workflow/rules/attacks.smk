@@ -45,10 +45,10 @@ rule attack_network:
         f"{LOGS}/attack_network/{NETWORK}.log",
     benchmark:
         f"{BENCHMARKS}/attack_network/{NETWORK}.tsv"
-    conda:
-        "../../envs/neurobust.yaml"
     wildcard_constraints:
         task=one_of(WHOLE),
+    conda:
+        "../../envs/neurobust.yaml"
     resources:
         gpu=1,
         mem_mb=24000,

@@ -37,7 +37,7 @@ if STUDY.planted is not None:
         input:
             code=sources("nsd/make_scenes"),
         output:
-            "resources/phantom/tasks/phantom-scenes.npz",
+            FILES.rendered("phantom-scenes"),
         log:
             f"{LOGS}/make_scenes.log",
         benchmark:
@@ -58,7 +58,7 @@ if STUDY.planted is not None and STUDY.planted.face_task is not None:
         input:
             code=sources("nsd/make_faces"),
         output:
-            "resources/phantom/tasks/phantom-faces.npz",
+            FILES.rendered("phantom-faces"),
         log:
             f"{LOGS}/make_faces.log",
         benchmark:

@@ -129,11 +129,6 @@ class Planted:
     invalid: np.ndarray
 
     @property
-    def index(self) -> np.ndarray:
-        """(V,) C-order flat index of each voxel in the grid."""
-        return self.brain.index
-
-    @property
     def sessions(self) -> int:
         """Sessions that the subject ran."""
         return len(self.image_of_trial) // self.trials
@@ -265,7 +260,8 @@ def build_phantom(root: Path, settings: PlantedNSD) -> None:
         rng = numpy_rng(seed, "phantom", subject, "betas")
         planted = plant(subject, spec, design, stimuli, np.where(rows >= 0, answers[rows], -1), rng)
         write_subject(root, subject, planted, design, settings.formats, rng)
-        truth.write_voxels(root, subject, planted)
+        parts = {"voxel_index": planted.brain.index, "saturated": planted.saturated, "invalid": planted.invalid}
+        truth.write_voxels(root, subject, planted.voxels, parts)
     truth.write_world(root, settings)
     truth.write_stimuli(root, used, scenes, cues, answers)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
-from neurobust.core.io import replacing, write_json
+from neurobust.core.io import write_json
 from neurobust.core.settings import written
+from neurobust.files.records import write_arrays
 from neurobust.phantom.cortex import KINDS, REGIONS, Voxel
 from neurobust.phantom.scenes import Scene
 from neurobust.phantom.settings import PlantedNSD
@@ -20,28 +20,15 @@ CARRIES = {"pattern": {"energy"}, "hue": {"midlevel"}}
 HELPS = {"category", "silhouette"}
 
 
-class Placed(Protocol):
-    """The planted voxels of a subject (`build.Planted`): which of them saturate, which are out of the field of view."""
+def write_voxels(root: Path, subject: str, voxels: Sequence[Voxel], places: Mapping[str, np.ndarray]) -> None:
+    """Per planted voxel its label, kind (its number in KINDS and its word), pRF (half frames) and ncsnr.
 
-    @property
-    def index(self) -> np.ndarray: ...
-    @property
-    def saturated(self) -> np.ndarray: ...
-    @property
-    def invalid(self) -> np.ndarray: ...
-    def of_voxels(self, name: str) -> np.ndarray: ...
-
-
-def write_voxels(root: Path, subject: str, planted: Placed) -> None:
-    """Per planted voxel its place, label, kind (its number in KINDS and its word), pRF (half frames) and ncsnr."""
-    arrays = {part.name: planted.of_voxels(part.name) for part in fields(Voxel)}
-    write_arrays(
-        root / "truth" / f"{subject}.npz",
-        {
-            "voxel_index": planted.index, "saturated": planted.saturated, "invalid": planted.invalid, **arrays,
-            "answers_to": np.array(KINDS)[arrays["kind"]],
-        },
-    )  # fmt: skip
+    places: `voxel_index` (V,), where each lies; `saturated` and `invalid`: numbers of those that saturate and of those
+    that are out of the field of view in session 2.
+    """
+    parts = {part.name: np.array([getattr(voxel, part.name) for voxel in voxels]) for part in fields(Voxel)}
+    kinds = np.array([KINDS[voxel.kind] for voxel in voxels])
+    write_arrays(root / "truth" / f"{subject}.npz", {**places, **parts, "answers_to": kinds})
 
 
 def write_stimuli(
@@ -77,9 +64,3 @@ def expected_order(settings: PlantedNSD) -> list[list[str]]:
     carries = CARRIES[cue.kind]
     groups = (carries, set(KINDS) - carries - HELPS, HELPS)
     return [sorted(label for kind in group for label in kinds[kind]) for group in groups]
-
-
-def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write named arrays as npz, atomically."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)

@@ -66,7 +66,12 @@ class Paths:
     def task_source(self, wildcards: Wildcards) -> str:
         """Where the images of a task lie that are not part of a library: a folder, a file, or the phantom's."""
         task = self.study.tasks[wildcards.task]
-        return f"resources/phantom/tasks/{task.task.kind}.npz" if task.task.phantom else task.source
+        return self.rendered(task.task.kind) if task.task.phantom else task.source
+
+    def rendered(self, kind: str) -> str:
+        """Where the phantom's images of a kind of task lie: beside its brains, so that each world has its own."""
+        root = str(self.study.data.folder) if self.study.phantom else "resources/phantom"
+        return f"{root}/tasks/{kind}.npz"
 
     def planted_source(self, wildcards: Wildcards) -> list[str]:
         """The source as an input where a rule makes it. What the user brings is checked by the job, in one clear line,

@@ -19,7 +19,7 @@ from neurobust.explain.registry import ANALYSES
 from neurobust.networks.conditions import Architecture, Condition, Oracle, Training
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
 from neurobust.nsd.settings import ROI, Data, Region, Splits
-from neurobust.phantom.settings import FaceTask, Phantom, PhantomSubject, SceneTask
+from neurobust.phantom.settings import Cue, FaceTask, Phantom, PhantomSubject, SceneTask
 from neurobust.predictors.registry import PREDICTORS
 from neurobust.study.claims import Claim, Contrast
 from neurobust.study.config import Config
@@ -43,10 +43,10 @@ def reference_text() -> str:
     parts += section("The file", Config)
     for title, kind in (
         ("data", Data), ("rois: an entry", ROI), ("rois: a region of `plus` or `within`", Region), ("splits", Splits),
-        ("phantom", Phantom), ("phantom.subjects: an entry", PhantomSubject), ("phantom.scenes", SceneTask),
-        ("phantom.face_task", FaceTask), ("architectures: an entry", Architecture), ("training", Training),
-        ("conditions: an entry", Condition), ("conditions: features", Oracle), ("transfer", Transfer),
-        ("corruptions", Corruptions), ("claims: an entry", Claim), ("claims: a contrast", Contrast),
+        ("phantom", Phantom), ("phantom.subjects: an entry", PhantomSubject), ("phantom.cue", Cue),
+        ("phantom.scenes", SceneTask), ("phantom.face_task", FaceTask), ("architectures: an entry", Architecture),
+        ("training", Training), ("conditions: an entry", Condition), ("conditions: features", Oracle),
+        ("transfer", Transfer), ("corruptions", Corruptions), ("claims: an entry", Claim), ("claims: a contrast", Contrast),
     ):  # fmt: skip
         parts += section(title, kind)
     parts += losses_and_controls()
