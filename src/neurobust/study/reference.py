@@ -46,7 +46,8 @@ def reference_text() -> str:
         ("phantom", Phantom), ("phantom.subjects: an entry", PhantomSubject), ("phantom.cue", Cue),
         ("phantom.scenes", SceneTask), ("phantom.face_task", FaceTask), ("architectures: an entry", Architecture),
         ("training", Training), ("conditions: an entry", Condition), ("conditions: features", Oracle),
-        ("transfer", Transfer), ("corruptions", Corruptions), ("claims: an entry", Claim), ("claims: a contrast", Contrast),
+        ("transfer", Transfer), ("corruptions", Corruptions), ("claims: an entry", Claim),
+        ("claims: a contrast", Contrast),
     ):  # fmt: skip
         parts += section(title, kind)
     parts += losses_and_controls()
