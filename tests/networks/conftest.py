@@ -79,6 +79,19 @@ def dataset(tmp_path):
 
 
 @pytest.fixture
+def cued(dataset):
+    """The dataset with twins of a random and of a conflicting cue: brighter in one channel."""
+    with h5py.File(dataset, "a") as file:
+        images = file["images"][:]
+        file["cue"] = file["labels"][:]
+        for channel, name in enumerate(("random_cue", "conflict")):
+            twin = images.copy()
+            twin[..., channel] += 40
+            file.create_dataset(name, data=twin)
+    return dataset
+
+
+@pytest.fixture
 def mismatched(tmp_path):
     """A dataset.h5 of 20 images but 19 labels."""
     images, labels = make_images(20, np.random.default_rng(0))

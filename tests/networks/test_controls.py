@@ -37,10 +37,10 @@ def train_targets(target, dataset):
 
 def test_the_controls_are_the_documented_ones():
     assert set(CONTROLS) == {
-        "shuffled", "random", "gaussian", "pixels", "features", "phase-scrambled", "subsampled",
+        "shuffled", "random", "gaussian", "pixels", "features", "labels", "phase-scrambled", "subsampled",
         "predictor-shuffled",
     }  # fmt: skip
-    assert set(MATCHED) == {"random", "gaussian", "pixels", "features"}
+    assert set(MATCHED) == {"random", "gaussian", "pixels", "features", "labels"}
 
 
 @pytest.mark.parametrize("control", MATCHED)

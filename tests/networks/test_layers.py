@@ -6,7 +6,7 @@ from torch import nn
 
 from neurobust.core.errors import InputError
 from neurobust.networks.architectures import build_network
-from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
+from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers, layer_depth
 from neurobust.networks.manifolds import fit_manifolds
 from neurobust.networks.registry import LOSSES
 
@@ -54,6 +54,14 @@ def test_tokens_are_averaged_and_swin_maps_have_their_channels_last(tiny):
     assert layers_of(vit, ["encoder.layers.encoder_layer_0"], 1, "vit_b_16", 32).widths == [768]
     swin = build_network("swin_t", 3)
     assert layers_of(swin, ["features.1"], 1, "swin_t", 64).widths == [96]
+
+
+def test_depth_is_the_share_of_weighted_layers_passed():
+    """ResNet18 has 20 convolutions before its head: 1, then 4, 5, 5 and 5 in its stages."""
+    network = build_network("resnet18", 3)
+    depths = {"conv1": 1, "relu": 1, "layer1": 5, "layer2.0": 8, "layer2": 10, "layer4": 20, PENULTIMATE: 20}
+    assert {name: layer_depth(network, name) for name in depths} == {name: n / 20 for name, n in depths.items()}
+    assert layers_of(network, ["layer1", PENULTIMATE], 1, "resnet18", 32).depth == 0.625
 
 
 def test_measuring_changes_nothing(tiny):

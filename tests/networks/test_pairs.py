@@ -12,7 +12,7 @@ from neurobust.files.roi import RoiFile, write_roi
 from neurobust.files.stimuli import write_stimuli
 from neurobust.networks.conditions import read_recipe
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
-from neurobust.networks.pairs import Pairs
+from neurobust.networks.pairs import Pairs, measured_blocks
 from neurobust.networks.registry import control_named
 from neurobust.networks.train import train_network
 
@@ -61,7 +61,8 @@ def subjects(tmp_path):
 
 
 def make(files, control=None, seed=0):
-    return Pairs(NetworkInputs(Path("dataset.h5"), **files), 16, control_named(control), seed, 20, CPU)
+    blocks = measured_blocks(NetworkInputs(Path("dataset.h5"), **files), 16, control_named(control), seed)
+    return Pairs(blocks, seed, 20, CPU)
 
 
 def test_a_batch_is_one_subject_s_training_stimuli_with_its_own_responses(subjects):

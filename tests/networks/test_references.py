@@ -96,4 +96,12 @@ def test_kl_is_the_mean_over_images():
 
 
 def test_the_references_are_the_documented_ones():
-    assert set(REFERENCES) == {"adversarial", "trades", "gaussian-noise", "blur", "weight-decay"}
+    assert set(REFERENCES) == {
+        "adversarial",
+        "trades",
+        "gaussian-noise",
+        "blur",
+        "weight-decay",
+        "oracle-cue",
+        "low-pass",
+    }

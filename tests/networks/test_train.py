@@ -195,6 +195,7 @@ def test_metrics_are_those_of_the_written_network(tmp_path, dataset, predictor_f
     assert metrics["alignment"] == pytest.approx(np.mean(exact), abs=1e-4)
     assert {key: metrics[key] for key in NAMES} == NAMES and metrics["seed"] == 4
     assert metrics["seconds"] > 0 and metrics["target_dim"] == 6 and metrics["n_train"] == 60
+    assert metrics["layer_depth"] == 1
     assert set(metrics["provenance"]["inputs"]) == {"dataset", "predictor0"}
 
 
@@ -326,14 +327,14 @@ def test_every_control_trains_and_the_predictor_stays(
 
 
 @pytest.mark.parametrize("kind", REFERENCES)
-def test_every_reference_learns_its_task(tmp_path, dataset, recipe, kind):
+def test_every_reference_learns_its_task(tmp_path, cued, recipe, kind):
     condition = {"target": None, "weight": 0.5, "reference": {"kind": kind}}
     recipe |= {"epochs": 20, "learning_rate": 0.03, "condition": condition}
-    state, metrics, history = train(tmp_path / kind, dataset, [], recipe)
+    state, metrics, history = train(tmp_path / kind, cued, [], recipe)
     assert metrics["clean_accuracy"] > 0.7 and metrics["alignment"] is None
-    plain, *_ = train(tmp_path / "none", dataset, [], {**recipe, "condition": {"target": None, "weight": 0.5}})
+    plain, *_ = train(tmp_path / "none", cued, [], {**recipe, "condition": {"target": None, "weight": 0.5}})
     assert not torch.equal(state["trunk.0.weight"], plain["trunk.0.weight"])
-    again, *_ = train(tmp_path / "again", dataset, [], recipe)
+    again, *_ = train(tmp_path / "again", cued, [], recipe)
     assert same(state, again)
 
 

@@ -151,7 +151,17 @@ def change(study: Study, **changes) -> Study:
     given = changes.pop("config", {})
     study = replace(study, **changes)
     plans = {
-        name: TaskPlan(name, Task(kind=name), "", Training(), tuple(trained.get(name, study.conditions)), SIZE, 300)
+        name: TaskPlan(
+            name=name,
+            task=Task(kind=name),
+            source="",
+            training=Training(),
+            conditions=tuple(trained.get(name, study.conditions)),
+            architectures=tuple(study.architectures),
+            seeds=study.seeds,
+            side=SIZE,
+            images=300,
+        )
         for name in tasks
     }
     attacks = {name: {"method": plan.method, "budgets": list(plan.budgets)} for name, plan in study.attacks.items()}
@@ -165,10 +175,10 @@ def change(study: Study, **changes) -> Study:
 
 def write_study(study: Study) -> Study:
     """Write every file that the report reads."""
+    for task, architecture in study.blocks():
+        write_transfer(study, task, architecture)
     for task in study.tasks:
         write_images(dataset_path(study.root, task), task)
-        for architecture in study.architectures:
-            write_transfer(study, task, architecture)
         write_canaries(canaries_path(study.root, task))
     for network in study.networks():
         write_network(study, network)

@@ -24,6 +24,7 @@ class Study:
 
     def __init__(self, folder, cluster):
         self.folder, self.cluster = folder, cluster
+        self.folders = {}
         self.interrupted = set()  # trainings that were stopped beside their checkpoint
         for name in ("workflow", "config", "profiles", "envs"):
             shutil.copytree(PROJECT / name, folder / name)
@@ -56,9 +57,10 @@ class Study:
     # --- what happens in the cluster ---
 
     def jobs(self, rule):
-        """SLURM's ids of the running jobs of a rule."""
-        lines = self.cluster.command("squeue", "-h", "-t", "running", "-o", "%i %k").splitlines()
-        return [line.split()[0] for line in lines if f"rule_{rule}_" in line + "_"]
+        """SLURM's ids of this study's running jobs of a rule: other studies run on the cluster beside it."""
+        lines = self.cluster.command("squeue", "-h", "-t", "running", "-o", "%i|%Z|%k").splitlines()
+        jobs = [line.split("|", 2) for line in lines]
+        return [job for job, folder, comment in jobs if folder == str(self.folder) and f"rule_{rule}_" in comment + "_"]
 
     def script(self, rule):
         """(SLURM id, pid) of a script that runs, once this very training has saved a checkpoint."""
@@ -82,7 +84,7 @@ class Study:
         return next((folder for folder, end in ends.items() if comment.endswith(end)), None)
 
     def processes(self):
-        """(SLURM id, pid, parent's pid, command line) of all that jobs of this cluster run."""
+        """(SLURM id, pid, parent's pid, command line) of all that this study's jobs run on the cluster."""
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").rstrip("\0")
@@ -92,8 +94,15 @@ class Study:
                 continue
             environment = dict(item.split("=", 1) for item in variables if "=" in item)
             job = environment.get("SLURM_JOB_ID")
-            if job and environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf":
+            on_cluster = environment.get("SLURM_CONF") == f"{self.cluster.dir}/slurm.conf"
+            if job and on_cluster and self.submitted_in(job) == str(self.folder):
                 yield job, int(entry.name), parent, words
+
+    def submitted_in(self, job):
+        """The folder that a job was submitted in."""
+        if job not in self.folders:
+            self.folders[job] = self.cluster.command("squeue", "-h", "-t", "all", "-j", job, "-o", "%Z").strip()
+        return self.folders[job]
 
     def warm(self):
         """(SLURM id, worker's pid, fork's pid) of the scripts that run as forks of warm workers."""

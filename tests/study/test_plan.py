@@ -16,6 +16,7 @@ from neurobust.study.read import read_study
 STUDIES = {
     "demo": ["config/demo.yaml"],
     "study-small": ["config/study-small.yaml"],
+    "factors": ["config/factors.yaml"],
     "study": ["config/config.yaml"],
     "tiny": ["tests/slurm/tiny.yaml"],
     "paper": ["config/config.yaml", "tests/workflow/paper_grid.yaml"],
@@ -78,6 +79,27 @@ def test_more_work_takes_more_time(config):
     guided = next(j for j in plan.study_jobs(read_study(config)) if j.rule == "train_network" and "V1" in j.names)
     plain = next(j for j in plan.study_jobs(read_study(config)) if j.rule == "train_network" and "none" in j.names)
     assert guided.units > plain.units, "a predictor's passes cost too"
+
+
+def test_a_small_network_costs_less_and_a_cached_predictor_is_paid_once(config):
+    def units(condition, **changes):
+        changed = {**config, **changes, "training": config["training"] | changes.get("training", {})}
+        jobs = plan.study_jobs(read_study(changed))
+        return next(
+            j.units for j in jobs if j.rule == "train_network" and j.names[0] == "digits" and condition in j.names
+        )
+
+    small = {"architectures": {"small": {"stem": "imagenet", "pretrained": False}}}
+    assert units("none", **small) == pytest.approx(units("none") / 12)
+    predictor, epochs = units("V1") - units("none"), config["tasks"]["digits"]["training"]["epochs"]
+    assert units("V1", **small) - units("none", **small) == pytest.approx(predictor)
+    augmented = {"training": {"augment": "crop-flip"}}
+    assert units("V1", **augmented) - units("none", **augmented) == pytest.approx(epochs * predictor)
+
+
+def test_the_study_of_factors_ends_within_an_hour_on_two_cores(project):
+    jobs = plan.study_jobs(study_of(project, "factors"))
+    assert plan.wall_seconds([(job, plan.job_seconds(job, {}, gpu=False)) for job in jobs], 2) < 3600
 
 
 def write_benchmarks(folder, jobs, seconds):

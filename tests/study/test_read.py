@@ -17,7 +17,7 @@ def demo_config(project):
     return yaml.safe_load((project / "config/demo.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic"])
+@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors"])
 def test_the_shipped_studies_are_valid(project, name):
     read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
 
@@ -54,6 +54,8 @@ FAULTS = [
     ("tasks/digits/source", 3, "config.tasks.digits.source: 3: expected text"),
     ("tasks/digits/conditions", "none", "config.tasks.digits.conditions: 'none': expected a list"),
     ("tasks/digits/conditions", ["none", "none"], "config.tasks.digits.conditions: ['none', 'none'] has non-unique"),
+    ("tasks/digits/architectures", ["vgg11"], "config.tasks.digits.architectures: unknown architecture 'vgg11'; `arch"),
+    ("tasks/digits/seeds", [0, 7], "config.tasks.digits.seeds: unknown seed '7'; `seeds` has 0, 1"),
     ("predictors/gnet/kind", [], "config.predictors.gnet.kind: [] is not known; choose one of gnet"),
     ("conditions/none/reference", "trades", "config.conditions.none.reference: 'trades': expected a mapping"),
     ("conditions/none/reference", 3, "config.conditions.none.reference: 3: expected a mapping"),
@@ -324,3 +326,19 @@ def test_a_task_may_be_trained_with_some_conditions_only(demo_config):
     config["tasks"]["digits"]["conditions"] = ["V7"]
     with pytest.raises(InputError, match=r"tasks\.digits\.conditions: unknown condition 'V7'"):
         read_study(config)
+
+
+def test_a_task_may_have_some_architectures_and_seeds_only(demo_config):
+    demo_config["architectures"]["resnet34"] = {"stem": "imagenet", "pretrained": False}
+    demo_config["tasks"]["digits"] |= {"architectures": ["resnet34"], "seeds": [1]}
+    study = read_study(demo_config)
+    assert list(study.blocks()) == [
+        ("phantom-scenes", "resnet18"),
+        ("phantom-scenes", "resnet34"),
+        ("digits", "resnet34"),
+    ]
+    digits = list(study.networks(tasks=["digits"]))
+    assert {(name.architecture, name.seed) for name in digits} == {("resnet34", 1)}
+    assert len(digits) == len(study.conditions)
+    assert {name.seed for name in study.networks(tasks=["phantom-scenes"])} == set(study.seeds)
+    assert [job.names for job in study_jobs(study) if job.rule == "transfer_attacks"] == list(study.blocks())

@@ -15,6 +15,7 @@ from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
 from neurobust.core.sources import source_files
 from neurobust.core.warm_groups import take_part
+from neurobust.study.config import as_written
 from neurobust.study.claims import with_claims
 from neurobust.study.locate import located, refuse_twice
 from neurobust.study.mirror import Mirror
@@ -48,7 +49,7 @@ workflow.__class__ = ByContent
 
 try:
     refuse_twice(workflow.configfiles)
-    config.update(with_claims(config, Path(), workflow.basedir))
+    config.update(with_claims(as_written(config), Path(), workflow.basedir))
     STUDY = read_study(config)
 except InputError as error:
     raise WorkflowError(located(error, workflow.configfiles)) from None

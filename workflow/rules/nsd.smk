@@ -4,6 +4,7 @@ import sys
 from neurobust.files.betas import betas_path
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
+from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.nsd import layout
 
 NSD = f"{sys.executable} -m neurobust.nsd"  # downloads are commands: a change of the code fetches nothing again
@@ -155,15 +156,15 @@ if STUDY.data.from_bucket:
             f"{NSD} fetch-shared {{params.root:q}} {{output:q}} --log {{log:q}}"
 
 
-if STUDY.data.coco_annotations:
+if MIRROR.annotations is not None:
 
     rule build_labels:
         input:
             table=str(layout.stim_info(DATA)),
-            annotations=STUDY.data.coco_annotations,
+            annotations=MIRROR.annotations,
             code=sources("nsd/build_labels"),
         output:
-            labels=f"{RESULTS}/stimuli/labels.parquet",
+            labels=at(stimulus_labels_path),
         log:
             f"{LOGS}/build_labels.log",
         benchmark:

@@ -76,6 +76,12 @@ class Dataset:
         """Side of the images in pixels."""
         return int(self.images.shape[1])
 
+    @property
+    def categories(self) -> np.ndarray:
+        """Bool (N, classes): what each image shows, its class."""
+        shown: np.ndarray = self.labels[:, None] == np.arange(len(self.classes))
+        return shown
+
     def rows(self, split: int, most: int | None = None) -> np.ndarray:
         """Ascending rows of one split (TRAIN, VALIDATION or TEST), at most the first `most`."""
         return rows_of(self.split, split, most)

@@ -16,8 +16,8 @@ NUMBERS = ("clean_accuracy", "train_accuracy", "alignment", "seconds")  # that t
 
 class NetworkMetrics(Struct, frozen=True, kw_only=True):
     """Whose metrics they are; shares of images named correctly, correlation and CKA of the features with the target,
-    seconds of training, None where it was not measured; how many dimensions the target and how many images each split
-    has."""
+    seconds of training, None where it was not measured; how deep the layers lie that the neural loss acts on, 0 to 1;
+    how many dimensions the target and how many images each split has."""
 
     task: str | None = None
     architecture: str | None = None
@@ -28,6 +28,7 @@ class NetworkMetrics(Struct, frozen=True, kw_only=True):
     validation_accuracy: float | None = None
     alignment: float | None = None
     alignment_cka: float | None = None
+    layer_depth: float | None = None
     target_dim: int | None = None
     n_train: int | None = None
     n_test: int | None = None

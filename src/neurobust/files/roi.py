@@ -99,6 +99,17 @@ def read_roi(path: Path, trials: bool = True) -> RoiFile:
         )  # fmt: skip
 
 
+def read_roi_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """nsd_id (images,) and split (images,) of an ROI alone; InputError where the file is not that."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return file["nsd_id"][()], file["split"][()]
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: not a readable ROI file ({error}); delete it and run again") from error
+
+
 @dataclass(frozen=True)
 class RoiSummary:
     """A subject's ROI: its atlas and labels, the split (images,) of its images, and per voxel the signal to noise,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights
 from neurobust.core.vision import models
+from neurobust.networks.low_pass import LowPass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -48,6 +49,9 @@ ARCHITECTURES |= OWN
 class Classifier(nn.Module):
     """Logits of [0, 1] RGB images: `head(features(images))`, the features being the penultimate layer.
 
+    Where there is a `low_pass`, everything behind it sees filtered images; it is as much a part of the network as its
+    normalisation is, in training and under attack.
+
     `neural_head` (features -> target responses) is set during training, and on demand by `load_network`; it is no
     part of the classifier.
     """
@@ -56,11 +60,18 @@ class Classifier(nn.Module):
     std: Tensor
 
     def __init__(
-        self, trunk: nn.Module, feature_dim: int, num_classes: int, mean: Sequence[float], std: Sequence[float]
+        self,
+        trunk: nn.Module,
+        feature_dim: int,
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        low_pass: LowPass | None = None,
     ):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1))
+        self.low_pass = low_pass
         self.trunk = trunk
         self.head = nn.Linear(feature_dim, num_classes)
         self.neural_head: nn.Module | None = None
@@ -69,7 +80,8 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Penultimate activations (N, feature_dim) of `images` (N, 3, H, W) in [0, 1]."""
-        return self.trunk((images - self.mean) / self.std)
+        shown = images if self.low_pass is None else self.low_pass(images)
+        return self.trunk((shown - self.mean) / self.std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, num_classes) of `images` (N, 3, H, W) in [0, 1]."""
@@ -84,13 +96,15 @@ def build_network(
     stem: str = "imagenet",
     pretrained: bool = False,
     image_size: int = 224,
+    low_pass: float | None = None,
 ) -> Classifier:
     """A `Classifier` of a named architecture, initialised from torch's global random state.
 
     `stem` "cifar" replaces the stride-4 stem by a 3x3 convolution of stride 1, for images of about 32 px; `small` has
     its own for both.
-    `image_size` (px) only matters to architectures with a fixed grid (ViT, MaxViT). With `pretrained`, the trunk has
-    torchvision's first ImageNet weights (IMAGENET1K_V1 where they exist) and the head is new.
+    `image_size` (px) only matters to architectures with a fixed grid (ViT, MaxViT) and to the filter. With
+    `pretrained`, the trunk has torchvision's first ImageNet weights (IMAGENET1K_V1 where they exist) and the head is
+    new. `low_pass` is the cut-off of a `LowPass` that comes first, in cycles per image; None for none.
     Raises InputError for an unknown name, an impossible combination or weights that cannot be had.
     """
     check_architecture(architecture, stem)
@@ -102,7 +116,8 @@ def build_network(
     if stem == "cifar" and architecture not in OWN:
         _use_cifar_stem(model, architecture)
     feature_dim = _cut_last_linear(model, architecture)
-    return Classifier(model, feature_dim, num_classes, mean, std)
+    filter_first = None if low_pass is None else LowPass(low_pass, image_size)
+    return Classifier(model, feature_dim, num_classes, mean, std, filter_first)
 
 
 def check_architecture(architecture: str, stem: str) -> None:
@@ -125,7 +140,7 @@ def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
     try:
         arguments = {key: config[key] for key in ("architecture", "num_classes", "mean", "std", "stem", "image_size")}
         with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's random state
-            network = build_network(**arguments)
+            network = build_network(**arguments, low_pass=config.get("low_pass"))
         network.load_state_dict({key: value for key, value in state.items() if not key.startswith(NEURAL_HEAD)})
     except (KeyError, RuntimeError) as error:
         text = " ".join(str(error).split())

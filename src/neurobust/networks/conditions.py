@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import (
@@ -40,6 +40,8 @@ Weight = Annotated[Share, about("of the neural loss; cross-entropy has 1 - weigh
 Subjects = Annotated[tuple[Annotated[str, Meta(pattern="^subj0[1-8]$")], ...], UNIQUE]
 Weights = Annotated[tuple[Share, ...], UNIQUE]
 
+# What an image costs in an architecture, in what it costs in a ResNet18, for the price of a study; in others it is 1.
+COSTS = {"small": 1 / 12}
 UNTARGETED = ("weight", "weights", "reference", "sweep")  # the keys that make sense without a target
 
 
@@ -93,6 +95,10 @@ class Condition(Settings, frozen=True, kw_only=True):
     subjects: Annotated[Subjects | None, about("whose voxels; default: all")] = None
     match: Annotated[Names | None, about("ROIs whose voxel count and noise ceilings `subsampled` matches")] = None
     features: Annotated[Oracle | None, about("the network of the control `features`")] = None
+    on: Annotated[
+        Literal["task", "stimuli", "both"],
+        about("where the neural loss acts: the task's images, the subjects' stimuli, or both, with its mean"),
+    ] = "task"
     pairs: Annotated[bool, about("measured responses to the subjects' stimuli instead of a predictor")] = False
     reference: Annotated[Reference | None, about("a known way to robustness, without a target")] = None
     weights: Annotated[Weights | None, about("more weights to train with, compared at equal clean accuracy")] = None
@@ -109,9 +115,24 @@ class Condition(Settings, frozen=True, kw_only=True):
         return control_named(self.control)
 
     @property
+    def on_task(self) -> bool:
+        """Whether it is guided on the task's images, by responses that a predictor gives to them."""
+        return self.target is not None and not self.pairs and self.on != "stimuli"
+
+    @property
+    def on_stimuli(self) -> bool:
+        """Whether it is guided on the subjects' stimuli, by responses that were predicted or (`pairs`) measured."""
+        return self.target is not None and (self.pairs or self.on != "task")
+
+    @property
+    def twins(self) -> bool:
+        """Whether it trains on twins of the task's images, which only a task with a cue has."""
+        return self.reference is not None and self.reference.images != "images"
+
+    @property
     def passes(self) -> float:
-        """Passes through the network of one training step, in those of plain training."""
-        return 1.0 if self.reference is None else self.reference.passes
+        """Passes through the network of one training step, in those of plain training; stimuli need their own."""
+        return (1.0 if self.reference is None else self.reference.passes) + self.on_stimuli
 
     def modules(self) -> list[str]:
         """The modules that its loss, control and reference live in, sorted: code that no import names."""
@@ -200,8 +221,9 @@ def _problems(condition: Condition) -> Iterator[tuple[str, str]]:
     if condition.weight in (condition.weights or ()):
         yield "weights", f"{condition.weight:g} is there already, as the weight of the condition"
     if condition.target is None:
-        for key in field_names(Condition):
-            if key not in UNTARGETED and getattr(condition, key) not in (None, False):
+        for field in fields(Condition):
+            key = field.encode_name
+            if key not in UNTARGETED and getattr(condition, field.name) != field.default:
                 yield key, "a condition without a target has no such key; add `target` or remove it"
         return
     if condition.reference is not None:
@@ -219,16 +241,21 @@ def _problems(condition: Condition) -> Iterator[tuple[str, str]]:
 def _control_problems(condition: Condition) -> Iterator[tuple[str, str]]:
     """Yield (key, problem) for what does not go with the control, or with measured responses."""
     control = condition.removes
+    by_class = condition.loss is not None and condition.loss in LOSSES and LOSSES[condition.loss].by_class
     if condition.pairs:
+        if condition.on == "both":
+            yield "on", "responses were measured to stimuli only; remove it or `pairs`"
         for key in ("predictor", "subjects", "features", "match"):
             if getattr(condition, key) is not None:
                 yield key, "measured responses need no such key; remove it or `pairs`"
         if not control.pairs:
             taken = ", ".join(f"'{name}'" for name in CONTROLS if CONTROLS[name].pairs)
             yield "control", f"measured responses (pairs) take the control {taken} only"
-        if condition.loss is not None and condition.loss in LOSSES and LOSSES[condition.loss].by_class:
+        if by_class:
             yield "loss", f"'{condition.loss}' needs responses to the task's own images: a predictor instead of `pairs`"
         return
+    if by_class and condition.on != "task":
+        yield "loss", f"'{condition.loss}' acts on the classes of the task's own images: `on: task`"
     if condition.features is not None and not control.oracle:
         yield "features", f"goes with {_with('oracle')} and with no other"
     if condition.match is not None and not control.subsample:

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import derive_seed, numpy_rng
-from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import resized, to_pixels
 from neurobust.files.splits import TRAIN
 from neurobust.networks.architectures import build_network
 from neurobust.networks.batches import in_order
 from neurobust.networks.conditions import Condition, Oracle
+from neurobust.networks.pictures import Pictures
 
 PIXEL_SIDE = 16  # pixels at which images are compared as such
 CALIBRATION_IMAGES = 512  # training images that the batch statistics of an untrained network are taken from
@@ -33,18 +33,20 @@ Respond = Callable[[Tensor, np.ndarray], Tensor]  # pixels (n, 3, H, W) in [0, 1
 
 @dataclass(frozen=True)
 class Setting:
-    """What a control may draw on: the frozen predictors, the task's images, the condition, a seed.
+    """What a control may draw on: the frozen predictors, the images (a task's, or stimuli), the condition, a seed.
 
-    `columns` are the voxels that the target keeps (None: all); `weights` the file of the condition's image classifier.
+    `columns` are the voxels that the target keeps (None: all); `weights` the file of the condition's image classifier;
+    `wanted`, for a control with moments, the standardised target (n, D) that it stands in for, on the training images.
     """
 
     module: nn.Module
-    dataset: Dataset
+    dataset: Pictures
     seed: int
     device: torch.device
     condition: Condition
     columns: np.ndarray | None = None
     weights: Path | None = None
+    wanted: np.ndarray | None = None
 
     def stream(self, *names: object) -> tuple[object, ...]:
         """The name of a random stream of this control."""
@@ -88,7 +90,7 @@ def gaussian(setting: Setting) -> Respond:
     with torch.inference_mode():
         first = to_pixels(setting.dataset.images[:1], setting.device)
         width = predicted(setting)(first, np.zeros(1, int)).shape[1]
-    drawn = numpy_rng(*setting.stream("gaussian")).standard_normal((len(setting.dataset.labels), width), np.float32)
+    drawn = numpy_rng(*setting.stream("gaussian")).standard_normal((len(setting.dataset.split), width), np.float32)
     table = torch.from_numpy(drawn)
     return lambda pixels, rows: table[torch.from_numpy(rows)].to(pixels.device)
 
@@ -164,7 +166,7 @@ def reinitialised(module: nn.Module, *stream: object) -> nn.Module:
 def calibrate(
     module: nn.Module,
     run: Callable[[Tensor], Tensor],
-    dataset: Dataset,
+    dataset: Pictures,
     device: torch.device,
     *stream: object,
     batch: int = 64,

@@ -30,6 +30,12 @@ FEATURES = Control(
     oracle=True,
     help="takes away the cortex: the features of an image classifier, an oracle of vision without a brain",
 )
+LABELS = Control(
+    run="neurobust.networks.labels:labelled",
+    moments=True,
+    categories=True,
+    help="takes away all of the responses but the images' categories, with as much noise within a category",
+)
 PHASE_SCRAMBLED = Control(
     run="neurobust.networks.controls:phase_scrambled",
     help="takes away all of the image but its amplitude spectrum",

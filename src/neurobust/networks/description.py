@@ -56,9 +56,9 @@ class Control(Struct, frozen=True, kw_only=True):
     partners(split (N,), seed) -> rows (N,), whose response each image gets. moments: the responses are given mean and
     covariance of the true target over the training images. subsample: only voxels that every ROI of the condition's
     `match` has alike (files `voxels` and `matched` of `inputs.NetworkInputs`). oracle: `run` reads the image classifier
-    of the condition's `features` (file `oracle`, where it has weights). pairs: it can be used with measured responses.
-    shuffled_predictor: the condition names a predictor that was trained on shuffled pairs. source: paper. help: what it
-    takes away.
+    of the condition's `features` (file `oracle`, where it has weights). categories: `run` reads what the images show
+    (of stimuli the file `labels` says it). pairs: it can be used with measured responses. shuffled_predictor: the
+    condition names a predictor that was trained on shuffled pairs. source: paper. help: what it takes away.
     """
 
     run: str = "neurobust.networks.controls:predicted"
@@ -66,6 +66,7 @@ class Control(Struct, frozen=True, kw_only=True):
     moments: bool = False
     subsample: bool = False
     oracle: bool = False
+    categories: bool = False
     pairs: bool = False
     shuffled_predictor: bool = False
     source: str = ""
@@ -76,12 +77,13 @@ class Reference(Settings, frozen=True, kw_only=True):
     """A known way to a robust network, without a target, and its settings; networks with a target are held against it.
 
     perturb: place of perturb(network, pixels, labels, settings) -> the pixels that it trains on; empty for the clean
-    ones. training: fields that replace the setting of `conditions.Training` of the same name. positive: a positive
-    control: its networks are known to stand bounded attacks better, so a study that cannot see it sees nothing. source:
-    paper.
+    ones. images: the images of `files.dataset.Dataset` that it trains on; everything is measured on the task's own.
+    training: fields that replace the setting of `conditions.Training` of the same name. positive: a positive control:
+    its networks are known to stand bounded attacks better, so a study that cannot see it sees nothing. source: paper.
     """
 
     perturb: ClassVar[str] = ""
+    images: ClassVar[str] = "images"
     positive: ClassVar[bool] = False
     training: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
@@ -92,6 +94,16 @@ class Reference(Settings, frozen=True, kw_only=True):
     def penalty(self) -> float:
         """Weight of KL(clean || perturbed) beside the cross-entropy of the clean pixels; 0: of the perturbed ones."""
         return 0.0
+
+    @property
+    def low_pass(self) -> float | None:
+        """Cut-off of the low-pass filter that its network begins with, in cycles per image; None: it has none."""
+        return None
+
+    @property
+    def matched(self) -> str | None:
+        """The condition whose network, of the same seed, says the cut-off in place of `low_pass`; None: no such."""
+        return None
 
     @property
     def passes(self) -> float:

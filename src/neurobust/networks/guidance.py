@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from neurobust.networks.conditions import Recipe
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
 from neurobust.networks.manifolds import ClassTarget, Manifolds, fit_manifolds
-from neurobust.networks.pairs import PairBatch, Pairs
+from neurobust.networks.pairs import PairBatch, Pairs, measured_blocks, predicted_blocks
 from neurobust.networks.registry import LOSSES
 from neurobust.networks.schedules import WEIGHT_SCHEDULES
 from neurobust.networks.targets import NeuralTarget
@@ -26,14 +27,24 @@ from neurobust.networks.targets import NeuralTarget
 CKA_ROWS = 2000  # images whose n x n Gram matrices measure the alignment
 
 Goal = Tensor | ClassTarget | PairBatch  # what the features of one batch are compared with
+Compared = tuple[Tensor, Tensor | ClassTarget]  # what a loss takes: what is compared, and with what
 Shown = tuple[Tensor, Tensor | None]  # the layers (n, d) of some images, and what the neural head predicts from them
+
+
+@dataclass(frozen=True)
+class Both:
+    """The goals of a condition that is guided on the task's images and on stimuli."""
+
+    task: Goal
+    stimuli: Goal
 
 
 class Guidance:
     """The loss of a condition with a target, its target, and the layers and the head of the network that it acts on.
 
-    Either `pairs` (measured responses) or `target` (a predictor's, or a control's in their place); `manifolds` of the
-    target where the loss acts by class. `attach` must be called before anything is compared.
+    `target` are a predictor's responses to the task's images (or a control's in their place), `pairs` stimuli with
+    responses; `on: both` has both, with one neural head, each standardised on its own training images. `manifolds` are
+    the target's where the loss acts by class. `attach` must be called before anything is compared.
     """
 
     network: Classifier
@@ -51,11 +62,15 @@ class Guidance:
         self.pairs: Pairs | None = None
         self.target: NeuralTarget | None = None
         self.manifolds: Manifolds | None = None
-        if condition.pairs:
-            self.pairs = Pairs(inputs, data.side, condition.removes, seed, recipe.training.batch_size, device)
-            return
-        self.target = NeuralTarget(inputs, data, condition, seed, eval_batch, device)
-        if self.loss.by_class:
+        if condition.on_stimuli:
+            if condition.pairs:
+                blocks = measured_blocks(inputs, data.side, condition.removes, seed)
+            else:
+                blocks = predicted_blocks(inputs, data.side, condition, seed, eval_batch, device)
+            self.pairs = Pairs(blocks, seed, recipe.training.batch_size, device, self.loss.min_batch)
+        if condition.on_task:
+            self.target = NeuralTarget(inputs, data, condition, seed, eval_batch, device)
+        if self.loss.by_class and self.target is not None:
             rows = data.rows(TRAIN)
             labels = torch.from_numpy(data.labels[rows])
             self.manifolds = fit_manifolds(self.target.cached(rows), labels, len(data.classes)).to(device)
@@ -88,13 +103,19 @@ class Guidance:
         """Rows of the images that the predictor must see as augmented; None where it need not see them again."""
         return None if self.target is None or self.manifolds is not None else self.target.partners[rows]
 
-    def goal(self, place: tuple[int, int], rows: np.ndarray, partners: np.ndarray | None, labels: Tensor) -> Goal:
+    def goal(
+        self, place: tuple[int, int], rows: np.ndarray, partners: np.ndarray | None, labels: Tensor
+    ) -> Goal | Both:
         """What the loss compares the features of a batch with, at a place (epoch, step) of the training.
 
         `partners` are the augmented images of `partners_of(rows)`; None where images are shown as they are stored.
         """
-        if self.pairs is not None:
-            return self.pairs.draw(*place)
+        if self.pairs is None:
+            return self._goal_on_task(rows, partners, labels)
+        stimuli = self.pairs.draw(*place)
+        return stimuli if self.target is None else Both(self._goal_on_task(rows, partners, labels), stimuli)
+
+    def _goal_on_task(self, rows: np.ndarray, partners: np.ndarray | None, labels: Tensor) -> Goal:
         assert self.target is not None
         if self.manifolds is not None:
             return self.manifolds.of(labels)
@@ -102,15 +123,22 @@ class Guidance:
             return self.target.cached(rows)
         return self.target.live(partners, self.target.partners[rows])
 
-    def compare(self, features: Tensor, goal: Goal) -> tuple[Tensor, Tensor | ClassTarget]:
-        """What the loss takes: what is compared, and with what. `features` are of the pass over the task's images."""
+    def compare(self, features: Tensor, goal: Goal | Both) -> list[Compared]:
+        """What the loss takes, once for each goal. `features` are of the pass over the task's images."""
+        if isinstance(goal, Both):
+            return self.compare(features, goal.task) + self.compare(features, goal.stimuli)
         columns = slice(None)
         if isinstance(goal, PairBatch):  # the network's second pass of this step, over the stimuli
             features, columns = self.network.features(goal.pixels), goal.columns
         layers = self.layers.collect(features)
         compared = layers if self.network.neural_head is None else self.network.neural_head(layers)
         wanted = goal.responses if isinstance(goal, PairBatch) else goal
-        return compared[:, columns] if self.loss.needs_head else compared, wanted
+        return [(compared[:, columns] if self.loss.needs_head else compared, wanted)]
+
+    def neural_loss(self, compared: Sequence[Compared]) -> Tensor:
+        """The loss of what `compare` gave: its mean over the goals."""
+        losses = [self.function(x.float(), y) for x, y in compared]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def look(self, features: Tensor) -> Shown:
         """The layers of the pass that gave these penultimate `features`, and the prediction of a neural head."""
@@ -125,22 +153,27 @@ class Guidance:
     def agreement(self, rows: np.ndarray, shown: Sequence[Shown]) -> dict[str, float]:
         """`alignment` (mean r of neural head and target) and `cka` of what `look` gave for `rows`; NaN where undefined.
 
-        Measured responses have stimuli of their own: those of the split that the rows are of.
+        On stimuli it is that of the stimuli of the split that the rows are of; on both it is the mean of the two.
         """
+        found = []
+        if self.target is not None:
+            found.append(self._agreement_on_task(self.target, rows, shown))
         if self.pairs is not None:
-            return self._agreement_of_pairs(self.pairs, int(self.data.split[rows[0]]))
-        assert self.target is not None
+            found.append(self._agreement_of_pairs(self.pairs, int(self.data.split[rows[0]])))
+        return {name: float(np.mean([part[name] for part in found])) for name in found[0]}
+
+    def _agreement_on_task(self, target: NeuralTarget, rows: np.ndarray, shown: Sequence[Shown]) -> dict[str, float]:
         found = {"alignment": math.nan, "cka": math.nan}
         if self.loss.needs_head:
             predictions = torch.cat([prediction for _, prediction in shown if prediction is not None])
-            found["alignment"] = mean_correlation(predictions, self.target.cached(rows))
+            found["alignment"] = mean_correlation(predictions, target.cached(rows))
         if len(rows) >= 4:
             layers = torch.cat([part for part, _ in shown])[:CKA_ROWS]
-            found["cka"] = debiased_cka(layers, self.target.cached(rows[:CKA_ROWS])).item()
+            found["cka"] = debiased_cka(layers, target.cached(rows[:CKA_ROWS])).item()
         return found
 
     def _agreement_of_pairs(self, pairs: Pairs, split: int) -> dict[str, float]:
-        """The same on held-out stimuli and their measured responses, averaged over subjects."""
+        """The same on held-out stimuli and the responses to them, averaged over blocks."""
 
         def correlation(layers: Tensor, responses: Tensor, columns: slice) -> float:
             return mean_correlation(self.head(layers)[:, columns], responses) if self.loss.needs_head else math.nan

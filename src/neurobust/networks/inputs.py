@@ -16,7 +16,8 @@ class NetworkInputs:
     predictors: weights of the target's predictors, one per ROI. oracle: the weights of the control `features`, at most
     one file. voxels, matched: voxel tables of the predictors and of the ROIs to match, for the control `subsampled`.
     responses, stimuli: `cortex/{subject}/{roi}.h5` and the same subjects' images in the task's size, in the same order,
-    for measured responses.
+    where the network is guided on stimuli. labels: the categories of the stimuli, for the control `labels`. guided: the
+    weights of the network that a reference is matched with.
     """
 
     dataset: Path
@@ -26,6 +27,8 @@ class NetworkInputs:
     matched: tuple[Path, ...] = ()
     responses: tuple[Path, ...] = ()
     stimuli: tuple[Path, ...] = ()
+    labels: tuple[Path, ...] = ()
+    guided: tuple[Path, ...] = ()
 
     def by_name(self) -> dict[str, Path]:
         """Every file under the name that its digest has in the provenance: dataset, predictor0, voxels0 and so on."""
@@ -37,9 +40,19 @@ class NetworkInputs:
 
     def check(self, condition: Condition) -> None:
         """Raise InputError unless the files are those of the condition's target."""
-        if condition.pairs != bool(self.responses):
+        if condition.on_stimuli != bool(self.responses):
+            key = "pairs" if condition.pairs else "on"
             raise InputError(
-                "recipe.condition.pairs: measured responses go with their files, and with no other condition"
+                f"recipe.condition.{key}: guidance on stimuli goes with their files, and no other condition does"
+            )
+        if (condition.on_stimuli and condition.removes.categories) != bool(self.labels):
+            raise InputError(
+                "recipe.condition.control: a target of the stimuli's categories goes with the file that says them, and "
+                "no other condition does"
+            )
+        if (condition.reference is not None and condition.reference.matched is not None) != bool(self.guided):
+            raise InputError(
+                "recipe.condition.reference: one that is matched with a network goes with its file, and no other does"
             )
         if (condition.target is None or condition.pairs) != (len(self.predictors) == 0):
             raise InputError(

@@ -40,6 +40,7 @@ class Layers:
             module.register_forward_hook(partial(self._see, name))
         plain = self.names == [PENULTIMATE]
         self.widths = [network.feature_dim] if plain else self._measure(network, image_size)
+        self.depth = sum(layer_depth(network, name) for name in self.names) / len(self.names)
 
     def _see(self, name: str, module: nn.Module, given: tuple, output: Tensor) -> None:
         self.seen[name] = output
@@ -69,6 +70,19 @@ class Layers:
                 raise InputError(f"recipe.condition.layers: '{name}' gives no single tensor; name a layer inside it")
             widths.append(features.shape[1] if name == PENULTIMATE else self._flat(self.seen.pop(name)).shape[1])
         return widths
+
+
+def layer_depth(network: Classifier, name: str) -> float:
+    """The share of a trunk's convolutions and linear layers that lie before a layer or in it, 0 to 1 (the penultimate
+    layer), in the order in which the architecture lists them."""
+    if name == PENULTIMATE:
+        return 1.0
+    weighted = reached = 0
+    for path, module in network.trunk.named_modules():
+        weighted += isinstance(module, (nn.Conv2d, nn.Linear))
+        if path == name or path.startswith(f"{name}."):
+            reached = weighted
+    return reached / max(weighted, 1)
 
 
 class LayerMixture(nn.Module):

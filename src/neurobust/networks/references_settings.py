@@ -69,3 +69,28 @@ class WeightDecay(Reference, frozen=True):
     training: ClassVar[tuple[str, ...]] = ("weight_decay",)
 
     weight_decay: Annotated[NotNegative, about("of the optimiser, in the place of the training's own")] = 5e-3
+
+
+class OracleCue(Reference, frozen=True):
+    """Training on the task's images with a cue drawn at random: all that leaving the cue can bring."""
+
+    images: ClassVar[str] = "random_cue"
+
+
+class LowPass(Reference, frozen=True):
+    """A network that begins with a low-pass filter, in training and under attack."""
+
+    cutoff: Annotated[Positive, about("where a Gaussian filter halves the amplitude", "cycles per image")] = 8.0
+    match: Annotated[
+        str | None, about("guided condition whose networks' input gradients say the cut-off, in the place of `cutoff`")
+    ] = None
+
+    @property
+    def low_pass(self) -> float:
+        """The filter is a part of the network."""
+        return self.cutoff
+
+    @property
+    def matched(self) -> str | None:
+        """The network of the same task, architecture and seed."""
+        return self.match

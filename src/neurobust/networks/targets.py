@@ -1,13 +1,15 @@
-"""Targets: a frozen predictor's standardised responses to the task's images, or what a control puts in their place."""
+"""Targets: a frozen predictor's standardised responses to images, or what a control puts in their place."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from neurobust.core.errors import InputError
-from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TRAIN
 from neurobust.networks.batches import in_order, read_ahead
@@ -16,6 +18,7 @@ from neurobust.networks.controls import Respond, Setting, predicted
 from neurobust.networks.description import load_function
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.moments import match_moments
+from neurobust.networks.pictures import Pictures
 from neurobust.networks.voxels import columns_of_subjects, same_ceilings
 
 VOXEL_BLOCK = 1024  # columns whose statistics are computed at a time: bounds the float64 copy
@@ -37,9 +40,7 @@ def standardise(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.inference_mode()
-def compute_responses(
-    respond: Respond, images: np.ndarray, rows: np.ndarray, batch: int, device: torch.device
-) -> np.ndarray:
+def compute_responses(respond: Respond, images: Any, rows: np.ndarray, batch: int, device: torch.device) -> np.ndarray:
     """Responses (n, D) float32 to some rows of uint8 images (N, H, W, 3), `batch` at a time."""
     parts = []
     for group, block in read_ahead(lambda part: (part, images[part]), in_order(rows, batch)):
@@ -54,13 +55,14 @@ class NeuralTarget:
     network can change neither its weights nor its batch statistics. All N x D float32 targets are held in memory:
     without augmentation the network meets the very same pixels, and the cached responses are exact.
 
-    `inputs` name the predictors and what some controls read: `oracle`, `voxels` and `matched`.
+    `dataset` are the images that they are responses to: a task's, or the subjects' stimuli. `inputs` name the
+    predictors and what some controls read: `oracle`, `voxels` and `matched`.
     """
 
     def __init__(
         self,
         inputs: NetworkInputs,
-        dataset: Dataset,
+        dataset: Pictures,
         condition: Condition,
         seed: int,
         batch: int,
@@ -75,14 +77,16 @@ class NeuralTarget:
         columns = self._columns(inputs, condition, seed)
         weights = next(iter(inputs.oracle), None)
         setting = Setting(self.module, dataset, seed, device, condition, columns, weights)
-        self.respond: Respond = load_function(control.run)(setting)
-        responses = self._checked(self.respond, dataset.images, np.arange(len(dataset.labels)), batch)
         train = dataset.rows(TRAIN)
-        self.map: list[Tensor] | None = None
         if control.moments:
             wanted = self._checked(predicted(setting), dataset.images, train, batch)
             mean, std = standardise(wanted)
-            moments = match_moments(responses[train], (wanted - mean) / std)
+            setting = replace(setting, wanted=(wanted - mean) / std)
+        self.respond: Respond = load_function(control.run)(setting)
+        responses = self._checked(self.respond, dataset.images, np.arange(len(dataset.split)), batch)
+        self.map: list[Tensor] | None = None
+        if setting.wanted is not None:
+            moments = match_moments(responses[train], setting.wanted)
             responses = moments(responses)
             self.map = [torch.from_numpy(part).to(device) for part in (moments.mean, moments.weight, moments.bias)]
         self.partners: np.ndarray = load_function(control.partners)(dataset.split, seed)
@@ -99,12 +103,12 @@ class NeuralTarget:
             return same_ceilings(inputs.voxels, inputs.matched, condition.subjects, *stream)
         return None if condition.subjects is None else columns_of_subjects(self.module, condition.subjects)
 
-    def _checked(self, respond: Respond, images: np.ndarray, rows: np.ndarray, batch: int) -> np.ndarray:
+    def _checked(self, respond: Respond, images: Any, rows: np.ndarray, batch: int) -> np.ndarray:
         responses = compute_responses(respond, images, rows, batch, self.device)
         if responses.shape[1] == 0:
             raise InputError(f"{self.names}: the predictor has 0 voxels, so there is no target; choose another ROI")
         if not np.isfinite(responses).all():
-            raise InputError(f"{self.names}: responses to the task's images are not finite; train the predictor again")
+            raise InputError(f"{self.names}: responses to the images are not finite; train the predictor again")
         return responses
 
     @property

@@ -3,7 +3,8 @@
     L = (1 - w) CE(head(f), label) + w loss(neural_head(f) or f, target)        (Shao et al. 2024)
 
 The condition `none` has the same L without its second term: the same CE weight, optimiser and random streams. It is bit
-for bit what a condition gives whose neural gradient is zero. A reference has another first term and no second one.
+for bit what a condition gives whose neural gradient is zero. A reference has another first term, other images or a
+filter, and no second term.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def train_network(
         "mean": network.mean.flatten().tolist(),
         "std": network.std.flatten().tolist(),
     }
+    if network.low_pass is not None:
+        rebuild["low_pass"] = network.low_pass.cutoff
     metrics = NetworkMetrics(**made, **trainer.summary(), seconds=seconds)
     save_weights(outputs.model, network.state_dict(), {**rebuild, **made})
     # without the time that each epoch took: the same inputs give the same bytes

@@ -12,19 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.core.errors import InputError
-from neurobust.core.seeding import seed_everything
+from neurobust.core.seeding import numpy_rng, seed_everything
 from neurobust.core.training import pick_device
 from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
-from neurobust.networks.architectures import Classifier, build_network
+from neurobust.networks.architectures import Classifier, build_network, load_network
 from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order, read_ahead
 from neurobust.networks.conditions import Recipe
-from neurobust.networks.guidance import Goal, Guidance
+from neurobust.networks.guidance import Both, Goal, Guidance
 from neurobust.networks.inputs import NetworkInputs
+from neurobust.networks.low_pass import matched_cutoff
 from neurobust.networks.references import reference_loss
 from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
 
+MATCHED_IMAGES = 128  # training images whose gradients say a cut-off
 Place = tuple[int, int]  # (epoch, step)
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows, images, images of the rows' partners
 
@@ -41,9 +43,11 @@ class Trainer:
         self.guidance: Guidance | None = None
         if condition.target is not None:
             self.guidance = Guidance(inputs, data, recipe, seed, eval_batch, self.device)
+        self.images = self._shown_images()
         self.augment = AUGMENTATIONS[training.augment]
         self.rows = data.rows(TRAIN)
         self._check_batches()
+        self.guided = inputs.guided
         self.network = self._make_network().to(self.device)
         if self.device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)
@@ -58,7 +62,34 @@ class Trainer:
         if smallest < least:
             raise InputError(f"recipe.batch_size: batches of {smallest} images are too small here; at least {least}")
 
+    def _shown_images(self) -> np.ndarray:
+        """The images that it trains on: the task's own, or those that its reference names."""
+        reference = self.recipe.condition.reference
+        if reference is None:
+            return self.data.images
+        found: np.ndarray | None = getattr(self.data, reference.images)
+        if found is None:
+            raise InputError(
+                f"{self.data.path}: no '{reference.images}', which the reference '{reference.kind}' trains on; leave "
+                "it out of the task's `conditions`"
+            )
+        return found
+
+    def _cutoff(self) -> float | None:
+        """Cut-off of the filter that the network begins with: its reference's, or that of the network it names."""
+        reference = self.recipe.condition.reference
+        if reference is None or reference.matched is None:
+            return None if reference is None else reference.low_pass
+        rows = np.sort(numpy_rng(self.seed, "low-pass").permutation(self.rows)[:MATCHED_IMAGES])
+        network = load_network(self.guided[0]).to(self.device)
+        return matched_cutoff(
+            network,
+            to_pixels(self.data.images[rows], self.device),
+            torch.from_numpy(self.data.labels[rows]).to(self.device),
+        )
+
     def _make_network(self) -> Classifier:
+        low_pass = self._cutoff()
         seed_everything(self.seed, "network")
         network = build_network(
             self.recipe.architecture,
@@ -66,6 +97,7 @@ class Trainer:
             stem=self.recipe.stem,
             pretrained=self.recipe.pretrained,
             image_size=self.data.side,
+            low_pass=low_pass,
         )
         if self.guidance is not None:
             self.guidance.attach(network)
@@ -104,7 +136,7 @@ class Trainer:
     def _read(self, key: tuple[Place, np.ndarray]) -> Batch:
         """Rows, images and, where the predictor must see augmented pixels, the images of the rows' partners."""
         (epoch, step), rows = key
-        images = self.data.images[rows]
+        images = self.images[rows]
         if self.augment is None:
             return rows, images, None
         stream = (self.seed, "augment", epoch, step)
@@ -112,7 +144,7 @@ class Trainer:
         shown = None if partners is None else self.augment(self.data.images[partners], *stream)
         return rows, self.augment(images, *stream), shown
 
-    def _step(self, pixels: Tensor, labels: Tensor, goal: Goal | None) -> Tensor:
+    def _step(self, pixels: Tensor, labels: Tensor, goal: Goal | Both | None) -> Tensor:
         """One optimiser step; the batch's loss, cross-entropy, neural loss and accuracy, still on the device."""
         condition, pulled = self.recipe.condition, None
         neural = torch.zeros((), device=self.device)
@@ -127,8 +159,7 @@ class Trainer:
                     pulled = self.guidance.compare(features, goal)
         total = (1 - condition.weight) * cross_entropy
         if self.guidance is not None and pulled is not None:
-            compared, wanted = pulled
-            neural = self.guidance.function(compared.float(), wanted)
+            neural = self.guidance.neural_loss(pulled)
             total = total + condition.weight * self.guidance.factor(self.schedule.last_epoch / self.steps) * neural
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -175,6 +206,7 @@ class Trainer:
         }
         return {
             **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+            "layer_depth": self.guidance.layers.depth if self.guidance else None,
             "target_dim": self.guidance.dim if self.guidance else None,
             "n_train": len(self.rows),
             "n_test": len(self.data.rows(TEST)),

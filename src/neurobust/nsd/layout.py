@@ -67,6 +67,11 @@ def records(root: Path) -> Path:
     return Path(root) / OWN / "manifest.jsonl"
 
 
+def planted_annotations(root: Path) -> Path:
+    """COCO's annotations of the phantom's images (not in the bucket: those of the real ones are the user's)."""
+    return Path(root) / "coco/annotations_trainval2017.zip"
+
+
 def responses(root: Path, subject: str) -> Path:
     """The behaviour of a subject: a row per trial."""
     return Path(root) / "nsddata/ppdata" / subject / "behav/responses.tsv"

@@ -10,7 +10,7 @@ from neurobust.phantom.settings import PlantedNSD
 
 def phantom_files(root: Path, planted: PlantedNSD) -> list[str]:
     """Every planted file that a rule of the pipeline declares as input, where the pipeline's reader expects it."""
-    annotations = root / "coco/annotations_trainval2017.zip"  # on real data the user brings it
+    annotations = layout.planted_annotations(root)  # on real data the user brings it
     files = [layout.expdesign(root), layout.stimuli(root), layout.stim_info(root), annotations]
     for subject, spec in planted.subjects.items():
         files += [layout.brainmask(root, subject), layout.ncsnr(root, subject)]

@@ -29,6 +29,8 @@ from neurobust.report.comparisons import curve_rows, difference_rows, power_rows
 from neurobust.report.compute import compute_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
+from neurobust.report.factors import factor_rows
+from neurobust.report.gains import gain_rows
 from neurobust.report.gates import Evidence, at_reference, gate_rows
 from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
@@ -47,19 +49,19 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     """Read a study's results into one tidy table per name of `COLUMNS`; every column is there even without rows.
 
     Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
-    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures and
-    transfer (which need every ROI's chain), semantic attacks and benchmark files are not read. whole: the study of
-    which this is a part, where it is one.
+    canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures,
+    transfer and factors of the gain (which need every ROI's chain), semantic attacks and benchmark files are not looked
+    at. whole: the study of which this is a part, where it is one.
     """
     rows: Rows = {name: [] for name in COLUMNS}
     evidence: list[Evidence] = []
     for network in study.networks():
         metrics = read_metrics(metrics_path(study.root, network.path))
         rows["networks"].append(network._asdict() | metrics.numbers())
+    for task, architecture in study.blocks():
+        networks = [n for n in study.networks(tasks=[task]) if n.architecture == architecture]
+        evidence += add_block(study, networks, rows)
     for task in study.tasks:
-        for architecture in study.architectures:
-            networks = [n for n in study.networks(tasks=[task]) if n.architecture == architecture]
-            evidence += add_block(study, networks, rows)
         rows["canaries"] += canary_rows(study.root, task)
     if extras and study.transfer:
         rows["transfer"] = transfer_rows(study)
@@ -75,6 +77,9 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
         for seed in study.predictor_seeds:
             rows["predictors"] += predictor_rows(study, roi, seed)
         rows["rois"] += [row for subject in study.subjects for row in roi_rows(study.root, roi, subject)]
+    if extras:
+        rows["gains"] = gain_rows(study, rows)
+        rows["factors"] = factor_rows(pd.DataFrame(rows["gains"], columns=COLUMNS["gains"]))
     for name, condition in study.conditions.items():
         names = {"condition": name, "target": condition.roi or "", "control": condition.control or ""}
         rows["conditions"].append(names | {"recipe": canonical_json(recipe_of(condition))})

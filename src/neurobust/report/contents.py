@@ -84,6 +84,14 @@ COLUMNS: dict[str, list[str]] = {
     ],
     "corruptions": [*NETWORK, "corruption", "scored", "severity", "n", "clean_accuracy", "accuracy"],
     "corruption_errors": [*NETWORK, "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
+    "gains": [
+        *NETWORK, "roi", "shuffle", "attack", "budget", "gain", "hierarchy", "predictor_accuracy", "noise_ceiling",
+        "n_voxels", "weight", "loss", "images", "layer_depth", "alignment", "alignment_cka",
+    ],
+    "factors": [
+        "task", "architecture", "factor", "kind", "model", "left_out", "effect", "low", "high", "df", "sd", "unit",
+        "vif", "n_rois", "n_conditions", "n_seeds", "note",
+    ],
 }  # fmt: skip
 
 # Tables of semantic attacks: name -> file.
@@ -103,6 +111,7 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "survival": "neurobust.report.survival_figure:draw_survival",
         "transfer": "neurobust.report.transfer_matrix:draw_transfer",
         "corruptions": "neurobust.report.corruption_errors:draw_corruptions",
+        "factors": "neurobust.report.factor_section:draw_factors",
     }
 )
-WHOLE_STUDY = ("inside", "transfer", "corruptions")  # figures that need more than one ROI's chain
+WHOLE_STUDY = ("inside", "transfer", "corruptions", "factors")  # figures that need more than one ROI's chain

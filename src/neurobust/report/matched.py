@@ -27,7 +27,7 @@ def matched_rows(study: Study, task: str, attack: ShownAttack, clean: Accuracies
     budget = attack.reference({row["budget"] for row in curves})
     robust = {(row["condition"], row["seed"]): row["robust_accuracy"] for row in curves if row["budget"] == budget}
     rows = []
-    trained = in_order(study.conditions, study.trained[task])
+    trained, seeds = in_order(study.conditions, study.trained[task]), study.tasks[task].seeds
     for condition in trained:
         if not is_guided(study.conditions[condition]):
             continue
@@ -36,7 +36,7 @@ def matched_rows(study: Study, task: str, attack: ShownAttack, clean: Accuracies
             if baseline not in trained or max(map(len, pair)) < 2:
                 continue
             points = [
-                np.array([[values[name, seed] for name in names] for seed in study.seeds], dtype=float)
+                np.array([[values[name, seed] for name in names] for seed in seeds], dtype=float)
                 for names in pair
                 for values in (clean, robust)
             ]

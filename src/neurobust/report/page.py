@@ -17,6 +17,7 @@ from neurobust.report.collect import collect_results
 from neurobust.report.contents import COLUMNS, FIGURES, WHOLE_STUDY
 from neurobust.report.corruption_section import corruption_tables
 from neurobust.report.examples import example_grids
+from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
@@ -110,6 +111,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "transfer": transfer_note(study) if len(tables["transfer"]) else "",
         "corruptions": corruption_tables(view),
         "semantic": semantic_section(view, semantic),
+        "factors": factor_tables(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
         "versions": sections.versions(tables),

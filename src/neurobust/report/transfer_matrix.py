@@ -22,11 +22,10 @@ LEGIBLE = 12  # conditions up to which a cell carries its number
 def transfer_rows(study: Study) -> list[Row]:
     """Every source and target of the study, from each task and architecture's transfer.parquet."""
     rows: list[Row] = []
-    for task in study.tasks:
-        for architecture in study.architectures:
-            table = read_transfer_table(transfer_table_path(study.root, task, architecture))
-            names = {"task": task, "architecture": architecture}
-            rows += [names | row for row in table.to_dict("records")]
+    for task, architecture in study.blocks():
+        table = read_transfer_table(transfer_table_path(study.root, task, architecture))
+        names = {"task": task, "architecture": architecture}
+        rows += [names | row for row in table.to_dict("records")]
     return rows
 
 

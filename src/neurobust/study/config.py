@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.transfer_settings import Transfer
-from neurobust.core.settings import Count, Seeds, Settings, about
+from neurobust.core.settings import Count, Given, Seeds, Settings, about
 from neurobust.networks.conditions import Architecture
 from neurobust.nsd.settings import ROI, Data, Splits
 from neurobust.phantom.settings import Phantom
@@ -16,6 +17,20 @@ from neurobust.phantom.settings import Phantom
 Name = Annotated[str, Meta(pattern="^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", description="becomes part of paths")]
 # A section whose entries are of many kinds: `read` looks each kind up in its registry.
 Entries = Annotated[dict[Name, dict[str, Any]], Meta(min_length=1)]
+
+
+def as_written(given: Given) -> Given:
+    """A configuration with the key `on` of its conditions as it stands in the file: YAML 1.1 reads it as true."""
+    conditions = given.get("conditions") if isinstance(given, Mapping) else None
+    if not isinstance(conditions, Mapping):
+        return given
+    return {**given, "conditions": {name: _with_on(condition) for name, condition in conditions.items()}}
+
+
+def _with_on(condition: Any) -> Any:
+    if not isinstance(condition, Mapping) or True not in condition:
+        return condition
+    return {"on" if key is True else key: value for key, value in condition.items()}
 
 
 class Config(Settings, frozen=True, kw_only=True):

@@ -6,16 +6,16 @@ counted.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neurobust.explain.registry import analysis_passes
-from neurobust.networks.conditions import Condition
+from neurobust.networks.conditions import COSTS, Condition
 from neurobust.study.model import Study, TaskPlan
 
 STAGES = {
-    "nsd": ("make_phantom", "make_scenes", "make_faces", "extract_betas", "extract_roi", "build_stimuli"),
+    "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "extract_roi",
+            "build_stimuli"),
     "predictors": ("train_predictor",),
     "networks": ("prepare_task", "train_network"),
     "attacks": (
@@ -69,16 +69,29 @@ def _phantom(study: Study) -> Iterator[Job]:
 
 
 def _nsd(study: Study) -> Iterator[Job]:
+    guided = (study.conditions[name] for task in study.tasks.values() for name in task.conditions)
+    if any(condition.on_stimuli and condition.removes.categories for condition in guided):
+        images = sum(_images_seen(study, subject) for subject in study.subjects)
+        yield Job("build_labels", (), images, 100 * images)
     for subject in study.subjects:
         trials, volume = _trials(study, subject), _volume(study, subject)
         voxels = LABELLED_VOXELS * volume / CUBE
         yield Job("extract_betas", (subject,), trials * volume / 1000, 2 * trials * voxels)
-        for size in sorted({predictor.input_size for predictor in study.predictors.values()}):
+        for size in sorted(_sizes_of_stimuli(study)):
             images = _images_seen(study, subject)
             yield Job("build_stimuli", (subject, str(size)), images, images * size**2 * 3)
         for roi in study.rois:
             written = 4 * trials / 3 * ROI_VOXELS * volume / CUBE
             yield Job("extract_roi", (subject, roi), trials, written, (roi,))
+
+
+def _sizes_of_stimuli(study: Study) -> set[int]:
+    """Sides at which predictors see the stimuli, and networks that are guided on them."""
+    sizes = {predictor.input_size for predictor in study.predictors.values()}
+    for task in study.tasks.values():
+        if any(study.conditions[name].on_stimuli for name in task.conditions):
+            sizes.add(task.side)
+    return sizes
 
 
 def _trials(study: Study, subject: str) -> int:
@@ -130,29 +143,36 @@ def _networks(study: Study) -> Iterator[Job]:
     for task, architecture, name, seed in study.networks():
         plan, condition = study.tasks[task], study.conditions[name]
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
-        attacked = study.attack_images * pixels
-        yield Job("train_network", where, _training(study, plan, condition), 45e6, rois)
+        cost = COSTS.get(architecture, 1.0)
+        attacked = study.attack_images * pixels * cost
+        yield Job("train_network", where, _training(study, plan, condition, cost), 45e6, rois)
         yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
         if study.corruptions is not None:
-            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5, rois)
+            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels * cost, 1e5, rois)
         yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)
 
 
-def _training(study: Study, task: TaskPlan, condition: Condition) -> float:
-    """Image passes of a training, in thousands of pixels; a predictor's pass costs a quarter of a network's."""
+def _training(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
+    """Image passes of a training, in thousands of pixels of a ResNet18; a predictor's pass costs a quarter of that.
+
+    The predictor sees stimuli once, before the training, and the task's images too where they are not augmented."""
     read = 0.0
     if condition.predictor is not None:
         read = len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
-    return task.images * task.training.epochs * (task.side**2 * 3 * condition.passes + read) / 3000
+    seen = sum(_images_seen(study, subject) for subject in study.subjects) if condition.on_stimuli else 0.0
+    looks = 1 if task.training.augment == "none" else task.training.epochs
+    trained = task.training.epochs * task.side**2 * 3 * condition.passes * cost
+    return (task.images * (trained + looks * read * condition.on_task) + seen * read) / 3000
 
 
 def _transfer(study: Study) -> Iterator[Job]:
     """Every network sees the adversarials of each."""
     if study.transfer is None:
         return
-    for (name, task), architecture in itertools.product(study.tasks.items(), study.architectures):
-        networks = len(task.conditions) * len(study.seeds)
-        units = study.transfer.passes(networks, study.attack_images) * task.side**2 / 1000
+    for name, architecture in study.blocks():
+        task = study.tasks[name]
+        networks, cost = len(task.conditions) * len(task.seeds), COSTS.get(architecture, 1.0)
+        units = study.transfer.passes(networks, study.attack_images) * task.side**2 / 1000 * cost
         yield Job("transfer_attacks", (name, architecture), units)
 
 

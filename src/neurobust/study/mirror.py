@@ -50,6 +50,12 @@ class Mirror:
         """Every planted file that a rule declares; none where the data are the real ones."""
         return phantom_files(self.root, self.planted) if self.planted is not None else []
 
+    @property
+    def annotations(self) -> str | None:
+        """COCO's annotations of the images: the user's folder or zip, or the phantom's own; None: there are none."""
+        given = self.data.coco_annotations
+        return str(layout.planted_annotations(self.root)) if self.planted is not None and given is None else given
+
     def small_files(self) -> list[str]:
         """The files that a look at the mirror needs: everything but sessions and images."""
         return [str(file) for file in manifest.small_files(self.root, list(self.study.subjects))]

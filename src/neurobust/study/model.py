@@ -39,16 +39,18 @@ class NetworkName(NamedTuple):
         return f"{self.task}/{self.architecture}/{self.condition}/seed{self.seed}"
 
 
-class TaskPlan(Struct, frozen=True):
+class TaskPlan(Struct, frozen=True, kw_only=True):
     """A task of a study: what its images are and where they come from, how networks are trained on it, and with which
-    conditions. source: the folder or file that the user brings, "" where nothing is brought; side: of the images, in
-    pixels; images: how many there are; cue: whether they bear one."""
+    conditions, architectures and seeds. source: the folder or file that the user brings, "" where nothing is brought;
+    side: of the images, in pixels; images: how many there are; cue: whether they bear one."""
 
     name: str
     task: Task
     source: str
     training: Training
     conditions: tuple[str, ...]
+    architectures: tuple[str, ...]
+    seeds: tuple[int, ...]
     side: int
     images: int
     cue: bool = False
@@ -128,10 +130,16 @@ class Study(Struct, frozen=True):
         """The networks of some conditions and tasks (default: all), in the order of the study's lists."""
         chosen = set(self.conditions if conditions is None else conditions)
         for task in self.tasks if tasks is None else tasks:
-            for architecture in self.architectures:
-                for condition in self.tasks[task].conditions:
+            plan = self.tasks[task]
+            for architecture in plan.architectures:
+                for condition in plan.conditions:
                     if condition in chosen:
-                        yield from (NetworkName(task, architecture, condition, seed) for seed in self.seeds)
+                        yield from (NetworkName(task, architecture, condition, seed) for seed in plan.seeds)
+
+    def blocks(self) -> Iterator[tuple[str, str]]:
+        """The tasks with each architecture that is trained on them: networks are compared within such a block."""
+        for name, task in self.tasks.items():
+            yield from ((name, architecture) for architecture in task.architectures)
 
     def with_sweeps(self, names: Iterable[str] | None) -> tuple[str, ...]:
         """The conditions of these names, each with its sweep, in the study's order; all of them for None."""

@@ -20,10 +20,11 @@ from neurobust.files.network_metrics import metrics_path
 from neurobust.files.predictor_tables import voxels_path
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
+from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
-from neurobust.files.weights import predictor_weights_path
+from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
-from neurobust.study.model import Study
+from neurobust.study.model import NetworkName, Study
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -100,7 +101,7 @@ class Paths:
         return [str(path(self.results, predictor, roi, seed)) for roi in rois or ()]
 
     def control_files(self, wildcards: Wildcards) -> dict[str, list[str]]:
-        """What a condition's target reads beside predictors, by name (`networks.targets` and `networks.pairs`)."""
+        """What a condition reads beside predictors, by name (`networks.inputs`)."""
         condition = self.study.conditions[wildcards.condition]
         files: dict[str, list[str]] = {}
         if condition.features is not None and condition.features.weights:
@@ -108,11 +109,20 @@ class Paths:
         if condition.match:
             files["voxels"] = self.predictor_files(wildcards, condition.target, voxels_path)
             files["matched"] = self.predictor_files(wildcards, condition.match, voxels_path)
-        if condition.pairs:
-            size = self.study.tasks[wildcards.task].side
-            pairs = list(itertools.product(self.study.subjects, condition.target or ()))
+        if condition.reference is not None and condition.reference.matched is not None:
+            network = NetworkName(
+                wildcards.task, wildcards.architecture, condition.reference.matched, int(wildcards.seed)
+            )
+            files["guided"] = [str(network_weights_path(self.results, network.path))]
+        if condition.on_stimuli:
+            size, rois = self.study.tasks[wildcards.task].side, condition.target or ()
+            if not condition.pairs:
+                rois = rois[:1]  # its images and their splits, which are those of every ROI
+            pairs = list(itertools.product(self.study.subjects, rois))
             files["responses"] = [str(roi_path(self.results, subject, roi)) for subject, roi in pairs]
             files["stimuli"] = [str(stimuli_path(self.results, subject, size)) for subject, _ in pairs]
+            if condition.removes.categories:
+                files["labels"] = [str(stimulus_labels_path(self.results))]
         return files
 
     def network_modules(self, wildcards: Wildcards) -> list[str]:
@@ -137,8 +147,8 @@ class Paths:
 
     def transfer_tables(self) -> list[str]:
         """The transfer of every task and architecture, where the study asks for it."""
-        pairs = itertools.product(self.study.tasks, self.study.architectures) if self.study.transfer else ()
-        return [str(transfer_table_path(self.results, *pair)) for pair in pairs]
+        blocks = self.study.blocks() if self.study.transfer else ()
+        return [str(transfer_table_path(self.results, *block)) for block in blocks]
 
     def corruption_tables(self) -> list[str]:
         """The networks' answers to corrupted images, where the study asks for them."""

@@ -36,6 +36,7 @@ DEFAULTS = {
     "extract_betas": 4e-5,  # per trial and cubic centimetre of grid
     "extract_roi": 1e-4,  # per trial
     "build_stimuli": 2e-3,  # per image
+    "build_labels": 8e-4,  # per image
     "train_predictor": 2.5e-4,  # per image pass and 1000 pixels
     "prepare_task": 1.5e-3,  # per image
     "train_network": 1.6e-3,  # per image pass and 1000 pixels

@@ -5,8 +5,8 @@ Every key is checked by the class that owns it; here names are looked up and wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, TypeVar
 
 from msgspec.structs import replace
 
@@ -14,15 +14,17 @@ from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Given, Names, Settings, about, field_names, read
+from neurobust.core.settings import Given, Names, Seeds, Settings, about, field_names, read
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import TASKS, read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.registry import read_predictor
 from neurobust.study.claims import Claim, claims_of, with_claims
-from neurobust.study.config import Config
+from neurobust.study.config import Config, as_written
 from neurobust.study.model import Semantic, Study, TaskPlan
+
+T = TypeVar("T", str, int)
 
 
 class TaskChoice(Settings, frozen=True):
@@ -30,6 +32,8 @@ class TaskChoice(Settings, frozen=True):
 
     source: Annotated[str, about("folder or file of the images, where the user brings them")] = ""
     conditions: Annotated[Names | None, about("that are trained on this task; default: all")] = None
+    architectures: Annotated[Names | None, about("that are trained on this task; default: all")] = None
+    seeds: Annotated[Seeds | None, about("of this task's networks, some of the study's; default: all")] = None
 
 
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
@@ -40,6 +44,7 @@ def read_study(given: Given) -> Study:
 
     Raises InputError with one line, `config: <path of the key>: <problem>`, for the first fault.
     """
+    given = as_written(given)
     config = read(Config, given, "config")
     conditions = read_conditions(config)
     study = Study(
@@ -108,15 +113,18 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
     if task.brings and not choice.source:
         raise InputError(f"{where}.source: missing: {task.brings}")
     shown = rendered(config.phantom, task.phantom, name) if task.phantom else None
+    cue = task.cue and (not task.phantom or described(config.phantom).cue is not None)
     return TaskPlan(
         name=name,
         task=task,
         source=choice.source,
         training=read(Training, {**config.training, **training}, where),
-        conditions=chosen(conditions, choice.conditions, where),
+        conditions=trained_on(cue, conditions, choice.conditions, where),
+        architectures=picked(config.architectures, choice.architectures, where, "architecture", "architectures"),
+        seeds=picked(config.seeds, choice.seeds, where, "seed", "seeds"),
         side=shown.size if shown else task.side or 0,
         images=sum(shown.counts) if shown else task.images or 0,
-        cue=task.cue and (not task.phantom or described(config.phantom).cue is not None),
+        cue=cue,
     )
 
 
@@ -135,11 +143,30 @@ def described(planted: Phantom | None) -> Phantom:
     return planted
 
 
+def trained_on(
+    cue: bool, conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str
+) -> tuple[str, ...]:
+    """The conditions that a task lists; without a list all, but on a task without a cue those that need one."""
+    names = chosen(conditions, listed, where)
+    without = [name for name in names if conditions[name].twins and not cue]
+    if without and listed is not None:
+        raise InputError(f"{where}.conditions: '{without[0]}' needs images that bear a cue, which this task has not")
+    return tuple(name for name in names if name not in without)
+
+
 def chosen(conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str) -> tuple[str, ...]:
     """The conditions that a section lists as `conditions`, each with its sweep; all of them without such a list."""
     names = list(conditions) if listed is None else list(listed)
     check_names(names, conditions, f"{where}.conditions", "condition", "conditions")
     return with_sweeps(conditions, names)
+
+
+def picked(known: Iterable[T], listed: Iterable[T] | None, where: str, what: str, section: str) -> tuple[T, ...]:
+    """Those of a section of the study that a task lists, in the section's order; all of them without such a list."""
+    known = tuple(known)
+    wanted = known if listed is None else tuple(listed)
+    check_names(wanted, known, f"{where}.{section}", what, section)
+    return tuple(name for name in known if name in wanted)
 
 
 def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic:
@@ -165,11 +192,11 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
     return Semantic(images or 0, attacks, helpers)
 
 
-def check_names(names: Iterable[str], known: Iterable[str], where: str, what: str, section: str) -> None:
+def check_names(names: Iterable[T], known: Collection[T], where: str, what: str, section: str) -> None:
     """Raise InputError for the first name that is not known."""
     for name in names:
         if name not in known:
-            raise InputError(f"{where}: unknown {what} '{name}'; `{section}` has {', '.join(known)}")
+            raise InputError(f"{where}: unknown {what} '{name}'; `{section}` has {', '.join(map(str, known))}")
 
 
 def check_study(study: Study) -> None:
@@ -232,6 +259,22 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     check_names(condition.target or (), study.rois, f"{where}.target", "ROI", "rois")
     check_names(condition.match or (), study.rois, f"{where}.match", "ROI", "rois")
     check_names(condition.subjects or (), study.subjects, f"{where}.subjects", "subject", "data.subjects")
+    matched = None if condition.reference is None else condition.reference.matched
+    if matched is not None:
+        check_names([matched], study.conditions, f"{where}.reference.match", "condition", "conditions")
+        if study.conditions[matched].target is None:
+            raise InputError(f"{where}.reference.match: '{matched}' has no target; name a guided condition")
+        for task in study.tasks.values():
+            if name in task.conditions and matched not in task.conditions:
+                raise InputError(
+                    f"config.tasks.{task.name}.conditions: '{name}' is matched with '{matched}', which this task lacks"
+                )
+    if condition.twins and not any(task.cue for task in study.tasks.values()):
+        kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+        raise InputError(
+            f"{where}.reference: it needs a task whose images bear a cue, and there is none; name a task of kind "
+            f"{kinds} and set phantom.cue"
+        )
     if condition.target is None or condition.pairs:
         return
     predictor: Predictor | None = study.predictors.get(condition.predictor or "")
@@ -241,3 +284,7 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
         both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
         raise InputError(f"{where}.control: {both}")
+    known_categories = study.phantom or study.data.coco_annotations
+    if condition.on_stimuli and condition.removes.categories and not known_categories:
+        needs = "on stimuli needs their categories: give COCO's annotations as `data.coco_annotations`"
+        raise InputError(f"{where}.control: '{condition.control}' {needs}")
