@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -278,5 +278,4 @@ def required_controls(evidence: Evidence, condition: str) -> list[str]:
 
 def guided_on(condition: Condition) -> str:
     """The images on which the neural loss acts: task, stimuli or both; measured responses are those of stimuli."""
-    found: Any = getattr(condition, "on", None)
-    return "stimuli" if condition.pairs else str(found or "task")
+    return "stimuli" if condition.pairs else condition.on
