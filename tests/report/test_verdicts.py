@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from neurobust.core.io import read_parquet, write_parquet
 from neurobust.files.attack_table import attack_table_path
-from neurobust.networks.conditions import Condition
 from neurobust.report.collect import collect_results
 from neurobust.report.contrasts import Sum, cells_of, outcomes, readings
 from neurobust.report.verdicts import Asked, family_size, judge, trend_rows, verdict_rows
@@ -281,16 +280,17 @@ def test_intervals_are_those_of_the_statistics(judged_study, new_evidence):
     assert turned.word == "contradicted" and turned.interval == pytest.approx(answer.interval)
 
 
-def test_guidance_on_stimuli_must_beat_the_labels_of_those_stimuli(judged_study, new_evidence, new_condition):
+@pytest.mark.parametrize("how", [{"pairs": True}, {"on": "stimuli", "predictor": "gnet"}])
+def test_guidance_on_stimuli_must_beat_the_labels_of_those_stimuli(judged_study, new_evidence, new_condition, how):
     """More images are more data, with or without a brain."""
-    conditions = {name: new_condition("LO", pairs=True, control=control) for name, control in (
-        ("LO-pairs", None), ("LO-pairs-shuffled", "shuffled"))}  # fmt: skip
-    levels = {"LO-pairs": (0.9, 0.8, 0.6, 0.3), "LO-pairs-shuffled": (0.9, 0.7, 0.4, 0.1)}
+    conditions = {name: new_condition("LO", control=control, **how) for name, control in (
+        ("LO-seen", None), ("LO-seen-shuffled", "shuffled"))}  # fmt: skip
+    levels = {"LO-seen": (0.9, 0.8, 0.6, 0.3), "LO-seen-shuffled": (0.9, 0.7, 0.4, 0.1)}
     rows = {row["condition"]: row for row in verdict_rows(new_evidence(judged_study(conditions=conditions), levels))}
-    assert "needs control labels of LO-pairs" in rows["LO-pairs"]["reason"]
+    assert "needs control labels of LO-seen" in rows["LO-seen"]["reason"]
     assert rows["LO"]["verdict"] == "supported", "guidance on the task's images needs none"
-    conditions["LO-pairs-labels"] = Condition(target=("LO",), loss="mse", weight=0.9, control="labels", pairs=True)
-    levels["LO-pairs-labels"] = (0.95, 0.9, 0.8, 0.5)
+    conditions["LO-seen-labels"] = new_condition("LO", control="labels", on="stimuli", predictor="gnet")
+    levels["LO-seen-labels"] = (0.95, 0.9, 0.8, 0.5)
     rows = {row["condition"]: row for row in verdict_rows(new_evidence(judged_study(conditions=conditions), levels))}
-    assert rows["LO-pairs"]["verdict"] == "contradicted"
-    assert rows["LO-pairs"]["contrast"] == "LO-pairs − LO-pairs-labels"
+    assert rows["LO-seen"]["verdict"] == "contradicted"
+    assert rows["LO-seen"]["contrast"] == "LO-seen − LO-seen-labels"

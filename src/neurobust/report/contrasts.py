@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -101,9 +101,9 @@ def named(evidence: Evidence, name: str) -> dict[str, str]:
         return found
     roi, dash, control = name.partition("-")
     if dash and control in CONTROLS and (guided := guided_by(evidence, roi)):
-        others = {key: with_control(evidence, condition, control) for key, condition in guided.items()}
-        if any(others.values()):
-            return {key: other for key, other in others.items() if other}
+        controls = {key: with_control(evidence, condition, control) for key, condition in guided.items()}
+        if found := {key: other for key, other in controls.items() if other}:
+            return found
     if name in evidence.conditions:
         own = conditions[name]
         return {recipe(own) if own.roi is not None else ANY: name}
@@ -278,5 +278,4 @@ def required_controls(evidence: Evidence, condition: str) -> list[str]:
 
 def guided_on(condition: Condition) -> str:
     """The images on which the neural loss acts: task, stimuli or both; measured responses are those of stimuli."""
-    found: Any = getattr(condition, "on", None)
-    return "stimuli" if condition.pairs else str(found or "task")
+    return "stimuli" if condition.pairs else condition.on

@@ -18,6 +18,7 @@ from neurobust.statistics import (
     NOT_SUPPORTED,
     SUPPORTED,
     UNDETERMINED,
+    Components,
     detectable,
     seeds_for,
 )
@@ -91,12 +92,12 @@ def size(verdicts: pd.DataFrame, power: pd.DataFrame) -> str:
     counted = f"{seeds} seed{'s' * (seeds != 1)} × {images:,} images"
     if not len(power) or seeds < FEWEST_SEEDS:
         return f"; {counted}, too few seeds for any verdict"
-    tau, image, residual = spreads = [float(power.iloc[0][name]) for name in SPREADS]
-    seen = detectable(seeds, images, tau, image, residual, level=float(known["level"].max()))
+    spreads = Components(*(float(power.iloc[0][name]) for name in SPREADS))
+    seen = detectable(seeds, images, *spreads, level=float(known["level"].max()))
     return f"; {counted}, in which four of five such studies see a gain of {100 * seen:.1f} pp{more(images, spreads)}"
 
 
-def more(images: int, spreads: list[float]) -> str:
+def more(images: int, spreads: Components) -> str:
     """What the gains that the literature reports would take."""
     needed = seeds_for(WANTED, images, *spreads)
     return f" ({points(WANTED)} takes {f'about {needed} seeds' if needed else 'more images'})"
