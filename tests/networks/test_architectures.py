@@ -23,7 +23,7 @@ WIDTHS = {
     "mobilenet_v3_small": 1024,
     "maxvit_t": 512,
     "shufflenet_v2_x1_0": 1024,
-    "small": 2048,
+    "small": 128,
 }
 
 
