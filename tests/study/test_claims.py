@@ -80,7 +80,7 @@ def test_what_is_no_ledger_is_named(ledger, text, message):
 
 @pytest.fixture
 def demo_config(project):
-    return yaml.safe_load((project / "config/demo.yaml").read_text())
+    return yaml.safe_load((project / "tests/study/plain.yaml").read_text())
 
 
 def test_a_study_names_a_file_or_has_its_claims_itself(demo_config, ledger, monkeypatch, tmp_path):

@@ -31,7 +31,7 @@ ADDED = {
 
 @pytest.fixture(scope="module")
 def demo_config(project):
-    return as_written(yaml.safe_load((project / "config/demo.yaml").read_text()))
+    return as_written(yaml.safe_load((project / "tests/study/plain.yaml").read_text()))
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_writing(tmp_path):
 
 
 def test_paths(tmp_path, monkeypatch, project):
-    config = yaml.safe_load((project / "config/demo.yaml").read_text())
+    config = yaml.safe_load((project / "tests/study/plain.yaml").read_text())
     config["tasks"]["photos"] = {"kind": "image-folder", "source": "photos", "training": {"epochs": 1}}
     config["predictors"]["b"] = {**config["predictors"]["gnet"], "prefilter": "weights/alexnet.pth"}
     config = with_claims(config, project)

@@ -14,7 +14,7 @@ from neurobust.study.read import read_study
 
 @pytest.fixture(scope="module")
 def demo_config(project):
-    return yaml.safe_load((project / "config/demo.yaml").read_text())
+    return yaml.safe_load((project / "tests/study/plain.yaml").read_text())
 
 
 @pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors"])

@@ -5,16 +5,22 @@ import re
 import shutil
 import time
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from neurobust.core.io import read_json, read_parquet
+from neurobust.study.model import NetworkName
+from neurobust.study.read import read_study
 
-CONDITIONS = ("none", "V1", "LO", "LO-shuffled")
-NETWORKS = [(condition, seed) for condition in CONDITIONS for seed in (0, 1)]
+DEMO = Path(__file__).resolve().parents[2] / "config/demo.yaml"
+STUDY = read_study(yaml.safe_load(DEMO.read_text()) | {"claims": None})
+NETWORKS = list(STUDY.networks())
+DIGITS = [network for network in NETWORKS if network.task == "digits"]
 ALL = "all"
 
 
@@ -70,7 +76,7 @@ def test_jobs_depend_on_the_attacks_that_the_study_configures_and_on_no_others(s
         assert asked_by(f"predictors/{file}.py") == set(), file
     for file in ("cifar", "photos", "image_folder"):
         assert asked_by(f"networks/tasks/{file}.py") == set(), file
-    assert asked_by("attacks/gradient.py") == {"attack_network", "attack_canaries"}
+    assert asked_by("attacks/gradient.py") == {"attack_network", "attack_uncued", "attack_canaries"}
     assert asked_by("attacks/semantic/cadv.py") == {"attack_semantic"}
     assert asked_by("attacks/semantic/colouriser.py") == {"train_helper", "attack_semantic"}
     assert asked_by("attacks/semantic/oracle.py") == {"train_helper", "attack_semantic"}
@@ -95,10 +101,10 @@ def test_editing_one_condition_trains_that_condition_only(snakemake, project, de
     (tmp_path / "edited.yaml").write_text(yaml.safe_dump(config))
     text = dry_run(snakemake, project, demo, ALL, config=tmp_path / "edited.yaml")
     counts = jobs(text)
-    assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == 4
+    assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == 5
     assert not {"train_predictor", "extract_roi", "prepare_task", "make_phantom"} & set(counts)
     assert set(re.findall(r": (?:network|attacking|inside) (\S+) \(", text)) | {"V1"} == {"V1"}
-    assert text.count(": network V1 (") >= 4
+    assert text.count(": network V1 (") >= 5
 
 
 def test_adding_an_roi_reads_no_raw_betas(snakemake, project, demo, config, tmp_path):
@@ -124,18 +130,20 @@ def test_an_added_attack_reuses_the_finished_cells(project, demo, config, tmp_pa
 
     source = demo / "results/demo/attacks/digits/resnet18/none/seed0"
     shutil.copytree(source / ".cells", tmp_path / "cells")
-    attacks = config["attacks"] | {"noise-sign": {"method": "sign", "budgets": [0, 8], "repeats": 1}}
+    met = {name: config["attacks"][name] for name in STUDY.attacks_of("digits")}
+    attacks = met | {"noise-sign": {"method": "sign", "budgets": [0, 8], "repeats": 1}}
     before = set((tmp_path / "cells").rglob("*"))
     subject = Subject(
         dataset=demo / "results/demo/networks/digits/dataset.h5",
         model=demo / "results/demo/networks/digits/resnet18/none/seed0/model.safetensors", seed=0,
-        n_images=config["attack_images"], names={"task": "digits", "architecture": "resnet18", "condition": "none"},
+        n_images=STUDY.tasks["digits"].attack_images,
+        names={"task": "digits", "architecture": "resnet18", "condition": "none"},
     )  # fmt: skip
     tables = {name: tmp_path / f"{name}.parquet" for name in attacks}
     outputs = NetworkOutputs(tables, tmp_path / "e.npz", tmp_path / "cells", tmp_path / "c.json")
     attack_network(subject, read_plans(attacks), outputs)
     assert {p.name for p in set((tmp_path / "cells").rglob("*")) - before if p.is_file()}, "the new attack has cells"
-    for name in config["attacks"]:
+    for name in met:
         assert (tmp_path / f"{name}.parquet").read_bytes() == (source / f"{name}.parquet").read_bytes(), name
 
 
@@ -250,9 +258,9 @@ def test_twins_give_identical_roi_files(demo, results, config, tmp_path):
 # --- networks and attacks -------------------------------------------------------------------------------------------
 
 
-def curve(results, task, condition, seed, attack):
+def curve(results, network, attack):
     """Robust accuracy per budget."""
-    frame, _ = read_parquet(results / f"attacks/{task}/resnet18/{condition}/seed{seed}/{attack}.parquet")
+    frame, _ = read_parquet(results / f"attacks/{network.path}/{attack}.parquet")
     return 1 - frame.groupby("budget")["success"].mean()
 
 
@@ -267,15 +275,14 @@ def test_attacks_and_analyses_look_at_the_same_images(results, config):
 
 
 def test_digits_are_read(results):
-    for condition, seed in NETWORKS:
-        metrics = read_json(results / f"networks/digits/resnet18/{condition}/seed{seed}/metrics.json")
-        assert metrics["clean_accuracy"] >= 0.95, (condition, seed)
+    for network in DIGITS:
+        metrics = read_json(results / f"networks/{network.path}/metrics.json")
+        assert metrics["clean_accuracy"] >= 0.95, network
 
 
-@pytest.mark.parametrize("task", ["digits", "phantom-scenes"])
-@pytest.mark.parametrize(("condition", "seed"), NETWORKS)
-def test_attacks_are_in_their_order(results, task, condition, seed, config):
-    curves = {attack: curve(results, task, condition, seed, attack) for attack in config["attacks"]}
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.path)
+def test_attacks_are_in_their_order(results, network):
+    curves = {attack: curve(results, network, attack) for attack in STUDY.attacks_of(network.task)}
     for attack, accuracy in curves.items():
         assert (np.diff(accuracy) <= 0).all(), f"{attack}: robust accuracy rises with the budget"
     assert (curves["pgd-linf"] <= curves["fgsm"]).all(), "PGD is not weaker than FGSM at any budget"
@@ -285,11 +292,11 @@ def test_attacks_are_in_their_order(results, task, condition, seed, config):
         assert lost[attack] > 0.15 and lost[noise] < lost[attack] / 4, f"{noise} is far weaker than {attack}"
 
 
-def test_every_adversarial_was_verified_again(results, config):
-    for condition, seed in NETWORKS:
-        for attack in config["attacks"]:
-            frame, attrs = read_parquet(results / f"attacks/digits/resnet18/{condition}/seed{seed}/{attack}.parquet")
-            assert attrs["verification"]["demoted"] == 0, (condition, seed, attack)
+def test_every_adversarial_was_verified_again(results):
+    for network in NETWORKS:
+        for attack in STUDY.attacks_of(network.task):
+            frame, attrs = read_parquet(results / f"attacks/{network.path}/{attack}.parquet")
+            assert attrs["verification"]["demoted"] == 0, (network, attack)
             found = frame[frame["success"] & frame["clean_correct"]]
             assert (found["distance"] <= found["budget"] * (1 + 1e-5) + 1e-6).all()
             assert not frame.loc[frame["budget"] == 0, "success"][frame["clean_correct"]].any()
@@ -297,11 +304,42 @@ def test_every_adversarial_was_verified_again(results, config):
 
 def test_guided_networks_follow_their_target_and_shuffled_ones_do_not(results):
     def alignment(condition):
-        folder = results / f"networks/phantom-scenes/resnet18/{condition}"
-        return np.mean([read_json(folder / f"seed{seed}/metrics.json")["alignment"] for seed in (0, 1)])
+        paths = [n.path for n in STUDY.networks([condition], ["phantom-scenes"])]
+        return np.mean([read_json(results / f"networks/{path}/metrics.json")["alignment"] for path in paths])
 
     assert alignment("V1") > 0.3 and alignment("LO") > 0.3
     assert abs(alignment("LO-shuffled")) < 0.1
+
+
+# --- the verdict ----------------------------------------------------------------------------------------------------
+
+
+def table(results, name):
+    return pd.read_csv(results / f"report/tables/{name}.csv", keep_default_na=False)
+
+
+def test_the_instrument_can_see(results):
+    """Every gate of the planted task passes: among them, the positive control is at least 10 points above `none`."""
+    gates = table(results, "gates")
+    gates = gates[gates["task"] == "phantom-scenes"].set_index("gate")
+    assert set(gates.index) == {"range", "sensitivity", "masking", "recovery"}
+    assert gates["passed"].all(), gates["note"].tolist()
+
+
+def test_the_planted_order_is_found(results):
+    """Guidance by LO, which holds the shape and no cue, is supported; V1, which holds the cue, stands below it."""
+    verdicts = table(results, "verdicts")
+    words = verdicts[verdicts["task"] == "phantom-scenes"].set_index("condition")["verdict"]
+    assert words["LO"] == "supported"
+    assert words["V1"] != "supported"
+    claims = table(results, "claims")
+    found = claims[claims["task"] == "phantom-scenes"].set_index("claim")["verdict"]
+    assert found["LO-over-V1"] == "supported"
+
+
+def test_two_seeds_are_no_verdict(results):
+    verdicts = table(results, "verdicts")
+    assert set(verdicts.loc[verdicts["task"] == "digits", "verdict"]) == {"undetermined"}
 
 
 # --- the report -----------------------------------------------------------------------------------------------------
@@ -318,11 +356,9 @@ def test_the_report_says_what_it_is_and_needs_nothing(results):
 
 
 def test_the_tables_tell_what_the_files_hold(results):
-    import pandas as pd
-
-    table = pd.read_csv(results / "report/tables/robust_accuracy.csv", keep_default_na=False)
-    rows = table[(table.task == "digits") & (table.condition == "LO") & (table.seed == 1) & (table.attack == "fgsm")]
-    wanted = curve(results, "digits", "LO", 1, "fgsm")
+    rows = table(results, "robust_accuracy").query("task == 'digits' and condition == 'LO'")
+    rows = rows.query("seed == 1 and attack == 'fgsm'")
+    wanted = curve(results, NetworkName("digits", "resnet18", "LO", 1), "fgsm")
     assert rows.sort_values("budget").robust_accuracy.tolist() == pytest.approx(wanted.tolist(), abs=1e-5)
 
 

@@ -55,8 +55,9 @@ def test_every_target_of_every_config_resolves(targets, project, config, target)
     text = targets(config)
     counts = jobs(text)
     study = yaml.safe_load((project / f"config/{config}.yaml").read_text())
-    recipes = sum(len(task.get("conditions", study["conditions"])) for task in study["tasks"].values())
-    networks = recipes * len(study["architectures"]) * len(study["seeds"])
+    tasks = [{**{key: study[key] for key in ("conditions", "architectures", "seeds")}, **task}
+             for task in study["tasks"].values()]  # fmt: skip
+    networks = sum(len(task["conditions"]) * len(task["architectures"]) * len(task["seeds"]) for task in tasks)
     pages = [f"{study['results']}/report/{page}.html" for page in ("index", *(f"roi/{roi}" for roi in study["rois"]))]
     assert inputs_of(text, target) == sorted(pages)
     assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks
@@ -66,7 +67,7 @@ def test_every_target_of_every_config_resolves(targets, project, config, target)
     assert counts["train_predictor"] == len(predictors) * len(study["predictor_seeds"])
     assert counts["extract_betas"] == len(study["data"]["subjects"])
     assert counts["attack_canaries"] == len(study["tasks"])
-    assert counts["transfer_attacks"] == len(study["tasks"]) * len(study["architectures"])
+    assert counts["transfer_attacks"] == sum(len(task["architectures"]) for task in tasks)
     assert counts["write_roi_page"] == len(study["rois"])
     assert counts.get("corrupt_network", 0) == ("corruptions" in study) * networks
     assert counts.get("make_corruptions", 0) == ("corruptions" in study) * len(study["tasks"])
@@ -77,7 +78,7 @@ def test_the_literal_slurm_profile_resolves_from_the_root(project, snakemake, tm
     for name in ("profiles", "slurm", "config"):
         (tmp_path / name).symlink_to(project / name)
     text = snakemake("-n", "--profile", "slurm", "all", directory=tmp_path).text
-    assert jobs(text)["train_network"] == 16
+    assert jobs(text)["train_network"] == 6 * 5 + 3 * 2
 
 
 def test_one_roi_page_builds_its_chain_and_nothing_else(snakemake, project, tmp_path):
@@ -85,17 +86,18 @@ def test_one_roi_page_builds_its_chain_and_nothing_else(snakemake, project, tmp_
     counts = jobs(text)
     assert counts["train_predictor"] == 1
     assert counts["extract_roi"] == 2
-    assert counts["train_network"] == counts["attack_network"] == 3 * 2 * 2  # none, LO, LO-shuffled
+    conditions = {"none", "LO", "LO-shuffled"}
+    assert counts["train_network"] == counts["attack_network"] == 4 * 5 + 3 * 2, "the positive control beside them"
     assert counts["write_roi_page"] == 1
     assert not {"tabulate_results", "write_index", "explain_network", "transfer_attacks"} & set(counts)
     assert counts["attack_canaries"] == 2, "a canary that is missed is said on this page too"
     assert set(re.findall(r"(?:responses|predictor gnet) of (\w+)", text)) == {"LO"}
-    assert set(re.findall(r": network (\S+) \(", text)) == {"none", "LO", "LO-shuffled"}
+    assert set(re.findall(r": network (\S+) \(", text)) == conditions | {"adversarial"}
 
 
 def test_tasks_without_a_cue_leave_out_the_attack_that_needs_one(snakemake, project, tmp_path):
     """And COCO's labels of the phantom come from its own annotations."""
-    study = yaml.safe_load((project / "config/demo.yaml").read_text())
+    study = yaml.safe_load((project / "tests/study/plain.yaml").read_text())
     study["phantom"]["cue"] = {"kind": "pattern", "amplitude": 2}
     study["attacks"]["conflict"] = {"method": "cue-conflict", "budgets": [0, 1]}
     study["data"]["coco_annotations"] = "resources/phantom/coco/annotations_trainval2017.zip"
@@ -115,7 +117,7 @@ def test_an_unknown_roi_is_one_clear_error(snakemake, project, tmp_path):
     done = dry_run(snakemake, project, tmp_path, "results/demo/report/roi/V9.html", check=False)
     assert done.returncode != 0
     assert "V9.html" in done.text and "Traceback" not in done.text
-    study = yaml.safe_load((project / "config/demo.yaml").read_text())
+    study = yaml.safe_load((project / "tests/study/plain.yaml").read_text())
     study["conditions"]["V9"] = {**study["conditions"]["V1"], "target": ["V9"]}
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(study))
     done = dry_run(snakemake, project, tmp_path, "all", config=tmp_path / "bad.yaml", check=False)
