@@ -12,7 +12,9 @@ TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
 NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet
 
-.PHONY: help run quick test test-isa test-slurm lint format schema reference picture clean
+WORLDS := effect no-brain no-cue hue
+
+.PHONY: help run calibration quick test test-isa test-slurm lint format schema reference picture clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +31,11 @@ $(VENV)/.installed: envs/requirements.lock envs/peers.lock pyproject.toml
 run: $(VENV)/.installed  ## install, run the demo, print its main table and its report's path
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile $(CONFIG) -- all
 	$(BIN)/python -m neurobust.report $$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["results"])' $(CONFIG))
+
+calibration: $(VENV)/.installed  ## worlds whose answer is known: is the verdict right? about an hour on two cores
+	for world in $(WORLDS); do \
+	  $(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile config/calibration.yaml \
+	    $$(ls config/calibration-$$world.yaml 2>/dev/null) -- all; done
 
 quick: $(VENV)/.installed lint  ## lint, and every test that neither starts Snakemake nor trains: about a minute
 	$(TEST) -m "not (snakemake or slow or slurm)"

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from neurobust.core.errors import InputError
 from neurobust.study.jobs import study_jobs
@@ -17,7 +18,7 @@ def demo_config(project):
     return yaml.safe_load((project / "tests/study/plain.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors"])
+@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors", "calibration"])
 def test_the_shipped_studies_are_valid(project, name):
     read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
 
@@ -343,3 +344,18 @@ def test_a_task_may_have_some_architectures_and_seeds_only(demo_config):
     assert {name: task.attack_images for name, task in study.tasks.items()} == {"phantom-scenes": 32, "digits": 8}
     assert {name.seed for name in study.networks(tasks=["phantom-scenes"])} == set(study.seeds)
     assert [job.names for job in study_jobs(study) if job.rule == "transfer_attacks"] == list(study.blocks())
+
+
+@pytest.mark.parametrize("world", ["no-cue", "no-brain", "hue"])
+def test_the_worlds_of_the_calibration_differ_in_what_they_say(project, world):
+    """A file given after calibration.yaml changes its keys, as Snakemake merges them."""
+    base = yaml.safe_load((project / "config/calibration.yaml").read_text())
+    change = yaml.safe_load((project / f"config/calibration-{world}.yaml").read_text())
+    update_config(base, change)
+    study = read_study(base | {"claims": None})
+    planted = study.planted
+    assert (planted.cue.strength == 0) == (world == "no-cue")
+    assert (planted.responses == "permuted") == (world == "no-brain")
+    assert (planted.cue.kind == "hue") == (world == "hue")
+    assert study.results == f"results/calibration-{world}" and study.data.root == f"resources/calibration-{world}"
+    assert {"none", "V1", "LO", "LO-shuffled", "adversarial"} <= set(study.trained["phantom-scenes"])
