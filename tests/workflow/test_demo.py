@@ -323,7 +323,7 @@ def test_the_instrument_can_see(results):
     gates = table(results, "gates")
     gates = gates[gates["task"] == "phantom-scenes"].set_index("gate")
     assert set(gates.index) == {"range", "sensitivity", "masking", "recovery"}
-    assert gates["passed"].all(), gates["note"].tolist()
+    assert gates["passed"].all(), gates["sentence"].tolist()
 
 
 def test_the_planted_order_is_found(results):
