@@ -111,6 +111,13 @@ def test_an_attack_that_is_beaten_from_elsewhere_is_a_failed_check(changed, tmp_
     assert "transfer (from none seed" in index_of(changed, tmp_path)
 
 
+@pytest.mark.parametrize(("share", "images", "fails"), [(1 / 28, 28, False), (2 / 28, 28, True), (0.02, 100, False)])
+def test_one_image_of_few_is_no_evidence_against_an_attack(share, images, fails):
+    names = {"task": "t", "architecture": "a", "target_condition": "V1", "target_seed": 0, "source_condition": "none"}
+    (found,) = transfer_checks([names | {"source_seed": 1, "n_shared": images, "beyond_white_box": share}])
+    assert found["passed"] != fails
+
+
 def test_ensembles_and_networks_without_common_images_are_no_evidence():
     names = {"task": "t", "architecture": "a", "target_condition": "V1", "target_seed": 0, "source_condition": "none"}
     row = names | {"source_seed": -1, "n_shared": 5, "beyond_white_box": 1.0}

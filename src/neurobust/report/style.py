@@ -12,6 +12,7 @@ from typing import Any
 # colour-vision deficiencies, helped by a marker per ROI.
 PALETTE = ("#3b82c4", "#d9731a", "#1f9e77", "#b565a7", "#a88a1e", "#d1495b", "#2b9eb3")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ((1, 1.2), (5, 1.5, 1, 1.5), (6, 2))
 NEUTRAL = "#868c96"
 WIDTH, WIDEST, MOST_COLUMNS = 11.2, 3.0, 5  # inches of a page and of a panel; panels in a row
 INK = "#010203"  # replaced by currentColor in the written SVG
@@ -65,6 +66,12 @@ def condition_style(target: Style, control: bool) -> Style:
     """Colour, marker and fill of a condition: its target's (`roi_style`); a control is dashed and hollow."""
     fill = {"linestyle": (0, (4, 2)), "markerfacecolor": "none"} if control else {"linestyle": "-"}
     return {**target, "markerfacecolor": target["color"], **fill}
+
+
+def reference_style(index: int) -> Style:
+    """Marker and dashes of a study's references by their number, in the grey of what no ROI guides."""
+    marker, dashes = MARKERS[1:][index % (len(MARKERS) - 1)], DASHES[index % len(DASHES)]
+    return {"color": NEUTRAL, "marker": marker, "markerfacecolor": NEUTRAL, "linestyle": (0, dashes)}
 
 
 def grid_of(panels: int) -> tuple[int, int]:

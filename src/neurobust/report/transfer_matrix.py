@@ -42,9 +42,15 @@ def transfer_checks(rows: list[Row]) -> list[Row]:
     return [
         dict(zip(("task", "architecture", "condition", "seed"), key, strict=True))
         | {"attack": f"from {row['source_condition']} seed {row['source_seed']}", "check": "transfer", "note": note}
-        | {"passed": bool(row["beyond_white_box"] <= BEYOND), "value": float(row["beyond_white_box"])}
+        | {"passed": not beaten(row), "value": float(row["beyond_white_box"])}
         for key, row in worst.items()
     ]
+
+
+def beaten(row: Row) -> bool:
+    """Whether more than BEYOND of the shared images break, and more than one of them: few images resolve no less."""
+    broken = round(row["beyond_white_box"] * row["n_shared"])
+    return bool(broken > max(1, BEYOND * row["n_shared"]))
 
 
 def is_own(row: Row) -> bool:

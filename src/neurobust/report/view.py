@@ -9,7 +9,7 @@ from functools import cached_property
 from neurobust.report.blocks import Block, Tables
 from neurobust.report.guided import in_order
 from neurobust.report.shown import ShownAttack, shown_attacks
-from neurobust.report.style import Style, condition_style, roi_style
+from neurobust.report.style import Style, condition_style, reference_style, roi_style
 from neurobust.study.model import Study
 
 
@@ -62,8 +62,12 @@ class View:
         return roi_style(self.palette or tuple(self.study.rois), roi)
 
     def style(self, condition: str) -> Style:
-        """How lines and marks of a condition look."""
-        return condition_style(self.roi_style(self.study.conditions[condition].roi), self.is_control(condition))
+        """How lines and marks of a condition look: those of its ROI; of references each its own, in grey."""
+        own = self.study.conditions[condition]
+        if own.reference is not None:
+            references = [name for name, other in self.study.conditions.items() if other.reference is not None]
+            return reference_style(references.index(condition))
+        return condition_style(self.roi_style(own.roi), self.is_control(condition))
 
     def head(self, condition: str, marked: bool = False) -> Head:
         """A condition as the head of a line or a column."""
