@@ -19,6 +19,7 @@ STUDIES = {
     "factors": ["config/factors.yaml"],
     "study": ["config/config.yaml"],
     "tiny": ["tests/slurm/tiny.yaml"],
+    "plain": ["tests/study/plain.yaml"],
     "paper": ["config/config.yaml", "tests/workflow/paper_grid.yaml"],
 }
 
@@ -36,7 +37,7 @@ def study_of(project, name):
 
 @pytest.fixture
 def config(project):
-    return load(project, "demo")
+    return load(project, "plain")
 
 
 def dry_run_counts(snakemake, configs, folder):
@@ -179,8 +180,9 @@ def test_wall_time_is_between_the_longest_chain_and_one_after_the_other():
 
 
 @pytest.mark.slow
-def test_the_demos_wall_time_within_a_factor_of_two(demo, config):
+def test_the_demos_wall_time_within_a_factor_of_two(demo, project):
     """Rates from every second job of a finished demo predict the time of all the others."""
+    config = load(project, "demo")
     jobs, seconds = plan.study_jobs(read_study(config)), plan.read_benchmarks(demo / config["results"] / "benchmarks")
     timed = [job for job in jobs if plan.find_benchmark(job, seconds) is not None]
     assert len(timed) > 0.9 * len(jobs)
