@@ -27,7 +27,7 @@ def grid(project, tmp_path_factory, snakemake):
 
 def test_the_papers_grid_resolves(grid):
     jobs = grid("all")
-    networks = 2 * 2 * 23 * 5  # tasks, architectures, conditions, seeds
+    networks = 2 * 2 * 28 * 5  # tasks, architectures, conditions, seeds
     assert jobs["train_network"] == jobs["attack_network"] == jobs["explain_network"] == networks
     assert jobs["train_predictor"] == 11 * 5
     assert jobs["extract_roi"] == 8 * 11
@@ -41,7 +41,9 @@ def test_one_rois_page_asks_for_its_chain_alone(grid):
     assert jobs["write_roi_page"] == 1
     assert jobs["train_predictor"] == 5
     assert jobs["extract_roi"] == 8
-    assert jobs["train_network"] == 2 * 2 * 5 * len(("none", "LO", "LO-shuffled"))
+    assert jobs["train_network"] == 2 * 2 * 5 * len(
+        ("none", "LO", "LO-shuffled", "LO-stimuli", "LO-stimuli-shuffled", "adversarial")
+    )
     assert "write_index" not in jobs
 
 

@@ -5,8 +5,14 @@ from neurobust.files.semantic_table import semantic_examples_path, semantic_tabl
 from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES
 
 # The configuration as it was given: a page shows it, and the order of its keys is the order of a page. What only says
-# where files come from is on no page.
-SHOWN = json.dumps({**config, "data": {key: config["data"][key] for key in ("source", "root", "format", "subjects")}})
+# where files come from is on no page; that there are COCO's annotations is what some conditions need.
+SHOWN = json.dumps(
+    {
+        **config,
+        "data": {key: config["data"][key] for key in ("source", "root", "format", "subjects")}
+        | ({"coco_annotations": "given"} if config["data"].get("coco_annotations") else {}),
+    }
+)
 TABLE_FILES = {name: f"{RESULTS}/report/tables/{name}.csv" for name in COLUMNS}
 FIGURE_FILES = {name: f"{RESULTS}/report/figures/{name}.svg" for name in FIGURES}
 FIGURE_MODULES = sorted({FIGURES.module_name(name) for name in FIGURES})
