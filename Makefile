@@ -65,8 +65,9 @@ format: $(VENV)/.installed  ## write the code as the linters want it
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-picture: run  ## the README's picture: the demo's figure, as it came out on this machine
-	sed 's/<svg /<svg style="background: white" /' results/demo/report/figures/robust_accuracy.svg > docs/images/report.svg
+picture: run  ## the README's picture: the top of the demo's report, as it came out on this machine; needs chromium
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=$$(mktemp -d) --window-size=1000,1500 \
+	  --screenshot=$(CURDIR)/docs/images/report.png file://$(CURDIR)/results/demo/report/index.html
 
 schema: $(VENV)/.installed  ## write the schemas in config/ from the classes that check a configuration
 	$(BIN)/python -m neurobust.study.schema > config/.schema.yaml && mv config/.schema.yaml config/schema.yaml
