@@ -45,6 +45,19 @@ def test_contradicted_when_it_is_below_one_of_them(judged_study, new_evidence):
     assert row["verdict"] == "contradicted" and row["difference"] == pytest.approx(-0.25)
 
 
+def test_the_contrast_that_contradicts_is_the_one_that_is_shown(judged_study, new_evidence):
+    """Below `none` for certain; the smaller mean, to a shuffle whose seeds differ widely, says nothing."""
+    evidence = new_evidence(judged_study(), {"V1": (0.9, 0.6, 0.3, 0.05)})
+    for seed, share in enumerate((0.9, 0.1, 0.8, 0.2, 0.6)):
+        cell = evidence.cells["pgd"]["V1-shuffled", seed]
+        robust = cell.robust.copy()
+        robust[:, 2] = np.arange(400) < 400 * share
+        evidence.cells["pgd"]["V1-shuffled", seed] = cell._replace(robust=robust)
+    row = next(row for row in verdict_rows(evidence) if row["condition"] == "V1")
+    assert (row["verdict"], row["contrast"]) == ("contradicted", "V1 − none")
+    assert row["difference"] == pytest.approx(-0.1) and row["high"] < 0 and row["both_high"] < 0
+
+
 def test_not_supported_needs_an_instrument_that_could_have_seen_it(judged_study, new_evidence):
     assert words(verdict_rows(new_evidence(judged_study())))["V1"] == "not supported"
     rng = np.random.default_rng(0)

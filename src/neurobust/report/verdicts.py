@@ -40,6 +40,7 @@ from neurobust.statistics import (
     claim_p,
     components,
     crossed_interval,
+    deciding,
     detectable,
     holm_levels,
     trend,
@@ -61,9 +62,9 @@ class Asked(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A verdict on a question. word: with the gate in brackets that forbids one; decides: the sum of the smallest mean;
-    interval: its 95 % one; level, p: of the family; table (seeds, images): what it is a mean of; readings: of clean
-    accuracy, by name."""
+    """A verdict on a question. word: with the gate in brackets that forbids one; decides: the sum that does
+    (`statistics.deciding`); interval: its 95 % one; level, p: of the family; table (seeds, images): what it is a mean
+    of; readings: of clean accuracy, by name."""
 
     word: str
     reason: str
@@ -95,8 +96,8 @@ def signed_outcomes(evidence: Evidence, asked: Asked, total: Sum) -> np.ndarray:
 
 def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float, level: float) -> Answer:
     """The verdict on one question. tables: of its sums, signed as asked."""
-    means = [table.mean() if table.size else -math.inf for table in tables]
-    place = int(np.argmin(means))
+    empty = [index for index, table in enumerate(tables) if not table.size]
+    place = empty[0] if empty else deciding(tables, level)
     decides, table = asked.sums[place], tables[place]
     if not table.size:
         return Answer(UNDETERMINED, "no image or seed in common", decides, NONE, level, p, table, {})
