@@ -1,5 +1,6 @@
 """What a study may say, from tables by hand: each word, Holm, the readings of clean accuracy, trends, architectures."""
 
+import dataclasses
 import math
 import shutil
 
@@ -10,7 +11,8 @@ from msgspec.structs import replace
 from neurobust.core.io import read_parquet, write_parquet
 from neurobust.files.attack_table import attack_table_path
 from neurobust.report.collect import collect_results
-from neurobust.report.contrasts import Sum, cells_of, outcomes, readings
+from neurobust.report.contrasts import Sum, cells_of, clean_difference, outcomes, readings, with_control
+from neurobust.report.gains import own_shuffle
 from neurobust.report.verdicts import Asked, family_size, judge, trend_rows, verdict_rows
 from neurobust.statistics import crossed_interval, seed_interval
 
@@ -101,6 +103,49 @@ def test_a_shuffle_of_another_recipe_is_not_its_own(judged_study, new_evidence, 
     assert "needs control shuffled of LO-cka" in next(
         row["reason"] for row in verdict_rows(evidence) if row["condition"] == "LO-cka"
     )
+
+
+@pytest.mark.parametrize("other", [{"predictor": "vit"}, {"pairs": True}, {"on": "both"}, {"subjects": ("subj01",)}])
+def test_a_shuffle_of_other_responses_is_not_its_own(judged_study, new_evidence, new_condition, other):
+    """The name does not make it: what is shuffled must be what the condition is guided by."""
+    shuffle = new_condition("V1", control="shuffled", **other)
+    rows = verdict_rows(new_evidence(judged_study(conditions={"V1-shuffled": shuffle})))
+    assert "needs control shuffled of V1" in next(row["reason"] for row in rows if row["condition"] == "V1")
+
+
+def test_other_weights_make_no_other_shuffle(judged_study, new_condition):
+    study = judged_study(conditions={"V1": new_condition("V1", weights=(0.5,))})
+    assert family_size(study, "scenes") == 2 and own_shuffle(study.conditions, "V1") == "V1-shuffled"
+
+
+def test_a_control_shares_all_that_it_can(judged_study, new_evidence, new_condition):
+    """A predictor of shuffled pairs is another predictor; for any other control it is another recipe."""
+    conditions = {
+        "V1": new_condition("V1", predictor="gnet"),
+        "a": new_condition("V1", control="predictor-shuffled", predictor="gnet-shuffled"),
+        "b": new_condition("V1", control="random", predictor="vit"),
+        "V1-seen": new_condition("V1", pairs=True),
+        "c": new_condition("V1", control="labels", on="stimuli", predictor="gnet"),
+    }
+    evidence = new_evidence(judged_study(conditions=conditions))
+    found = {name: with_control(evidence, "V1", name) for name in ("predictor-shuffled", "random", "labels")}
+    assert found == {"predictor-shuffled": "a", "random": None, "labels": None}
+    assert with_control(evidence, "V1-seen", "labels") == "c"
+
+
+def test_a_task_s_own_seeds_are_read(judged_study, new_evidence):
+    """A task that is trained with some of the study's seeds: their clean accuracies are all that there are."""
+    study = judged_study()
+    evidence = new_evidence(study)
+    own = {name: replace(task, seeds=(0, 2, 4)) for name, task in study.tasks.items()}
+    fewer = dataclasses.replace(
+        evidence,
+        study=replace(study, tasks=own),
+        clean={key: value for key, value in evidence.clean.items() if key[1] in (0, 2, 4)},
+    )
+    assert clean_difference(fewer, LO_WINS) == pytest.approx(0)
+    (row,) = [row for row in verdict_rows(fewer) if row["condition"] == "LO"]
+    assert row["n_seeds"] == 3 and math.isfinite(row["matched"])
 
 
 # --- Holm ---
