@@ -12,8 +12,9 @@ from neurobust.files.semantic_table import semantic_table_path
 from neurobust.networks.conditions import Condition
 from neurobust.networks.references_settings import Blur
 from neurobust.report.claims import claim_rows
-from neurobust.report.contrasts import NotInStudyError, sums_of
+from neurobust.report.contrasts import NotInStudyError, cells_of, outcomes, sums_of
 from neurobust.report.semantic_evidence import with_semantic
+from neurobust.statistics import crossed_interval, one_sided_p
 from neurobust.study.claims import Claim, Contrast
 from neurobust.study.model import Semantic
 
@@ -148,6 +149,35 @@ def test_there_is_nothing_to_explain_where_there_is_no_gain(judged_study, new_ev
     assert row["verdict"] == "undetermined" and row["reason"] == "nothing to explain: V1 − none is not supported"
     row = row_of(evidence, claim(contrast("V1", "shuffled"), direction="no-more", given=contrast("LO", "none")))
     assert row["verdict"] == "supported"
+
+
+def test_a_gain_over_none_that_the_shuffle_has_too_is_nothing_to_explain(judged_study, new_evidence):
+    given = contrast("LO", "none")
+    one = claim(contrast("V1", "LO"), direction="no-more", given=given)
+    found = new_evidence(judged_study(), {"LO-shuffled": (0.9, 0.8, 0.6, 0.3)})
+    assert row_of(found, one)["reason"] == "nothing to explain: LO − LO-shuffled is not supported"
+    alone = new_evidence(judged_study(conditions={"LO-shuffled": None}))
+    assert row_of(alone, one)["verdict"] == "supported", "without a shuffle it is the premise alone"
+
+
+def test_no_more_is_judged_inside_its_family(judged_study, new_evidence):
+    """That a difference lies below the margin is what is asked: it pays for the number of claims like any other."""
+    evidence = new_evidence(judged_study())
+    for seed, images in enumerate((0, 2, 6, 11, 4)):
+        cell = evidence.cells["pgd"]["V1", seed]
+        robust = evidence.cells["pgd"]["none", seed].robust.copy()
+        robust[200 : 200 + images, 2] = True
+        evidence.cells["pgd"]["V1", seed] = cell._replace(robust=robust)
+    (total,) = sums_of(evidence, contrast("V1", "none")).values()
+    table = outcomes(evidence, total, cells_of(evidence, total))
+    p = one_sided_p(0.03 - table)
+    assert 0.005 < p < 0.05 and crossed_interval(table).low < 0
+    no_more = claim(contrast("V1", "none"), direction="no-more")
+    row = row_of(evidence, no_more)
+    assert row["verdict"] == "supported" and row["p"] == pytest.approx(p)
+    lost = {f"c{i}": claim(contrast("V1", "none")) for i in range(19)}
+    among = rows_of(evidence, one=no_more, **lost)[0]
+    assert among["verdict"] == "undetermined" and among["level"] == pytest.approx(1 - 0.05 / 20)
 
 
 def test_claims_pass_the_gates_or_say_nothing(judged_study, new_evidence):
