@@ -199,10 +199,12 @@ def added(total: Sum, cells: dict[tuple[str, int], Cell], value: Callable[[Cell]
 def outcomes(evidence: Evidence, total: Sum, cells: dict[tuple[str, int], Cell]) -> np.ndarray:
     """What a sum is a mean of, (seeds, images): survival at the reference budget, or the smallest perturbation.
 
-    The latter is in the attack's unit; an image that stands counts as the largest budget.
+    The latter is in the attack's unit; an image that stands counts as the largest budget, and only images count that
+    all networks of a seed read rightly (a clean error has no size). Nothing, (seeds, 0), where a seed has none.
     """
     if total.measure == "size":
-        return added(total, cells, lambda cell: np.minimum(own_budget(cell), cell.budgets[-1]))
+        sizes = added(total, cells, lambda cell: np.minimum(own_budget(cell), cell.budgets[-1]))
+        return among(sizes, read_rightly(total, cells))
     budget = evidence.budget(total.attack)
     assert budget is not None, total.attack  # of the primary attack, or `sums_of` has said so
     return added(total, cells, lambda cell: cell.at(budget))
@@ -236,15 +238,25 @@ def area_reading(total: Sum, cells: dict[tuple[str, int], Cell]) -> Interval:
 
 def both_reading(evidence: Evidence, total: Sum, cells: dict[tuple[str, int], Cell]) -> Interval:
     """The sum over the images that all networks of a seed read rightly; the table is the ratio's linear term."""
-    values = outcomes(evidence, total, cells)
+    values = among(outcomes(evidence, total, cells), read_rightly(total, cells))
+    return crossed_interval(values) if values.size else NONE
+
+
+def read_rightly(total: Sum, cells: dict[tuple[str, int], Cell]) -> np.ndarray:
+    """Whether all networks of a seed read an image rightly, (seeds, images)."""
     seeds = list(dict.fromkeys(seed for _, seed in cells))
     right = [np.logical_and.reduce([cells[name, seed].correct for name in total.conditions]) for seed in seeds]
-    shared = np.array(right, dtype=float).reshape(values.shape)
-    counts = shared.sum(1, keepdims=True)
+    return np.array(right, dtype=bool).reshape(len(seeds), -1)
+
+
+def among(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """A table (seeds, images) whose means are those of some images of each seed: the ratio's linear term, as in
+    `statistics.relative_area`. (seeds, 0) where a seed has none of them."""
+    counts = chosen.sum(1, keepdims=True)
     if not values.size or not counts.all():
-        return NONE
-    means = (values * shared).sum(1, keepdims=True) / counts
-    return crossed_interval(means + (values - means) * shared * values.shape[1] / counts)
+        return np.empty((len(values), 0))
+    means = (values * chosen).sum(1, keepdims=True) / counts
+    return means + (values - means) * chosen * values.shape[1] / counts
 
 
 def matched_reading(evidence: Evidence, total: Sum) -> Interval:

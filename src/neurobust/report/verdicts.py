@@ -140,7 +140,8 @@ def size_reason(table: np.ndarray, margin: float, word: str, level: float = EQUI
     """Why a claim about sizes of perturbations reads as it does: they are no points of accuracy."""
     low, high = crossed_interval(table, level)[1:3]
     seeds, images = table.shape
-    said = f"{100 * level:.4g} % interval {low:.3g} to {high:.3g} with {seeds} seeds x {images:,} images".replace("-", "−")
+    ends = f"{low:.3g} to {high:.3g}".replace("-", "−")
+    said = f"{100 * level:.4g} % interval {ends} with {seeds} seeds x {images:,} images"
     return said if word in (SUPPORTED, CONTRADICTED) else f"{said}; {margin:g} would matter"
 
 

@@ -41,7 +41,10 @@ class Contrast(Settings, frozen=True, kw_only=True):
     )
     measure: Annotated[
         Literal["accuracy", "size"],
-        about("accuracy at the reference budget, or smallest perturbation that breaks an image, in the attack's unit"),
+        about(
+            "accuracy at the reference budget, or mean smallest perturbation that breaks an image, of those that both "
+            "networks read rightly, in the attack's unit"
+        ),
     ] = "accuracy"
 
 
