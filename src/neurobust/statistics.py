@@ -36,8 +36,8 @@ class Interval(NamedTuple):
 
 
 class Components(NamedTuple):
-    """Standard deviations of paired differences in accuracy: between seeds; between images, common to all seeds (a
-    condition helps some images and hurts others); of one image under one seed."""
+    """Standard deviations of paired differences in accuracy: between seeds; between images, the same for all seeds; of
+    one image under one seed."""
 
     seed: float
     image: float
@@ -88,8 +88,8 @@ def wilson_interval(successes: int, n: int, level: float = LEVEL) -> tuple[float
 def seed_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     """Student's interval of the mean of one number per seed, (seeds,).
 
-    No interval for one seed, for a seed without a number (NaN), and where all numbers are equal: then their spread is
-    below what they resolve, and an interval of width 0 would be the strongest statement from the least information.
+    None for one seed, for a seed without a number (NaN), and where all numbers are equal: an interval of width 0 would
+    be the strongest statement from the least information.
     """
     found = np.asarray(values, dtype=float)
     if not len(found):
@@ -103,10 +103,9 @@ def seed_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
 def crossed_interval(differences: ArrayLike, level: float = LEVEL) -> Interval:
     """Interval of the mean of paired differences (seeds, images) when both seeds and images are drawn anew.
 
-    Var = max(MS_seed, MS_seed + MS_image - MS_res) / (seeds * images) from the mean squares of the two-way table
-    (Cornfield and Tukey 1956), Student's t with seeds - 1 degrees of freedom: fewer than Satterthwaite's, whose
-    intervals are too short for few seeds. One seed or no image: no interval. Never of width 0: see `crossed_error`.
-    Raises ValueError where a difference is missing.
+    Var = max(MS_seed, MS_seed + MS_image - MS_res) / (seeds * images) (Cornfield and Tukey 1956), Student's t with
+    the seeds' degrees of freedom (Satterthwaite's leak for few seeds). One seed or no image: no interval. Never of
+    width 0: see `crossed_error`. Raises ValueError where a difference is missing.
     """
     table = _table(differences)
     mean, error = crossed_error(table)
@@ -116,9 +115,8 @@ def crossed_interval(differences: ArrayLike, level: float = LEVEL) -> Interval:
 def crossed_error(differences: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error of paired differences (..., seeds, images), over both; the error NaN for one seed.
 
-    Outcomes are coarse (right or wrong), so that the means of few seeds often coincide and the mean squares say 0. The
-    error is never less than if one image under one seed had come out one step differently: step / (seeds * images). The
-    step is the smallest distance of two outcomes, 1 where all are equal.
+    Outcomes are coarse, so that the means of few seeds often coincide and the mean squares say 0. The error is never
+    less than if one image under one seed had come out one step (`step_of`) differently: step / (seeds * images).
     """
     given = np.asarray(differences, dtype=float)
     seeds, images = given.shape[-2:]
@@ -131,10 +129,8 @@ def crossed_error(differences: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_squares(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean squares of two-way tables (..., seeds, images): of seeds, of images, of the residual.
-
-    At least two seeds; for one image the last two are 0.
-    """
+    """Mean squares of two-way tables (..., two or more seeds, images): of seeds, images and the residual; for one image
+    the last two are 0."""
     seeds, images = differences.shape[-2:]
     row, column = differences.mean(-1, keepdims=True), differences.mean(-2, keepdims=True)
     whole = row.mean(-2, keepdims=True)
@@ -149,7 +145,7 @@ def mean_squares(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 def step_of(outcomes: np.ndarray) -> float:
     """The smallest distance of two different outcomes, at most 1; 1 where all are equal."""
     gaps = np.diff(np.unique(outcomes))
-    return float(min(1.0, gaps[gaps > SAME].min(initial=1.0)))
+    return float(gaps[gaps > SAME].min(initial=1.0))
 
 
 def one_sided_p(differences: ArrayLike, margin: float = 0.0) -> float:
@@ -194,10 +190,9 @@ def curve_area(robust: ArrayLike, budgets: ArrayLike) -> np.ndarray:
 def relative_area(robust: ArrayLike, budgets: ArrayLike) -> np.ndarray:
     """What is left of one network's clean accuracy, averaged over the budgets above 0: a number per image, (images,).
 
-    robust: (images, budgets) bool, budgets ascending from 0. The mean over images is the area from the first budget
-    above 0, divided by the accuracy at 0; a network that only reads more clean images gains nothing. Each image's
-    number is that ratio's linear term (delta method), so that `crossed_interval` of differences also has the spread of
-    the divisor. NaN where nothing is read or no budget lies above 0.
+    robust: (images, budgets) bool, budgets ascending from 0. The mean is the area from the first budget above 0,
+    divided by the accuracy at 0; a network that only reads more clean images gains nothing. Each number is that ratio's
+    linear term, so that intervals have the spread of the divisor. NaN where nothing is read or no budget lies above 0.
     """
     survived, sizes = np.asarray(robust, dtype=float), np.asarray(budgets, dtype=float)
     if len(sizes) < 2 or sizes[0] != 0 or not survived[:, 0].any():
@@ -219,10 +214,10 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 
 
 def holm_levels(p_values: ArrayLike, level: float = LEVEL) -> np.ndarray:
-    """The level at which each claim of a family is judged, from the claims' p values (`claim_p`).
+    """The level at which each claim of a family is judged, from p values (`claim_p`); a missing one counts and stands.
 
-    Step-down: the smallest of m is judged at 1 - (1 - level) / m, the next at m - 1 if the first fell, and so on; from
-    the first that stands, all at that one's. A missing p value counts in the family and stands.
+    The smallest of m is judged at 1 - (1 - level) / m, the next at m - 1 if the first fell, and so on; from the first
+    that stands, all at that one's.
     """
     given = np.asarray(p_values, dtype=float)
     ranked = np.where(np.isnan(given), np.inf, given)
@@ -249,42 +244,53 @@ def claim_p(contrasts: Sequence[ArrayLike]) -> float:
 
 def verdict(
     contrasts: Sequence[ArrayLike], *, level: float = LEVEL, gates: Sequence[Gate] = (),
-    confound: Sequence[Interval] = (), margin: float = MARGIN,
+    confound: Sequence[Interval] = (), margin: float = MARGIN, equivalence: float = EQUIVALENCE,
 ) -> Verdict:  # fmt: skip
     """What a study may say of one claim.
 
-    contrasts: all that must lie above 0, each (seeds, images); the one of the smallest mean decides. level: that of the
-    family (`holm_levels`). confound: readings of the contrast that a difference in clean accuracy cannot make; where
-    there are any, two must agree in sign, their interval on that side of 0. margin: accuracy that would matter.
+    contrasts: all that must lie above 0, each (seeds, images); one decides (`deciding`). level: that of the family
+    (`holm_levels`). confound: readings of the deciding contrast that a difference in clean accuracy cannot make; where
+    there are any, two must agree in sign, their interval on that side of 0. margin: accuracy that would matter;
+    equivalence: level of the two-sided interval that must lie below it.
 
     supported: every lower bound above 0. contradicted: an upper bound below 0 (at a level shared by the contrasts).
-    not supported: the 90 % upper bound of the smallest contrast lies below the margin. Undetermined otherwise, where a
-    gate failed, and with fewer than three seeds.
+    not supported: the upper bound of the smallest contrast at `equivalence` lies below the margin. Undetermined
+    otherwise, where a gate failed, and with fewer than three seeds.
     """
     tables = [_table(contrast) for contrast in contrasts]
-    smallest = min(tables, key=lambda table: table.mean())
-    interval = crossed_interval(smallest)
+    decides = tables[deciding(tables, level)]
+    interval = crossed_interval(decides)
     failed = [gate for gate in gates if not gate.passed]
     if failed:
         return Verdict(UNDETERMINED, "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed), interval)
     if min(map(len, tables)) < FEWEST_SEEDS:
-        return Verdict(UNDETERMINED, f"{counted(smallest)} say nothing; {settled(smallest, margin, level)}", interval)
-    shared = 1 - (1 - level) / len(tables)
+        return Verdict(UNDETERMINED, f"{counted(decides)} say nothing; {settled(decides, margin, level)}", interval)
     if all(crossed_interval(table, level).low > 0 for table in tables):
         word, sign, said = SUPPORTED, 1, "above"
-    elif any(crossed_interval(table, shared).high < 0 for table in tables):
+    elif crossed_interval(decides, 1 - (1 - level) / len(tables)).high < 0:
         word, sign, said = CONTRADICTED, -1, "below"
     else:
-        upper = crossed_interval(smallest, EQUIVALENCE).high
+        upper = crossed_interval(decides, equivalence).high
         if upper >= margin:
-            return Verdict(UNDETERMINED, settled(smallest, margin, level), interval)
+            return Verdict(UNDETERMINED, settled(decides, margin, level), interval)
         reason = f"at most {100 * upper:.1f} pp, less than the {100 * margin:g} that would matter"
         return Verdict(NOT_SUPPORTED, reason, interval)
     agreeing = sum((reading.low > 0) if sign > 0 else (reading.high < 0) for reading in confound)
     if confound and agreeing < READINGS:
         reason = f"{said} 0, but clean accuracy may explain it: {agreeing} of {len(confound)} readings without it agree"
         return Verdict(UNDETERMINED, reason, interval)
-    return Verdict(word, f"{said} 0 with {counted(smallest)}", interval)
+    return Verdict(word, f"{said} 0 with {counted(decides)}", interval)
+
+
+def deciding(contrasts: Sequence[ArrayLike], level: float = LEVEL) -> int:
+    """The place of the contrast that decides a claim: where one lies below 0, at a level shared by all, the surest of
+    them (of the smallest p); else the one of the smallest mean."""
+    tables = [_table(contrast) for contrast in contrasts]
+    if min(map(len, tables)) >= FEWEST_SEEDS:
+        below = [one_sided_p(-table) for table in tables]
+        if 2 * len(tables) * min(below) < 1 - level:
+            return int(np.argmin(below))
+    return int(np.argmin([table.mean() for table in tables]))
 
 
 def counted(differences: np.ndarray) -> str:
@@ -312,9 +318,8 @@ def settled(differences: np.ndarray, margin: float = MARGIN, level: float = LEVE
 def trend(increments: ArrayLike, order: Sequence[float]) -> Trend:
     """Does an increment grow along an order of ROIs? Page's test with seeds as blocks (Page 1963), and the slope.
 
-    increments: (seeds, rois), accuracy; order: of each ROI, equal for ROIs of one step, whose increments are averaged.
-    The slope is each seed's least-squares line over the steps 0, 1, 2, ..., with `seed_interval`. Fewer than two seeds
-    or three steps: no p.
+    increments: (seeds, rois), accuracy; order: of each ROI, equal for ROIs of one step, which are averaged. The slope:
+    each seed's least-squares line over the steps 0, 1, ..., with `seed_interval`. Below two seeds or three steps: no p.
     """
     from scipy.stats import page_trend_test
 
@@ -334,8 +339,7 @@ def trend(increments: ArrayLike, order: Sequence[float]) -> Trend:
 def components(differences: ArrayLike) -> Components:
     """Standard deviations behind paired differences (seeds, images), from the mean squares; none below 0.
 
-    Fewer than three seeds say little of what is common to seeds: then the typical spreads stand in, that between seeds
-    at least. The residual is never less than what `crossed_error` allows.
+    For fewer than three seeds the typical spreads stand in. The residual is at least what `crossed_error` allows.
     """
     table = _table(differences)
     seeds, images = table.shape
@@ -352,15 +356,13 @@ def components(differences: ArrayLike) -> Components:
 def power_of(effect: float, seeds: int, level: float = LEVEL) -> float:
     """Share of studies whose Student interval over seeds excludes 0; effect: in standard errors of its mean.
 
-    The noncentral t as a mixture over the estimated error, since scipy's `nct` does not converge for few seeds.
+    The noncentral t as a mixture over the estimated error: scipy's `nct` does not converge for few seeds.
     """
     from scipy.special import ndtr, stdtrit
 
     df, edge = seeds - 1, stdtrit(seeds - 1, 0.5 + level / 2)
     log_error = np.linspace(-15, 3, 2001)
-    weight = np.exp(
-        df * (log_error - np.expm1(2 * log_error) / 2)
-    )  # density of log(estimated / true), but for a factor
+    weight = np.exp(df * (log_error - np.expm1(2 * log_error) / 2))  # density of log(estimated / true) but for a factor
     bar = edge * np.exp(log_error)
     return float(np.average(ndtr(effect - bar) + ndtr(-effect - bar), weights=weight))
 
@@ -371,9 +373,7 @@ def detectable(
 ) -> float:  # fmt: skip
     """The smallest mean difference (accuracy) that a share `power` of studies tells from 0; NaN for one seed.
 
-    tau, sigma_image, sigma_residual: as in `Components`. The error is sqrt(tau^2 / seeds + sigma_image^2 / images +
-    sigma_residual^2 / (seeds * images)); without sigma_image this is the paired t test over seeds, as in statsmodels'
-    `TTestPower`.
+    tau, sigma_image, sigma_residual: as in `Components`; without sigma_image it is the paired t test over seeds.
     """
     from scipy.optimize import brentq
 

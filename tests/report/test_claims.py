@@ -12,8 +12,9 @@ from neurobust.files.semantic_table import semantic_table_path
 from neurobust.networks.conditions import Condition
 from neurobust.networks.references_settings import Blur
 from neurobust.report.claims import claim_rows
-from neurobust.report.contrasts import NotInStudyError, sums_of
+from neurobust.report.contrasts import NotInStudyError, cells_of, outcomes, sums_of
 from neurobust.report.semantic_evidence import with_semantic
+from neurobust.statistics import crossed_interval, one_sided_p
 from neurobust.study.claims import Claim, Contrast
 from neurobust.study.model import Semantic
 
@@ -150,6 +151,35 @@ def test_there_is_nothing_to_explain_where_there_is_no_gain(judged_study, new_ev
     assert row["verdict"] == "supported"
 
 
+def test_a_gain_over_none_that_the_shuffle_has_too_is_nothing_to_explain(judged_study, new_evidence):
+    given = contrast("LO", "none")
+    one = claim(contrast("V1", "LO"), direction="no-more", given=given)
+    found = new_evidence(judged_study(), {"LO-shuffled": (0.9, 0.8, 0.6, 0.3)})
+    assert row_of(found, one)["reason"] == "nothing to explain: LO − LO-shuffled is not supported"
+    alone = new_evidence(judged_study(conditions={"LO-shuffled": None}))
+    assert row_of(alone, one)["verdict"] == "supported", "without a shuffle it is the premise alone"
+
+
+def test_no_more_is_judged_inside_its_family(judged_study, new_evidence):
+    """That a difference lies below the margin is what is asked: it pays for the number of claims like any other."""
+    evidence = new_evidence(judged_study())
+    for seed, images in enumerate((0, 2, 6, 11, 4)):
+        cell = evidence.cells["pgd"]["V1", seed]
+        robust = evidence.cells["pgd"]["none", seed].robust.copy()
+        robust[200 : 200 + images, 2] = True
+        evidence.cells["pgd"]["V1", seed] = cell._replace(robust=robust)
+    (total,) = sums_of(evidence, contrast("V1", "none")).values()
+    table = outcomes(evidence, total, cells_of(evidence, total))
+    p = one_sided_p(0.03 - table)
+    assert 0.005 < p < 0.05 and crossed_interval(table).low < 0
+    no_more = claim(contrast("V1", "none"), direction="no-more")
+    row = row_of(evidence, no_more)
+    assert row["verdict"] == "supported" and row["p"] == pytest.approx(p)
+    lost = {f"c{i}": claim(contrast("V1", "none")) for i in range(19)}
+    among = rows_of(evidence, one=no_more, **lost)[0]
+    assert among["verdict"] == "undetermined" and among["level"] == pytest.approx(1 - 0.05 / 20)
+
+
 def test_claims_pass_the_gates_or_say_nothing(judged_study, new_evidence):
     evidence = new_evidence(judged_study(), {"adversarial": (0.9, 0.7, 0.4, 0.1)})
     order = Claim(says="so", source="us", order=("V1", "V2", "LO"))
@@ -171,7 +201,8 @@ def test_sizes_are_in_the_attack_s_unit(judged_study, new_evidence):
         for cell in (evidence.cells["pgd"]["LO", 2], evidence.cells["pgd"]["none", 2])
     ]
     assert row["verdict"] == "supported" and row["unit"] == "1/255"
-    assert row["difference"] == pytest.approx(smallest[0] - smallest[1], abs=0.05) and "pp" not in row["reason"]
+    assert row["difference"] == pytest.approx((smallest[0] - smallest[1]) / 0.9, abs=0.05), "of those read rightly"
+    assert "pp" not in row["reason"]
 
 
 def test_an_order_is_a_trend(judged_study, new_evidence, new_condition):

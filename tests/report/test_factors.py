@@ -251,4 +251,16 @@ def test_the_section_says_what_the_rois_carry(study, tables):
     page = render(view, {"factors": svg}, Frame("Factors"))
     assert '<section id="factors">' in page and '<a href="#factors">' in page and 'id="figure-factors"' in page
     assert f'<span class="main">{lines["weight"]["together"].main}</span>' in page and part["carry"] in page
+    assert not part["warning"] and "The gate range failed" not in page
+    said = "at no budget does none stand between 10 and 60 %"
+    block = {"task": part["task"], "architecture": part["architecture"], "affects": ""}
+    gates = pd.DataFrame([
+        block | {"gate": "range", "passed": False, "sentence": said},
+        block | {"task": "another", "gate": "range", "passed": False, "sentence": "of another task"},
+        block | {"gate": "masking", "passed": False, "sentence": "not of the budget"},
+    ], columns=COLUMNS["gates"])  # fmt: skip
+    warned = render(View(study, {**own, "gates": gates}), {"factors": svg}, Frame("Factors"))
+    section = warned[warned.index('<section id="factors">') :]
+    assert section.count("The gate range failed: ") == 1
+    assert section.index(f"The gate range failed: {said}. ") < section.index(part["carry"]) < section.index("<table>")
     assert "hierarchy index (per 2.1 steps)" in svg and "without LO" in svg and "together" in svg

@@ -41,6 +41,14 @@ def test_the_ends_of_the_range_are_in_it():
     assert not choose(PGD, {("none", 0): network(0.9, 0.09)}).in_range
 
 
+@pytest.mark.parametrize("end", [0.1, 0.6])
+@pytest.mark.parametrize("counts", [(9, 10, 11), (7, 9, 14), (8, 9, 10, 11, 12)])
+def test_the_ends_of_the_range_are_in_it_for_the_mean_of_several_seeds(end, counts):
+    """A mean of shares of images is not exact: of three seeds it is .10000000000000002, or .5999999999999999."""
+    shares = [end + (count - 10) / 100 for count in counts]
+    assert choose(PGD, {("none", seed): network(0.9, share) for seed, share in enumerate(shares)}).in_range
+
+
 def test_no_other_condition_has_a_say():
     alone = {("none", 0): network(0.9, 0.8, 0.5, 0.0)}
     others = {("LO", 0): network(0.9, 0.3, 0.2, 0.1), ("adversarial", 0): network(0.9, 0.5, 0.5, 0.5)}
@@ -146,6 +154,25 @@ def test_masking_concerns_the_conditions_that_are_looked_at(judged_study, new_ev
     assert gates(spoil(new_evidence(study), "LO", attack="hue"))["masking"].passed, "of another attack"
     (row,) = [row for row in gate_rows(found) if row["gate"] == "masking"]
     assert (row["passed"], row["affects"]) == (False, "LO")
+
+
+@pytest.mark.parametrize("name", ["pgd vs square", "pgd vs noise-uniform"])
+def test_a_check_against_a_weaker_attack_is_one_of_the_attack(judged_study, new_evidence, name):
+    """As `attacks.checks` writes them: what a weaker attack breaks and this one does not."""
+    found = spoil(new_evidence(judged_study()), "LO", attack=name)
+    assert not gates(found)["masking"].passed and gates(found, ("V1", "none"))["masking"].passed
+    for other in ("pgd-l2 vs square", "hue vs pgd"):
+        assert gates(spoil(new_evidence(judged_study()), "LO", attack=other))["masking"].passed, "of another attack"
+
+
+def test_a_check_of_transfer_is_one_of_the_network(judged_study, new_evidence):
+    """Another network's adversarials break what its own do not: whatever attack is asked."""
+    found = new_evidence(judged_study())
+    found.checks.append(
+        {"condition": "LO", "seed": 1, "attack": "from V1 seed 0", "check": "transfer", "passed": False}
+    )
+    assert gates(found)["masking"].sentence == "1 of 16 checks failed (LO seed 1: transfer)"
+    assert gates(found, ("V1", "none"))["masking"].passed
 
 
 def test_a_missed_canary_spoils_everything(judged_study, new_evidence):

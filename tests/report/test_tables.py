@@ -20,6 +20,7 @@ from neurobust.report.collect import collect_results, tabulate_results
 from neurobust.report.comparisons import difference_rows, power_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.guided import controls_of, recipe_of, roi_part
+from neurobust.report.sections import lede, seeds_text
 from neurobust.report.shown import ShownAttack, shown_attacks
 from neurobust.report.tables import read_tables
 from neurobust.report.view import View
@@ -277,3 +278,15 @@ def test_a_task_may_be_trained_with_some_conditions_only(study, changed_study):
     assert roi_part(part, "V1").tasks.keys() == {"phantom-scenes"}
     assert roi_part(part, "LO").tasks == part.tasks
     assert roi_part(part, "FFA").tasks == part.tasks, "an ROI that guides nothing has all of them"
+
+
+def test_the_page_counts_what_tasks_train(judged_study):
+    """A study's section may list more architectures and seeds than its tasks use, and tasks may differ."""
+    study = judged_study(tasks=("digits", "scenes"), architectures=("resnet18", "small"))
+    assert " · 2 architectures · " in lede(study) and " · 5 seeds · " in lede(study)
+    assert seeds_text(study) == "0, 1, 2, 3, 4"
+    own = {"seeds": (0, 2), "architectures": ("small",)}
+    digits, scenes = (replace(task, **own) for task in study.tasks.values())
+    both = replace(study, tasks={"digits": digits, "scenes": replace(scenes, seeds=(0, 2, 3))})
+    assert " · 1 architecture · " in lede(both) and " · 3 seeds · " in lede(both)
+    assert seeds_text(both) == "digits 0, 2; scenes 0, 2, 3"

@@ -40,13 +40,36 @@ def test_one_sentence_says_what_was_found_from_how_much_and_what_could_have_been
     for part in (
         "TO (+8.0 [+6.0, +10.0] pp) makes networks more robust;",
         "guidance by FFA (−5.0 [−7.0, −3.0] pp) makes networks less robust;",
-        "guidance by V1 gives no gain that would matter;",
+        "guidance by V1 gives no gain over none that would matter;",
         "nothing can be said of EBA (masking);",
     ):
         assert part in text, part
     seen, needed = 100 * detectable(5, 400, 0.01, 0.05, 0.3), seeds_for(0.01, 400, 0.01, 0.05, 0.3)
-    said = f"5 seeds × 400 images, in which four of five such studies see a gain of {seen:.1f} pp"
+    said = f"5 seeds × 400 images, in which four of five such studies see a single contrast of {seen:.1f} pp"
     assert text.endswith(f"; {said} (1 pp takes {f'about {needed} seeds' if needed else 'more images'}).")
+
+
+def test_the_sentence_names_what_a_condition_does_not_beat():
+    """Below the labels on the same stimuli, or its own shuffle, is not below a plain network."""
+    table = verdicts(
+        V1=("contradicted", -0.05), LO=("contradicted", -0.04), TO=("not supported", 0.0), EBA=("not supported", 0.0)
+    )
+    table.loc[1:2, "contrast"] = ["LO − LO-labels", "TO − TO-shuffled"]
+    text = sentence(table, POWER, "s (a)")
+    for part in (
+        ", guidance by V1 (−5.0 [−7.0, −3.0] pp) makes networks less robust; ",
+        "; guidance by LO (−4.0 [−6.0, −2.0] pp) stands below LO-labels; ",
+        "; guidance by TO gives no gain over TO-shuffled that would matter; ",
+        "; guidance by EBA gives no gain over none that would matter; ",
+    ):
+        assert part in text, (part, text)
+
+
+def test_what_could_be_seen_is_not_said_behind_a_gate_that_failed():
+    silent = verdicts(LO=("undetermined (sensitivity)", 0.1), V1=("undetermined (sensitivity)", 0.1))
+    assert sentence(silent, POWER, "s (a)").endswith("; 5 seeds × 400 images.")
+    open_ = verdicts(LO=("undetermined (masking)", 0.1), V1=("undetermined", 0.1))
+    assert "see a single contrast of" in sentence(open_, POWER, "s (a)")
 
 
 def test_a_study_that_can_say_nothing_says_so():

@@ -1,5 +1,6 @@
 """What a study may say, from tables by hand: each word, Holm, the readings of clean accuracy, trends, architectures."""
 
+import dataclasses
 import math
 import shutil
 
@@ -10,7 +11,8 @@ from msgspec.structs import replace
 from neurobust.core.io import read_parquet, write_parquet
 from neurobust.files.attack_table import attack_table_path
 from neurobust.report.collect import collect_results
-from neurobust.report.contrasts import Sum, cells_of, outcomes, readings
+from neurobust.report.contrasts import Sum, cells_of, clean_difference, outcomes, readings, with_control
+from neurobust.report.gains import own_shuffle
 from neurobust.report.verdicts import Asked, family_size, judge, trend_rows, verdict_rows
 from neurobust.statistics import crossed_interval, seed_interval
 
@@ -43,6 +45,19 @@ def test_contradicted_when_it_is_below_one_of_them(judged_study, new_evidence):
     found = verdict_rows(new_evidence(judged_study(), {"V1": (0.9, 0.5, 0.15, 0.05)}))
     row = next(row for row in found if row["condition"] == "V1")
     assert row["verdict"] == "contradicted" and row["difference"] == pytest.approx(-0.25)
+
+
+def test_the_contrast_that_contradicts_is_the_one_that_is_shown(judged_study, new_evidence):
+    """Below `none` for certain; the smaller mean, to a shuffle whose seeds differ widely, says nothing."""
+    evidence = new_evidence(judged_study(), {"V1": (0.9, 0.6, 0.3, 0.05)})
+    for seed, share in enumerate((0.9, 0.1, 0.8, 0.2, 0.6)):
+        cell = evidence.cells["pgd"]["V1-shuffled", seed]
+        robust = cell.robust.copy()
+        robust[:, 2] = np.arange(400) < 400 * share
+        evidence.cells["pgd"]["V1-shuffled", seed] = cell._replace(robust=robust)
+    row = next(row for row in verdict_rows(evidence) if row["condition"] == "V1")
+    assert (row["verdict"], row["contrast"]) == ("contradicted", "V1 − none")
+    assert row["difference"] == pytest.approx(-0.1) and row["high"] < 0 and row["both_high"] < 0
 
 
 def test_not_supported_needs_an_instrument_that_could_have_seen_it(judged_study, new_evidence):
@@ -88,6 +103,49 @@ def test_a_shuffle_of_another_recipe_is_not_its_own(judged_study, new_evidence, 
     assert "needs control shuffled of LO-cka" in next(
         row["reason"] for row in verdict_rows(evidence) if row["condition"] == "LO-cka"
     )
+
+
+@pytest.mark.parametrize("other", [{"predictor": "vit"}, {"pairs": True}, {"on": "both"}, {"subjects": ("subj01",)}])
+def test_a_shuffle_of_other_responses_is_not_its_own(judged_study, new_evidence, new_condition, other):
+    """The name does not make it: what is shuffled must be what the condition is guided by."""
+    shuffle = new_condition("V1", control="shuffled", **other)
+    rows = verdict_rows(new_evidence(judged_study(conditions={"V1-shuffled": shuffle})))
+    assert "needs control shuffled of V1" in next(row["reason"] for row in rows if row["condition"] == "V1")
+
+
+def test_other_weights_make_no_other_shuffle(judged_study, new_condition):
+    study = judged_study(conditions={"V1": new_condition("V1", weights=(0.5,))})
+    assert family_size(study, "scenes") == 2 and own_shuffle(study.conditions, "V1") == "V1-shuffled"
+
+
+def test_a_control_shares_all_that_it_can(judged_study, new_evidence, new_condition):
+    """A predictor of shuffled pairs is another predictor; for any other control it is another recipe."""
+    conditions = {
+        "V1": new_condition("V1", predictor="gnet"),
+        "a": new_condition("V1", control="predictor-shuffled", predictor="gnet-shuffled"),
+        "b": new_condition("V1", control="random", predictor="vit"),
+        "V1-seen": new_condition("V1", pairs=True),
+        "c": new_condition("V1", control="labels", on="stimuli", predictor="gnet"),
+    }
+    evidence = new_evidence(judged_study(conditions=conditions))
+    found = {name: with_control(evidence, "V1", name) for name in ("predictor-shuffled", "random", "labels")}
+    assert found == {"predictor-shuffled": "a", "random": None, "labels": None}
+    assert with_control(evidence, "V1-seen", "labels") == "c"
+
+
+def test_a_task_s_own_seeds_are_read(judged_study, new_evidence):
+    """A task that is trained with some of the study's seeds: their clean accuracies are all that there are."""
+    study = judged_study()
+    evidence = new_evidence(study)
+    own = {name: replace(task, seeds=(0, 2, 4)) for name, task in study.tasks.items()}
+    fewer = dataclasses.replace(
+        evidence,
+        study=replace(study, tasks=own),
+        clean={key: value for key, value in evidence.clean.items() if key[1] in (0, 2, 4)},
+    )
+    assert clean_difference(fewer, LO_WINS) == pytest.approx(0)
+    (row,) = [row for row in verdict_rows(fewer) if row["condition"] == "LO"]
+    assert row["n_seeds"] == 3 and math.isfinite(row["matched"])
 
 
 # --- Holm ---
@@ -170,7 +228,19 @@ def test_sizes_are_smallest_perturbations(judged_study, new_evidence):
     steps = np.diff([0, 2, 4, 8], append=8)
     own, none = (evidence.cells["pgd"][name, 0].robust for name in ("LO", "none"))
     smallest = [np.where(robust.all(1), 8, np.array([0, 2, 4, 8])[(~robust).argmax(1)]) for robust in (own, none)]
-    assert np.array_equal(table[0], smallest[0] - smallest[1]) and len(steps) == 4
+    both = own[:, 0] & none[:, 0]
+    assert table[0].mean() == pytest.approx((smallest[0] - smallest[1])[both].mean()) and len(steps) == 4
+
+
+def test_reading_more_clean_images_makes_no_size_larger(judged_study, new_evidence):
+    """A clean error has no smallest perturbation: it is no image that broke at 0."""
+    evidence = new_evidence(judged_study(), {"LO": (0.9, 0.5, 0.2, 0.1), "none": (0.5, 0.5, 0.2, 0.1)})
+    total = LO_WINS._replace(measure="size")
+    assert outcomes(evidence, total, cells_of(evidence, total)).mean() == pytest.approx(0)
+    nothing = {key: cell._replace(robust=cell.robust & False) for key, cell in cells_of(evidence, total).items()}
+    assert outcomes(evidence, total, nothing).shape == (5, 0)
+    (answer,) = judge(new_evidence(judged_study(), {"LO": (0, 0, 0, 0)}), [Asked((total,))])
+    assert (answer.word, answer.reason) == ("undetermined", "no image or seed in common")
 
 
 # --- trend ---

@@ -21,6 +21,7 @@ from neurobust.statistics import (
     components,
     crossed_interval,
     curve_area,
+    deciding,
     detectable,
     holm,
     holm_levels,
@@ -278,8 +279,20 @@ RANGE = Gate("range", False, "no budget brings `none` between 10 and 60 %")
 def test_the_rule(contrasts, options, word, reason):
     found = verdict(contrasts, **options)
     assert found.word == word and reason in found.reason, found
-    smallest = min(contrasts, key=np.mean)
-    assert found.interval == pytest.approx(crossed_interval(smallest), nan_ok=True), "of the smaller, at 95 %"
+    decides = contrasts[deciding(contrasts)]
+    assert found.interval == pytest.approx(crossed_interval(decides), nan_ok=True), "of the one that decides, at 95 %"
+
+
+def test_what_lies_below_0_decides_though_another_mean_is_smaller():
+    """The smaller mean is of seeds that differ widely, and says nothing; its bound does not contradict the claim."""
+    wide = np.repeat([-0.6, 0.3, -0.3, 0.4, -0.2], 400).reshape(5, 400)
+    narrow = STRONG - np.mean(STRONG) - 0.05
+    assert np.mean(wide) < np.mean(narrow) and crossed_interval(wide).high > 0 > crossed_interval(narrow, 0.975).high
+    found = verdict([wide, narrow])
+    assert found.word == "contradicted" and deciding([wide, narrow]) == 1
+    assert found.interval == crossed_interval(narrow) and found.interval.high < 0
+    assert deciding([wide, np.zeros((5, 400))]) == 0, "where none does, the smaller mean"
+    assert deciding([wide[:1], narrow[:2]]) == 0, "one seed or two say nothing"
 
 
 def test_contradiction_by_any_of_several_contrasts_pays_for_their_number():

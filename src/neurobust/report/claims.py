@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from neurobust.report.blocks import Row
-from neurobust.report.contrasts import ANY, NotInStudyError, Sum, sums_of
+from neurobust.report.contrasts import ANY, NotInStudyError, Sum, sums_of, with_control
 from neurobust.report.gates import Evidence
+from neurobust.report.guided import SHUFFLED
 from neurobust.report.verdicts import Along, Answer, Asked, all_gates, along, answer_row, judge, trend_verdict
 from neurobust.statistics import LEVEL, SUPPORTED, UNDETERMINED, trend
 from neurobust.study.claims import Claim
@@ -18,12 +19,12 @@ READ = ("difference", "low", "high", "level", "p", "verdict", "reason", "n_seeds
 
 
 class Tested(NamedTuple):
-    """A claim as one task, architecture and recipe can test it; premise: what must be supported first."""
+    """A claim as one task, architecture and recipe can test it; premise: what must be supported first, all of it."""
 
     name: str
     claim: Claim
     sums: tuple[Sum, ...]
-    premise: Sum | None = None
+    premise: tuple[Sum, ...] = ()
 
 
 def claim_rows(study: Study, blocks: Iterable[Evidence]) -> list[Row]:
@@ -72,9 +73,22 @@ def tests_of(evidence: Evidence, name: str, claim: Claim) -> list[Tested]:
     if not whole:
         raise NotInStudyError(f"{', '.join(contrast.condition for contrast in claim.contrasts)} of one recipe")
     return [
-        Tested(name, claim, tuple(pick(part, key) for part in parts), pick(premise, key) if premise else None)
+        Tested(
+            name, claim, tuple(pick(part, key) for part in parts),
+            with_shuffle(evidence, pick(premise, key)) if premise else (),
+        )
         for key in whole
-    ]
+    ]  # fmt: skip
+
+
+def with_shuffle(evidence: Evidence, total: Sum) -> tuple[Sum, ...]:
+    """A premise, and the same condition against its own shuffle where the study has one: a gain is that of a brain."""
+    (_, condition), *_ = total.terms
+    shuffle = with_control(evidence, condition, SHUFFLED) if len(total.terms) == 2 else None
+    if shuffle is None or shuffle in total.conditions:
+        return (total,)
+    met = {name for name, _ in evidence.cells[total.attack]}
+    return (total, total._replace(terms=((1, condition), (-1, shuffle)))) if shuffle in met else (total,)
 
 
 def pick(part: dict[str, Sum], key: str) -> Sum:
@@ -88,10 +102,11 @@ def tested_rows(evidence: Evidence, tested: list[Tested], others: int = 0) -> li
     rows = []
     for one, answer in zip(tested, answers, strict=True):
         row = {"claim": one.name, **said(one.claim), **evidence.block, **shown(evidence, one, answer)}
-        if one.premise is not None and "(" not in answer.word:
-            (first,) = judge(evidence, [Asked((one.premise,))])
+        if one.premise and "(" not in answer.word:
+            (first,) = judge(evidence, [Asked(one.premise)])
             if first.word != SUPPORTED:
-                row |= {"verdict": UNDETERMINED, "reason": f"nothing to explain: {one.premise.text} is {first.word}"}
+                said_of = f"{first.decides.text} is {first.word}"
+                row |= {"verdict": UNDETERMINED, "reason": f"nothing to explain: {said_of}"}
         rows.append((one.name, row))
     return rows
 

@@ -10,20 +10,19 @@ import numpy as np
 
 from neurobust.core.settings import field_names, written
 from neurobust.networks.conditions import Condition
-from neurobust.networks.registry import CONTROLS
 from neurobust.report.cells import Cell, common_images
 from neurobust.report.gates import Evidence, deciding
-from neurobust.report.guided import is_guided, sweep_of
+from neurobust.report.guided import SHUFFLED, is_guided, shuffles_of, sweep_of
 from neurobust.report.minimal import own_budget
 from neurobust.statistics import Interval, crossed_interval, relative_area, seed_interval
-from neurobust.study.claims import Contrast
+from neurobust.study.claims import Contrast, is_control
 from neurobust.study.model import BASELINE
 
 NEAR = 0.02  # clean accuracies that count as matched
 NONE = Interval(math.nan, math.nan, math.nan, 0)  # a reading that cannot be made
 # What two conditions of one recipe may differ in: what they are guided by, and what a control takes away.
 FREE = ("target", "control", "match", "features", "weights", "sweep")
-LOOSE = (*FREE, "predictor", "pairs", "on")  # and what makes a control's responses, on the same images
+UNMEASURED = (*FREE, "predictor", "pairs", "on")  # and a control that cannot be made of measured responses
 ANY = ""  # the recipe of what has none of its own, such as a reference: it stands against every recipe
 
 
@@ -65,15 +64,28 @@ def recipe(condition: Condition, but: Sequence[str] = FREE) -> str:
 def control_of(evidence: Evidence, name: str, control: str) -> str:
     """The condition that is another one but for a control, trained on the task; its own by name first."""
     conditions = evidence.study.conditions
-    own = conditions[name]
-    found = [
-        other for other in evidence.conditions
-        if conditions[other].control == control and not conditions[other].sweep and conditions[other].roi == own.roi
-        and recipe(conditions[other], LOOSE) == recipe(own, LOOSE) and guided_on(conditions[other]) == guided_on(own)
-    ]  # fmt: skip
+    if control == SHUFFLED:
+        found = [other for other in shuffles_of(conditions, name) if other in evidence.conditions]
+    else:
+        found = [n for n in evidence.conditions if is_control_of(conditions[name], conditions[n], control)]
     if not found:
         raise NotInStudyError(f"control {control} of {name}")
     return min(found, key=lambda other: other != f"{name}-{control}")
+
+
+def is_control_of(condition: Condition, other: Condition, control: str) -> bool:
+    """Whether another condition is one but for a control, and for what such a control cannot share with it.
+
+    That is the predictor where it was trained on shuffled pairs, and measured responses where the control has none.
+    """
+    if other.control != control or other.sweep or other.roi != condition.roi:
+        return False
+    free: Sequence[str] = FREE
+    if condition.pairs and not other.removes.pairs:
+        free = UNMEASURED
+    elif other.removes.shuffled_predictor:
+        free = (*FREE, "predictor")
+    return recipe(other, free) == recipe(condition, free) and guided_on(other) == guided_on(condition)
 
 
 def with_control(evidence: Evidence, name: str, control: str) -> str | None:
@@ -100,7 +112,7 @@ def named(evidence: Evidence, name: str) -> dict[str, str]:
     if found := guided_by(evidence, name):
         return found
     roi, dash, control = name.partition("-")
-    if dash and control in CONTROLS and (guided := guided_by(evidence, roi)):
+    if dash and is_control(control) and (guided := guided_by(evidence, roi)):
         controls = {key: with_control(evidence, condition, control) for key, condition in guided.items()}
         if found := {key: other for key, other in controls.items() if other}:
             return found
@@ -160,7 +172,7 @@ def sums_of(evidence: Evidence, contrast: Contrast) -> dict[str, Sum]:
 def baselines_of(evidence: Evidence, condition: str, name: str) -> dict[str, str]:
     """What a condition is held against, by recipe: its own control where the name is that of one. A condition that is
     named itself is held against any recipe."""
-    if name in CONTROLS:
+    if is_control(name):
         return {ANY: control_of(evidence, condition, name)}
     found = named(evidence, name)
     return {ANY: name} if list(found.values()) == [name] and not guided_by(evidence, name) else found
@@ -172,7 +184,7 @@ def baselines_of(evidence: Evidence, condition: str, name: str) -> dict[str, str
 def cells_of(evidence: Evidence, total: Sum) -> dict[tuple[str, int], Cell]:
     """The networks of a sum under its attack, on the images that all have, for the seeds that all have."""
     cells = evidence.cells[total.attack]
-    seeds = [s for s in evidence.study.seeds if all((name, s) in cells for name in total.conditions)]
+    seeds = [s for s in evidence.seeds if all((name, s) in cells for name in total.conditions)]
     keys = [(name, seed) for name in total.conditions for seed in seeds]
     return dict(zip(keys, common_images([cells[key] for key in keys]), strict=True)) if keys else {}
 
@@ -187,10 +199,12 @@ def added(total: Sum, cells: dict[tuple[str, int], Cell], value: Callable[[Cell]
 def outcomes(evidence: Evidence, total: Sum, cells: dict[tuple[str, int], Cell]) -> np.ndarray:
     """What a sum is a mean of, (seeds, images): survival at the reference budget, or the smallest perturbation.
 
-    The latter is in the attack's unit; an image that stands counts as the largest budget.
+    The latter is in the attack's unit; an image that stands counts as the largest budget, and only images count that
+    all networks of a seed read rightly (a clean error has no size). Nothing, (seeds, 0), where a seed has none.
     """
     if total.measure == "size":
-        return added(total, cells, lambda cell: np.minimum(own_budget(cell), cell.budgets[-1]))
+        sizes = added(total, cells, lambda cell: np.minimum(own_budget(cell), cell.budgets[-1]))
+        return among(sizes, read_rightly(total, cells))
     budget = evidence.budget(total.attack)
     assert budget is not None, total.attack  # of the primary attack, or `sums_of` has said so
     return added(total, cells, lambda cell: cell.at(budget))
@@ -224,15 +238,25 @@ def area_reading(total: Sum, cells: dict[tuple[str, int], Cell]) -> Interval:
 
 def both_reading(evidence: Evidence, total: Sum, cells: dict[tuple[str, int], Cell]) -> Interval:
     """The sum over the images that all networks of a seed read rightly; the table is the ratio's linear term."""
-    values = outcomes(evidence, total, cells)
+    values = among(outcomes(evidence, total, cells), read_rightly(total, cells))
+    return crossed_interval(values) if values.size else NONE
+
+
+def read_rightly(total: Sum, cells: dict[tuple[str, int], Cell]) -> np.ndarray:
+    """Whether all networks of a seed read an image rightly, (seeds, images)."""
     seeds = list(dict.fromkeys(seed for _, seed in cells))
     right = [np.logical_and.reduce([cells[name, seed].correct for name in total.conditions]) for seed in seeds]
-    shared = np.array(right, dtype=float).reshape(values.shape)
-    counts = shared.sum(1, keepdims=True)
+    return np.array(right, dtype=bool).reshape(len(seeds), -1)
+
+
+def among(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """A table (seeds, images) whose means are those of some images of each seed: the ratio's linear term, as in
+    `statistics.relative_area`. (seeds, 0) where a seed has none of them."""
+    counts = chosen.sum(1, keepdims=True)
     if not values.size or not counts.all():
-        return NONE
-    means = (values * shared).sum(1, keepdims=True) / counts
-    return crossed_interval(means + (values - means) * shared * values.shape[1] / counts)
+        return np.empty((len(values), 0))
+    means = (values * chosen).sum(1, keepdims=True) / counts
+    return means + (values - means) * chosen * values.shape[1] / counts
 
 
 def matched_reading(evidence: Evidence, total: Sum) -> Interval:
@@ -252,7 +276,7 @@ def matched_reading(evidence: Evidence, total: Sum) -> Interval:
 
 def clean_difference(evidence: Evidence, total: Sum) -> float:
     """A sum of clean accuracies over the whole test set, mean over seeds; infinite where one is not known."""
-    found = [[evidence.clean.get((name, s), math.nan) for s in evidence.study.seeds] for _, name in total.terms]
+    found = [[evidence.clean.get((name, s), math.nan) for s in evidence.seeds] for _, name in total.terms]
     value = float(sum(sign * np.mean(row) for (sign, _), row in zip(total.terms, found, strict=True)))
     return value if math.isfinite(value) else math.inf
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from neurobust.report.blocks import Row, blocks
+from neurobust.report.blocks import Row, blocks, in_block
 from neurobust.report.entries import Entry, between, signed, text
 from neurobust.report.factor_fit import carried
 from neurobust.report.factors import ALONE, OF_ROI, SAME, TOGETHER
@@ -14,11 +14,13 @@ from neurobust.report.style import INK, NEUTRAL, WIDTH, Style, empty_svg, panel_
 from neurobust.report.view import View
 
 MODELS = (ALONE, TOGETHER)
+UNSEEN = "At this budget a gain has no room to show, so these effects say little of any factor."
 
 
 def factor_tables(view: View) -> list[Row]:
     """Per task and architecture: `lines` with the effect of each factor per SD, alone and together, and without each
-    ROI in turn; `left_out`, why a factor is not estimated, in sentences; `carry`, how many factors can be."""
+    ROI in turn; `left_out`, why a factor is not estimated, in sentences; `carry`, how many factors can be; `warning`,
+    where the reference budget is out of range."""
     found = []
     for task, architecture, part in blocks(view.tables["factors"]):
         lines, sentences, same = [], [], []
@@ -42,8 +44,16 @@ def factor_tables(view: View) -> list[Row]:
             sentences.insert(0, f"The same in all these networks: {', '.join(same)}.")
         found.append(
             {"task": task, "architecture": architecture, "lines": lines, "left_out": sentences, "carry": carry(part)}
+            | {"warning": warning(view, task, architecture)}
         )
     return found
+
+
+def warning(view: View, task: str, architecture: str) -> str:
+    """What a table must say first where the gate `range` failed: its gains are read where no change can be seen."""
+    gates = in_block(view.tables["gates"], task, architecture)
+    failed = gates[(gates["gate"] == "range") & ~gates["passed"].astype(bool)]
+    return "".join(f"The gate range failed: {row.sentence}. {UNSEEN}" for row in failed.itertuples())
 
 
 def whole(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from msgspec.structs import replace
 
 from neurobust.files.network_metrics import NetworkMetrics, metrics_path, read_metrics
 from neurobust.networks.conditions import Condition
 from neurobust.report.blocks import Row
-from neurobust.report.guided import Conditions
+from neurobust.report.guided import Conditions, shuffles_of
 from neurobust.report.hierarchy import hierarchy_index
 from neurobust.study.model import Study
 
@@ -26,11 +25,7 @@ def own_shuffle(conditions: Conditions, name: str) -> str | None:
     condition = conditions[name]
     if condition.target is None or len(condition.target) > 1 or condition.control:
         return None
-    plain = replace(condition, sweep=None)
-    for other, candidate in conditions.items():
-        if candidate.control == "shuffled" and replace(candidate, control=None, sweep=None) == plain:
-            return other
-    return None
+    return next(iter(shuffles_of(conditions, name)), None)
 
 
 def gain_rows(study: Study, rows: Mapping[str, list[Row]]) -> list[Row]:

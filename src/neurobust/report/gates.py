@@ -17,7 +17,7 @@ from neurobust.report.blocks import Row
 from neurobust.report.cells import Cell, Cells, common_images
 from neurobust.report.entries import percent, signed
 from neurobust.report.shown import NORMS, Measure, ShownAttack, format_budget
-from neurobust.statistics import Gate, Interval, crossed_interval
+from neurobust.statistics import SAME, Gate, Interval, crossed_interval
 from neurobust.study.model import BASELINE, Study
 
 IN_RANGE = (0.10, 0.60)  # of `none` at the reference budget: room below and above
@@ -83,6 +83,11 @@ class Evidence:
         """The first of the study's positive controls that is trained on the task."""
         return next((name for name in self.study.positive_controls if name in self.conditions), None)
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the task's networks."""
+        return self.study.tasks[self.task].seeds
+
     def budget(self, attack: str) -> float | None:
         """The reference budget of an attack, None where its list lacks it."""
         cell = next(iter(self.cells[attack].values()))
@@ -111,7 +116,7 @@ def choose(attack: ShownAttack, cells: Cells) -> Chosen:
     levels = baseline_levels(cells)
     low, high = IN_RANGE
     wanted = {b: r for b, r in levels.items() if attack.reference_budget in (None, b)}
-    inside = [budget for budget, level in wanted.items() if low <= level <= high]
+    inside = [budget for budget, level in wanted.items() if low - SAME <= level <= high + SAME]
     listed = next(iter(cells.values())).budgets.tolist() if cells else []
     budget = inside[0] if inside else attack.reference(listed)
     accuracy = math.nan if budget is None else levels.get(budget, math.nan)
@@ -198,7 +203,7 @@ def recovery_gate(evidence: Evidence) -> Gate | None:
         return Gate("recovery", False, "there is no condition none to say whether the cue is used")
     clean, conflict = (float(np.mean([part(cell).mean() for cell in own])) for part in (correct, at_largest))
     said = f"none falls from {percent(clean, 0)} to {percent(conflict, 0)} % when the cue is turned against the label"
-    passed = clean - conflict >= CUE_LOSS - 1e-9  # shares of images are not exact
+    passed = clean - conflict >= CUE_LOSS - SAME  # shares of images are not exact
     return Gate("recovery", passed, said if passed else f"{said}: nothing is planted that it uses")
 
 
@@ -235,9 +240,16 @@ def masking_gate(evidence: Evidence, attack: str, conditions: Iterable[str]) -> 
 
 
 def checks_of(evidence: Evidence, attack: str, conditions: Iterable[str]) -> list[Row]:
-    """The checks of some conditions' networks that concern an attack: its own, its members', those of the network."""
-    names, chosen = {attack, *evidence.attacks[attack].members, ""}, set(conditions)
-    return [row for row in evidence.checks if row["condition"] in chosen and row["attack"] in names]
+    """The checks of some conditions' networks that concern an attack: its own, its members', those of the network.
+
+    Its own are also those against a weaker attack ("pgd vs square"); transfer says something of the network.
+    """
+    names, chosen = (attack, *evidence.attacks[attack].members), set(conditions)
+    against = tuple(f"{name} vs " for name in names)
+    return [
+        row for row in evidence.checks if row["condition"] in chosen
+        and (row["attack"] in ("", *names) or row["attack"].startswith(against) or row["check"] == "transfer")
+    ]  # fmt: skip
 
 
 def gate_rows(evidence: Evidence) -> list[Row]:
@@ -259,7 +271,7 @@ def gate_rows(evidence: Evidence) -> list[Row]:
 def difference(evidence: Evidence, attack: str, condition: str, baseline: str) -> np.ndarray:
     """Whether each image survives under a condition minus whether it does under another, (seeds, images)."""
     cells, budget = evidence.cells[attack], evidence.budget(attack)
-    seeds = [s for s in evidence.study.seeds if (condition, s) in cells and (baseline, s) in cells]
+    seeds = [s for s in evidence.seeds if (condition, s) in cells and (baseline, s) in cells]
     both = common_images([cells[name, seed] for name in (condition, baseline) for seed in seeds])
     robust = np.array([cell.at(budget or 0) for cell in both], dtype=float)
     return robust[: len(seeds)] - robust[len(seeds) :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import written
@@ -13,6 +14,7 @@ from neurobust.report.blocks import Row
 from neurobust.study.model import BASELINE, Study
 
 Conditions = Mapping[str, Condition]
+SHUFFLED = "shuffled"  # the control that every guided condition must beat
 
 
 def in_order(conditions: Conditions, names: Iterable[str]) -> list[str]:
@@ -36,6 +38,20 @@ def controls_of(conditions: Conditions, name: str) -> list[str]:
         if condition.control and not condition.sweep and condition.roi == target
     ]  # fmt: skip
     return sorted(found, key=lambda other: other != f"{name}-shuffled")
+
+
+def shuffles_of(conditions: Conditions, name: str) -> list[str]:
+    """The conditions that differ from another in nothing but that its images are shuffled; that of its name first.
+
+    Which other weights are trained beside them is no difference.
+    """
+
+    def plain(condition: Condition) -> Condition:
+        return replace(condition, control=None, sweep=None, weights=None)
+
+    own = plain(conditions[name])
+    found = [other for other, c in conditions.items() if c.control == SHUFFLED and plain(c) == own]
+    return sorted(found, key=lambda other: other != f"{name}-{SHUFFLED}")
 
 
 def compared(conditions: Conditions) -> list[tuple[str, str]]:

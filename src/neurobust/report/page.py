@@ -115,6 +115,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
         "versions": sections.versions(tables),
+        "seeds": sections.seeds_text(study),
         "neurobust_version": __version__,
         "configuration": json.dumps(configuration(study), indent=2, ensure_ascii=False, sort_keys=True),
         "n_networks": sum(1 for _ in study.networks()),

@@ -227,10 +227,19 @@ def versions(tables: Tables) -> str:
     return "; ".join(texts)
 
 
+def seeds_text(study: Study) -> str:
+    """The seeds of the networks: `0, 1`, or `digits 0, 1; scenes 0` where tasks differ in them."""
+    found = {name: ", ".join(map(str, task.seeds)) for name, task in study.tasks.items()}
+    if len(set(found.values())) < 2:
+        return next(iter(found.values()), "")
+    return "; ".join(f"{name} {seeds}" for name, seeds in found.items())
+
+
 def lede(study: Study) -> str:
     """What was run, in one line."""
     counts: dict[str, Collection[object]] = {
-        "task": study.tasks, "architecture": study.architectures, "condition": study.conditions, "seed": study.seeds,
+        "task": study.tasks, "architecture": {name for task in study.tasks.values() for name in task.architectures},
+        "condition": study.conditions, "seed": {seed for task in study.tasks.values() for seed in task.seeds},
         "attack": study.attacks, "ROI": study.rois, "subject": study.subjects,
     }  # fmt: skip
     return " · ".join(f"{len(items)} {name}{'' if len(items) == 1 else 's'}" for name, items in counts.items())

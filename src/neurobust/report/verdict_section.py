@@ -22,6 +22,7 @@ from neurobust.statistics import (
     detectable,
     seeds_for,
 )
+from neurobust.study.model import BASELINE
 from neurobust.study.power import SPREADS, WANTED, points
 
 READINGS = {"area": "area over clean", "both": "read by both", "matched": "matched clean"}  # of clean accuracy
@@ -62,11 +63,27 @@ def of_word(verdicts: pd.DataFrame, word: str) -> str:
         return undetermined(rows)
     if not rows:
         return ""
-    if word == NOT_SUPPORTED:
-        return f"guidance by {listed([row.condition for row in rows])} gives no gain that would matter"
-    more = "more" if word == SUPPORTED else "less"
-    shown = [f"{row.condition} ({with_interval(row)} pp)" for row in rows]
-    return f"guidance by {listed(shown)} makes networks {more} robust"
+    if word == SUPPORTED:
+        shown = [f"{row.condition} ({with_interval(row)} pp)" for row in rows]
+        return f"guidance by {listed(shown)} makes networks more robust"
+    against: dict[str, list[Any]] = {}
+    for row in rows:
+        against.setdefault(text(row.contrast).partition(" − ")[2], []).append(row)
+    say = no_gain if word == NOT_SUPPORTED else below
+    return "; ".join(say(baseline, part) for baseline, part in against.items())
+
+
+def no_gain(baseline: str, rows: list[Any]) -> str:
+    """What is said of conditions that stand no higher than a baseline by as much as would matter."""
+    return f"guidance by {listed([row.condition for row in rows])} gives no gain over {baseline} that would matter"
+
+
+def below(baseline: str, rows: list[Any]) -> str:
+    """What is said of conditions that stand below a baseline: less robust is what stands below `none`."""
+    shown = listed([f"{row.condition} ({with_interval(row)} pp)" for row in rows])
+    if baseline == BASELINE:
+        return f"guidance by {shown} makes networks less robust"
+    return f"guidance by {shown} stands below {baseline}"
 
 
 def undetermined(rows: list[Any]) -> str:
@@ -81,9 +98,10 @@ def undetermined(rows: list[Any]) -> str:
 
 
 def size(verdicts: pd.DataFrame, power: pd.DataFrame) -> str:
-    """How many seeds and images a block's verdicts rest on, and the smallest effect that these could have shown.
+    """How many seeds and images a block's verdicts rest on, and the smallest effect that a contrast could have shown.
 
-    From the spreads of its row of the table `power`, at the level of the strictest verdict.
+    From the spreads of its row of the table `power`, at the level of the strictest verdict; of those that no gate
+    forbids, since behind a gate that failed nothing is seen.
     """
     known = verdicts[verdicts["n_seeds"].notna() & (verdicts["n_images"] > 0)]
     if not len(known):
@@ -92,9 +110,12 @@ def size(verdicts: pd.DataFrame, power: pd.DataFrame) -> str:
     counted = f"{seeds} seed{'s' * (seeds != 1)} × {images:,} images"
     if not len(power) or seeds < FEWEST_SEEDS:
         return f"; {counted}, too few seeds for any verdict"
+    judged = known[~known["verdict"].str.startswith(f"{UNDETERMINED} (")]
+    if not len(judged):
+        return f"; {counted}"
     spreads = Components(*(float(power.iloc[0][name]) for name in SPREADS))
-    seen = detectable(seeds, images, *spreads, level=float(known["level"].max()))
-    return f"; {counted}, in which four of five such studies see a gain of {100 * seen:.1f} pp{more(images, spreads)}"
+    seen = f"{100 * detectable(seeds, images, *spreads, level=float(judged['level'].max())):.1f} pp"
+    return f"; {counted}, in which four of five such studies see a single contrast of {seen}{more(images, spreads)}"
 
 
 def more(images: int, spreads: Components) -> str:

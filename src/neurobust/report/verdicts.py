@@ -29,6 +29,7 @@ from neurobust.report.gates import GATES, Evidence, gates_of
 from neurobust.report.guided import is_guided
 from neurobust.statistics import (
     CONTRADICTED,
+    EQUIVALENCE,
     LEVEL,
     MARGIN,
     NOT_SUPPORTED,
@@ -40,8 +41,10 @@ from neurobust.statistics import (
     claim_p,
     components,
     crossed_interval,
+    deciding,
     detectable,
     holm_levels,
+    one_sided_p,
     trend,
     verdict,
 )
@@ -61,9 +64,9 @@ class Asked(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A verdict on a question. word: with the gate in brackets that forbids one; decides: the sum of the smallest mean;
-    interval: its 95 % one; level, p: of the family; table (seeds, images): what it is a mean of; readings: of clean
-    accuracy, by name."""
+    """A verdict on a question. word: with the gate in brackets that forbids one; decides: the sum that does
+    (`statistics.deciding`); interval: its 95 % one; level, p: of the family; table (seeds, images): what it is a mean
+    of; readings: of clean accuracy, by name."""
 
     word: str
     reason: str
@@ -81,10 +84,24 @@ def judge(evidence: Evidence, family: Sequence[Asked], others: int = 0) -> list[
     others: questions of the same family that are not looked at here; they count, and as unanswered ones.
     """
     tables = [[signed_outcomes(evidence, asked, total) for total in asked.sums] for asked in family]
-    p_values = [claim_p(group) if all(table.size for table in group) else math.nan for group in tables]
+    p_values = [question_p(question, group) for question, group in zip(family, tables, strict=True)]
     levels = holm_levels([*p_values, *[math.nan] * others])
     asked = zip(family, tables, p_values, levels.tolist()[: len(family)], strict=True)
     return [answer(evidence, question, group, p, level) for question, group, p, level in asked]
+
+
+def question_p(asked: Asked, tables: Sequence[np.ndarray]) -> float:
+    """P value of one question for Holm's family; NaN where its sums have nothing in common.
+
+    Of `no-more` the smaller of two: that it lies above 0, and that it lies below the margin (one-sided: a mean cannot
+    be at most 0 and at least the margin, so that one of the two is wrong at most).
+    """
+    if not all(table.size for table in tables):
+        return math.nan
+    p = claim_p(tables)
+    if asked.direction == "no-more" and math.isfinite(p):
+        return min(p, *(one_sided_p(asked.margin - table) for table in tables))
+    return p
 
 
 def signed_outcomes(evidence: Evidence, asked: Asked, total: Sum) -> np.ndarray:
@@ -95,8 +112,8 @@ def signed_outcomes(evidence: Evidence, asked: Asked, total: Sum) -> np.ndarray:
 
 def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float, level: float) -> Answer:
     """The verdict on one question. tables: of its sums, signed as asked."""
-    means = [table.mean() if table.size else -math.inf for table in tables]
-    place = int(np.argmin(means))
+    empty = [index for index, table in enumerate(tables) if not table.size]
+    place = empty[0] if empty else deciding(tables, level)
     decides, table = asked.sums[place], tables[place]
     if not table.size:
         return Answer(UNDETERMINED, "no image or seed in common", decides, NONE, level, p, table, {})
@@ -105,21 +122,26 @@ def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float,
         found = readings(evidence, decides, cells_of(evidence, decides))
     turned = {name: turn(reading) for name, reading in found.items()} if asked.direction == "less" else found
     gates = all_gates(evidence, asked.sums)
-    said = verdict(tables, level=level, gates=gates, confound=tuple(turned.values()), margin=asked.margin)
+    # What `no-more` asks is the equivalence test itself: judged at the family's level, and not at a fixed one.
+    equivalence = 2 * level - 1 if asked.direction == "no-more" else EQUIVALENCE
+    said = verdict(
+        tables, level=level, gates=gates, confound=tuple(turned.values()), margin=asked.margin, equivalence=equivalence
+    )
     word, reason = said.word, said.reason
     if decides.measure == "size" and not any(not gate.passed for gate in gates):
-        reason = size_reason(table, asked.margin, word)
+        reason = size_reason(table, asked.margin, word, equivalence)
     if asked.direction == "no-more":
         word = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, NOT_SUPPORTED: SUPPORTED}.get(word, word)
     interval = turn(said.interval) if asked.direction == "less" else said.interval
     return Answer(with_gate(word, gates), reason, decides, interval, level, p, table, found)
 
 
-def size_reason(table: np.ndarray, margin: float, word: str) -> str:
+def size_reason(table: np.ndarray, margin: float, word: str, level: float = EQUIVALENCE) -> str:
     """Why a claim about sizes of perturbations reads as it does: they are no points of accuracy."""
-    low, high = crossed_interval(table, 0.9)[1:3]
+    low, high = crossed_interval(table, level)[1:3]
     seeds, images = table.shape
-    said = f"90 % interval {low:.3g} to {high:.3g} with {seeds} seeds x {images:,} images".replace("-", "−")
+    ends = f"{low:.3g} to {high:.3g}".replace("-", "−")
+    said = f"{100 * level:.4g} % interval {ends} with {seeds} seeds x {images:,} images"
     return said if word in (SUPPORTED, CONTRADICTED) else f"{said}; {margin:g} would matter"
 
 

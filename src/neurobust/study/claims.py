@@ -14,10 +14,16 @@ from msgspec import Meta
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Given, Names, Positive, Settings, about, read
+from neurobust.networks.registry import CONTROLS
 from neurobust.study.locate import located, refuse_twice
 
 PREFIX = "claims"  # what messages about a ledger's file begin with, until `located` names the line
 ClaimName = Annotated[str, Meta(pattern="^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
+
+
+def is_control(name: str) -> bool:
+    """Whether a name in a claim is that of a control, whatever a study trains."""
+    return name in CONTROLS
 
 
 class Contrast(Settings, frozen=True, kw_only=True):
@@ -35,7 +41,10 @@ class Contrast(Settings, frozen=True, kw_only=True):
     )
     measure: Annotated[
         Literal["accuracy", "size"],
-        about("accuracy at the reference budget, or smallest perturbation that breaks an image, in the attack's unit"),
+        about(
+            "accuracy at the reference budget, or mean smallest perturbation that breaks an image, of those that both "
+            "networks read rightly, in the attack's unit"
+        ),
     ] = "accuracy"
 
 
