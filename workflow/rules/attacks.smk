@@ -21,11 +21,6 @@ WHOLE = [task for task, attacks in MET.items() if len(attacks) == len(STUDY.atta
 REST = [task for task in MET if task not in WHOLE]
 
 
-def plans_of(attacks):
-    """As a parameter: what makes the numbers of attacks, without what only pages show."""
-    return canonical_json({name: plan.settings() for name, plan in attacks.items()})
-
-
 MET_BY_CANARIES = plans_of(canary_plans(STUDY.attacks))
 # Written by a network's own attack job, where the study asks what it does to the other networks.
 ADVERSARIALS = {"adversarials": at(adversarials_path, NETWORK)} if STUDY.transfer else {}

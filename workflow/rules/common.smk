@@ -92,6 +92,11 @@ def sources(script, *modules):
     return [os.path.relpath(path) for path in files]
 
 
+def plans_of(attacks):
+    """As a parameter: what makes the numbers of attacks, without what only pages show."""
+    return canonical_json({name: plan.settings() for name, plan in attacks.items()})
+
+
 def parameters(settings):
     """Settings as a parameter of a rule: canonical JSON of what is not at its default."""
     return canonical_json(brief(settings))
