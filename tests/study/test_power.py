@@ -84,11 +84,20 @@ def test_a_finished_study_gives_its_own_spreads(write_table, tmp_path):
 
 
 def test_the_plan_says_what_the_study_sees_and_what_is_left_after_correction(study, tmp_path):
-    seeds, images, claims = len(study.seeds), study.attack_images, power.claims_of(study)
+    ((seeds, images, claims),) = power.sizes(study)
+    assert (seeds, images) == (len(study.seeds), study.attack_images)
     assert claims == sum(map(is_guided, study.conditions.values())) > 1, "what the report compares with `none`"
     first, corrected, spreads, _, *table = power.power_lines(study, tmp_path)
-    assert first == f"Power: {power.power_sentence(seeds, images)} (in 80 % of studies)."
+    assert first == f"Power: {power.power_sentence(seeds, images)} (a single contrast, in 80 % of studies)."
     seen = 100 * detectable(seeds, images, *TYPICAL, level=1 - 0.05 / claims)
     assert corrected == f"The first of {claims} claims of a task, corrected for all of them: {seen:.1f} pp."
     assert spreads.startswith("Spreads, assumed: 1 pp between seeds")
     assert len(table) == 1 + len(power.SEEDS) and all(len(line) == len(table[0]) for line in table)
+
+
+def test_each_task_has_the_power_of_its_own_seeds_and_images(project, tmp_path):
+    study = read_study(yaml.safe_load((project / "config/demo.yaml").read_text()) | {"claims": None})
+    lines = power.power_lines(study, tmp_path)
+    assert power.sizes(study) == {(5, 100, 2): ["phantom-scenes"], (2, 32, 1): ["digits"]}
+    assert lines[0].startswith("Power, phantom-scenes: 5 seeds x 100 images see")
+    assert any(line.startswith("Power, digits: 2 seeds x 32 images see") for line in lines)

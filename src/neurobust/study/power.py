@@ -74,19 +74,30 @@ def known_spreads(results: Path) -> tuple[Components, str]:
     return (quadratic_mean(found), "measured by this study") if found else (TYPICAL, "assumed")
 
 
-def claims_of(study: Study) -> int:
+def claims_of(study: Study, task: str) -> int:
     """How many guided conditions a task of the study judges at once."""
-    return sum(c.roi is not None and not c.control and not c.sweep for c in study.conditions.values())
+    trained = [study.conditions[name] for name in study.tasks[task].conditions]
+    return sum(c.roi is not None and not c.control and not c.sweep for c in trained)
+
+
+def sizes(study: Study) -> dict[tuple[int, int, int], list[str]]:
+    """(seeds, attacked images, claims) -> the tasks of that size."""
+    found: dict[tuple[int, int, int], list[str]] = {}
+    for name, task in study.tasks.items():
+        found.setdefault((len(task.seeds), task.attack_images, claims_of(study, name)), []).append(name)
+    return found
 
 
 def power_lines(study: Study, folder: Path) -> list[str]:
     """What the plan says: the study's own sentence, also corrected for its claims, and the table. folder: as there."""
     spreads, origin = known_spreads(folder / study.results)
-    seeds, images, claims = len(study.seeds), study.attack_images, claims_of(study)
-    lines = [f"Power: {power_sentence(seeds, images, spreads)} (in 80 % of studies)."]
-    if claims > 1 and seeds > 1:
-        seen = detectable(seeds, images, *spreads, level=1 - (1 - LEVEL) / claims)
-        lines.append(f"The first of {claims} claims of a task, corrected for all of them: {points(seen)}.")
+    lines, found = [], sizes(study)
+    for (seeds, images, claims), tasks in found.items():
+        where = f", {', '.join(tasks)}" if len(found) > 1 else ""
+        lines.append(f"Power{where}: {power_sentence(seeds, images, spreads)} (a single contrast, in 80 % of studies).")
+        if claims > 1 and seeds > 1:
+            seen = detectable(seeds, images, *spreads, level=1 - (1 - LEVEL) / claims)
+            lines.append(f"The first of {claims} claims of a task, corrected for all of them: {points(seen)}.")
     lines.append(
         f"Spreads, {origin}: {points(spreads.seed)} between seeds, {points(spreads.image)} between images, "
         f"{points(spreads.residual)} of one image under one seed."
