@@ -32,7 +32,7 @@ run: $(VENV)/.installed  ## install, run the demo, print its main table and its 
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile $(CONFIG) -- all
 	$(BIN)/python -m neurobust.report $$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["results"])' $(CONFIG))
 
-calibration: $(VENV)/.installed  ## worlds whose answer is known: is the verdict right? about an hour on two cores
+calibration: $(VENV)/.installed  ## worlds whose answer is known: is the verdict right? about two hours on two cores
 	for world in $(WORLDS); do \
 	  $(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile config/calibration.yaml \
 	    $$(ls config/calibration-$$world.yaml 2>/dev/null) -- all; done
@@ -66,8 +66,8 @@ format: $(VENV)/.installed  ## write the code as the linters want it
 	$(BIN)/snakefmt Snakefile workflow
 
 picture: run  ## the README's picture: the top of the demo's report, as it came out on this machine; needs chromium
-	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=$$(mktemp -d) --window-size=1000,1500 \
-	  --screenshot=$(CURDIR)/docs/images/report.png file://$(CURDIR)/results/demo/report/index.html
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$$(mktemp -d)" --window-size=1000,1500 \
+	  --screenshot="$(CURDIR)/docs/images/report.png" "file://$(CURDIR)/results/demo/report/index.html"
 
 schema: $(VENV)/.installed  ## write the schemas in config/ from the classes that check a configuration
 	$(BIN)/python -m neurobust.study.schema > config/.schema.yaml && mv config/.schema.yaml config/schema.yaml

@@ -11,6 +11,7 @@ import yaml
 import neurobust.core.script
 from neurobust.core.settings import read, written
 from neurobust.phantom.settings import Phantom
+from neurobust.study.claims import with_claims
 from neurobust.study.read import read_study
 
 
@@ -48,7 +49,7 @@ class StandIn:
 
 @pytest.fixture
 def config(project):
-    return yaml.safe_load((project / "config/demo.yaml").read_text())
+    return with_claims(yaml.safe_load((project / "config/demo.yaml").read_text()), project)
 
 
 NETWORK = {"task": "digits", "architecture": "resnet18", "condition": "V1", "seed": "0"}
@@ -200,7 +201,7 @@ def test_extract_roi_and_explain_run_on_the_demo(project, config, demo, tmp_path
     run_script(project, "nsd/extract_roi", StandIn(tmp_path, inputs, outputs, params, wildcards))
     assert (tmp_path / "LO.h5").read_bytes() == (results / "cortex/subj01/LO.h5").read_bytes()
 
-    network = results / "networks/digits/resnet18/V1/seed0/model.safetensors"
+    network = results / "networks/digits/resnet18/LO/seed0/model.safetensors"
     predictor = results / "predictors/gnet/V1/seed0/model.safetensors"
     _, outputs, params, wildcards = stand_ins(config, tmp_path)["explain/explain_network"]
     inputs = {
