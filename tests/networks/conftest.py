@@ -1,5 +1,6 @@
 """A tiny architecture, task and predictor: what the tests of this stage train in a fraction of a second."""
 
+import contextlib
 import json
 
 import h5py
@@ -10,6 +11,7 @@ from torch import nn
 
 import neurobust.networks.architectures as architectures
 from neurobust.core.io import save_weights
+from neurobust.networks.trainer import Trainer
 
 SIZE, CLASSES, VOXELS = 16, 4, 6
 
@@ -138,3 +140,24 @@ def recipe(tiny):
         "batch_size": 16,
         "learning_rate": 0.05,
     }
+
+
+@pytest.fixture
+def killed_in_epoch(monkeypatch):
+    """`with killed_in_epoch(2):` a training that is interrupted as that epoch begins."""
+
+    @contextlib.contextmanager
+    def killed_in_epoch(last):
+        run_epoch = Trainer.run_epoch
+
+        def killed(self, epoch):
+            if epoch == last:
+                raise KeyboardInterrupt
+            return run_epoch(self, epoch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "run_epoch", killed)
+            with pytest.raises(KeyboardInterrupt):
+                yield
+
+    return killed_in_epoch

@@ -157,19 +157,10 @@ def test_a_task_without_a_cue_has_no_oracle(dataset, recipe):
 @pytest.mark.parametrize(
     ("kind", "augment"), [("low-pass", "none"), ("oracle-cue", "none"), ("oracle-cue", "crop-flip")]
 )
-def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, cued, recipe, kind, augment):
+def test_killed_and_resumed_is_identical(tmp_path, killed_in_epoch, cued, recipe, kind, augment):
     given, inputs = reference({**recipe, "augment": augment}, kind), NetworkInputs(cued)
     (whole, _), _ = train(tmp_path / "whole", given, inputs)
-    run_epoch = Trainer.run_epoch
-
-    def killed(self, epoch):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return run_epoch(self, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "run_epoch", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "resumed", given, inputs, tmp_path / "checkpoint.pt")
+    with killed_in_epoch(2):
+        train(tmp_path / "resumed", given, inputs, tmp_path / "checkpoint.pt")
     (resumed, _), _ = train(tmp_path / "resumed", given, inputs, tmp_path / "checkpoint.pt")
     assert same(resumed, whole)

@@ -249,24 +249,15 @@ def test_every_loss_that_is_not_by_class_works_on_stimuli(tmp_path, dataset, pre
     ],
     ids=str,
 )
-def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, dataset, predictor_file, recipe, seen, condition):
+def test_killed_and_resumed_is_identical(tmp_path, killed_in_epoch, dataset, predictor_file, recipe, seen, condition):
     files = dict(seen) if "on" in condition else {}
     if condition.get("control") == "labels" and files:
         files["labels"] = (tmp_path / "labels.parquet",)
     inputs = NetworkInputs(dataset, (predictor_file,), **files)
     given = recipe_for({**recipe, "augment": "crop-flip"}, **condition)
     whole, _ = train(tmp_path / "whole", given, inputs)
-    run_epoch = Trainer.run_epoch
-
-    def killed(self, epoch):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return run_epoch(self, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "run_epoch", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "resumed", given, inputs, tmp_path / "checkpoint.pt")
+    with killed_in_epoch(2):
+        train(tmp_path / "resumed", given, inputs, tmp_path / "checkpoint.pt")
     assert (tmp_path / "checkpoint.pt").exists()
     resumed, _ = train(tmp_path / "resumed", given, inputs, tmp_path / "checkpoint.pt")
     assert same(resumed, whole)
