@@ -259,12 +259,12 @@ def verdict(
     """
     tables = [_table(contrast) for contrast in contrasts]
     decides = tables[deciding(tables, level)]
-    interval = crossed_interval(decides)
+    interval, size = crossed_interval(decides), counted(*decides.shape)
     failed = [gate for gate in gates if not gate.passed]
     if failed:
         return Verdict(UNDETERMINED, "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed), interval)
     if min(map(len, tables)) < FEWEST_SEEDS:
-        return Verdict(UNDETERMINED, f"{counted(decides)} say nothing; {settled(decides, margin, level)}", interval)
+        return Verdict(UNDETERMINED, f"{size} say nothing; {settled(decides, margin, level)}", interval)
     if all(crossed_interval(table, level).low > 0 for table in tables):
         word, sign, said = SUPPORTED, 1, "above"
     elif crossed_interval(decides, 1 - (1 - level) / len(tables)).high < 0:
@@ -279,7 +279,7 @@ def verdict(
     if confound and agreeing < READINGS:
         reason = f"{said} 0, but clean accuracy may explain it: {agreeing} of {len(confound)} readings without it agree"
         return Verdict(UNDETERMINED, reason, interval)
-    return Verdict(word, f"{said} 0 with {counted(decides)}", interval)
+    return Verdict(word, f"{said} 0 with {size}", interval)
 
 
 def deciding(contrasts: Sequence[ArrayLike], level: float = LEVEL) -> int:
@@ -293,9 +293,8 @@ def deciding(contrasts: Sequence[ArrayLike], level: float = LEVEL) -> int:
     return int(np.argmin([table.mean() for table in tables]))
 
 
-def counted(differences: np.ndarray) -> str:
+def counted(seeds: int, images: int) -> str:
     """`5 seeds x 256 images` of a contrast."""
-    seeds, images = differences.shape
     return f"{seeds} seed{'s' * (seeds != 1)} x {images:,} images"
 
 

@@ -113,7 +113,7 @@ STUDY = Study(
     name="demo", results="results", planted=None, predictors={}, predictor_seeds=(0, 1), tasks={}, architectures={},
     data=Data(source="phantom", root="resources/phantom", format="nii.gz", subjects={}), rois={}, seeds=(0, 1),
     splits=Splits(test="shared", validation=0.1, seed=0, zscore="train"), conditions=CONDITIONS,
-    attack_images=N_IMAGES, attacks=ATTACKS, primary_attack="worst-linf", corruptions=None,
+    attacks=ATTACKS, primary_attack="worst-linf", corruptions=None,
     semantic=Semantic(0, {}, {}), transfer=None, config={},
 )  # fmt: skip
 NAMES = {
@@ -161,7 +161,7 @@ def change(study: Study, **changes) -> Study:
             seeds=study.seeds,
             side=SIZE,
             images=300,
-            attack_images=study.attack_images,
+            attack_images=N_IMAGES,
         )
         for name in tasks
     }

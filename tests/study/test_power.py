@@ -6,7 +6,6 @@ import yaml
 
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import numpy_rng
-from neurobust.report.guided import is_guided
 from neurobust.statistics import TYPICAL, Components, components, crossed_interval, detectable
 from neurobust.study import power
 from neurobust.study.read import read_study
@@ -85,8 +84,10 @@ def test_a_finished_study_gives_its_own_spreads(write_table, tmp_path):
 
 def test_the_plan_says_what_the_study_sees_and_what_is_left_after_correction(study, tmp_path):
     ((seeds, images, claims),) = power.sizes(study)
-    assert (seeds, images) == (len(study.seeds), study.attack_images)
-    assert claims == sum(map(is_guided, study.conditions.values())) > 1, "what the report compares with `none`"
+    assert (seeds, images) == (len(study.seeds), study.config["attack_images"])
+    assert claims == sum(condition.guided for condition in study.conditions.values()) > 1, (
+        "what the report compares with `none`"
+    )
     first, corrected, spreads, _, *table = power.power_lines(study, tmp_path)
     assert first == f"Power: {power.power_sentence(seeds, images)} (a single contrast, in 80 % of studies)."
     seen = 100 * detectable(seeds, images, *TYPICAL, level=1 - 0.05 / claims)

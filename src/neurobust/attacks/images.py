@@ -17,11 +17,8 @@ POOL_IMAGES = 256  # training images that attacks may start from or aim at
 
 
 def to_batch(dataset: Dataset, rows: np.ndarray, device: torch.device) -> Tensor:
-    """The images `rows` as float32 (n, 3, H, W) in [0,1] on `device`.
-
-    They are divided on the CPU: CUDA divides by a constant one bit apart, and budgets are checked on the CPU.
-    """
-    return to_pixels(np.stack([dataset.images[row] for row in rows]), torch.device("cpu")).to(device)
+    """The images `rows` as float32 (n, 3, H, W) in [0,1] on `device`."""
+    return _to_batch(dataset.images, rows, device)
 
 
 def to_twins(dataset: Dataset, rows: np.ndarray, device: torch.device) -> Tensor:
@@ -33,7 +30,12 @@ def to_twins(dataset: Dataset, rows: np.ndarray, device: torch.device) -> Tensor
         raise InputError(
             f"{dataset.path}: its images bear no cue, so there is none to conflict with; leave the attack out"
         )
-    return to_pixels(np.stack([dataset.conflict[row] for row in rows]), torch.device("cpu")).to(device)
+    return _to_batch(dataset.conflict, rows, device)
+
+
+def _to_batch(images: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+    """Divided on the CPU: CUDA divides by a constant one bit apart, and budgets are checked on the CPU."""
+    return to_pixels(np.stack([images[row] for row in rows]), torch.device("cpu")).to(device)
 
 
 def to_labels(dataset: Dataset, rows: np.ndarray, device: torch.device) -> Tensor:

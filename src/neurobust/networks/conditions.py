@@ -110,6 +110,11 @@ class Condition(Settings, frozen=True, kw_only=True):
         return None if self.target is None else "+".join(self.target)
 
     @property
+    def guided(self) -> bool:
+        """Whether its difference to `none` is an answer: it has a target, all ingredients and a weight of its own."""
+        return self.roi is not None and not self.control and not self.sweep
+
+    @property
     def removes(self) -> Control:
         """Its control; one that changes nothing where it names none."""
         return control_named(self.control)

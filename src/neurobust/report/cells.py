@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,3 +102,15 @@ def common_images(cells: list[Cell]) -> list[Cell]:
         )
         for cell, row in zip(cells, rows, strict=True)
     ]
+
+
+def twins_of(cells: Cells, condition: str, baseline: str) -> list[tuple[Cell, Cell]]:
+    """The two cells of each seed that both conditions have."""
+    seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
+    return [(cells[condition, seed], cells[baseline, seed]) for seed in seeds]
+
+
+def survival_differences(twins: Iterable[tuple[Cell, Cell]], budget: float) -> np.ndarray:
+    """Whether each image survives `budget` in the first of each pair minus whether it does in the second: (pairs,
+    images), on the images that both hold in the same order."""
+    return np.array([own.at(budget).astype(float) - other.at(budget) for own, other in twins])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from neurobust.report.blocks import Row
-from neurobust.report.cells import Cell, Cells, common_images
+from neurobust.report.cells import Cells, common_images, survival_differences, twins_of
 from neurobust.report.shown import ShownAttack
 from neurobust.statistics import FEWEST_SEEDS, Interval, crossed_interval, detectable, wilson_interval
 from neurobust.study.power import SPREADS, pooled
@@ -72,7 +72,7 @@ def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: Show
         if not twins or budget is None:
             continue
         measures = {
-            "robust_accuracy": np.array([own.at(budget).astype(float) - other.at(budget) for own, other in twins]),
+            "robust_accuracy": survival_differences(twins, budget),
             "area": np.array([own.area() - other.area() for own, other in twins]),
         }
         for measure, differences in measures.items():
@@ -84,12 +84,6 @@ def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: Show
                 | {"n_images": len(first.images), "seed_min": by_seed.min(), "seed_max": by_seed.max()}
             )
     return rows
-
-
-def twins_of(cells: Cells, condition: str, baseline: str) -> list[tuple[Cell, Cell]]:
-    """The two cells of each seed that both conditions have."""
-    seeds = [seed for name, seed in cells if name == condition and (baseline, seed) in cells]
-    return [(cells[condition, seed], cells[baseline, seed]) for seed in seeds]
 
 
 def power_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: ShownAttack) -> list[Row]:
@@ -104,7 +98,7 @@ def power_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: ShownAtta
     if budget is None:
         return []
     twins = [found for pair in pairs if len(found := twins_of(cells, *pair)) >= FEWEST_SEEDS]
-    contrasts = [np.array([own.at(budget).astype(float) - other.at(budget) for own, other in pair]) for pair in twins]
+    contrasts = [survival_differences(pair, budget) for pair in twins]
     spreads = pooled(contrasts)
     if spreads is None:
         return []

@@ -12,7 +12,7 @@ from neurobust.core.settings import field_names, written
 from neurobust.networks.conditions import Condition
 from neurobust.report.cells import Cell, common_images
 from neurobust.report.gates import Evidence, deciding
-from neurobust.report.guided import SHUFFLED, is_guided, shuffles_of, sweep_of
+from neurobust.report.guided import SHUFFLED, shuffles_of, sweep_of
 from neurobust.report.minimal import own_budget
 from neurobust.statistics import Interval, crossed_interval, relative_area, seed_interval
 from neurobust.study.claims import Contrast, is_control
@@ -85,7 +85,8 @@ def is_control_of(condition: Condition, other: Condition, control: str) -> bool:
         free = UNMEASURED
     elif other.removes.shuffled_predictor:
         free = (*FREE, "predictor")
-    return recipe(other, free) == recipe(condition, free) and guided_on(other) == guided_on(condition)
+    same = (other.on_task, other.on_stimuli) == (condition.on_task, condition.on_stimuli)
+    return same and recipe(other, free) == recipe(condition, free)
 
 
 def with_control(evidence: Evidence, name: str, control: str) -> str | None:
@@ -99,7 +100,7 @@ def with_control(evidence: Evidence, name: str, control: str) -> str | None:
 def guided_by(evidence: Evidence, roi: str) -> dict[str, str]:
     """The conditions that an ROI guides on the task, by recipe."""
     conditions = evidence.study.conditions
-    own = [name for name in evidence.conditions if is_guided(conditions[name]) and conditions[name].roi == roi]
+    own = [name for name in evidence.conditions if conditions[name].guided and conditions[name].roi == roi]
     found: dict[str, str] = {}
     for name in own:
         found.setdefault(recipe(conditions[name]), name)
@@ -296,10 +297,5 @@ def primary_sums(evidence: Evidence, condition: str) -> list[Sum]:
 
 def required_controls(evidence: Evidence, condition: str) -> list[str]:
     """The controls without which nothing is said of a condition; stimuli are more data, with or without a brain."""
-    stimuli = guided_on(evidence.study.conditions[condition]) == "stimuli"
-    return ["shuffled", "labels"] if stimuli else ["shuffled"]
-
-
-def guided_on(condition: Condition) -> str:
-    """The images on which the neural loss acts: task, stimuli or both; measured responses are those of stimuli."""
-    return "stimuli" if condition.pairs else condition.on
+    own = evidence.study.conditions[condition]
+    return [SHUFFLED, "labels"] if own.on_stimuli and not own.on_task else [SHUFFLED]

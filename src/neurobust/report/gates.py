@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neurobust.report.blocks import Row
-from neurobust.report.cells import Cell, Cells, common_images
+from neurobust.report.cells import Cell, Cells, common_images, survival_differences, twins_of
 from neurobust.report.entries import percent, signed
 from neurobust.report.shown import NORMS, Measure, ShownAttack, format_budget
 from neurobust.statistics import SAME, Gate, Interval, crossed_interval
@@ -270,11 +270,9 @@ def gate_rows(evidence: Evidence) -> list[Row]:
 
 def difference(evidence: Evidence, attack: str, condition: str, baseline: str) -> np.ndarray:
     """Whether each image survives under a condition minus whether it does under another, (seeds, images)."""
-    cells, budget = evidence.cells[attack], evidence.budget(attack)
-    seeds = [s for s in evidence.seeds if (condition, s) in cells and (baseline, s) in cells]
-    both = common_images([cells[name, seed] for name in (condition, baseline) for seed in seeds])
-    robust = np.array([cell.at(budget or 0) for cell in both], dtype=float)
-    return robust[: len(seeds)] - robust[len(seeds) :]
+    twins = twins_of(evidence.cells[attack], condition, baseline)
+    both = common_images([cell for pair in twins for cell in pair])
+    return survival_differences(zip(both[::2], both[1::2], strict=True), evidence.budget(attack) or 0)
 
 
 def interval_text(interval: Interval) -> str:

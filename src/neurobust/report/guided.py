@@ -23,21 +23,16 @@ def in_order(conditions: Conditions, names: Iterable[str]) -> list[str]:
     return [name for name in conditions if name in found]
 
 
-def is_guided(condition: Condition) -> bool:
-    """Whether its difference to `none` is an answer: it has a target, all ingredients and a weight of its own."""
-    return condition.roi is not None and not condition.control and not condition.sweep
-
-
 def controls_of(conditions: Conditions, name: str) -> list[str]:
     """The controls of a condition: same target, one ingredient removed; its own `-shuffled` first. A sweep has none."""
-    if not is_guided(conditions[name]):
+    if not conditions[name].guided:
         return []
     target = conditions[name].roi
     found = [
         other for other, condition in conditions.items()
         if condition.control and not condition.sweep and condition.roi == target
     ]  # fmt: skip
-    return sorted(found, key=lambda other: other != f"{name}-shuffled")
+    return sorted(found, key=lambda other: other != f"{name}-{SHUFFLED}")
 
 
 def shuffles_of(conditions: Conditions, name: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from neurobust.report.blocks import Row
-from neurobust.report.guided import controls_of, in_order, is_guided, sweep_of
+from neurobust.report.guided import controls_of, in_order, sweep_of
 from neurobust.report.matching import matched_difference, seed_differences, shared_range
 from neurobust.report.shown import ShownAttack
 from neurobust.statistics import seed_interval
@@ -29,7 +29,7 @@ def matched_rows(study: Study, task: str, attack: ShownAttack, clean: Accuracies
     rows = []
     trained, seeds = in_order(study.conditions, study.trained[task]), study.tasks[task].seeds
     for condition in trained:
-        if not is_guided(study.conditions[condition]):
+        if not study.conditions[condition].guided:
             continue
         for baseline in (BASELINE, *controls_of(study.conditions, condition)):
             pair = [sweep_of(study.conditions, name) for name in (condition, baseline)]

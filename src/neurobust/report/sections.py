@@ -20,7 +20,7 @@ from neurobust.report.entries import (
     signed,
     text,
 )
-from neurobust.report.guided import controls_of, is_guided
+from neurobust.report.guided import controls_of
 from neurobust.report.shown import format_budget
 from neurobust.report.view import Head, View
 from neurobust.study.model import BASELINE, Study
@@ -37,7 +37,7 @@ def answers(view: View) -> list[Row]:
     for task, architecture, part in blocks(table):
         rows = {(row.condition, row.baseline): row for row in part.itertuples()}
         budget = budget_of(in_block(view.tables["summary"], task, architecture), str(attack))
-        for condition in filter(lambda name: is_guided(conditions[name]), conditions):
+        for condition in (name for name in conditions if conditions[name].guided):
             for baseline in (*controls_of(conditions, condition), BASELINE):
                 if (condition, baseline) not in rows:
                     continue

@@ -26,7 +26,7 @@ from neurobust.report.contrasts import (
     required_controls,
 )
 from neurobust.report.gates import GATES, Evidence, gates_of
-from neurobust.report.guided import is_guided
+from neurobust.report.guided import SHUFFLED
 from neurobust.statistics import (
     CONTRADICTED,
     EQUIVALENCE,
@@ -40,6 +40,7 @@ from neurobust.statistics import (
     Trend,
     claim_p,
     components,
+    counted,
     crossed_interval,
     deciding,
     detectable,
@@ -139,9 +140,8 @@ def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float,
 def size_reason(table: np.ndarray, margin: float, word: str, level: float = EQUIVALENCE) -> str:
     """Why a claim about sizes of perturbations reads as it does: they are no points of accuracy."""
     low, high = crossed_interval(table, level)[1:3]
-    seeds, images = table.shape
     ends = f"{low:.3g} to {high:.3g}".replace("-", "−")
-    said = f"{100 * level:.4g} % interval {ends} with {seeds} seeds x {images:,} images"
+    said = f"{100 * level:.4g} % interval {ends} with {counted(*table.shape)}"
     return said if word in (SUPPORTED, CONTRADICTED) else f"{said}; {margin:g} would matter"
 
 
@@ -180,7 +180,7 @@ def verdict_rows(evidence: Evidence, whole: Study | None = None) -> list[Row]:
     if evidence.primary is None:
         return []
     conditions = evidence.study.conditions
-    guided = [name for name in evidence.conditions if is_guided(conditions[name])]
+    guided = [name for name in evidence.conditions if conditions[name].guided]
     sums, lacking = {}, {}
     for name in guided:
         try:
@@ -205,7 +205,7 @@ def verdict_rows(evidence: Evidence, whole: Study | None = None) -> list[Row]:
 def family_size(study: Study, task: str) -> int:
     """How many primary contrasts a study has on a task: its guided conditions with the controls that they need."""
     bare = Evidence(study, task, "", {}, {}, {}, {})
-    guided = [name for name in bare.conditions if is_guided(study.conditions[name])]
+    guided = [name for name in bare.conditions if study.conditions[name].guided]
     return sum(has_controls(bare, name) for name in guided)
 
 
@@ -252,7 +252,7 @@ def along(evidence: Evidence, order: Sequence[str]) -> dict[str, Along]:
         sums = {}
         for roi, name in names.items():
             try:
-                control = control_of(evidence, name, "shuffled")
+                control = control_of(evidence, name, SHUFFLED)
             except NotInStudyError:
                 continue
             sums[roi] = Sum(((1, name), (-1, control)), evidence.primary or "")

@@ -83,7 +83,6 @@ class Study(Struct, frozen=True):
     architectures: dict[str, Architecture]
     conditions: dict[str, Condition]
     seeds: tuple[int, ...]
-    attack_images: int
     attacks: dict[str, AttackPlan]
     primary_attack: str
     corruptions: Corruptions | None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurobust.core.errors import InputError
-from neurobust.statistics import FEWEST_SEEDS, LEVEL, TYPICAL, Components, components, detectable, seeds_for
+from neurobust.statistics import FEWEST_SEEDS, LEVEL, TYPICAL, Components, components, counted, detectable, seeds_for
 from neurobust.study.model import Study
 
 SEEDS = (2, 3, 5, 8, 10, 20)
@@ -46,7 +46,7 @@ def detectable_table(
 
 def power_sentence(seeds: int, images: int, spreads: Components = TYPICAL, wanted: float = WANTED) -> str:
     """`5 seeds x 1,000 images see 2.4 pp; 1 pp needs about 20 seeds`: what a contrast alone can show."""
-    size = f"{seeds} seed{'s' * (seeds != 1)} x {images:,} images"
+    size = counted(seeds, images)
     seen = detectable(seeds, images, *spreads)
     said = f"{size} see {points(seen)}" if math.isfinite(seen) else f"{size}: no interval"
     needed = seeds_for(wanted, images, *spreads)
@@ -77,7 +77,7 @@ def known_spreads(results: Path) -> tuple[Components, str]:
 def claims_of(study: Study, task: str) -> int:
     """How many guided conditions a task of the study judges at once."""
     trained = [study.conditions[name] for name in study.tasks[task].conditions]
-    return sum(c.roi is not None and not c.control and not c.sweep for c in trained)
+    return sum(condition.guided for condition in trained)
 
 
 def sizes(study: Study) -> dict[tuple[int, int, int], list[str]]:

@@ -61,7 +61,6 @@ def read_study(given: Given) -> Study:
         architectures=config.architectures,
         conditions=conditions,
         seeds=config.seeds,
-        attack_images=config.attack_images,
         attacks={name: read_plan(name, s, "config.attacks") for name, s in config.attacks.items()},
         primary_attack=config.primary_attack,
         corruptions=config.corruptions,
