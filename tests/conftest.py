@@ -69,15 +69,16 @@ def project():
     return PROJECT
 
 
-def command(*arguments, directory):
-    """(words, environment) of snakemake on this project in `directory`."""
-    words = [sys.executable, "-m", "snakemake", "-s", PROJECT / "Snakefile", "--directory", directory, *arguments]
-    return list(map(str, words)), {**os.environ, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
+def command(*arguments, directory, project=PROJECT):
+    """(words, environment) of snakemake on this project, or a copy of it, in `directory`."""
+    words = [sys.executable, "-m", "snakemake", "-s", project / "Snakefile", "--directory", directory, *arguments]
+    environment = {"OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet", "PYTHONPATH": str(project / "src")}
+    return list(map(str, words)), os.environ | environment
 
 
-def run_snakemake(*arguments, directory, check=True, timeout=1800):
-    """Run snakemake on this project in `directory`; the finished process with its output as text."""
-    words, environment = command(*arguments, directory=directory)
+def run_snakemake(*arguments, directory, check=True, timeout=1800, project=PROJECT):
+    """Run snakemake on this project, or a copy of it, in `directory`; the finished process with its output as text."""
+    words, environment = command(*arguments, directory=directory, project=project)
     done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=environment)
     done.text = done.stdout + done.stderr
     assert not check or done.returncode == 0, done.text[-5000:]

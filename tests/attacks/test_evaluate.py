@@ -195,7 +195,7 @@ def test_what_makes_a_cell_new(study, tmp_path, monkeypatch):
     changed = ATTACKS | {"hue": {"method": "hue", "budgets": [0, 0.5], "grid": 5}}
     assert count_new_cells(study, tmp_path, attacks=changed) == 3
     assert count_new_cells(study, tmp_path, seed=1) == 9
-    monkeypatch.setattr(bounded, "source_hash", lambda *modules: "another")
+    monkeypatch.setattr(bounded, "cell_hash", lambda *modules: "another")
     assert count_new_cells(study, tmp_path) == 9
 
 

@@ -54,32 +54,51 @@ def test_a_second_run_has_nothing_to_do(snakemake, project, demo, profile):
     assert "Nothing to be done" in dry_run(snakemake, project, demo, ALL, profile=profile)
 
 
-def test_jobs_depend_on_the_attacks_that_the_study_configures_and_on_no_others(snakemake, project, demo):
-    """A comment in Square or SemanticAdv re-runs nothing of the demo, one in PGD just what runs PGD."""
-    table = snakemake(
-        "-D", "--configfile", project / "config/demo.yaml", "--cores", 1, "--", ALL, directory=demo
-    ).text  # fmt: skip
-    sources = {}
-    for columns in (line.split("\t") for line in table.splitlines() if line.count("\t") == 7):
-        files = {path.split("src/neurobust/")[1] for path in columns[4].split(",") if "src/neurobust/" in path}
-        sources.setdefault(columns[2], set()).update(files)
-    asked_by = lambda file: {rule for rule, files in sources.items() if file in files}  # noqa: E731
-    for file in ("square", "decision", "fmn", "ensemble", "adaptive", "foolbox_attacks", "spatial"):
-        assert asked_by(f"attacks/{file}.py") == set(), file
-    for file in ("square", "decision", "fmn", "ensemble", "adaptive", "foolbox", "spatial"):
-        assert asked_by(f"attacks/{file}_settings.py") == set(), file
+@pytest.fixture
+def edited(snakemake, project, demo, tmp_path):
+    """What the finished demo would run if these files of the package had a comment more: job counts by rule."""
+    for folder in ("src", "workflow", "config"):
+        shutil.copytree(project / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project / "Snakefile", tmp_path)
+
+    def edited(*files):
+        for file in files:
+            with (tmp_path / "src/neurobust" / file).open("a") as text:
+                text.write("# x\n")
+        text = snakemake("-n", "--configfile", tmp_path / "config/demo.yaml", "--cores", 1, "--", ALL,
+                         directory=demo, project=tmp_path).text  # fmt: skip
+        assert jobs(text) or "Nothing to be done" in text, text
+        return jobs(text)
+
+    return edited
+
+
+def test_a_comment_in_what_the_study_does_not_name_runs_nothing_again(edited):
+    attacks = ("square", "decision", "fmn", "ensemble", "adaptive", "spatial")
+    files = [f"attacks/{file}.py" for file in (*attacks, "foolbox_attacks")]
+    files += [f"attacks/{file}_settings.py" for file in (*attacks, "foolbox")]
     for file in ("semanticadv", "tadv", "texture", "editor", "identity"):
-        assert asked_by(f"attacks/semantic/{file}.py") == asked_by(f"attacks/semantic/{file}_settings.py") == set(), (
-            file
-        )
-    for file in ("fwrf", "fwrf_settings", "ridge_settings", "fit_ridge", "resnet_pcs"):
-        assert asked_by(f"predictors/{file}.py") == set(), file
-    for file in ("cifar", "photos", "image_folder"):
-        assert asked_by(f"networks/tasks/{file}.py") == set(), file
-    assert asked_by("attacks/gradient.py") == {"attack_network", "attack_uncued", "attack_canaries"}
-    assert asked_by("attacks/semantic/cadv.py") == {"attack_semantic"}
-    assert asked_by("attacks/semantic/colouriser.py") == {"train_helper", "attack_semantic"}
-    assert asked_by("attacks/semantic/oracle.py") == {"train_helper", "attack_semantic"}
+        files += [f"attacks/semantic/{file}.py", f"attacks/semantic/{file}_settings.py"]
+    files += [
+        f"predictors/{file}.py" for file in ("fwrf", "fwrf_settings", "ridge_settings", "fit_ridge", "resnet_pcs")
+    ]
+    files += [f"networks/tasks/{file}.py" for file in ("cifar", "photos", "image_folder")]
+    assert edited(*files) == {}
+
+
+READING = {"all", "tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page"}
+
+
+def test_a_comment_in_a_method_runs_again_what_runs_it_and_what_reads_that(edited):
+    tasks = {task: sum(network.task == task for network in NETWORKS) for task in STUDY.tasks}
+    counts = edited("attacks/gradient.py")
+    assert counts["attack_network"] == tasks["phantom-scenes"] and counts["attack_uncued"] == tasks["digits"]
+    assert counts["attack_canaries"] == len(tasks)
+    assert set(counts) - READING == {"attack_network", "attack_uncued", "attack_canaries", "transfer_attacks"}
+    counts = edited("attacks/semantic/cadv.py")
+    assert "attack_semantic" in counts and "train_helper" not in counts
+    counts = edited("attacks/semantic/oracle.py")
+    assert counts["train_helper"] == 1
 
 
 def test_a_new_date_on_a_source_file_changes_nothing(snakemake, project, demo):

@@ -30,7 +30,6 @@ rule attack_network:
     input:
         dataset=at(dataset_path, "{task}"),
         model=at(network_weights_path, NETWORK),
-        code=sources("attacks/attack_network", *network_modules(STUDY.attacks)),
     output:
         **ADVERSARIALS,
         tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
@@ -49,6 +48,7 @@ rule attack_network:
         mem_mb=24000,
         runtime=480,
     params:
+        code=sources("attacks/attack_network", *network_modules(STUDY.attacks)),
         attacks=plans_of(STUDY.attacks),
         images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
         transfer=parameters(STUDY.transfer),
@@ -65,7 +65,6 @@ if REST:
         input:
             dataset=at(dataset_path, "{task}"),
             model=at(network_weights_path, NETWORK),
-            code=sources("attacks/attack_network", *network_modules(MET[REST[0]])),
         output:
             **ADVERSARIALS,
             tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
@@ -74,6 +73,7 @@ if REST:
         wildcard_constraints:
             task=one_of(REST),
         params:
+            code=sources("attacks/attack_network", *network_modules(MET[REST[0]])),
             attacks=plans_of(MET[REST[0]]),
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
             transfer=parameters(STUDY.transfer),
@@ -83,7 +83,6 @@ if REST:
 rule attack_canaries:
     input:
         dataset=at(dataset_path, "{task}"),
-        code=sources("attacks/attack_canaries", *canary_modules(STUDY.attacks)),
     output:
         canaries=at(canaries_path, "{task}"),
     log:
@@ -96,6 +95,7 @@ rule attack_canaries:
         mem_mb=8000,
         runtime=60,
     params:
+        code=sources("attacks/attack_canaries", *canary_modules(STUDY.attacks)),
         attacks=MET_BY_CANARIES,
     message:
         "attacking networks whose true answer is known ({wildcards.task})"
@@ -110,7 +110,6 @@ if STUDY.transfer:
             dataset=at(dataset_path, "{task}"),
             models=lambda wildcards: FILES.twins(wildcards, network_weights_path),
             adversarials=lambda wildcards: FILES.twins(wildcards, adversarials_path),
-            code=sources("attacks/transfer_attacks"),
         output:
             transfer=at(transfer_table_path, "{task}", "{architecture}"),
         log:
@@ -124,6 +123,7 @@ if STUDY.transfer:
             mem_mb=32000,
             runtime=240,
         params:
+            code=sources("attacks/transfer_attacks"),
             settings=parameters(STUDY.transfer),
         message:
             "each network's adversarials for the others ({wildcards.task}, {wildcards.architecture})"
@@ -136,7 +136,6 @@ if STUDY.corruptions:
     rule make_corruptions:
         input:
             dataset=at(dataset_path, "{task}"),
-            code=sources("attacks/make_corruptions", *corruption_modules(STUDY.corruptions.names)),
         output:
             corruptions=at(corruptions_path, "{task}"),
         log:
@@ -149,6 +148,7 @@ if STUDY.corruptions:
             mem_mb=8000,
             runtime=240,
         params:
+            code=sources("attacks/make_corruptions", *corruption_modules(STUDY.corruptions.names)),
             settings=parameters(STUDY.corruptions),
         message:
             "corrupting test images ({wildcards.task})"
@@ -160,7 +160,6 @@ if STUDY.corruptions:
             dataset=at(dataset_path, "{task}"),
             model=at(network_weights_path, NETWORK),
             corruptions=at(corruptions_path, "{task}"),
-            code=sources("attacks/corrupt_network"),
         output:
             table=at(corruption_table_path, NETWORK),
         log:
@@ -173,6 +172,8 @@ if STUDY.corruptions:
             gpu=1,
             mem_mb=16000,
             runtime=120,
+        params:
+            code=sources("attacks/corrupt_network"),
         message:
             "corrupted images for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
@@ -188,7 +189,6 @@ if STUDY.semantic.attacks:
             others=lambda wildcards: FILES.helpers(
                 wildcards.task, HELPERS[wildcards.helper].reads, auxiliary_weights_path
             ),
-            code=lambda wildcards: sources("attacks/train_helper", *helper_modules(wildcards.helper)),
         output:
             weights=at(auxiliary_weights_path, "{task}", "{helper}"),
             record=at(auxiliary_record_path, "{task}", "{helper}"),
@@ -205,6 +205,7 @@ if STUDY.semantic.attacks:
             mem_mb=16000,
             runtime=240,
         params:
+            code=lambda wildcards: sources("attacks/train_helper", *helper_modules(wildcards.helper)),
             settings=lambda wildcards: parameters(STUDY.semantic.helpers[wildcards.helper]),
             checkpoint=subpath(output.weights, parent=True),
         message:
@@ -222,7 +223,6 @@ if STUDY.semantic.attacks:
             records=lambda wildcards: FILES.helpers(
                 wildcards.task, SEMANTIC[wildcards.semantic].helpers, auxiliary_record_path
             ),
-            code=lambda wildcards: sources("attacks/attack_semantic", *semantic_modules(wildcards.semantic)),
         output:
             table=at(semantic_table_path, NETWORK, "{semantic}"),
             examples=at(semantic_examples_path, NETWORK, "{semantic}"),
@@ -239,6 +239,7 @@ if STUDY.semantic.attacks:
             mem_mb=24000,
             runtime=480,
         params:
+            code=lambda wildcards: sources("attacks/attack_semantic", *semantic_modules(wildcards.semantic)),
             settings=lambda wildcards: parameters(STUDY.semantic.attacks[wildcards.semantic].attack),
             images=STUDY.semantic.images,
             cells=subpath(output.table, parent=True),

@@ -10,7 +10,6 @@ rule explain_network:
         dataset=at(dataset_path, "{task}"),
         model=at(network_weights_path, NETWORK),
         predictors=FILES.guiding_predictors,
-        code=sources("explain/explain_network", *analysis_modules(), *FILES.guiding_modules()),
     output:
         inside=at(inside_path, NETWORK),
     log:
@@ -24,6 +23,7 @@ rule explain_network:
         mem_mb=16000,
         runtime=60,
     params:
+        code=sources("explain/explain_network", *analysis_modules(), *FILES.guiding_modules()),
         rois=FILES.guiding_rois(),
         images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
     message:

@@ -9,7 +9,6 @@ from neurobust.networks.registry import task_modules
 rule prepare_task:
     input:
         source=FILES.planted_source,
-        code=lambda wildcards: sources("networks/prepare_task", *task_modules(STUDY.tasks[wildcards.task].task.kind)),
     output:
         dataset=at(dataset_path, "{task}"),
     log:
@@ -22,6 +21,7 @@ rule prepare_task:
         mem_mb=4000,
         runtime=240,
     params:
+        code=lambda wildcards: sources("networks/prepare_task", *task_modules(STUDY.tasks[wildcards.task].task.kind)),
         source=FILES.task_source,
         spec=lambda wildcards: canonical_json(FILES.task_spec(wildcards)),
     message:
@@ -35,7 +35,6 @@ rule train_network:
         unpack(FILES.control_files),
         dataset=at(dataset_path, "{task}"),
         predictors=FILES.target_predictors,
-        code=lambda wildcards: sources("networks/train_network", *FILES.network_modules(wildcards)),
     output:
         model=at(network_weights_path, NETWORK),
         metrics=at(metrics_path, NETWORK),
@@ -51,6 +50,7 @@ rule train_network:
         mem_mb=32000,
         runtime=480,
     params:
+        code=lambda wildcards: sources("networks/train_network", *FILES.network_modules(wildcards)),
         recipe=lambda wildcards: canonical_json(
             STUDY.recipe(wildcards.task, wildcards.architecture, wildcards.condition)
         ),

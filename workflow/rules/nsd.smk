@@ -13,8 +13,6 @@ NSD = f"{sys.executable} -m neurobust.nsd"  # downloads are commands: a change o
 if MIRROR.planted is not None:
 
     rule make_phantom:
-        input:
-            code=sources("nsd/make_phantom"),
         output:
             MIRROR.phantom_files(),
         log:
@@ -24,6 +22,7 @@ if MIRROR.planted is not None:
         conda:
             "../../envs/neurobust.yaml"
         params:
+            code=sources("nsd/make_phantom"),
             root=lambda wildcards: DATA,
             settings=parameters(MIRROR.planted),
         message:
@@ -35,8 +34,6 @@ if MIRROR.planted is not None:
 if STUDY.planted is not None:
 
     rule make_scenes:
-        input:
-            code=sources("nsd/make_scenes"),
         output:
             FILES.rendered("phantom-scenes"),
         log:
@@ -46,6 +43,7 @@ if STUDY.planted is not None:
         conda:
             "../../envs/neurobust.yaml"
         params:
+            code=sources("nsd/make_scenes"),
             settings=parameters(STUDY.planted.scene_task),
         message:
             "rendering the labelled scenes of the task phantom-scenes"
@@ -56,8 +54,6 @@ if STUDY.planted is not None:
 if STUDY.planted is not None and STUDY.planted.face_task is not None:
 
     rule make_faces:
-        input:
-            code=sources("nsd/make_faces"),
         output:
             FILES.rendered("phantom-faces"),
         log:
@@ -67,6 +63,7 @@ if STUDY.planted is not None and STUDY.planted.face_task is not None:
         conda:
             "../../envs/neurobust.yaml"
         params:
+            code=sources("nsd/make_faces"),
             settings=parameters(STUDY.planted.face_task),
         message:
             "rendering the labelled faces of the task phantom-faces"
@@ -162,7 +159,6 @@ if MIRROR.annotations is not None:
         input:
             table=str(layout.stim_info(DATA)),
             annotations=MIRROR.annotations,
-            code=sources("nsd/build_labels"),
         output:
             labels=at(stimulus_labels_path),
         log:
@@ -174,6 +170,8 @@ if MIRROR.annotations is not None:
         resources:
             mem_mb=8000,
             runtime=30,
+        params:
+            code=sources("nsd/build_labels"),
         message:
             "COCO's categories inside the crops that subjects saw"
         script:
@@ -186,8 +184,6 @@ rule extract_betas:
         labels=MIRROR.label_files,
         mask=lambda wildcards: str(layout.brainmask(DATA, wildcards.subject)),
         design=str(layout.expdesign(DATA)),
-        # Where the sessions are gone after extraction, a changed line must not fetch them all again.
-        code=sources("nsd/extract_betas") if MIRROR.keeps_betas else [],
     output:
         betas=at(betas_path, "{subject}"),
     log:
@@ -201,6 +197,8 @@ rule extract_betas:
         mem_mb=6000,
         runtime=120,
     params:
+        # Where the sessions are gone after extraction, a changed line must not fetch them all again.
+        code=sources("nsd/extract_betas") if MIRROR.keeps_betas else "",
         root=lambda wildcards: DATA,
         sessions=MIRROR.sessions,
     message:
@@ -213,7 +211,6 @@ rule extract_roi:
     input:
         betas=at(betas_path, "{subject}"),
         files=MIRROR.roi_files,
-        code=sources("nsd/extract_roi"),
     output:
         roi=at(roi_path, "{subject}", "{roi}"),
     log:
@@ -226,6 +223,7 @@ rule extract_roi:
         mem_mb=16000,
         runtime=30,
     params:
+        code=sources("nsd/extract_roi"),
         root=lambda wildcards: DATA,
         spec=lambda wildcards: parameters(STUDY.rois[wildcards.roi]),
         splits=parameters(MIRROR.splits),
@@ -239,7 +237,6 @@ rule build_stimuli:
     input:
         images=str(MIRROR.stimuli()),
         design=str(layout.expdesign(DATA)),
-        code=sources("nsd/build_stimuli"),
     output:
         images=at(stimuli_path, "{subject}", "{size}"),
     log:
@@ -252,6 +249,7 @@ rule build_stimuli:
         mem_mb=4000,
         runtime=120,
     params:
+        code=sources("nsd/build_stimuli"),
         root=lambda wildcards: DATA,
         sessions=MIRROR.sessions,
     message:

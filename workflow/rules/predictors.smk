@@ -17,7 +17,6 @@ rule train_predictor:
             at(stimuli_path, subject, STUDY.predictors[wildcards.predictor].input_size) for subject in SUBJECTS
         ],
         weights=FILES.predictor_weights,
-        code=lambda wildcards: sources("predictors/train_predictor", *FILES.predictor_modules(wildcards)),
     output:
         model=at(predictor_weights_path, *PREDICTOR),
         metrics=at(predictor_metrics_path, *PREDICTOR),
@@ -33,6 +32,7 @@ rule train_predictor:
         mem_mb=32000,
         runtime=480,
     params:
+        code=lambda wildcards: sources("predictors/train_predictor", *FILES.predictor_modules(wildcards)),
         settings=lambda wildcards: parameters(STUDY.predictors[wildcards.predictor]),
         checkpoint=subpath(output.model, parent=True),
     message:
@@ -45,7 +45,6 @@ rule map_voxels:
     input:
         rois=[at(roi_path, subject, "{roi}") for subject in SUBJECTS],
         voxels=rules.train_predictor.output.voxels,
-        code=sources("predictors/map_voxels"),
     output:
         [at(map_path, *PREDICTOR, subject, measure) for subject in SUBJECTS for measure in MAPS],
     log:
@@ -55,6 +54,7 @@ rule map_voxels:
     conda:
         "../../envs/neurobust.yaml"
     params:
+        code=sources("predictors/map_voxels"),
         measures=canonical_json(MAPS),
     message:
         "maps of {wildcards.roi} by predictor {wildcards.predictor}, seed {wildcards.seed}"

@@ -32,7 +32,6 @@ rule tabulate_results:
         transfer=FILES.transfer_tables(),
         corruptions=FILES.corruption_tables(),
         semantic=FILES.semantic_files(semantic_table_path),
-        code=sources("report/tabulate_results"),
     output:
         **{
             table: report(path, category="Tables", caption="../report/table.rst", labels={"table": table})
@@ -46,6 +45,7 @@ rule tabulate_results:
     conda:
         "../../envs/neurobust.yaml"
     params:
+        code=sources("report/tabulate_results"),
         study=SHOWN,
     message:
         "collecting the results of every network"
@@ -59,7 +59,6 @@ if STUDY.semantic.attacks:
         input:
             tables=FILES.semantic_files(semantic_table_path),
             networks=f"{RESULTS}/report/tables/networks.csv",
-            code=sources("report/tabulate_semantic"),
         output:
             **{
                 name: report(
@@ -78,6 +77,7 @@ if STUDY.semantic.attacks:
         conda:
             "../../envs/neurobust.yaml"
         params:
+            code=sources("report/tabulate_semantic"),
             study=SHOWN,
         message:
             "collecting the results of semantic attacks"
@@ -88,7 +88,6 @@ if STUDY.semantic.attacks:
 rule draw_figures:
     input:
         tables=list(TABLE_FILES.values()),
-        code=sources("report/draw_figures", *FIGURE_MODULES),
     output:
         **{
             figure: report(path, category="Figures", caption=f"../report/{figure}.rst", labels={"figure": figure})
@@ -102,6 +101,7 @@ rule draw_figures:
     conda:
         "../../envs/neurobust.yaml"
     params:
+        code=sources("report/draw_figures", *FIGURE_MODULES),
         study=SHOWN,
     message:
         "drawing the figures"
@@ -115,7 +115,6 @@ rule write_index:
         figures=list(FIGURE_FILES.values()),
         examples=FILES.of_networks(examples_path),
         semantic=SEMANTIC_RESULTS,
-        code=sources("report/write_index"),
     output:
         page=report(
             f"{RESULTS}/report/index.html", category="Pages", caption="../report/page.rst", labels={"page": "all ROIs"}
@@ -128,6 +127,7 @@ rule write_index:
     conda:
         "../../envs/neurobust.yaml"
     params:
+        code=sources("report/write_index"),
         study=SHOWN,
     message:
         "writing {output.page}"
@@ -140,7 +140,6 @@ rule write_roi_page:
         results=lambda wildcards: FILES.results_of(
             STUDY.conditions_of(wildcards.roi), [wildcards.roi], STUDY.tasks_of(wildcards.roi)
         ),
-        code=sources("report/write_roi_page", *FIGURE_MODULES),
     output:
         page=report(
             f"{RESULTS}/report/roi/{{roi}}.html",
@@ -156,6 +155,7 @@ rule write_roi_page:
     conda:
         "../../envs/neurobust.yaml"
     params:
+        code=sources("report/write_roi_page", *FIGURE_MODULES),
         study=SHOWN,
     message:
         "writing {output.page}"

@@ -15,8 +15,6 @@ onstart:
 
 
 rule check_machine:
-    input:
-        code=sources("study/check_machine"),
     output:
         machine=f"{RESULTS}/preflight/machine.json",
     log:
@@ -30,6 +28,7 @@ rule check_machine:
         mem_mb=4000,
         runtime=5,
     params:
+        code=sources("study/check_machine"),
         asked=ASKED,
         config=canonical_json(config),
         lock=os.path.relpath(Path(workflow.basedir) / "envs" / "requirements.lock"),
@@ -42,7 +41,6 @@ rule check_machine:
 rule check_cluster:
     input:
         machine=rules.check_machine.output.machine,
-        code=sources("study/check_cluster"),
     output:
         table=f"{RESULTS}/preflight/table.txt",
     log:
@@ -54,6 +52,7 @@ rule check_cluster:
     conda:
         "../../envs/neurobust.yaml"
     params:
+        code=sources("study/check_cluster"),
         asked=ASKED,
         status=lambda wildcards: status_settings(workflow)[0],
         first_check=lambda wildcards: status_settings(workflow)[1],
@@ -71,8 +70,6 @@ rule preflight:
 
 
 rule plan_study:
-    input:
-        code=sources("study/plan_study"),
     output:
         plan=f"{RESULTS}/preflight/plan.txt",
     log:
@@ -83,6 +80,7 @@ rule plan_study:
     conda:
         "../../envs/neurobust.yaml"
     params:
+        code=sources("study/plan_study"),
         asked=ASKED,
         config=canonical_json(config),
         configs=os.path.relpath(Path(workflow.basedir) / "config"),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import source_hash
+from neurobust.attacks.engine.cells import cell_hash
 from neurobust.attacks.engine.run import Arrays
 from neurobust.attacks.images import to_twins
 from neurobust.attacks.plan import AttackPlan
@@ -70,4 +70,4 @@ class Bounded:
 
 def sources_of(plan: AttackPlan) -> str:
     """Digest of the sources behind one attack's cells."""
-    return source_hash("neurobust.attacks.bounded", *attack_modules({plan.name: plan}))
+    return cell_hash("neurobust.attacks.bounded", *attack_modules({plan.name: plan}))

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import source_hash
+from neurobust.attacks.engine.cells import cell_hash
 from neurobust.attacks.engine.run import Arrays, compute_cell
 from neurobust.attacks.engine.subject import Bench
 from neurobust.attacks.images import exact_kernels, to_batch
@@ -72,7 +72,7 @@ class Travelling:
     @property
     def parts(self) -> Mapping[str, Any]:
         """Settings and sources."""
-        return {"transfer": self.settings.settings(), "sources": source_hash("neurobust.attacks.transfer")}
+        return {"transfer": self.settings.settings(), "sources": cell_hash("neurobust.attacks.transfer")}
 
     @property
     def arrays(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Which source files a workflow script really runs: the closure of its imports inside its own package.
 
-Snakemake sees neither imported modules nor, by content, scripts. Rules declare these files as inputs: small inputs are
-compared by checksum, so a changed line re-runs what it may change, and a fresh checkout re-runs nothing.
+Snakemake sees neither imported modules nor, by content, scripts. Rules have a hash of these files as a parameter: a
+changed line re-runs what it may change, and a fresh checkout re-runs nothing.
 
 A module of another installed package (an attack that is registered by an entry point, for example) is followed in the
 same way: into the modules of its own top-level package, and into ours. Whatever else it imports is a library.
@@ -10,6 +10,8 @@ same way: into the modules of its own top-level package, and into ours. Whatever
 from __future__ import annotations
 
 import ast
+import hashlib
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -97,3 +99,18 @@ def source_files(script: Path, *modules: str) -> tuple[Path, ...]:
     folders = {path.parent for path in files if path.is_relative_to(PACKAGE)} - {PACKAGE}
     data = {p for folder in folders for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
     return tuple(sorted((files | data) - {PACKAGE / "__init__.py"}))
+
+
+@cache
+def content_hash(path: Path) -> bytes:
+    """SHA-256 of a file's content, read once in a process."""
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def source_hash(files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of source files, wherever the project or another package lies."""
+    digest = hashlib.sha256()
+    for path in files:
+        name = path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
+        digest.update(name.encode() + b"\0" + content_hash(path))
+    return digest.hexdigest()

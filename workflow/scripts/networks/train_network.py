@@ -8,7 +8,7 @@ from neurobust.networks.conditions import read_recipe
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
 from neurobust.networks.train import train_network
 
-files = {name: paths for name, paths in snakemake.input.items() if name not in ("dataset", "code")}
+files = {name: paths for name, paths in snakemake.input.items() if name != "dataset"}
 run(
     snakemake,
     train_network,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neurobust.core.io import canonical_json
-from neurobust.core.sources import PACKAGE, closure
+from neurobust.core.sources import PACKAGE, closure, source_hash
 
 logger = logging.getLogger("neurobust")
 
@@ -34,13 +34,9 @@ def cell_sources(*modules: str) -> tuple[Path, ...]:
 
 
 @cache
-def source_hash(*modules: str) -> str:
-    """SHA-256 over the sources that these modules run (`cell_sources`): a changed attack never meets an old cell."""
-    digest = hashlib.sha256()
-    for path in cell_sources(*modules):
-        name = path.relative_to(OURS).as_posix() if path.is_relative_to(OURS) else path.name
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+def cell_hash(*modules: str) -> str:
+    """A hash of the sources that these modules run (`cell_sources`): a changed attack never meets an old cell."""
+    return source_hash(cell_sources(*modules))
 
 
 def cell_path(folder: Path, parts: Mapping[str, Any]) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import source_hash
+from neurobust.attacks.engine.cells import cell_hash
 from neurobust.attacks.engine.run import Arrays
 from neurobust.attacks.engine.verify import logits_again, look_again
 from neurobust.attacks.perceptual import colour_distance, feature_distance, l2_distance, rgb_to_lab, ssim
@@ -154,4 +154,4 @@ def verify(
 
 def sources_of(plan: SemanticPlan) -> str:
     """Digest of the sources behind one attack's cells."""
-    return source_hash("neurobust.attacks.semantic.measured", *semantic_modules(plan.name))
+    return cell_hash("neurobust.attacks.semantic.measured", *semantic_modules(plan.name))
