@@ -346,6 +346,22 @@ def test_a_task_may_have_some_architectures_and_seeds_only(demo_config):
     assert [job.names for job in study_jobs(study) if job.rule == "transfer_attacks"] == list(study.blocks())
 
 
+def test_a_task_may_have_budgets_of_its_own_by_norm(demo_config):
+    demo_config["tasks"]["digits"]["budgets"] = {"linf": [0, 4, 64]}
+    study = read_study(demo_config)
+    for name, plan in study.attacks_of("digits").items():
+        assert plan.budgets == ((0, 4, 64) if plan.norm == "linf" else study.attacks[name].budgets)
+    assert study.attacks_of("phantom-scenes") == study.attacks
+    for given, problem in (
+        ({"linf": [4, 0]}, r"config\.tasks\.digits\.budgets\.linf: \[4\.0, 0\.0\] must ascend from 0"),
+        ({"hue": [0, 3]}, r"config\.tasks\.digits\.budgets\.hue: 3 is over 0.5, the whole range"),
+        ({"l3": [0, 1]}, r"config\.tasks\.digits\.budgets: unknown norm 'l3'; `attacks` has linf"),
+    ):
+        demo_config["tasks"]["digits"]["budgets"] = given
+        with pytest.raises(InputError, match=problem):
+            read_study(demo_config)
+
+
 @pytest.mark.parametrize("world", ["no-cue", "no-brain", "hue"])
 def test_the_worlds_of_the_calibration_differ_in_what_they_say(project, world):
     """A file given after calibration.yaml changes its keys, as Snakemake merges them."""

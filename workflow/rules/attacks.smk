@@ -19,7 +19,7 @@ from neurobust.files.weights import network_weights_path
 MET = {task: STUDY.attacks_of(task) for task in STUDY.tasks}
 WHOLE = [task for task, attacks in MET.items() if len(attacks) == len(STUDY.attacks)]
 REST = [task for task in MET if task not in WHOLE]
-
+MET_PLANS = {task: plans_of(attacks) for task, attacks in MET.items()}
 
 MET_BY_CANARIES = plans_of(canary_plans(STUDY.attacks))
 # Written by a network's own attack job, where the study asks what it does to the other networks.
@@ -49,7 +49,7 @@ rule attack_network:
         runtime=480,
     params:
         code=sources("attacks/attack_network", *network_modules(STUDY.attacks)),
-        attacks=plans_of(STUDY.attacks),
+        attacks=lambda wildcards: MET_PLANS[wildcards.task],
         images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
         transfer=parameters(STUDY.transfer),
         cells=subpath(output.examples, parent=True),
@@ -74,7 +74,7 @@ if REST:
             task=one_of(REST),
         params:
             code=sources("attacks/attack_network", *network_modules(MET[REST[0]])),
-            attacks=plans_of(MET[REST[0]]),
+            attacks=lambda wildcards: MET_PLANS[wildcards.task],
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
             transfer=parameters(STUDY.transfer),
             cells=subpath(output.examples, parent=True),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
@@ -75,13 +76,19 @@ def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
     unit = str(given.get("unit", "1/255" if attack.norm == "linf" else "1"))
     if unit not in UNITS:
         raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {', '.join(UNITS)}")
-    budgets = check_budgets(given.get("budgets"), where)
-    if budgets[-1] * UNITS[unit] > attack.largest:
-        raise InputError(
-            f"{where}.budgets: {budgets[-1]:g} is over {attack.largest / UNITS[unit]:g}, the whole range; lower it"
-        )
     shown = read(Shown, {key: given[key] for key in field_names(Shown) if key in given}, where)
-    return AttackPlan(name, given["method"], attack, budgets, unit, shown.label or name)
+    plan = AttackPlan(name, given["method"], attack, (), unit, shown.label or name)
+    return with_budgets(plan, given.get("budgets"), f"{where}.budgets")
+
+
+def with_budgets(plan: AttackPlan, budgets: Any, where: str) -> AttackPlan:
+    """The same attack at other budgets, in its unit; InputError, with `where`, for a list that it cannot use."""
+    values = check_budgets(budgets, where)
+    if values[-1] * plan.scale > plan.attack.largest:
+        raise InputError(
+            f"{where}: {values[-1]:g} is over {plan.attack.largest / plan.scale:g}, the whole range; lower it"
+        )
+    return replace(plan, budgets=values)
 
 
 def read_plans(given: Mapping[str, Given]) -> dict[str, AttackPlan]:
@@ -92,12 +99,12 @@ def read_plans(given: Mapping[str, Given]) -> dict[str, AttackPlan]:
 def check_budgets(budgets: Any, where: str) -> tuple[float, ...]:
     """The budgets as floats; they must be finite, ascend and begin with 0."""
     if budgets is None:
-        raise InputError(f"{where}.budgets: missing; give a list of numbers that ascend from 0")
+        raise InputError(f"{where}: missing; give a list of numbers that ascend from 0")
     numbers = isinstance(budgets, (list, tuple)) and all(type(budget) in (int, float) for budget in budgets)
     if not numbers:
-        raise InputError(f"{where}.budgets: {budgets!r} is not a list of numbers that ascend from 0")
+        raise InputError(f"{where}: {budgets!r} is not a list of numbers that ascend from 0")
     values = tuple(map(float, budgets))
     ascending = all(low < high for low, high in itertools.pairwise(values))
     if len(values) < 2 or not ascending or values[0] != 0 or not all(map(math.isfinite, values)):
-        raise InputError(f"{where}.budgets: {list(budgets)} must ascend from 0 and name at least one budget above it")
+        raise InputError(f"{where}: {list(budgets)} must ascend from 0 and name at least one budget above it")
     return values

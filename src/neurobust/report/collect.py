@@ -164,7 +164,7 @@ def add_verdicts(study: Study, evidence: list[Evidence], rows: Rows, whole: Stud
 def attack_row(study: Study, network: NetworkName, attack: ShownAttack, cell: Cell) -> Row:
     """What an attack on one network was and cost."""
     record = cell.record
-    settings = study.attacks[attack.name].settings() if record.settings is None else record.settings
+    settings = study.attacks_of(network.task)[attack.name].settings() if record.settings is None else record.settings
     used = settings if record.space is None else settings | {"acts on": record.space}
     return (
         network._asdict()

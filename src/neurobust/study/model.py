@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from neurobust.attacks.corruptions.settings import Corruptions
-from neurobust.attacks.plan import AttackPlan
+from neurobust.attacks.plan import AttackPlan, with_budgets
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
 from neurobust.attacks.transfer_settings import Transfer
@@ -43,7 +43,7 @@ class TaskPlan(Struct, frozen=True, kw_only=True):
     """A task of a study: what its images are and where they come from, how networks are trained on it, and with which
     conditions, architectures and seeds. source: the folder or file that the user brings, "" where nothing is brought;
     side: of the images, in pixels; images: how many there are; attack_images: how many of its test images attacks and
-    analyses look at; cue: whether they bear one."""
+    analyses look at; cue: whether they bear one; budgets: of attacks, by norm, in the place of the study's."""
 
     name: str
     task: Task
@@ -56,6 +56,7 @@ class TaskPlan(Struct, frozen=True, kw_only=True):
     images: int
     attack_images: int
     cue: bool = False
+    budgets: dict[str, tuple[float, ...]] = {}
 
 
 class Semantic(Struct, frozen=True):
@@ -112,8 +113,14 @@ class Study(Struct, frozen=True):
         return {name: task.conditions for name, task in self.tasks.items()}
 
     def attacks_of(self, task: str) -> dict[str, AttackPlan]:
-        """The attacks that a task's networks meet: all, but on a task without a cue those that need one."""
-        return {name: plan for name, plan in self.attacks.items() if self.tasks[task].cue or not plan.attack.twins}
+        """The attacks that a task's networks meet, at the task's budgets: all, but without a cue those that need one."""
+        own = self.tasks[task]
+        met = {name: plan for name, plan in self.attacks.items() if own.cue or not plan.attack.twins}
+        where = f"config.tasks.{task}.budgets"
+        return {
+            name: with_budgets(plan, own.budgets[plan.norm], f"{where}.{plan.norm}") if plan.norm in own.budgets else plan
+            for name, plan in met.items()
+        }
 
     @property
     def reference_strengths(self) -> dict[str, float | None]:

@@ -35,6 +35,9 @@ class TaskChoice(Settings, frozen=True):
     architectures: Annotated[Names | None, about("that are trained on this task; default: all")] = None
     seeds: Annotated[Seeds | None, about("of this task's networks, some of the study's; default: all")] = None
     attack_images: Annotated[Count | None, about("test images to attack; default: the study's")] = None
+    budgets: Annotated[
+        dict[str, tuple[float, ...]] | None, about("of attacks on this task, by norm; default: each attack's own")
+    ] = None
 
 
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
@@ -126,6 +129,7 @@ def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) ->
         images=sum(shown.counts) if shown else task.images or 0,
         attack_images=choice.attack_images or config.attack_images,
         cue=cue,
+        budgets=choice.budgets or {},
     )
 
 
@@ -220,6 +224,9 @@ def check_attacks(study: Study) -> None:
     primary, attacks = study.primary_attack, study.attacks
     if primary not in attacks:
         raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {', '.join(attacks)}")
+    norms = tuple(dict.fromkeys(plan.norm for plan in attacks.values()))
+    for name, task in study.tasks.items():
+        check_names(task.budgets, norms, f"config.tasks.{name}.budgets", "norm", "attacks")
     without = [name for name in study.tasks if primary not in study.attacks_of(name)]
     if without and len(without) < len(study.tasks):
         raise InputError(f"config.primary_attack: '{primary}' needs a cue, which the task '{without[0]}' has not")
