@@ -125,7 +125,7 @@ def conditions() -> dict[str, Row]:
         "none": {"weight": 0.8},
         ROI: guided,
         f"{ROI}-shuffled": {**guided, "control": "shuffled"},
-        "adversarial": {"weight": 0.8, "reference": {"kind": "adversarial", "epsilon": 2, "steps": 2, "step": 1}},
+        "adversarial": {"weight": 0.8, "reference": {"kind": "adversarial", "epsilon": 1.25, "steps": 1, "step": 1.25}},
     }
 
 
