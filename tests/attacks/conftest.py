@@ -16,11 +16,13 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
+from neurobust.attacks.foolbox_attacks import load_foolbox
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.run import batch_of
 from neurobust.attacks.run import run_attack as run_planned
 from neurobust.attacks.search import AttackResult, Batch
 
+os.environ.setdefault("NUMBA_OPT", "0")  # the same numbers, compiled in two thirds of the time
 UNDER_ATTACK = runpy.run_path(str(Path(__file__).parents[1] / "networks_under_attack/make.py"))
 
 
@@ -140,6 +142,30 @@ def dataset(tmp_path: Path, digits) -> Path:
         file["split"] = np.where(np.arange(1430) < 1400, 0, 2).astype(np.uint8)
         file.attrs["task"], file.attrs["classes"] = "digits", json.dumps([str(digit) for digit in range(10)])
     return path
+
+
+def plain_walker():
+    """foolbox's l2 solver of the walk along the boundary, its own code, as Python runs it: not compiled."""
+    from foolbox.attacks import brendel_bethge
+
+    walker, inner = (
+        type(jitted.__name__, (), {name: method.py_func for name, method in jitted.class_type.jit_methods.items()})
+        for jitted in (brendel_bethge.L2Optimizer, brendel_bethge.BFGSB)
+    )
+    made = walker.__new__(walker)
+    made.bfgsb = inner()
+    return made
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Brendel and Bethge's attack without its solver's compilation, half a minute in every process and data type.
+
+    Small images are walked in plain Python long before that; the compiled solver is tested where the attack meets its
+    closed form.
+    """
+    attack = load_foolbox().attacks.L2BrendelBethgeAttack
+    monkeypatch.setattr(attack, "instantiate_optimizer", lambda self: plain_walker())
 
 
 @pytest.fixture(scope="session")

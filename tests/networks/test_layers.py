@@ -135,19 +135,19 @@ def test_every_architecture_takes_a_step_that_lowers_every_loss(architecture):
         before = loss.function(head(layers.collect(network.features(images))), target)
         gradients = torch.autograd.grad(before, parameters, allow_unused=True)
         assert any(g is not None and g.abs().max() > 0 for g in gradients), key
-        size = sum(g.square().sum() for g in gradients if g is not None).sqrt()
+        reached = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+        size = torch.stack([g.norm() for _, g in reached]).norm().item()
         with torch.no_grad():
             lowered = False
             for step in (1e-2, 1e-3, 1e-4):
-                move(parameters, gradients, -step / size)
+                move(reached, -step / size)
                 lowered = loss.function(head(layers.collect(network.features(images))), target) < before
-                move(parameters, gradients, step / size)
+                move(reached, step / size)
                 if lowered:
                     break
         assert lowered, key
 
 
-def move(parameters, gradients, factor):
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            parameter.add_(gradient * factor)
+def move(reached, factor):
+    for parameter, gradient in reached:
+        parameter.add_(gradient, alpha=factor)

@@ -166,7 +166,7 @@ def test_kill_at_ten_random_moments_gives_the_same_weights(tmp_path, subject_mak
 
     script = tmp_path / "train.py"
     script.write_text(KILLED)
-    worker = Server(environment=job_environment(1))
+    worker = Server(["neurobust.predictors.train", "neurobust.predictors.fit_gnet"], job_environment(1))
     worker.ready(None)
 
     def start(out):

@@ -215,7 +215,8 @@ def test_the_relative_area_of_nothing():
 # --- several claims ---
 
 
-def test_holm_is_statsmodels():
+def test_holm_is_statsmodels(monkeypatch):
+    monkeypatch.setattr("gc.collect", lambda *_: 0)  # which theirs calls each time: a second where much has been made
     for index in range(20):
         p = numpy_rng("holm", index).random(7) ** 3
         assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -170,6 +171,7 @@ def placed_bumps(top: Tensor, left: Tensor, side: int, upright: Tensor, like: Te
     return bumps[rows, down[:, :, None], right[:, None, :]][:, None]
 
 
+@cache
 def two_bumps(side: int) -> Tensor:
     """Two pyramids of opposite sign beside each other (side, side), of l2 norm 1. Source: paper, equation 2."""
     half = side // 2
