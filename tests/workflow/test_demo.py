@@ -141,7 +141,7 @@ def test_changing_a_label_for_readers_attacks_nothing(snakemake, project, demo, 
     assert "attack_network" not in counts and counts["tabulate_results"] == 1
 
 
-def test_an_added_attack_reuses_the_finished_cells(project, demo, config, tmp_path):
+def test_an_added_attack_reuses_the_finished_cells(demo, tmp_path):
     """Only the new attack is computed: the old tables come back from the cells, byte for byte."""
     from neurobust.attacks.engine.subject import Subject
     from neurobust.attacks.evaluate import NetworkOutputs, attack_network
@@ -149,7 +149,7 @@ def test_an_added_attack_reuses_the_finished_cells(project, demo, config, tmp_pa
 
     source = demo / "results/demo/attacks/digits/resnet18/none/seed0"
     shutil.copytree(source / ".cells", tmp_path / "cells")
-    met = {name: config["attacks"][name] for name in STUDY.attacks_of("digits")}
+    met = {name: plan.settings() for name, plan in STUDY.attacks_of("digits").items()}
     attacks = met | {"noise-sign": {"method": "sign", "budgets": [0, 8], "repeats": 1}}
     before = set((tmp_path / "cells").rglob("*"))
     subject = Subject(
@@ -296,7 +296,7 @@ def test_attacks_and_analyses_look_at_the_same_images(results, config):
 def test_digits_are_read(results):
     for network in DIGITS:
         metrics = read_json(results / f"networks/{network.path}/metrics.json")
-        assert metrics["clean_accuracy"] >= 0.95, network
+        assert metrics["clean_accuracy"] >= 0.9, network
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.path)

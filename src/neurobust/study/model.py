@@ -118,7 +118,9 @@ class Study(Struct, frozen=True):
         met = {name: plan for name, plan in self.attacks.items() if own.cue or not plan.attack.twins}
         where = f"config.tasks.{task}.budgets"
         return {
-            name: with_budgets(plan, own.budgets[plan.norm], f"{where}.{plan.norm}") if plan.norm in own.budgets else plan
+            name: with_budgets(plan, own.budgets[plan.norm], f"{where}.{plan.norm}")
+            if plan.norm in own.budgets
+            else plan
             for name, plan in met.items()
         }
 
