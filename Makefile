@@ -77,4 +77,5 @@ reference: $(VENV)/.installed  ## write docs/configuration.md from the same clas
 	$(BIN)/python -m neurobust.study.reference > docs/.configuration.md && mv docs/.configuration.md docs/configuration.md
 
 clean:  ## remove what was computed (not what was downloaded)
-	rm -rf results logs .snakemake resources/phantom
+	rm -rf results logs .snakemake
+	for mark in resources/*/neurobust/phantom.json; do if [ -e "$$mark" ]; then rm -rf "$${mark%/neurobust/phantom.json}"; fi; done

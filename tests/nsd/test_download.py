@@ -254,14 +254,6 @@ def test_a_bad_file_in_the_bucket_is_never_kept(bucket, tmp_path, content):
         assert leftovers(tmp_path / "root") == []
 
 
-def test_two_processes_do_not_fetch_one_file(bucket, tmp_path, content):
-    bucket.put(MASK, content)
-    part, _ = transfer.partial_paths(tmp_path / MASK)
-    with transfer.exclusive(part), pytest.raises(InputError, match="another process"):
-        download(bucket.source, tmp_path, tmp_path / MASK)
-    download(bucket.source, tmp_path, tmp_path / MASK)
-
-
 def child(endpoint: str, root: Path, piece: int) -> None:
     transfer.whole.__defaults__ = (piece,)
     download(bucket_module.Source(endpoint), root, root / MASK, workers=4)

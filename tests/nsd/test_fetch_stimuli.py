@@ -209,17 +209,6 @@ def test_plan(bucket, tiny, tmp_path):
         plan(data)
 
 
-def test_sessions_of_the_users_own_are_never_ours_to_delete(bucket, tiny, tmp_path):
-    data = data_section(tiny, bucket, tmp_path)
-    assert manifest.foreign_sessions(data) == []
-    path = manifest.study_files(data)["betas"][1]
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"mine")
-    assert manifest.foreign_sessions(data) == [path]
-    manifest.add_record(tmp_path, {"key": manifest.key_of(tmp_path, path)})
-    assert manifest.foreign_sessions(data) == []
-
-
 @pytest.mark.parametrize("line", ["{", "[]", '{"size": 3}', "null"])
 def test_a_broken_manifest(tmp_path, line):
     manifest.add_record(tmp_path, {"key": "nsddata/x"})

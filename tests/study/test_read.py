@@ -251,7 +251,8 @@ def test_each_planted_world_has_its_own_scenes(demo_config):
     task = SimpleNamespace(task="phantom-scenes")
     found = [Paths(read_study(config)).task_source(task) for config in (demo_config, world, real)]
     planted = "resources/phantom/tasks/phantom-scenes.npz"
-    assert found == [planted, "resources/worlds/no-cue/tasks/phantom-scenes.npz", planted]
+    beside = "results/demo/tasks/phantom-scenes.npz"
+    assert found == [planted, "resources/worlds/no-cue/tasks/phantom-scenes.npz", beside]
 
 
 def test_a_conflict_may_be_the_primary_attack_where_every_task_bears_a_cue(demo_config):
@@ -280,7 +281,7 @@ def test_the_small_study_has_the_demo_s_phantom_every_roi_and_every_control(proj
     from neurobust.phantom.cortex import REGIONS
 
     study = yaml.safe_load((project / "config/study-small.yaml").read_text())
-    assert study["data"] == demo_config["data"]
+    assert study["data"] == demo_config["data"] | {"root": "resources/phantom-small"}
     assert {k: v for k, v in study["phantom"].items() if k != "face_task"} == demo_config["phantom"]
     planted = {region.label for region in REGIONS} - {"OFA", "FEF"}
     assert {label for roi in study["rois"].values() for label in roi["labels"]} == planted

@@ -68,7 +68,7 @@ def stand_ins(config, folder):
     roi = {"subject": "subj01", "roi": "LO"}
     trained = {"model": at("m.safetensors"), "metrics": at("m.json")}
     return {
-        "nsd/make_phantom": ({}, {"files": at("x")}, {"root": at("p"), "settings": phantom}, {}),
+        "nsd/make_phantom": ({}, {"files": at("x")}, {"root": at("p"), "settings": phantom, "code": "c"}, {}),
         "nsd/make_scenes": ({}, {"scenes": at("s.npz")}, {"settings": json.dumps(config["phantom"]["scenes"])}, {}),
         "nsd/extract_betas": (
             {"betas": [at("b1"), at("b2")]}, {"betas": at("betas.h5")}, {"root": at("p"), "sessions": 2}, roi,

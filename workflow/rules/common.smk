@@ -9,11 +9,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.enums import RerunTrigger
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
 from neurobust.core.sources import source_files, source_hash
+from neurobust.core.spared import spare, spared
 from neurobust.core.warm_groups import take_part
 from neurobust.study.config import as_written
 from neurobust.study.claims import with_claims
@@ -47,14 +49,19 @@ class ByContent(type(workflow)):
 # Snakemake has no directive for this, and hands over its settings only after the rules were read.
 workflow.__class__ = ByContent
 
+spare()
+
 try:
     refuse_twice(workflow.configfiles)
     config.update(with_claims(as_written(config), Path(), workflow.basedir))
     STUDY = read_study(config)
+    MIRROR = Mirror(STUDY)
+    if workflow.exec_mode == ExecMode.DEFAULT:  # once, and not in each job
+        MIRROR.check_root()
 except InputError as error:
     raise WorkflowError(located(error, workflow.configfiles)) from None
 
-FILES, MIRROR = Paths(STUDY), Mirror(STUDY)
+FILES = Paths(STUDY)
 RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
 DATA = STUDY.data.root
 SUBJECTS = list(STUDY.subjects)

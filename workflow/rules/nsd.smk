@@ -14,7 +14,7 @@ if MIRROR.planted is not None:
 
     rule make_phantom:
         output:
-            MIRROR.phantom_files(),
+            spared(MIRROR.phantom_files()),
         log:
             f"{LOGS}/make_phantom.log",
         benchmark:
@@ -35,7 +35,7 @@ if STUDY.planted is not None:
 
     rule make_scenes:
         output:
-            FILES.rendered("phantom-scenes"),
+            spared(FILES.rendered("phantom-scenes")),
         log:
             f"{LOGS}/make_scenes.log",
         benchmark:
@@ -55,7 +55,7 @@ if STUDY.planted is not None and STUDY.planted.face_task is not None:
 
     rule make_faces:
         output:
-            FILES.rendered("phantom-faces"),
+            spared(FILES.rendered("phantom-faces")),
         log:
             f"{LOGS}/make_faces.log",
         benchmark:
@@ -76,13 +76,13 @@ if STUDY.data.from_bucket:
     rule download_nsd:
         """One file of the bucket, by its own key: fetched, verified, renamed into place."""
         output:
-            f"{DATA}/{{key}}",
+            spared(f"{DATA}/{{key}}"),
         log:
             f"{LOGS}/download_nsd/{{key}}.log",
         benchmark:
             f"{BENCHMARKS}/download_nsd/{{key}}.tsv"
         wildcard_constraints:
-            key=r"(?!.*/betas_session)nsddata(_betas|_stimuli)?/.*",
+            key=r"nsddata(_betas|_stimuli)?/.*",
         localrule: True
         conda:
             "../../envs/neurobust.yaml"
@@ -91,34 +91,14 @@ if STUDY.data.from_bucket:
         message:
             "fetching {wildcards.key}"
         shell:
-            f"{NSD} fetch {{params.root:q}} {{output:q}} --log {{log:q}}"
-
-    rule download_betas:
-        """One session of betas, deleted once extracted unless data.keep_betas."""
-        output:
-            f"{DATA}/{{key}}" if MIRROR.keeps_betas else temp(f"{DATA}/{{key}}"),
-        log:
-            f"{LOGS}/download_nsd/{{key}}.log",
-        benchmark:
-            f"{BENCHMARKS}/download_nsd/{{key}}.tsv"
-        wildcard_constraints:
-            key=r"nsddata_betas/.+/betas_session\d\d\.(nii\.gz|hdf5)",
-        localrule: True
-        conda:
-            "../../envs/neurobust.yaml"
-        params:
-            root=lambda wildcards: DATA,
-        message:
-            "fetching {wildcards.key}"
-        shell:
-            f"{NSD} fetch {{params.root:q}} {{output:q}} --log {{log:q}}"
+            f"{NSD} fetch {{params.root:q}} {{output:q}} --results {shlex.quote(RESULTS)} --log {{log:q}}"
 
     rule download_stimuli:
         """The images that one subject saw, by ranged reads of the bucket's one big file."""
         input:
             design=ancient(str(layout.expdesign(DATA))),
         output:
-            str(layout.subject_stimuli(DATA, "{subject}")),
+            spared(str(layout.subject_stimuli(DATA, "{subject}"))),
         log:
             f"{LOGS}/download_stimuli/{{subject}}.log",
         benchmark:
@@ -139,7 +119,7 @@ if STUDY.data.from_bucket:
         input:
             design=ancient(str(layout.expdesign(DATA))),
         output:
-            f"{DATA}/{layout.OWN}/shared_images.json",
+            spared(f"{DATA}/{layout.OWN}/shared_images.json"),
         log:
             f"{LOGS}/download_shared_images.log",
         localrule: True
@@ -180,7 +160,8 @@ if MIRROR.annotations is not None:
 
 rule extract_betas:
     input:
-        betas=MIRROR.session_files,
+        # of the bucket: what another study fetches again is the same
+        betas=ancient(MIRROR.session_files) if STUDY.data.from_bucket else MIRROR.session_files,
         labels=MIRROR.label_files,
         mask=lambda wildcards: str(layout.brainmask(DATA, wildcards.subject)),
         design=str(layout.expdesign(DATA)),

@@ -8,7 +8,7 @@ ASKED = time.time()  # as a parameter: each question is answered again
 
 onstart:
     try:
-        MIRROR.accept_terms()
+        MIRROR.enter()
     except InputError as error:
         raise WorkflowError(f"neurobust: error: {error}") from None
     guard(workflow)

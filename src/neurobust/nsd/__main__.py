@@ -43,10 +43,13 @@ def terms(arguments: argparse.Namespace) -> int:
 
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch one file of the bucket."""
+    from neurobust.nsd import layout
     from neurobust.nsd.bucket import read_source
     from neurobust.nsd.download import download
 
-    download(read_source(arguments.root), arguments.root, arguments.output)
+    root, results = arguments.root, arguments.results
+    study = None if results is None else layout.study_id(root, results)
+    download(read_source(root), root, arguments.output, study)
     return 0
 
 
@@ -105,6 +108,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         for each in names:
             command.add_argument(each, type=types.get(each, str))
+        if function is fetch:
+            command.add_argument("--results", type=Path, help="of the study, which may delete its sessions afterwards")
         command.add_argument("--log", type=Path, help="file of the log; default: stderr")
         command.set_defaults(function=function)
     return main

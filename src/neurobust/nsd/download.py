@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from neurobust.core.errors import InputError
+from neurobust.core.locks import alone
 from neurobust.nsd.bucket import Changed, Source, connect, find
-from neurobust.nsd.manifest import add_record, key_of
-from neurobust.nsd.transfer import fetch_pieces, partial_paths, whole
+from neurobust.nsd.manifest import add_record, identity, is_fetched, key_of, read_records
+from neurobust.nsd.transfer import fetch_pieces, lock_path, partial_paths, whole
 from neurobust.nsd.verify import check_etag, verify
 
 logger = logging.getLogger("neurobust")
@@ -17,31 +18,57 @@ logger = logging.getLogger("neurobust")
 WORKERS = 8  # parts of a file that are fetched at a time
 
 
-def download(source: Source, root: Path, path: Path, workers: int = WORKERS) -> dict[str, Any]:
+def download(
+    source: Source, root: Path, path: Path, study: str | None = None, workers: int = WORKERS
+) -> dict[str, Any]:
     """Bring the file `path` of the mirror `root` from the bucket; its record, as the mirror's manifest has it.
 
     A killed download goes on where it was as long as the file in the bucket is the same. `path` appears only when it
-    is whole and verified. A file that is wrong or that changed meanwhile is fetched once more; then InputError.
+    is whole and verified, and is never replaced: who finds it there is done, once another process is done with it. A
+    file that is wrong or that changed meanwhile is fetched once more; then InputError. study: its `layout.study_id`,
+    for the record.
     """
-    key, client = key_of(root, path), connect(source, workers)
-    try:
-        record = attempt(client, root, key, path, workers)
-    except (Changed, BadFile) as error:
-        logger.warning("%s; fetching it again", error)
+    key = key_of(root, path)
+    with alone(lock_path(path), key):
+        if path.exists():
+            return found(root, key, path)
+        client = connect(source, workers)
         try:
             record = attempt(client, root, key, path, workers)
-        except (Changed, BadFile) as again:
-            raise InputError(f"{key}: wrong twice, not kept ({again}); see whether {source} is sound") from again
+        except (Changed, BadFile) as error:
+            logger.warning("%s; fetching it again", error)
+            try:
+                record = attempt(client, root, key, path, workers)
+            except (Changed, BadFile) as again:
+                raise InputError(f"{key}: wrong twice, not kept ({again}); see whether {source} is sound") from again
+        finish(root, path, record | {"study": study})
     logger.info("%s: %d bytes, SHA-256 %s", key, record["size"], record["sha256"])
-    return record
+    return record | {"study": study}
 
 
 class BadFile(Exception):
     """What was fetched is not what it should be."""
 
 
+def found(root: Path, key: str, path: Path) -> dict[str, Any]:
+    """The record of a file that is there; InputError for one that was copied there and is not whole."""
+    record = read_records(root).get(key)
+    if record is not None and is_fetched(record, path):
+        logger.info("%s: fetched already", key)
+        return record
+    try:
+        facts = verify(key, path)
+    except InputError as error:
+        raise InputError(
+            f"{path}: was not fetched by this pipeline and is not whole ({error}); is it still being copied? finish "
+            "that or delete it, and run again"
+        ) from error
+    logger.info("%s: there already, not fetched by this pipeline; it is used and never deleted", key)
+    return {"key": key, **identity(path), "facts": facts}
+
+
 def attempt(client: Any, root: Path, key: str, path: Path, workers: int) -> dict[str, Any]:
-    """List, fetch and verify a file, and rename it to `path`; Changed or BadFile leave nothing to go on with."""
+    """List, fetch and verify a file, for `finish`; its record. Changed or BadFile leave nothing to go on with."""
     part, journal = partial_paths(path)
     listed = find(client, key)
     try:
@@ -55,11 +82,15 @@ def attempt(client: Any, root: Path, key: str, path: Path, workers: int) -> dict
         part.unlink(missing_ok=True)
         journal.unlink(missing_ok=True)
         raise
-    record = {
-        "key": key, "size": listed.size, "etag": listed.etag, "etag_is": etag_is, "sha256": sha256,
-        "last_modified": listed.modified, "checksums": list(listed.checksums), "facts": facts,
+    return {
+        "key": key, "etag": listed.etag, "etag_is": etag_is, "sha256": sha256, "last_modified": listed.modified,
+        "checksums": list(listed.checksums), "facts": facts, **identity(part),
     }  # fmt: skip
-    add_record(root, record)  # first: a session without a record would count as the user's own and be kept forever
+
+
+def finish(root: Path, path: Path, record: dict[str, Any]) -> None:
+    """Record a fetched file and rename it into place."""
+    part, journal = partial_paths(path)
+    add_record(root, record)  # first: a file without a record counts as the user's own and is kept forever
     part.replace(path)
     journal.unlink(missing_ok=True)
-    return record

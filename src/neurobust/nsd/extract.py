@@ -18,6 +18,7 @@ from neurobust.nsd import layout
 from neurobust.nsd.betas import read_session
 from neurobust.nsd.design import load_design
 from neurobust.nsd.labelled import label_volumes, labelled_voxels
+from neurobust.nsd.studies import release
 from neurobust.nsd.volumes import read_grid
 
 Result = TypeVar("Result")
@@ -38,13 +39,20 @@ def order_sessions(paths: Sequence[Path], n_sessions: int) -> list[Path]:
 
 
 def extract_betas(
-    root: Path, subject: str, n_sessions: int, betas: Sequence[Path], output: Path, workers: int = 1
+    root: Path,
+    subject: str,
+    n_sessions: int,
+    betas: Sequence[Path],
+    output: Path,
+    workers: int = 1,
+    results: Path | None = None,
 ) -> None:
     """Write betas.h5: int16 betas (trials, voxels) of every labelled voxel of a subject, and what each trial showed.
 
     `betas` are the session files 1 to `n_sessions`, .nii.gz or .hdf5; `workers` of them are read side by side, and the
     voxels of as many sessions are in memory at a time. `sha256` in the attributes is that of the arrays, so equal
-    betas from either format are known to be equal.
+    betas from either format are known to be equal. results: those of the study; with them, the sessions that nobody
+    needs any more are deleted (`studies.release`).
     """
     design, grid = load_design(root), read_grid(root, subject)
     paths = order_sessions(betas, n_sessions)
@@ -68,6 +76,8 @@ def extract_betas(
             progress.step()
 
     write_betas(output, index, sessions(), lambda: record)
+    if results is not None:
+        release(root, results, subject, paths)
 
 
 def in_order(function: Callable[[Path], Result], paths: Sequence[Path], workers: int) -> Iterator[Result]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import replacing, sha256_file, write_json
+from neurobust.core.locks import alone
 from neurobust.nsd import layout
 from neurobust.nsd.betas import HDF5_ERRORS
 from neurobust.nsd.bucket import Listed, Source, connect, find, read_range, retrying
@@ -22,7 +22,7 @@ from neurobust.nsd.download import WORKERS, download
 from neurobust.nsd.header import one_line_errors
 from neurobust.nsd.manifest import add_record, key_of, read_records
 from neurobust.nsd.stimuli import check_brick_shape, open_brick
-from neurobust.nsd.transfer import PIECE, Piece, fetch_pieces, partial_paths
+from neurobust.nsd.transfer import PIECE, Piece, fetch_pieces, lock_path, partial_paths
 
 logger = logging.getLogger("neurobust")
 
@@ -33,16 +33,40 @@ def fetch_stimuli(
     """Write `imgBrick` uint8 (images, S, S, 3) and `nsd_id` (ascending, 0-based) of what a subject saw to `output`.
 
     Rows are fetched by their byte ranges, which needs a contiguous imgBrick; for any other layout the whole file is
-    fetched once into the mirror and the rows are copied. A killed transfer goes on where it was.
+    fetched once into the mirror and the rows are copied. A killed transfer goes on where it was. A file that has all
+    of these images stays as it is: one of more sessions than asked for is another study's.
     """
     design = load_design(root)
     images = np.unique(design.nsd_ids(subject, n_sessions)).astype(np.int64)
+    with alone(lock_path(output), f"{output}"):
+        if has_images(output, images):
+            logger.info("%s: has all %d images already", output, len(images))
+        else:
+            fetch_images(source, root, design.pool, images, output, workers)
+
+
+def has_images(path: Path, images: np.ndarray) -> bool:
+    """Whether a file of single images is there and has all of `images`."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(np.isin(images, file["nsd_id"][()]).all()) and len(file["imgBrick"]) == len(file["nsd_id"])
+    except (*HDF5_ERRORS, ValueError):
+        return False
+
+
+def fetch_images(
+    source: Source, root: Path, pool: int, images: np.ndarray, output: Path, workers: int = WORKERS
+) -> None:
+    """Write the `images` (ascending) of the `pool` in the bucket to `output`, and record it."""
     path = layout.stimuli(root)
     key, client = key_of(root, path), connect(source, workers)
     listed = find(client, key)
-    shape, offset = brick_layout(client, listed, design.pool)
+    shape, offset = brick_layout(client, listed, pool)
     if offset is None or path.exists():
-        copy_rows(whole_file(source, root, path), design.pool, images, output)
+        if not path.exists():
+            logger.info("imgBrick is not contiguous: fetching the whole file")
+        download(source, root, path)
+        copy_rows(path, pool, images, output)
     else:
         part, journal = partial_paths(output)
         target = prepare(part, journal, images, shape[1:])
@@ -148,18 +172,6 @@ def prepare(part: Path, journal: Path, images: np.ndarray, image_shape: tuple[in
         return h5py.h5d.create(file.id, b"imgBrick", h5py.h5t.STD_U8LE, space, properties).get_offset()
 
 
-def whole_file(source: Source, root: Path, path: Path) -> Path:
-    """The bucket's whole file of images in the mirror, fetched by one job while the others wait."""
-    lock = root / layout.OWN / ".stimuli.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if not path.exists():
-            logger.info("imgBrick is not contiguous: fetching the whole file")
-            download(source, root, path)
-    return path
-
-
 def copy_rows(path: Path, pool: int, images: np.ndarray, output: Path) -> None:
     """Copy `images` out of a whole local file."""
     with open_brick(path, pool) as source, replacing(output) as temporary, h5py.File(temporary, "w") as file:
@@ -177,5 +189,5 @@ def fetch_shared(source: Source, root: Path, output: Path, workers: int = WORKER
     connect(source, workers)  # before the threads: all use this one
     todo = [path for path in paths if not (path.exists() and key_of(root, path) in known)]
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda path: download(source, root, path, workers), todo))
+        list(pool.map(lambda path: download(source, root, path, workers=workers), todo))
     write_json(output, {"files": [key_of(root, path) for path in paths]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal, get_args
@@ -65,6 +66,26 @@ def terms(root: Path) -> Path:
 def records(root: Path) -> Path:
     """One line per fetched file: size, ETag, SHA-256 (not a file of the bucket)."""
     return Path(root) / OWN / "manifest.jsonl"
+
+
+def studies(root: Path) -> Path:
+    """Which studies use a mirror, and which of them keep its sessions (not a file of the bucket)."""
+    return Path(root) / OWN / "studies.json"
+
+
+def phantom_marker(root: Path) -> Path:
+    """That a root is a phantom's, and whose (not a file of the bucket)."""
+    return Path(root) / OWN / "phantom.json"
+
+
+def study_id(root: Path, results: Path) -> str:
+    """What a study is called in the notes of a root: the way from there to its results, which a move of both keeps."""
+    return os.path.relpath(Path(results).resolve(), Path(root).resolve())
+
+
+def study_folder(root: Path, study: str) -> Path:
+    """The results of a study by its `study_id`."""
+    return Path(os.path.normpath(Path(root).resolve() / study))
 
 
 def planted_annotations(root: Path) -> Path:

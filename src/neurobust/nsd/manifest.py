@@ -113,7 +113,12 @@ def add_record(root: Path, record: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def foreign_sessions(data: Data) -> list[Path]:
-    """Session files that were in the mirror already and not fetched by this pipeline: never its to delete."""
-    known = read_records(data.folder)
-    return [path for path in study_files(data)["betas"] if path.exists() and key_of(data.folder, path) not in known]
+def identity(path: Path) -> dict[str, int]:
+    """What of a record says that a file is still the one that was fetched, and not another that took its place."""
+    status = path.stat()
+    return {"size": status.st_size, "inode": status.st_ino}
+
+
+def is_fetched(record: Mapping[str, Any], path: Path) -> bool:
+    """Whether the file `path` is there and the one that a record is of."""
+    return path.exists() and identity(path).items() <= record.items()

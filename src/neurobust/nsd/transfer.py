@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -89,14 +88,19 @@ def partial_paths(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.journal")
 
 
+def lock_path(path: Path) -> Path:
+    """The lock of who fetches a file, from its first byte until it is verified and in place."""
+    return path.with_name(f"{path.name}.part.lock")
+
+
 def fetch_pieces(client: Any, listed: Listed, pieces: Sequence[Piece], part: Path, journal: Path, workers: int) -> int:
-    """Bring all `pieces` into the file `part`, which must exist in its full size or is made so; bytes fetched.
+    """Bring all `pieces` into the file `part`, which is made if need be; bytes fetched. The caller holds its lock.
 
     Pieces that `journal` says are there already are not asked for again. Raises InputError when the server gives up,
     the file changed or the disk is full; `part` and `journal` stay then, for the next run to go on.
     """
     size = max((piece.target + piece.length for piece in pieces), default=0)
-    with exclusive(part) as handle:
+    with opened(part) as handle:
         notes = Journal(journal, listed, pieces)
         done = notes.read() if os.fstat(handle).st_size >= size else set()
         todo = [index for index in range(len(pieces)) if index not in done]
@@ -165,15 +169,11 @@ def check_space(part: Path, missing: int) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(part: Path) -> Iterator[int]:
-    """A handle of the half-fetched file for one process at a time; the kernel frees it when that is killed."""
+def opened(part: Path) -> Iterator[int]:
+    """A handle of the half-fetched file."""
     part.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(part, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{part}: another process is fetching this file; wait for it") from error
         yield handle
     finally:
         os.close(handle)

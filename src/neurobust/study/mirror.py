@@ -7,9 +7,13 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 
-from neurobust.nsd import layout, manifest, regions
+from neurobust.core.io import canonical_json
+from neurobust.core.settings import brief
+from neurobust.nsd import layout, manifest, regions, studies
 from neurobust.nsd.settings import StudySplits
+from neurobust.phantom import ownership
 from neurobust.phantom.outputs import phantom_files
+from neurobust.phantom.ownership import digest_of
 from neurobust.phantom.settings import PlantedNSD
 from neurobust.study.model import Study
 from neurobust.study.paths import Wildcards
@@ -28,23 +32,42 @@ class Mirror:
             return None
         return self.study.planted.planted(self.data.sessions)
 
-    @cached_property
+    @property
     def keeps_betas(self) -> bool:
-        """Whether sessions stay after extraction. One that was there before this pipeline is not its to delete."""
-        return not self.data.from_bucket or self.data.keep_betas or bool(manifest.foreign_sessions(self.data))
+        """Whether this study keeps sessions after extraction (what others keep is known in the mirror: `studies`)."""
+        return not self.data.from_bucket or self.data.keep_betas
 
     @property
     def splits(self) -> StudySplits:
         """The splits, with what they need to know of the subjects."""
         return StudySplits(**asdict(self.study.splits), min_sessions=self.data.min_sessions)
 
-    def accept_terms(self) -> None:
-        """Raise InputError where files are missing and the NSD terms are not accepted.
+    @cached_property
+    def digest(self) -> str:
+        """A short name of all that the phantom plants below `data.root`."""
+        phantom = self.study.planted
+        assert phantom is not None
+        parts = (self.planted, phantom.scene_task, phantom.face_task)
+        return digest_of(canonical_json([part and brief(part) for part in parts]))
+
+    def check_root(self) -> None:
+        """Raise InputError where the root is not this study's to use or to plant. Changes nothing."""
+        if self.data.from_bucket:
+            ownership.refuse_planted(self.root)
+        elif self.planted is not None:
+            ownership.check(self.root, layout.study_id(self.root, self.study.root), self.digest)
+
+    def enter(self) -> None:
+        """Note below the root that this study uses it; InputError where it may not, or where files are missing and the
+        NSD terms are not accepted.
 
         Called before the first job and no job itself: the message comes once, and what the mirror has stays as it is.
         """
         if self.data.from_bucket:
             manifest.accept_terms(self.data)
+            studies.enter(self.data, self.study.root)
+        elif self.planted is not None:
+            ownership.claim(self.root, self.study.root, self.digest)
 
     def phantom_files(self) -> list[str]:
         """Every planted file that a rule declares; none where the data are the real ones."""

@@ -70,8 +70,9 @@ class Paths:
         return self.rendered(task.task.kind) if task.task.phantom else task.source
 
     def rendered(self, kind: str) -> str:
-        """Where the phantom's images of a kind of task lie: beside its brains, so that each world has its own."""
-        root = str(self.study.data.folder) if self.study.phantom else "resources/phantom"
+        """Where the phantom's images of a kind of task lie: beside its brains, so that each world has its own; where
+        brains are real, with what the study computes."""
+        root = str(self.study.data.folder) if self.study.phantom else self.results
         return f"{root}/tasks/{kind}.npz"
 
     def planted_source(self, wildcards: Wildcards) -> list[str]:

@@ -14,4 +14,5 @@ run(
     betas=[Path(path) for path in snakemake.input.betas],
     output=Path(snakemake.output.betas),
     workers=snakemake.threads,
+    results=Path(snakemake.output.betas).parents[2],
 )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from neurobust.core.script import run
 from neurobust.core.settings import read
-from neurobust.phantom.build import build_phantom
+from neurobust.phantom.plant import plant
 from neurobust.phantom.settings import PlantedNSD
 
-settings = read(PlantedNSD, json.loads(snakemake.params.settings), "phantom")
-run(snakemake, build_phantom, root=Path(snakemake.params.root), settings=settings)
+params = snakemake.params
+settings = read(PlantedNSD, json.loads(params.settings), "phantom")
+run(snakemake, plant, root=Path(params.root), settings=settings, code=params.code)
