@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
+from neurobust.core.names import one_of
 from neurobust.core.settings import Given, Settings, about, field_names, read, written
 
 # What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
@@ -75,7 +76,7 @@ def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
     attack = read(kind, {key: value for key, value in given.items() if key not in COMMON}, where)
     unit = str(given.get("unit", "1/255" if attack.norm == "linf" else "1"))
     if unit not in UNITS:
-        raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {', '.join(UNITS)}")
+        raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {one_of(unit, UNITS)}")
     shown = read(Shown, {key: given[key] for key in field_names(Shown) if key in given}, where)
     plan = AttackPlan(name, given["method"], attack, (), unit, shown.label or name)
     return with_budgets(plan, given.get("budgets"), f"{where}.budgets")
@@ -85,8 +86,9 @@ def with_budgets(plan: AttackPlan, budgets: Any, where: str) -> AttackPlan:
     """The same attack at other budgets, in its unit; InputError, with `where`, for a list that it cannot use."""
     values = check_budgets(budgets, where)
     if values[-1] * plan.scale > plan.attack.largest:
+        unit = f" ({plan.attack.unit})" if plan.attack.unit and plan.scale == 1 else ""
         raise InputError(
-            f"{where}: {values[-1]:g} is over {plan.attack.largest / plan.scale:g}, the whole range; lower it"
+            f"{where}: {values[-1]:g} is over {plan.attack.largest / plan.scale:g}, the whole range{unit}; lower it"
         )
     return replace(plan, budgets=values)
 
@@ -104,7 +106,9 @@ def check_budgets(budgets: Any, where: str) -> tuple[float, ...]:
     if not numbers:
         raise InputError(f"{where}: {budgets!r} is not a list of numbers that ascend from 0")
     values = tuple(map(float, budgets))
+    if endless := [value for value in values if not math.isfinite(value)]:
+        raise InputError(f"{where}: {list(budgets)}: {endless[0]} is not a finite number; give one")
     ascending = all(low < high for low, high in itertools.pairwise(values))
-    if len(values) < 2 or not ascending or values[0] != 0 or not all(map(math.isfinite, values)):
+    if len(values) < 2 or not ascending or values[0] != 0:
         raise InputError(f"{where}: {list(budgets)} must ascend from 0 and name at least one budget above it")
     return values

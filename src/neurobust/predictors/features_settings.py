@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from neurobust.core.architecture_names import check_name, check_node, readable
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Count, Names, Positive, Settings, about
 
@@ -67,7 +68,10 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
     channels: Channels = None
 
     def check(self, where: str) -> None:
-        """A layer is read once."""
+        """The network has the layers, and each is read once."""
+        check_name(self.network, readable(), f"{where}.network")
+        for layer in self.layers:
+            check_node(self.network, layer, f"{where}.layers")
         layer, count = Counter(self.layers).most_common(1)[0]
         if count > 1:
             raise InputError(f"{where}.layers: {layer!r} is named {count} times; name each layer once")

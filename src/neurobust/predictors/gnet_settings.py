@@ -12,6 +12,7 @@ from neurobust.core.settings import Count, NotNegative, Positive, Settings, Shar
 from neurobust.predictors.description import INPUT_SIZE, Predictor
 
 GABOR = "gabor"  # in place of a path: the documented Gabor bank
+ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's file of AlexNet, which the pipeline fetches to a path of this name
 BatchSize = Annotated[int, Meta(ge=2)]
 
 
@@ -40,6 +41,7 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     build: ClassVar[str] = "neurobust.predictors.gnet:GNet"
     fields: ClassVar[str] = "neurobust.predictors.gnet_fields:pooling_fields"
     source: ClassVar[str] = "St-Yves, Allen, Wu, Kay & Naselaris 2023, Nat. Commun. 14:3329"
+    instead: ClassVar[tuple[str, ...]] = (GABOR,)
 
     input_size: Annotated[int, Meta(ge=47), INPUT_SIZE]
     schedule: Annotated[
