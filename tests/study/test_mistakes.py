@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from neurobust.core.errors import InputError, messages_of
-from neurobust.study.border import merged, read_files
+from neurobust.study.border import merged, read_files, ready, study_of
 from neurobust.study.yaml_file import read_yaml
 
 CASES = yaml.safe_load(Path(__file__).with_name("config_mistakes.yaml").read_text(encoding="utf-8"))
@@ -131,7 +131,15 @@ OTHERS = [  # of the same kinds
     ("tasks.x", {"kind": "image-folder", "source": ".", "classes": "nope.txt", "training": {"epochs": 1}},
      ["tasks.x.classes: 'nope.txt': no such file", "write imagenet50"]),
     ("data.coco_annotations", "/nope.zip", ["data.coco_annotations: '/nope.zip': no such file"]),
-    ("claims", "config/claim.yaml", ["config/claim.yaml: missing: the file of claims"]),
+    ("attacks.pgd-l2.budgets", [0, "1e-1"], ["attacks.pgd-l2.budgets: [0, '1e-1'] is not", "1.0e-1"]),
+    ("attacks.pgd-l2.budgets", ["0", "8/255"], ["write 0 without quotes"]),
+    ("transfer.budget", "8/255", ["transfer.budget: '8/255': expected a number", "is 0.03137"]),
+    ("attack_images", "32", ["attack_images: '32': expected a whole number, got text; write 32 without quotes"]),
+    ("predictors.gnet.prefilter", "a\nb", ["predictors.gnet.prefilter: 'a\\nb': expected a path"]),
+    ("tasks.digits.source", "{x}", ["tasks.digits.source: '{x}': expected a path"]),
+    ("primary_attack", "cadv", ["primary_attack: 'cadv' is a semantic attack; name one of"]),
+    ("conditions.V1", None, ["conditions.V1: None: expected a mapping"]),
+    ("claims", "config/claim.yaml", ["study.yaml:", "claims: config/claim.yaml: missing: the file of claims"]),
 ]  # fmt: skip
 
 
@@ -196,6 +204,36 @@ def test_weights_of_an_oracle_that_are_not_there_are_refused(demo_text, at_home,
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     with pytest.raises(InputError, match=r"study\.yaml:\d+: conditions\.LO-features\.features\.weights: '/nope\.pth'"):
         read_files([file])
+
+
+def keys_of(node, path=()):
+    """The path of every key and item of a configuration."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield (*path, key)
+        yield from keys_of(value, (*path, key))
+
+
+def test_whatever_stands_at_a_key_is_taken_or_refused_in_one_line_that_names_a_key(demo_text, at_home):
+    """Every key of the demo in turn with one of some odd values, and left out."""
+    demo = yaml.safe_load(demo_text) | {"claims": None}
+    odd = [None, "a\nb", -1, {"a": 1}, float("nan"), [], 10**30, [{}], {1: 2}, True]
+    refused = 0
+    for number, path in enumerate(keys_of(demo)):
+        for change in (odd[number % len(odd)], KeyError):
+            config = copy.deepcopy(demo)
+            place = config
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = change
+            if change is KeyError:
+                del place[path[-1]]
+            try:
+                ready(study_of(config, []), [])
+            except InputError as error:
+                refused += 1
+                for line in messages_of(error):
+                    assert line.startswith("config") and "\n" not in line and "regex" not in line, (path, change)
+    assert refused > 200
 
 
 WARNINGS = [

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
+from neurobust.core.explain import as_number
 from neurobust.core.names import one_of
 from neurobust.core.settings import Given, Settings, about, field_names, read, written
 
@@ -104,7 +105,8 @@ def check_budgets(budgets: Any, where: str) -> tuple[float, ...]:
         raise InputError(f"{where}: missing; give a list of numbers that ascend from 0")
     numbers = isinstance(budgets, (list, tuple)) and all(type(budget) in (int, float) for budget in budgets)
     if not numbers:
-        raise InputError(f"{where}: {budgets!r} is not a list of numbers that ascend from 0")
+        text = next((budget for budget in budgets if isinstance(budget, str)), "") if isinstance(budgets, list) else ""
+        raise InputError(f"{where}: {budgets!r} is not a list of numbers that ascend from 0{as_number(text)}")
     values = tuple(map(float, budgets))
     if endless := [value for value in values if not math.isfinite(value)]:
         raise InputError(f"{where}: {list(budgets)}: {endless[0]} is not a finite number; give one")

@@ -84,8 +84,8 @@ def check_side(name: str, side: int, where: str) -> None:
     if side < facts.least or side % facts.multiple:
         needs = f"a multiple of {facts.multiple}" if facts.multiple > 1 else f"at least {facts.least}"
         raise InputError(
-            f"{where}: {name} cannot take images of {side} px; their side must be {needs}: "
-            "take another architecture, or list those of each task as its `architectures`"
+            f"{where}: {name} cannot take images of {side} px; their side must be {needs}; "
+            "take another architecture or another size"
         )
 
 

@@ -44,15 +44,19 @@ def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
         return f"{place}.{problem}" if own[1] in field_names(bare(owner)) else f"{place}: {problem}"
     if not problem.startswith("Expected"):  # what a class says of its own fields together
         return f"{place}: {problem}"
-    return f"{place}: {value!r}: {_plain(problem, owner)}{_as_number(value, problem)}{_as_text(value, problem)}"
+    hint = as_number(value) if re.match(r"Expected `(int|float)`", problem) else ""
+    return f"{place}: {value!r}: {_plain(problem, owner)}{hint}{_as_text(value, problem)}"
 
 
-def _as_number(value: Any, problem: str) -> str:
-    """What to write where YAML took a number such as 1e-3, which has no point, for text; empty for anything else."""
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value) and "got `str`" in problem:
-        mantissa, _, exponent = value.lower().partition("e")
-        return f"; YAML needs a point and a sign: {mantissa}.0e{int(exponent):+d}"
-    return ""
+def as_number(value: Any) -> str:
+    """What to write where YAML took a number for text: 1e-3, which has no point, or a fraction. Else empty."""
+    if not isinstance(value, str):
+        return ""
+    if power := re.fullmatch(r"([-+]?\d+)[eE]([-+]?\d+)", value):
+        return f"; YAML needs a point and a sign: {power[1]}.0e{int(power[2]):+d}"
+    if fraction := re.fullmatch(r"(\d+(?:\.\d+)?) */ *([1-9]\d*)", value):
+        return f"; YAML has no fractions: {value} is {float(fraction[1]) / int(fraction[2]):.4g}"
+    return f"; write {value} without quotes" if re.fullmatch(r"[-+]?\d+(?:\.\d+)?", value) else ""
 
 
 def _as_text(value: Any, problem: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
 
-from neurobust.core.architecture_names import check_name, readable
+from neurobust.core.architecture_names import check_name, check_side, readable
 from neurobust.core.settings import Count, NotNegative, Positive, about
 from neurobust.predictors.description import Predictor
 
@@ -29,8 +29,9 @@ class ResNetPCs(Predictor, frozen=True, kw_only=True):
     ] = None
 
     def checked(self, where: str) -> Self:
-        """As they are; torchvision has the network."""
+        """As they are; torchvision has the network, and it takes such images."""
         check_name(self.architecture, readable(), f"{where}.architecture")
+        check_side(self.architecture, self.input_size, f"{where}.input_size")
         return self
 
     def passes(self) -> float:

@@ -111,10 +111,15 @@ def read_claims(path: Path) -> dict[str, Claim]:
 def with_claims(config: Mapping[str, Any], *folders: Path) -> dict[str, Any]:
     """A configuration with the claims themselves where it names their file, looked for in these folders.
 
-    Jobs are given what a file says and not where it lies: what they make depends on the claims alone.
+    Jobs are given what a file says and not where it lies: what they make depends on the claims alone. Raises InputError
+    for a file that is in none of them, and for what is wrong in it.
     """
     named = config.get("claims")
     if not isinstance(named, str):
         return dict(config)
-    places = [Path(folder) / named for folder in folders or (Path(),)]
-    return {**config, "claims": given_claims(next((path for path in places if path.exists()), Path(named)))}
+    places = (Path(folder) / named for folder in folders or (Path(),))
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        text = named if named.isprintable() and named else repr(named)
+        raise InputError(f"config.claims: {text}: missing: the file of claims; correct the path or leave it out")
+    return {**config, "claims": given_claims(path)}

@@ -25,7 +25,7 @@ def check_names(names: Iterable[T], known: Collection[T], where: str, what: str,
     """Raise InputError for the first name that is not known."""
     for name in names:
         if name not in known:
-            raise InputError(f"{where}: unknown {what} '{name}'; `{section}` has {one_of(name, known)}")
+            raise InputError(f"{where}: unknown {what} {str(name)!r}; `{section}` has {one_of(name, known)}")
 
 
 def described(planted: Phantom | None) -> Phantom:
@@ -145,6 +145,8 @@ def elsewhere(label: str) -> str:
 def check_attacks(study: Study) -> None:
     """Raise InputError unless the primary attack is one of the attacks, and every attack has a task to meet."""
     primary, attacks = study.primary_attack, study.attacks
+    if primary in study.semantic.attacks:
+        raise InputError(f"config.primary_attack: {primary!r} is a semantic attack; name one of {', '.join(attacks)}")
     if primary not in attacks:
         raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {one_of(primary, attacks)}")
     norms = tuple(dict.fromkeys(plan.norm for plan in attacks.values()))

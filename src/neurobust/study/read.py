@@ -16,7 +16,7 @@ from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.architecture_names import check_architecture
 from neurobust.core.errors import Faults, InputError, ManyFaults, messages_of
 from neurobust.core.names import one_of
-from neurobust.core.settings import Count, Given, Names, Seeds, Settings, about, faults_of, field_names, read
+from neurobust.core.settings import Count, FilePath, Given, Names, Seeds, Settings, about, faults_of, field_names, read
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import read_task
 from neurobust.phantom.settings import Phantom, TaskImages
@@ -33,7 +33,7 @@ V = TypeVar("V")
 class TaskChoice(Settings, frozen=True):
     """What a study says of a task of any kind, beside its training."""
 
-    source: Annotated[str, about("folder or file of the images, where the user brings them")] = ""
+    source: Annotated[FilePath, about("folder or file of the images, where the user brings them")] = ""
     conditions: Annotated[Names | None, about("that are trained on this task; default: all")] = None
     architectures: Annotated[Names | None, about("that are trained on this task; default: all")] = None
     seeds: Annotated[Seeds | None, about("of this task's networks, some of the study's; default: all")] = None

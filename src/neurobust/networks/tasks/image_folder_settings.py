@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.settings import Seed, Share, about
+from neurobust.core.settings import FilePath, Seed, Share, about
 from neurobust.networks.description import Task
 
 IMAGES_PER_CLASS = 1350  # of ImageNet, validation included
@@ -26,7 +26,7 @@ class ImageFolder(Task, frozen=True):
         about("shorter side before the centre crop; default: image_size", "pixels"),
     ] = None
     classes: Annotated[
-        str | None, about("imagenet50, or a file that lists class folders; default: every folder of train")
+        FilePath | None, about("imagenet50, or a file that lists class folders; default: every folder of train")
     ] = None
     validation: Annotated[Share, about("share of the training images")] = 0.05
     seed: Annotated[Seed, about("of the validation images")] = 0
