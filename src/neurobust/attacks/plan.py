@@ -74,6 +74,11 @@ def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
     """The attack `name` that a configuration describes; InputError for whatever no attack could use."""
     where = f"{where}.{name}"
     kind = ATTACKS.chosen(given, "method", where)
+    norm, norms = given.get("norm"), kind.norms()
+    if norm is not None and norms and norm not in norms:
+        raise InputError(
+            f"{where}.norm: {norm!r} is not a norm of {given['method']}; choose one of {one_of(norm, norms)}"
+        )
     attack = read(kind, {key: value for key, value in given.items() if key not in COMMON}, where)
     unit = str(given.get("unit", "1/255" if attack.norm == "linf" else "1"))
     if unit not in UNITS:

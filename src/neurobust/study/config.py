@@ -53,7 +53,7 @@ class Config(Settings, frozen=True, kw_only=True):
     predictor_seeds: Annotated[Seeds, about("of the predictors; the k-th goes with the k-th of `seeds`, counted round")]
     tasks: Annotated[Entries, about("labelled images that networks classify, by name")]
     architectures: Annotated[
-        dict[Annotated[str, shaped("^[a-z0-9_]+$", "the name of an architecture")], Architecture],
+        dict[Annotated[str, shaped("^[A-Za-z0-9_.-]+$", "the name of an architecture")], Architecture],
         Meta(min_length=1),
         about("classifiers, by torchvision's name, or `small`"),
     ]
