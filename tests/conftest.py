@@ -72,7 +72,11 @@ def project():
 def command(*arguments, directory, project=PROJECT):
     """(words, environment) of snakemake on this project, or a copy of it, in `directory`."""
     words = [sys.executable, "-m", "snakemake", "-s", project / "Snakefile", "--directory", directory, *arguments]
-    environment = {"OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet", "PYTHONPATH": str(project / "src")}
+    environment = {
+        "OMP_NUM_THREADS": "1",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "PYTHONPATH": os.pathsep.join([str(project / "src"), os.environ.get("PYTHONPATH", "")]),
+    }
     return list(map(str, words)), os.environ | environment
 
 

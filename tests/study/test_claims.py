@@ -66,11 +66,16 @@ def test_every_fault_is_one_line_with_file_line_and_key(ledger, old, new, line, 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[1, 2]", "expected a mapping"), ("a: [", "not YAML: "), ("", "expected a mapping")]
+    ("text", "message"),
+    [
+        ("[1, 2]", ":1: a list at its top; expected a mapping"),
+        ("a: [", ":2: not YAML: "),
+        ("", ": empty; expected a mapping"),
+    ],
 )
 def test_what_is_no_ledger_is_named(ledger, text, message):
     ledger.write_text(text)
-    with pytest.raises(InputError, match=rf"claims\.yaml: {message}") as caught:
+    with pytest.raises(InputError, match=rf"claims\.yaml{message}") as caught:
         read_claims(ledger)
     assert "\n" not in str(caught.value)
     ledger.unlink()

@@ -67,7 +67,7 @@ FAULTS = [
     ("phantom/unique_images", 681, "config.phantom.trials_per_session: 240 x planned_sessions are 2400 trials, not"),
     (1, 2, "config: key '1' is not allowed here; expected text"),
     ("seeds", [0, 0], "config.seeds: [0, 0] has non-unique elements"),
-    ("results", "/tmp/x", "config.results: '/tmp/x': expected text matching"),
+    ("results", "/tmp/x", "config.results: '/tmp/x': expected text that is results, or results/ and one name"),
 ]  # fmt: skip
 
 

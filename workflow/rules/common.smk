@@ -8,21 +8,18 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
-from snakemake_interface_executor_plugins.settings import ExecMode
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
 from neurobust.core.sources import source_files, source_hash
 from neurobust.core.spared import spare, spared
 from neurobust.core.warm_groups import take_part
-from neurobust.study.config import as_written
-from neurobust.study.claims import with_claims
-from neurobust.study.locate import located, refuse_twice
+from neurobust.study.border import in_files, ready, study_of
 from neurobust.study.mirror import Mirror
 from neurobust.study.paths import NETWORK, Paths
-from neurobust.study.read import read_study
 
 # Snakemake puts Python's path into shell commands as it is; where it has a space, a job would not start. `exists`: a path
 # that is quoted already, as when the same process reads the rules twice, is left alone.
@@ -52,14 +49,15 @@ workflow.__class__ = ByContent
 spare()
 
 try:
-    refuse_twice(workflow.configfiles)
-    config.update(with_claims(as_written(config), Path(), workflow.basedir))
-    STUDY = read_study(config)
+    STUDY = study_of(config, workflow.configfiles, Path(), workflow.basedir)
+    config.update(STUDY.config)
     MIRROR = Mirror(STUDY)
-    if workflow.exec_mode == ExecMode.DEFAULT:  # once, and not in each job
+    if workflow.is_main_process:  # jobs read what was checked before them
+        for line in ready(STUDY, workflow.configfiles):
+            logger.warning(f"warning: {line}")
         MIRROR.check_root()
 except InputError as error:
-    raise WorkflowError(located(error, workflow.configfiles)) from None
+    raise WorkflowError("\n".join(messages_of(in_files(error, workflow.configfiles)))) from None
 
 FILES = Paths(STUDY)
 RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks

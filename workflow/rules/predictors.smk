@@ -5,6 +5,7 @@ from neurobust.files.predictor_tables import map_path, predictor_metrics_path, v
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
 from neurobust.files.weights import predictor_weights_path
+from neurobust.predictors.gnet_settings import ALEXNET
 
 PREDICTOR = ("{predictor}", "{roi}", "{seed}")
 MAPS = ["r", "r_normalised", "fev", "noise_ceiling", "p_fdr", "field_x", "field_y", "field_size"]
@@ -65,7 +66,7 @@ rule map_voxels:
 rule download_alexnet:
     """Weights of torchvision's AlexNet, the prefilter. A command, so a change of the code fetches nothing again."""
     output:
-        "{folder}/alexnet-owt-7be5be79.pth",
+        f"{{folder}}/{ALEXNET}",
     log:
         f"{LOGS}/download_alexnet/{{folder}}.log",
     localrule: True

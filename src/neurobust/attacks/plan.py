@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
+from neurobust.core.explain import as_number
+from neurobust.core.names import one_of
 from neurobust.core.settings import Given, Settings, about, field_names, read, written
 
 # What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
@@ -72,10 +74,15 @@ def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
     """The attack `name` that a configuration describes; InputError for whatever no attack could use."""
     where = f"{where}.{name}"
     kind = ATTACKS.chosen(given, "method", where)
+    norm, norms = given.get("norm"), kind.norms()
+    if norm is not None and norms and norm not in norms:
+        raise InputError(
+            f"{where}.norm: {norm!r} is not a norm of {given['method']}; choose one of {one_of(norm, norms)}"
+        )
     attack = read(kind, {key: value for key, value in given.items() if key not in COMMON}, where)
     unit = str(given.get("unit", "1/255" if attack.norm == "linf" else "1"))
     if unit not in UNITS:
-        raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {', '.join(UNITS)}")
+        raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {one_of(unit, UNITS)}")
     shown = read(Shown, {key: given[key] for key in field_names(Shown) if key in given}, where)
     plan = AttackPlan(name, given["method"], attack, (), unit, shown.label or name)
     return with_budgets(plan, given.get("budgets"), f"{where}.budgets")
@@ -85,8 +92,9 @@ def with_budgets(plan: AttackPlan, budgets: Any, where: str) -> AttackPlan:
     """The same attack at other budgets, in its unit; InputError, with `where`, for a list that it cannot use."""
     values = check_budgets(budgets, where)
     if values[-1] * plan.scale > plan.attack.largest:
+        unit = f" ({plan.attack.unit})" if plan.attack.unit and plan.scale == 1 else ""
         raise InputError(
-            f"{where}: {values[-1]:g} is over {plan.attack.largest / plan.scale:g}, the whole range; lower it"
+            f"{where}: {values[-1]:g} is over {plan.attack.largest / plan.scale:g}, the whole range{unit}; lower it"
         )
     return replace(plan, budgets=values)
 
@@ -102,9 +110,12 @@ def check_budgets(budgets: Any, where: str) -> tuple[float, ...]:
         raise InputError(f"{where}: missing; give a list of numbers that ascend from 0")
     numbers = isinstance(budgets, (list, tuple)) and all(type(budget) in (int, float) for budget in budgets)
     if not numbers:
-        raise InputError(f"{where}: {budgets!r} is not a list of numbers that ascend from 0")
+        text = next((budget for budget in budgets if isinstance(budget, str)), "") if isinstance(budgets, list) else ""
+        raise InputError(f"{where}: {budgets!r} is not a list of numbers that ascend from 0{as_number(text)}")
     values = tuple(map(float, budgets))
+    if endless := [value for value in values if not math.isfinite(value)]:
+        raise InputError(f"{where}: {list(budgets)}: {endless[0]} is not a finite number; give one")
     ascending = all(low < high for low, high in itertools.pairwise(values))
-    if len(values) < 2 or not ascending or values[0] != 0 or not all(map(math.isfinite, values)):
+    if len(values) < 2 or not ascending or values[0] != 0:
         raise InputError(f"{where}: {list(budgets)} must ascend from 0 and name at least one budget above it")
     return values

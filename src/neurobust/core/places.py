@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar, cast
 
 from neurobust.core.errors import InputError
+from neurobust.core.names import one_of
 from neurobust.core.settings import Given, Settings
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class Places(Mapping[str, T]):
     def find(self, name: str, where: str) -> T:
         """The entry; an unknown name is an InputError that begins with `where` and lists what there is."""
         if name not in self:
-            raise InputError(f"{where}: {name!r} is not known; choose one of {', '.join(self)}")
+            raise InputError(f"{where}: {name!r} is not known; choose one of {one_of(name, self)}")
         return self[name]
 
     def chosen(self, given: Given, tag: str, where: str) -> T:

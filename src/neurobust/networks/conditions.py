@@ -12,9 +12,11 @@ from msgspec import Meta
 from msgspec.structs import fields, replace
 
 from neurobust.core.errors import InputError
+from neurobust.core.names import one_of
 from neurobust.core.settings import (
     UNIQUE,
     Count,
+    FilePath,
     Given,
     Names,
     NotNegative,
@@ -24,6 +26,7 @@ from neurobust.core.settings import (
     about,
     field_names,
     read,
+    shaped,
 )
 from neurobust.networks.description import Control, Reference
 from neurobust.networks.registry import (
@@ -37,7 +40,7 @@ from neurobust.networks.registry import (
 )
 
 Weight = Annotated[Share, about("of the neural loss; cross-entropy has 1 - weight")]
-Subjects = Annotated[tuple[Annotated[str, Meta(pattern="^subj0[1-8]$")], ...], UNIQUE]
+Subjects = Annotated[tuple[Annotated[str, shaped("^subj0[1-8]$", "one of subj01 to subj08")], ...], UNIQUE]
 Weights = Annotated[tuple[Share, ...], UNIQUE]
 
 # What an image costs in an architecture, in what it costs in a ResNet18, for the price of a study; in others it is 1.
@@ -69,9 +72,7 @@ class Oracle(Settings, frozen=True):
     """The network of the control `features`: an image classifier that knows no brain."""
 
     architecture: Annotated[str, about("torchvision's name")] = "resnet18"
-    weights: Annotated[
-        Annotated[str, Meta(min_length=1)] | None, about("torchvision's file of its weights; default: untrained")
-    ] = None
+    weights: Annotated[FilePath | None, about("torchvision's file of its weights; default: untrained")] = None
     size: Annotated[int, Meta(ge=32), about("at which it sees the images", "pixels")] = 224
 
 
@@ -236,9 +237,9 @@ def _problems(condition: Condition) -> Iterator[tuple[str, str]]:
     if condition.loss is None:
         yield "loss", f"a condition with a target needs a loss; choose one of {', '.join(LOSSES)}"
     elif condition.loss not in LOSSES:
-        yield "loss", f"{condition.loss!r} is not known; choose one of {', '.join(LOSSES)}"
+        yield "loss", f"{condition.loss!r} is not known; choose one of {one_of(condition.loss, LOSSES)}"
     if condition.control is not None and condition.control not in CONTROLS:
-        yield "control", f"{condition.control!r} is not known; choose one of {', '.join(CONTROLS)}"
+        yield "control", f"{condition.control!r} is not known; choose one of {one_of(condition.control, CONTROLS)}"
     else:
         yield from _control_problems(condition)
 

@@ -79,13 +79,15 @@ class Reference(Settings, frozen=True, kw_only=True):
     perturb: place of perturb(network, pixels, labels, settings) -> the pixels that it trains on; empty for the clean
     ones. images: the images of `files.dataset.Dataset` that it trains on; everything is measured on the task's own.
     training: fields that replace the setting of `conditions.Training` of the same name. positive: a positive control:
-    its networks are known to stand bounded attacks better, so a study that cannot see it sees nothing. source: paper.
+    its networks are known to stand bounded attacks better, so a study that cannot see it sees nothing. reach: the field
+    that says how far it moves pixels, in 1/255. source: paper.
     """
 
     perturb: ClassVar[str] = ""
     images: ClassVar[str] = "images"
     positive: ClassVar[bool] = False
     training: ClassVar[tuple[str, ...]] = ()
+    reach: ClassVar[str] = ""
     source: ClassVar[str] = ""
 
     kind: Annotated[str, about("the name of the reference")]

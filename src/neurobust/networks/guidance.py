@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.core.seeding import derive_seed
 from neurobust.core.similarity import debiased_cka
 from neurobust.files.dataset import Dataset
@@ -17,7 +18,7 @@ from neurobust.files.splits import TRAIN
 from neurobust.networks.architectures import Classifier
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.inputs import NetworkInputs
-from neurobust.networks.layers import PENULTIMATE, LayerMixture, Layers
+from neurobust.networks.layers import LayerMixture, Layers
 from neurobust.networks.manifolds import ClassTarget, Manifolds, fit_manifolds
 from neurobust.networks.pairs import PairBatch, Pairs, measured_blocks, predicted_blocks
 from neurobust.networks.registry import LOSSES

@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.core.errors import InputError
 from neurobust.networks.architectures import Classifier
 
-PENULTIMATE = "penultimate"
 CHANNELS_LAST = ("swin",)  # architectures whose maps are (N, H, W, C)
 
 

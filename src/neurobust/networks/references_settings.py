@@ -15,6 +15,7 @@ class Ascent(Reference, frozen=True, kw_only=True):
     """What references have in common that attack each batch by steps of gradient ascent."""
 
     positive: ClassVar[bool] = True
+    reach: ClassVar[str] = "epsilon"
 
     epsilon: Annotated[Positive, about("L-infinity budget", "1/255")] = 4.0
     steps: Annotated[Count, about("of gradient ascent on each batch")] = 7
@@ -51,6 +52,7 @@ class GaussianNoise(Reference, frozen=True):
     """Training on pixels plus normal noise."""
 
     perturb: ClassVar[str] = "neurobust.networks.references:noisy"
+    reach: ClassVar[str] = "sigma"
 
     sigma: Annotated[Positive, about("SD of the noise", "1/255")] = 8.0
 

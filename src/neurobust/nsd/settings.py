@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, Names, NotNegative, Settings, Whole, about
+from neurobust.core.settings import Count, FilePath, Names, NotNegative, Seed, Settings, about, shaped
 from neurobust.nsd.layout import REGION, SUBJECT, Atlas, Hemisphere, SessionFormat
 
-Subject = Annotated[str, Meta(pattern=SUBJECT)]
+Subject = Annotated[str, shaped(SUBJECT, "one of subj01 to subj08")]
 
 
 class Sessions(Settings, frozen=True, kw_only=True):
@@ -26,13 +26,14 @@ class Data(Settings, frozen=True, kw_only=True):
     source: Annotated[
         Literal["phantom", "nsd"], about("phantom: planted by the pipeline; nsd: a local mirror of the bucket")
     ]
-    root: Annotated[str, Meta(min_length=1), about("folder in the layout of the NSD bucket")]
+    root: Annotated[FilePath, about("folder in the layout of the NSD bucket")]
     format: Annotated[SessionFormat, about("which twin of the session betas to read")]
     accept_terms: Annotated[
         bool, about("you have accepted the NSD terms of use; NSD_ACCEPT_TERMS=yes says the same")
     ] = False
     endpoint: Annotated[
-        Annotated[str, Meta(pattern="^https?://")] | None, about("S3 server; null is the public bucket's own")
+        Annotated[str, shaped("^https?://", "an address that begins with http:// or https://")] | None,
+        about("S3 server; null is the public bucket's own"),
     ] = None
     region: Annotated[str, Meta(min_length=1), about("of the bucket")] = REGION
     keep_betas: Annotated[bool, about("keep the downloaded sessions after extraction")] = False
@@ -40,7 +41,7 @@ class Data(Settings, frozen=True, kw_only=True):
         "needed"
     )
     coco_annotations: Annotated[
-        str | None, about("COCO 2017 annotations, a folder or zip of yours; null: no labels")
+        FilePath | None, about("COCO 2017 annotations, a folder or zip of yours; null: no labels")
     ] = None
     subjects: Annotated[dict[Subject, Sessions], Meta(min_length=1), about("each with what it ran")]
 
@@ -112,7 +113,7 @@ class Splits(Settings, frozen=True, kw_only=True, omit_defaults=True):
         Literal["shared", "special"], about("shared images, or those of them that all subjects saw three times")
     ]
     validation: Annotated[float, Meta(gt=0, lt=1), about("share of the other images")]
-    seed: Annotated[Whole, about("of the draw of validation images")]
+    seed: Annotated[Seed, about("of the draw of validation images")]
     zscore: Annotated[Literal["train", "all"], about("trials that the per-session z-score is fitted on")]
     trials: Annotated[
         Literal["test", "all"],

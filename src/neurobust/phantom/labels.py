@@ -37,5 +37,6 @@ VOLUME_ATLASES = {
     "thalamus": ["LGN", "SC", "Vpu", "DLpu", "DMpu"],
 }
 ATLASES = {**SURFACE_ATLASES, **VOLUME_ATLASES}
+STAND_INS = ("corticalsulc",)  # whose real names are others
 # Their colour tables carry a tab and a varying number of spaces after each name.
 RAGGED_CTABS = ("Kastner2015", "thalamus")

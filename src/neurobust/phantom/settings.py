@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from neurobust.core.settings import UNIQUE, Count, NotNegative, Settings, Share, Whole, about
+from neurobust.core.settings import UNIQUE, Count, NotNegative, Seed, Settings, Share, about, shaped
 
-Subject = Annotated[str, Meta(pattern="^subj0[1-8]$")]
+Subject = Annotated[str, shaped("^subj0[1-8]$", "one of subj01 to subj08")]
 SessionFormat = Literal["nii.gz", "hdf5"]
 Side = Annotated[int, Meta(ge=8)]
 Pixels = Annotated[int, Meta(ge=16)]
@@ -33,7 +33,7 @@ class PlantedSubject(PhantomSubject, frozen=True, kw_only=True, omit_defaults=Tr
 class TaskImages(Settings, frozen=True, kw_only=True):
     """How many labelled pictures a task has, and how large they are."""
 
-    seed: Annotated[Whole, about("of the pictures")]
+    seed: Annotated[Seed, about("of the pictures")]
     train: Annotated[Count, about("pictures for training", "images")]
     validation: Annotated[Count, about("pictures for validation", "images")]
     test: Annotated[Count, about("pictures for testing", "images")]
@@ -85,7 +85,7 @@ class FaceTask(TaskImages, frozen=True, kw_only=True):
 class Miniature(Settings, frozen=True, kw_only=True, omit_defaults=True):
     """The numbers of a small NSD, whoever its subjects are."""
 
-    seed: Annotated[Whole, about("of all that is planted")]
+    seed: Annotated[Seed, about("of all that is planted")]
     shared_images: Annotated[Count, about("images shown to all subjects")]
     unique_images: Annotated[Count, about("images shown to one subject")]
     planned_sessions: Annotated[int, Meta(ge=1, le=40), about("sessions of the design, run or not")]

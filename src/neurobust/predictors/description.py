@@ -24,13 +24,14 @@ class Predictor(Settings, frozen=True, kw_only=True):
     fit: `package.module:function`, called as fit(settings, context) with a `fitting.FitContext` and giving a
     `fitting.Fitted`. build: what rebuilds the module (a `model.ResponseModel`) from the arguments in `Fitted.config`.
     fields: where each voxel looks, called as fields(model, subject) and giving (V, 3) of x, y and size in degrees;
-    empty where a kind has none. source: the paper.
+    empty where a kind has none. source: the paper. instead: words that a key may have in the place of a file's path.
     """
 
     fit: ClassVar[str] = ""
     build: ClassVar[str] = ""
     fields: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    instead: ClassVar[tuple[str, ...]] = ()
 
     kind: Annotated[str, about("how it is fitted: a registered kind of predictor")]
     input_size: Annotated[int, Meta(ge=16), INPUT_SIZE]

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from neurobust.core.architecture_names import check_name, check_node, readable
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, Names, Positive, Settings, about
+from neurobust.core.settings import Count, FilePath, Names, Positive, Settings, about
 
 RANDOM = "random"  # in place of a path: the network as its seed initialises it
 # Price of a predictor on fixed features, in passes over the images: features are computed once or twice, forward alone,
@@ -20,7 +21,7 @@ MapSize = Annotated[Count, about("maps are averaged down to this side", "places"
 Frequencies = Annotated[tuple[Positive, ...], Meta(min_length=1), about("of Gabor energy", "cycles per image")]
 Orientations = Annotated[Count, about("of Gabor energy at each frequency")]
 NetworkName = Annotated[str, about("torchvision's name, whose layers are read")]
-Weights = Annotated[str, about("a path to the network's state dict, or random")]
+Weights = Annotated[FilePath, about("a path to the network's state dict, or random")]
 Layers = Annotated[Names, about("nodes of the network's graph")]
 Channels = Annotated[Count | None, about("most variable maps of a network that are kept; default: all")]
 Alphas = Annotated[tuple[Positive, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
@@ -67,7 +68,10 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
     channels: Channels = None
 
     def check(self, where: str) -> None:
-        """A layer is read once."""
+        """The network has the layers, and each is read once."""
+        check_name(self.network, readable(), f"{where}.network")
+        for layer in self.layers:
+            check_node(self.network, layer, f"{where}.layers")
         layer, count = Counter(self.layers).most_common(1)[0]
         if count > 1:
             raise InputError(f"{where}.layers: {layer!r} is named {count} times; name each layer once")

@@ -10,6 +10,7 @@ from neurobust.core.settings import Positive, about
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.features_settings import (
     FEATURE_PASSES,
+    RANDOM,
     Alphas,
     Channels,
     FixedFeatures,
@@ -31,6 +32,7 @@ class FwRFSettings(Predictor, frozen=True, kw_only=True):
     build: ClassVar[str] = "neurobust.predictors.fwrf:FwRF"
     fields: ClassVar[str] = "neurobust.predictors.fwrf:chosen_fields"
     source: ClassVar[str] = "St-Yves & Naselaris 2018, NeuroImage 180"
+    instead: ClassVar[tuple[str, ...]] = (RANDOM,)
 
     map_size: MapSize
     field_sizes: Annotated[

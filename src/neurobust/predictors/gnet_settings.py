@@ -8,10 +8,11 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, NotNegative, Positive, Settings, Share, about, field_names, read
+from neurobust.core.settings import Count, FilePath, NotNegative, Positive, Settings, Share, about, field_names, read
 from neurobust.predictors.description import INPUT_SIZE, Predictor
 
 GABOR = "gabor"  # in place of a path: the documented Gabor bank
+ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's file of AlexNet, which the pipeline fetches to a path of this name
 BatchSize = Annotated[int, Meta(ge=2)]
 
 
@@ -40,13 +41,14 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     build: ClassVar[str] = "neurobust.predictors.gnet:GNet"
     fields: ClassVar[str] = "neurobust.predictors.gnet_fields:pooling_fields"
     source: ClassVar[str] = "St-Yves, Allen, Wu, Kay & Naselaris 2023, Nat. Commun. 14:3329"
+    instead: ClassVar[tuple[str, ...]] = (GABOR,)
 
     input_size: Annotated[int, Meta(ge=47), INPUT_SIZE]
     schedule: Annotated[
         Literal["fast", "published"],
         about("published: single trials, two passes per batch, all epochs; fast: averages, one pass, the best epoch"),
     ] = "fast"
-    prefilter: Annotated[str, about("gabor, or a path to torchvision's AlexNet weights")]
+    prefilter: Annotated[FilePath, about("gabor, or a path to torchvision's AlexNet weights")]
     finetune_prefilter: Annotated[bool, about("whether the prefilter is trained too")]
     prefilter_channels: Annotated[tuple[Count, Count], about("of its two layers; [64, 192] as published")]
     trunk_width: Annotated[Count, about("a quarter of the channels that a voxel reads of each map; 64 as published")]

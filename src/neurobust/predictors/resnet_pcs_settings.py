@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
 
+from neurobust.core.architecture_names import check_name, check_side, readable
 from neurobust.core.settings import Count, NotNegative, Positive, about
 from neurobust.predictors.description import Predictor
 
@@ -26,6 +27,12 @@ class ResNetPCs(Predictor, frozen=True, kw_only=True):
     patience: Annotated[
         Count | None, about("epochs without a better median validation r; default: all epochs are run")
     ] = None
+
+    def checked(self, where: str) -> Self:
+        """As they are; torchvision has the network, and it takes such images."""
+        check_name(self.architecture, readable(), f"{where}.architecture")
+        check_side(self.architecture, self.input_size, f"{where}.input_size")
+        return self
 
     def passes(self) -> float:
         """Its epochs."""

@@ -10,6 +10,7 @@ from neurobust.core.settings import about, field_names, read
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.features_settings import (
     FEATURE_PASSES,
+    RANDOM,
     Alphas,
     Channels,
     FixedFeatures,
@@ -33,6 +34,7 @@ class Ridge(Predictor, frozen=True, kw_only=True):
     fit: ClassVar[str] = "neurobust.predictors.fit_ridge:fit_ridge"
     build: ClassVar[str] = "neurobust.predictors.linear:PooledLinear"
     source: ClassVar[str] = "Dupré la Tour, Eickenberg, Nunez-Elizalde & Gallant 2022, NeuroImage 264:119728"
+    instead: ClassVar[tuple[str, ...]] = (RANDOM,)
 
     features: Annotated[Literal["pixels", "gabor", "network"], about("what it reads")]
     map_size: MapSize

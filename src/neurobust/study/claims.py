@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Given, Names, Positive, Settings, about, read
+from neurobust.core.settings import Given, Names, Positive, Settings, about, read, shaped
 from neurobust.networks.registry import CONTROLS
-from neurobust.study.locate import located, refuse_twice
+from neurobust.study.locate import located
+from neurobust.study.yaml_file import read_yaml
 
 PREFIX = "claims"  # what messages about a ledger's file begin with, until `located` names the line
-ClaimName = Annotated[str, Meta(pattern="^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
+ClaimName = Annotated[str, shaped("^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$", "letters and digits, with . _ - between them")]
 
 
 def is_control(name: str) -> bool:
@@ -91,23 +92,15 @@ def claims_of(given: Mapping[str, Given], section: str = "") -> dict[str, Claim]
 
 def given_claims(path: Path) -> dict[str, Given]:
     """A ledger's file as it was written, checked; InputError with file, line and key for what is wrong in it."""
-    import yaml
-
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: missing: the file of claims that `claims` names; correct the path or leave it out")
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, Mapping):
-        raise InputError(f"{path}: expected a mapping of names to claims")
-    refuse_twice([path])
+    found = read_yaml(path, "a mapping of names to claims")
     try:
         claims_of(found)
     except InputError as error:
         raise InputError(located(error, [path], PREFIX)) from None
-    return dict(found)
+    return found
 
 
 def read_claims(path: Path) -> dict[str, Claim]:
@@ -118,10 +111,15 @@ def read_claims(path: Path) -> dict[str, Claim]:
 def with_claims(config: Mapping[str, Any], *folders: Path) -> dict[str, Any]:
     """A configuration with the claims themselves where it names their file, looked for in these folders.
 
-    Jobs are given what a file says and not where it lies: what they make depends on the claims alone.
+    Jobs are given what a file says and not where it lies: what they make depends on the claims alone. Raises InputError
+    for a file that is in none of them, and for what is wrong in it.
     """
     named = config.get("claims")
     if not isinstance(named, str):
         return dict(config)
-    places = [Path(folder) / named for folder in folders or (Path(),)]
-    return {**config, "claims": given_claims(next((path for path in places if path.exists()), Path(named)))}
+    places = (Path(folder) / named for folder in folders or (Path(),))
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        text = named if named.isprintable() and named else repr(named)
+        raise InputError(f"config.claims: {text}: missing: the file of claims; correct the path or leave it out")
+    return {**config, "claims": given_claims(path)}

@@ -9,12 +9,16 @@ from msgspec import Meta
 
 from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.transfer_settings import Transfer
-from neurobust.core.settings import Count, Given, Seeds, Settings, about
+from neurobust.core.settings import Count, Given, Seeds, Settings, about, shaped
 from neurobust.networks.conditions import Architecture
 from neurobust.nsd.settings import ROI, Data, Splits
 from neurobust.phantom.settings import Phantom
 
-Name = Annotated[str, Meta(pattern="^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", description="becomes part of paths")]
+Name = Annotated[
+    str,
+    shaped("^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", "a name of letters and digits, with . or - between them"),
+    Meta(description="becomes part of paths"),
+]
 # A section whose entries are of many kinds: `read` looks each kind up in its registry.
 Entries = Annotated[dict[Name, dict[str, Any]], Meta(min_length=1)]
 
@@ -38,7 +42,9 @@ class Config(Settings, frozen=True, kw_only=True):
 
     study: Annotated[Name, about("name of the study, on its report")]
     results: Annotated[
-        str, Meta(pattern="^results(/[A-Za-z0-9._-]+)?$"), about("folder of everything that is computed")
+        str,
+        shaped("^results(/[A-Za-z0-9][A-Za-z0-9._-]*)?$", "text that is results, or results/ and one name"),
+        about("folder of everything that is computed"),
     ]
     data: Annotated[Data, about("where the data come from")]
     rois: Annotated[dict[Name, ROI], Meta(min_length=1), about("regions of cortex, by name")]
@@ -47,7 +53,7 @@ class Config(Settings, frozen=True, kw_only=True):
     predictor_seeds: Annotated[Seeds, about("of the predictors; the k-th goes with the k-th of `seeds`, counted round")]
     tasks: Annotated[Entries, about("labelled images that networks classify, by name")]
     architectures: Annotated[
-        dict[Annotated[str, Meta(pattern="^[a-z0-9_]+$")], Architecture],
+        dict[Annotated[str, shaped("^[A-Za-z0-9_.-]+$", "the name of an architecture")], Architecture],
         Meta(min_length=1),
         about("classifiers, by torchvision's name, or `small`"),
     ]

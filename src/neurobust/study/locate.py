@@ -19,7 +19,11 @@ def located(error: InputError, files: Iterable[Path], prefix: str = PREFIX) -> s
     it is missing, or was given on the command line) is placed at the nearest section around it that does. prefix: what
     the paths in messages begin with, of another file than a configuration.
     """
-    text = str(error)
+    return located_line(str(error), files, prefix)
+
+
+def located_line(text: str, files: Iterable[Path], prefix: str = PREFIX) -> str:
+    """The same of one line."""
     path, colon, problem = text.partition(": ")
     if not colon or not (path == prefix or path.startswith(f"{prefix}.")):
         return text
@@ -43,9 +47,12 @@ def refuse_twice(files: Iterable[Path]) -> None:
     import yaml
 
     for file in files:
-        todo = [_composed(file)]
+        todo, met = [_composed(file)], set()
         while todo:
             node = todo.pop()
+            if id(node) in met:
+                continue
+            met.add(id(node))
             if isinstance(node, yaml.SequenceNode):
                 todo += node.value
             if not isinstance(node, yaml.MappingNode):

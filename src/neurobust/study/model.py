@@ -113,7 +113,7 @@ class Study(Struct, frozen=True):
         return {name: task.conditions for name, task in self.tasks.items()}
 
     def attacks_of(self, task: str) -> dict[str, AttackPlan]:
-        """The attacks that a task's networks meet, at the task's budgets: all, but without a cue those that need one."""
+        """The attacks that a task's networks meet, at its budgets: all, but without a cue those that need one."""
         own = self.tasks[task]
         met = {name: plan for name, plan in self.attacks.items() if own.cue or not plan.attack.twins}
         where = f"config.tasks.{task}.budgets"

@@ -5,7 +5,7 @@ Every key is checked by the class that owns it; here names are looked up and wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, TypeVar
 
 from msgspec.structs import replace
@@ -13,24 +13,27 @@ from msgspec.structs import replace
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
-from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, Given, Names, Seeds, Settings, about, field_names, read
+from neurobust.core.architecture_names import check_architecture
+from neurobust.core.errors import Faults, InputError, ManyFaults, messages_of
+from neurobust.core.names import one_of
+from neurobust.core.settings import Count, FilePath, Given, Names, Seeds, Settings, about, faults_of, field_names, read
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
-from neurobust.networks.registry import TASKS, read_task
+from neurobust.networks.registry import read_task
 from neurobust.phantom.settings import Phantom, TaskImages
-from neurobust.predictors.description import Predictor
 from neurobust.predictors.registry import read_predictor
 from neurobust.study.claims import Claim, claims_of, with_claims
 from neurobust.study.config import Config, as_written
+from neurobust.study.fit import check_baseline, check_names, check_study, described
 from neurobust.study.model import Semantic, Study, TaskPlan
 
 T = TypeVar("T", str, int)
+V = TypeVar("V")
 
 
 class TaskChoice(Settings, frozen=True):
     """What a study says of a task of any kind, beside its training."""
 
-    source: Annotated[str, about("folder or file of the images, where the user brings them")] = ""
+    source: Annotated[FilePath, about("folder or file of the images, where the user brings them")] = ""
     conditions: Annotated[Names | None, about("that are trained on this task; default: all")] = None
     architectures: Annotated[Names | None, about("that are trained on this task; default: all")] = None
     seeds: Annotated[Seeds | None, about("of this task's networks, some of the study's; default: all")] = None
@@ -46,11 +49,29 @@ TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is
 def read_study(given: Given) -> Study:
     """The study that a configuration describes.
 
-    Raises InputError with one line, `config: <path of the key>: <problem>`, for the first fault.
+    Raises InputError with one line, `config.<path of the key>: <problem>`; with several, ManyFaults.
     """
     given = as_written(given)
-    config = read(Config, given, "config")
-    conditions = read_conditions(config)
+    try:
+        config = read(Config, given, "config")
+    except InputError as error:
+        raise ManyFaults(faults_of(Config, given, "config") or messages_of(error)) from None
+    faults = Faults()
+    conditions = read_conditions(config, faults)
+    predictors = each(config.predictors, lambda name, s: read_predictor(name, s, "config.predictors"), faults)
+    attacks = each(config.attacks, lambda name, s: read_plan(name, s, "config.attacks"), faults)
+    faults.refuse()  # what follows looks names up in these
+    check_baseline(conditions)
+    with faults.caught():
+        semantic = semantic_of(config, conditions)
+    with faults.caught():
+        claims = ledger_of(config)
+    for name, architecture in config.architectures.items():
+        with faults.caught():
+            check_architecture(name, architecture.stem, architecture.pretrained, f"config.architectures.{name}")
+    faults.refuse()
+    tasks = each(config.tasks, lambda name, s: task_plan(config, name, conditions), faults)
+    faults.refuse()
     study = Study(
         name=config.study,
         results=config.results,
@@ -58,22 +79,31 @@ def read_study(given: Given) -> Study:
         planted=config.phantom,
         rois=config.rois,
         splits=config.splits,
-        predictors={name: read_predictor(name, s, "config.predictors") for name, s in config.predictors.items()},
+        predictors=predictors,
         predictor_seeds=config.predictor_seeds,
-        tasks={name: task_plan(config, name, conditions) for name in config.tasks},
+        tasks=tasks,
         architectures=config.architectures,
         conditions=conditions,
         seeds=config.seeds,
-        attacks={name: read_plan(name, s, "config.attacks") for name, s in config.attacks.items()},
+        attacks=attacks,
         primary_attack=config.primary_attack,
         corruptions=config.corruptions,
-        semantic=semantic_of(config, conditions),
+        semantic=semantic,
         transfer=config.transfer,
         config=dict(given),
-        claims=ledger_of(config),
+        claims=claims,
     )
     check_study(study)
     return study
+
+
+def each(entries: Mapping[str, Given], make: Callable[[str, Given], V], faults: Faults) -> dict[str, V]:
+    """Every entry of a section made, in its order, but those in which something is wrong."""
+    found: dict[str, V] = {}
+    for name, given in entries.items():
+        with faults.caught():
+            found[name] = make(name, given)
+    return found
 
 
 def ledger_of(config: Config) -> dict[str, Claim]:
@@ -82,24 +112,31 @@ def ledger_of(config: Config) -> dict[str, Claim]:
     return claims_of(claims, "config") if claims else {}
 
 
-def read_conditions(config: Config) -> dict[str, Condition]:
+def read_conditions(config: Config, faults: Faults) -> dict[str, Condition]:
     """The conditions, each followed by its `weights` as conditions of their own: V1-w0.5 is V1 with that weight.
 
     They carry its name as `sweep`: together they are its curve of clean and robust accuracy, along which the report
     compares it at equal clean accuracy. The condition keeps its own weight and name.
     """
     found: dict[str, Condition] = {}
-    for name, given in config.conditions.items():
-        where = f"config.conditions.{name}"
-        if "sweep" in given:
-            raise InputError(f"{where}: unknown key 'sweep'; list other weights as `weights`")
-        condition = read_condition(name, given, "config.conditions")
-        found[name] = replace(condition, weights=None)
-        for weight in condition.weights or ():
-            swept = f"{name}-w{weight:g}"
-            if swept in config.conditions:
-                raise InputError(f"{where}.weights: {weight:g} is there already, as the weight of a condition")
-            found[swept] = replace(found[name], weight=weight, sweep=name)
+    for name in config.conditions:
+        with faults.caught():
+            found |= read_sweep(config, name)
+    return found
+
+
+def read_sweep(config: Config, name: str) -> dict[str, Condition]:
+    """One condition, followed by its sweep."""
+    where, given = f"config.conditions.{name}", config.conditions[name]
+    if "sweep" in given:
+        raise InputError(f"{where}: unknown key 'sweep'; list other weights as `weights`")
+    condition = read_condition(name, given, "config.conditions")
+    found = {name: replace(condition, weights=None)}
+    for weight in condition.weights or ():
+        swept = f"{name}-w{weight:g}"
+        if swept in config.conditions or swept in found:
+            raise InputError(f"{where}.weights: {weight:g} is there already, as the weight of a condition")
+        found[swept] = replace(found[name], weight=weight, sweep=name)
     return found
 
 
@@ -141,13 +178,6 @@ def rendered(planted: Phantom | None, section: str, task: str) -> TaskImages:
     return found
 
 
-def described(planted: Phantom | None) -> Phantom:
-    """What is planted; InputError where the configuration does not say."""
-    if planted is None:
-        raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
-    return planted
-
-
 def trained_on(
     cue: bool, conditions: Mapping[str, Condition], listed: Iterable[str] | None, where: str
 ) -> tuple[str, ...]:
@@ -183,116 +213,17 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
         raise InputError(f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1")
     for name in given:
         if name not in SEMANTIC:
-            raise InputError(f"{where}: unknown key '{name}'; known keys are images, networks, {', '.join(SEMANTIC)}")
+            raise InputError(
+                f"{where}: unknown key '{name}'; known keys are {one_of(name, ['images', 'networks', *SEMANTIC])}"
+            )
     if not isinstance(networks, Mapping):
         raise InputError(f"{where}.networks: {networks!r}: expected a mapping of auxiliary networks to settings")
     for name in networks:
         if name not in HELPERS:
-            raise InputError(f"{where}.networks: unknown key '{name}'; known keys are {', '.join(HELPERS)}")
+            raise InputError(f"{where}.networks: unknown key '{name}'; known keys are {one_of(name, HELPERS)}")
     attacks = read_semantics(given, where)
     for name, plan in attacks.items():
         check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
         chosen(conditions, plan.conditions, f"{where}.{name}")
     helpers = {name: read_helper(name, networks.get(name, {}), f"{where}.networks") for name in HELPERS}
     return Semantic(images or 0, attacks, helpers)
-
-
-def check_names(names: Iterable[T], known: Collection[T], where: str, what: str, section: str) -> None:
-    """Raise InputError for the first name that is not known."""
-    for name in names:
-        if name not in known:
-            raise InputError(f"{where}: unknown {what} '{name}'; `{section}` has {', '.join(map(str, known))}")
-
-
-def check_study(study: Study) -> None:
-    """Raise InputError where sections do not fit together."""
-    check_phantom(study)
-    for name, condition in study.conditions.items():
-        check_condition(study, name, condition)
-    check_attacks(study)
-    for name, plan in study.semantic.attacks.items():
-        for task in plan.tasks or study.tasks:
-            if plan.attack.faces and not study.tasks[task].task.faces:
-                kinds = ", ".join(kind for kind in TASKS if TASKS[kind].faces)
-                raise InputError(
-                    f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}"
-                )
-
-
-def check_attacks(study: Study) -> None:
-    """Raise InputError unless the primary attack is one of the attacks, and every attack has a task to meet."""
-    primary, attacks = study.primary_attack, study.attacks
-    if primary not in attacks:
-        raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {', '.join(attacks)}")
-    norms = tuple(dict.fromkeys(plan.norm for plan in attacks.values()))
-    for name, task in study.tasks.items():
-        check_names(task.budgets, norms, f"config.tasks.{name}.budgets", "norm", "attacks")
-    without = [name for name in study.tasks if primary not in study.attacks_of(name)]
-    if without and len(without) < len(study.tasks):
-        raise InputError(f"config.primary_attack: '{primary}' needs a cue, which the task '{without[0]}' has not")
-    for name, plan in attacks.items():
-        if not any(name in study.attacks_of(task) for task in study.tasks):
-            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
-            raise InputError(
-                f"config.attacks.{name}: {plan.method} needs a task whose images bear a cue, and there is none; "
-                f"name a task of kind {kinds} and set phantom.cue"
-            )
-
-
-def check_phantom(study: Study) -> None:
-    """Raise InputError unless the phantom has the subjects, sessions and formats that the study reads."""
-    if not study.phantom:
-        return
-    data, planted = study.data, described(study.planted)
-    trials = planted.planned_sessions * planted.trials_per_session
-    images = planted.shared_images + planted.unique_images
-    if trials != 3 * images:  # as `phantom.design.Sizes`: a subject sees each of its images three times
-        raise InputError(
-            f"config.phantom.trials_per_session: {planted.trials_per_session} x planned_sessions are {trials} trials, "
-            f"not 3 x (shared_images + unique_images) = {3 * images}; change one of the four"
-        )
-    for subject, spec in data.subjects.items():
-        where = f"config.data.subjects.{subject}"
-        if subject not in planted.subjects:
-            raise InputError(f"{where}: the phantom has no such subject; add it to phantom.subjects")
-        if spec.sessions > planted.planned_sessions:
-            raise InputError(f"{where}.sessions: {spec.sessions} is more than phantom.planned_sessions; lower it")
-    if data.format not in planted.formats:
-        raise InputError(f"config.data.format: the phantom is not written as {data.format}; add it to phantom.formats")
-
-
-def check_condition(study: Study, name: str, condition: Condition) -> None:
-    """Raise InputError where a condition names what the study lacks, or a predictor that does not go with it."""
-    where = f"config.conditions.{name}"
-    check_names(condition.target or (), study.rois, f"{where}.target", "ROI", "rois")
-    check_names(condition.match or (), study.rois, f"{where}.match", "ROI", "rois")
-    check_names(condition.subjects or (), study.subjects, f"{where}.subjects", "subject", "data.subjects")
-    matched = None if condition.reference is None else condition.reference.matched
-    if matched is not None:
-        check_names([matched], study.conditions, f"{where}.reference.match", "condition", "conditions")
-        if study.conditions[matched].target is None:
-            raise InputError(f"{where}.reference.match: '{matched}' has no target; name a guided condition")
-        for task in study.tasks.values():
-            if name in task.conditions and matched not in task.conditions:
-                raise InputError(
-                    f"config.tasks.{task.name}.conditions: '{name}' is matched with '{matched}', which this task lacks"
-                )
-    if condition.twins and not any(task.cue for task in study.tasks.values()):
-        kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
-        raise InputError(
-            f"{where}.reference: it needs a task whose images bear a cue, and there is none; name a task of kind "
-            f"{kinds} and set phantom.cue"
-        )
-    if condition.target is None or condition.pairs:
-        return
-    predictor: Predictor | None = study.predictors.get(condition.predictor or "")
-    if predictor is None:
-        known = ", ".join(study.predictors)
-        raise InputError(f"{where}.predictor: {condition.predictor!r} is not one of `predictors`: {known}")
-    if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
-        both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
-        raise InputError(f"{where}.control: {both}")
-    known_categories = study.phantom or study.data.coco_annotations
-    if condition.on_stimuli and condition.removes.categories and not known_categories:
-        needs = "on stimuli needs their categories: give COCO's annotations as `data.coco_annotations`"
-        raise InputError(f"{where}.control: '{condition.control}' {needs}")

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from neurobust.attacks.corruptions.registry import CORRUPTIONS, SCORED, SEVERITIES
 from neurobust.core.errors import InputError
+from neurobust.core.names import one_of
 from neurobust.core.settings import Count, Settings, about
 
 NamedTypes = Annotated[
@@ -27,7 +28,7 @@ class Corruptions(Settings, frozen=True, kw_only=True):
         named = () if isinstance(self.types, str) else self.types
         if unknown := sorted({*named} - {*CORRUPTIONS}):
             raise InputError(f"types: '{unknown[0]}' is not known; give scored, all or a list of these: "
-                             f"{', '.join(CORRUPTIONS)}")  # fmt: skip
+                             f"{one_of(unknown[0], CORRUPTIONS)}")  # fmt: skip
 
     @property
     def names(self) -> tuple[str, ...]:

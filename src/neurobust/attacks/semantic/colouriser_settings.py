@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from neurobust.attacks.semantic.description import Helper
-from neurobust.core.settings import Count, Positive, Share, Whole, about
+from neurobust.core.settings import Count, Positive, Seed, Share, about
 
 
 class ColouriserHelper(Helper, frozen=True):
@@ -22,4 +22,4 @@ class ColouriserHelper(Helper, frozen=True):
     learning_rate: Annotated[Positive, about("at its peak")] = 1e-2
     width: Annotated[Count, about("channels of the first stage")] = 24
     phase: Annotated[Share, about("of the training without hints")] = 0.2
-    seed: Annotated[Whole, about("of the network and of its training")] = 4000
+    seed: Annotated[Seed, about("of the network and of its training")] = 4000

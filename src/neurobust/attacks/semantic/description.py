@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import UNIQUE, Count, NotNegative, Positive, Settings, Share, Whole, about
+from neurobust.core.settings import UNIQUE, Count, NotNegative, Positive, Seed, Settings, Share, Whole, about
 
 WholeStrengths = Annotated[tuple[Whole, ...], UNIQUE]
 ShareStrengths = Annotated[tuple[Share, ...], UNIQUE]
@@ -64,4 +64,4 @@ class Helper(Settings, frozen=True):
     batch_size: Annotated[int, Meta(ge=2), about("of an optimiser step", "images")] = 64
     learning_rate: Annotated[Positive, about("at its peak")] = 2e-3
     weight_decay: Annotated[NotNegative, about("of AdamW; the editor takes Adam and has none")] = 1e-4
-    seed: Annotated[Whole, about("of the network and of its training")] = 0
+    seed: Annotated[Seed, about("of the network and of its training")] = 0

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from neurobust.attacks.semantic.description import Helper
-from neurobust.core.settings import Count, NotNegative, Positive, Whole, about
+from neurobust.core.settings import Count, NotNegative, Positive, Seed, about
 
 
 class EditorHelper(Helper, frozen=True):
@@ -24,7 +24,7 @@ class EditorHelper(Helper, frozen=True):
     learning_rate: Annotated[Positive, about("at its peak")] = 2e-3
     width: Annotated[Count, about("channels of the first stage")] = 24
     blocks: Annotated[Count, about("residual blocks")] = 3
-    seed: Annotated[Whole, about("of the network and of its training")] = 5000
+    seed: Annotated[Seed, about("of the network and of its training")] = 5000
     reconstruction: Annotated[NotNegative, about("weight of an image that must come back, in the loss")] = 15.0
     nearness: Annotated[NotNegative, about("weight of an edit that stays near, in the loss")] = 3.0
     attribute: Annotated[NotNegative, about("weight of the wanted attributes, in the loss")] = 1.0

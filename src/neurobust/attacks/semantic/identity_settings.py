@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from neurobust.attacks.semantic.description import Helper
-from neurobust.core.settings import Count, Whole, about
+from neurobust.core.settings import Count, Seed, about
 
 
 class IdentityHelper(Helper, frozen=True):
@@ -18,4 +18,4 @@ class IdentityHelper(Helper, frozen=True):
     epochs: Annotated[Count, about("passes over the training images")] = 12
     width: Annotated[Count, about("channels of the first stage")] = 24
     dimensions: Annotated[Count, about("of the embedding")] = 64
-    seed: Annotated[Whole, about("of the network and of its training")] = 3000
+    seed: Annotated[Seed, about("of the network and of its training")] = 3000

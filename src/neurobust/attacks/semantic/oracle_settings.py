@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from neurobust.attacks.semantic.description import Helper
-from neurobust.core.settings import Count, Whole, about
+from neurobust.core.settings import Count, Seed, about
 
 
 class OracleHelper(Helper, frozen=True):
@@ -15,4 +15,4 @@ class OracleHelper(Helper, frozen=True):
     trainer: ClassVar[str] = "neurobust.attacks.semantic.oracle:OracleTrainer"
 
     width: Annotated[Count, about("channels of the first stage")] = 24
-    seed: Annotated[Whole, about("of the network and of its training")] = 1000
+    seed: Annotated[Seed, about("of the network and of its training")] = 1000

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from neurobust.attacks.semantic.description import Helper
-from neurobust.core.settings import Count, Whole, about
+from neurobust.core.settings import Count, Seed, about
 
 Widths = Annotated[tuple[Count, ...], Meta(min_length=2), about("channels of the network's stages")]
 
@@ -19,4 +19,4 @@ class TextureHelper(Helper, frozen=True):
     trainer: ClassVar[str] = "neurobust.attacks.semantic.texture:TextureTrainer"
 
     widths: Widths = (16, 32, 64, 64, 64)
-    seed: Annotated[Whole, about("of the network and of its training")] = 2000
+    seed: Annotated[Seed, about("of the network and of its training")] = 2000

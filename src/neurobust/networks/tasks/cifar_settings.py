@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from neurobust.core.settings import Share, Whole, about
+from neurobust.core.settings import Seed, Share, about
 from neurobust.networks.description import Task
 
 SIDE = 32  # pixels
@@ -14,7 +14,7 @@ class Cifar(Task, frozen=True):
     """What both have in common."""
 
     validation: Annotated[Share, about("share of the training images")] = 0.1
-    seed: Annotated[Whole, about("of the validation images")] = 0
+    seed: Annotated[Seed, about("of the validation images")] = 0
 
     @property
     def side(self) -> int:

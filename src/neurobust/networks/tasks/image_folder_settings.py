@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.settings import Share, Whole, about
+from neurobust.core.settings import FilePath, Seed, Share, about
 from neurobust.networks.description import Task
 
 IMAGES_PER_CLASS = 1350  # of ImageNet, validation included
@@ -26,10 +26,16 @@ class ImageFolder(Task, frozen=True):
         about("shorter side before the centre crop; default: image_size", "pixels"),
     ] = None
     classes: Annotated[
-        str | None, about("imagenet50, or a file that lists class folders; default: every folder of train")
+        FilePath | None, about("imagenet50, or a file that lists class folders; default: every folder of train")
     ] = None
     validation: Annotated[Share, about("share of the training images")] = 0.05
-    seed: Annotated[Whole, about("of the validation images")] = 0
+    seed: Annotated[Seed, about("of the validation images")] = 0
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and self.resize < self.image_size:
+            raise ValueError(
+                f"resize: {self.resize} is less than image_size, {self.image_size}, which is cut from it; raise it"
+            )
 
     @property
     def side(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.settings import Count, Share, Whole, about
+from neurobust.core.settings import Count, Seed, Share, about
 from neurobust.networks.description import Task
 
 
@@ -28,7 +28,7 @@ class TinyImageNet(Photos, frozen=True):
     brings: ClassVar[str] = "the folder tiny-imagenet-200"
 
     validation: Annotated[Share, about("share of the training images")] = 0.05
-    seed: Annotated[Whole, about("of the validation images")] = 0
+    seed: Annotated[Seed, about("of the validation images")] = 0
 
     @property
     def images(self) -> int:
@@ -50,7 +50,7 @@ class CelebaIdentity(Celeba, frozen=True):
 
     identities: Annotated[int, Meta(ge=2), about("people with the most images")] = 100
     min_images: Annotated[Count, about("of each person")] = 20
-    seed: Annotated[Whole, about("of the split")] = 0
+    seed: Annotated[Seed, about("of the split")] = 0
 
     @property
     def images(self) -> int:

@@ -1,0 +1,227 @@
+"""What of a study must fit together: sections that name each other, and counts. `study.read` asks for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from neurobust.core.architecture_names import check_layer, check_name, check_side, trainable
+from neurobust.core.errors import Faults, InputError
+from neurobust.core.names import nearest, one_of
+from neurobust.networks.conditions import Condition
+from neurobust.networks.registry import LOSSES, TASKS
+from neurobust.nsd.ctab import read_ctab
+from neurobust.nsd.layout import ctab
+from neurobust.nsd.settings import ROI, Region
+from neurobust.phantom.labels import ATLASES, STAND_INS
+from neurobust.phantom.settings import Phantom
+from neurobust.predictors.description import Predictor
+from neurobust.study.model import BASELINE, Study, TaskPlan
+
+T = TypeVar("T", str, int)
+
+
+def check_names(names: Iterable[T], known: Collection[T], where: str, what: str, section: str) -> None:
+    """Raise InputError for the first name that is not known."""
+    for name in names:
+        if name not in known:
+            raise InputError(f"{where}: unknown {what} {str(name)!r}; `{section}` has {one_of(name, known)}")
+
+
+def described(planted: Phantom | None) -> Phantom:
+    """What is planted; InputError where the configuration does not say."""
+    if planted is None:
+        raise InputError("config.phantom: missing: data.source is phantom or a task shows phantom scenes")
+    return planted
+
+
+def check_study(study: Study) -> None:
+    """Raise InputError, with all that is wrong, where sections do not fit together."""
+    faults = Faults()
+    with faults.caught():
+        check_phantom(study)
+    with faults.caught():
+        check_labels(study)
+    for name, condition in study.conditions.items():
+        with faults.caught():
+            check_condition(study, name, condition)
+    for task in study.tasks.values():
+        with faults.caught():
+            check_task(study, task)
+    with faults.caught():
+        check_attacks(study)
+    with faults.caught():
+        check_semantic(study)
+    faults.refuse()
+
+
+def check_semantic(study: Study) -> None:
+    """Raise InputError where a semantic attack meets a task whose images it cannot change."""
+    for name, plan in study.semantic.attacks.items():
+        for task in plan.tasks or study.tasks:
+            if plan.attack.faces and not study.tasks[task].task.faces:
+                kinds = ", ".join(kind for kind in TASKS if TASKS[kind].faces)
+                raise InputError(
+                    f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}"
+                )
+
+
+def check_baseline(conditions: Mapping[str, Condition]) -> None:
+    """Raise InputError unless there is the condition that every other one is compared with, without a target."""
+    found = conditions.get(BASELINE)
+    if found is None:
+        raise InputError(f"config.conditions: missing key '{BASELINE}'; it is what every other one is compared with")
+    for key in ("target", "reference"):
+        if getattr(found, key) is not None:
+            where = f"config.conditions.{BASELINE}.{key}"
+            raise InputError(f"{where}: '{BASELINE}' is trained without one; remove it, or rename the condition")
+
+
+def check_task(study: Study, task: TaskPlan) -> None:
+    """Raise InputError where networks of a task cannot be built for its images, its batches or its layers."""
+    where = f"config.tasks.{task.name}"
+    for name in task.architectures:
+        check_side(name, task.side, where)
+        for condition in task.conditions:
+            owner = study.conditions[condition].sweep or condition
+            for layer in study.conditions[condition].layers or ():
+                check_layer(name, layer, f"config.conditions.{owner}.layers")
+    for condition in task.conditions:
+        loss = study.conditions[condition].loss
+        if loss is not None and task.training.batch_size < LOSSES[loss].min_batch:
+            raise InputError(
+                f"{where}.training.batch_size: {task.training.batch_size}: the loss '{loss}' of {condition} needs at "
+                f"least {LOSSES[loss].min_batch} images per batch"
+            )
+
+
+def check_labels(study: Study) -> None:
+    """Raise InputError for a label that its atlas has not."""
+    if study.phantom:
+        every = [label for labels in ATLASES.values() for label in labels]
+        for subject, planted in described(study.planted).subjects.items():
+            for label in planted.missing:
+                if label not in every:
+                    where = f"config.phantom.subjects.{subject}.missing"
+                    raise InputError(f"{where}: {label!r} is a label of no atlas{nearest(label, every)}")
+    for where, label, atlas, known in unknown_labels(study, sure=True):
+        raise InputError(
+            f"{where}: {label!r} is not a label of {atlas}; it has {one_of(label, known)}{elsewhere(label)}"
+        )
+
+
+def unknown_labels(study: Study, sure: bool = False) -> Iterator[tuple[str, str, str, list[str]]]:
+    """Labels that an atlas has not: the key, the label, the atlas and the labels that it has.
+
+    A phantom's atlases are known. Those of the real data stand in the mirror; before it has them, they are taken to be
+    the phantom's, which bear their names, unless one must be `sure`.
+    """
+    for name, roi in study.rois.items():
+        for where, region in regions(f"config.rois.{name}", roi):
+            table = ctab(study.data.folder, study.subjects[0], region.atlas)
+            known = ATLASES[region.atlas]
+            if not study.phantom and table.exists():
+                known = list(read_ctab(table))
+            elif not study.phantom and (sure or region.atlas in STAND_INS):
+                continue
+            yield from (
+                (f"{where}.labels", label, region.atlas, known) for label in region.labels if label not in known
+            )
+
+
+def regions(where: str, roi: ROI) -> Iterator[tuple[str, Region]]:
+    """Every region of an ROI that names labels, and where it stands."""
+    yield where, roi
+    for key, parts in (("plus", roi.plus or ()), ("within", () if isinstance(roi.within, str) else roi.within or ())):
+        yield from ((f"{where}.{key}.{index}", part) for index, part in enumerate(parts))
+
+
+def elsewhere(label: str) -> str:
+    """The atlases that have a label, as a hint."""
+    having = [atlas for atlas, labels in ATLASES.items() if label in labels]
+    return f"; {label} is one of {', '.join(having)}" if having else ""
+
+
+def check_attacks(study: Study) -> None:
+    """Raise InputError unless the primary attack is one of the attacks, and every attack has a task to meet."""
+    primary, attacks = study.primary_attack, study.attacks
+    if primary in study.semantic.attacks:
+        raise InputError(f"config.primary_attack: {primary!r} is a semantic attack; name one of {', '.join(attacks)}")
+    if primary not in attacks:
+        raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {one_of(primary, attacks)}")
+    norms = tuple(dict.fromkeys(plan.norm for plan in attacks.values()))
+    for name, task in study.tasks.items():
+        check_names(task.budgets, norms, f"config.tasks.{name}.budgets", "norm", "attacks")
+    without = [name for name in study.tasks if primary not in study.attacks_of(name)]
+    if without and len(without) < len(study.tasks):
+        raise InputError(f"config.primary_attack: '{primary}' needs a cue, which the task '{without[0]}' has not")
+    for name, plan in attacks.items():
+        if not any(name in study.attacks_of(task) for task in study.tasks):
+            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+            raise InputError(
+                f"config.attacks.{name}: {plan.method} needs a task whose images bear a cue, and there is none; "
+                f"name a task of kind {kinds} and set phantom.cue"
+            )
+
+
+def check_phantom(study: Study) -> None:
+    """Raise InputError unless the phantom has the subjects, sessions and formats that the study reads."""
+    if not study.phantom:
+        return
+    data, planted = study.data, described(study.planted)
+    trials = planted.planned_sessions * planted.trials_per_session
+    images = planted.shared_images + planted.unique_images
+    if trials != 3 * images:  # as `phantom.design.Sizes`: a subject sees each of its images three times
+        raise InputError(
+            f"config.phantom.trials_per_session: {planted.trials_per_session} x planned_sessions are {trials} trials, "
+            f"not 3 x (shared_images + unique_images) = {3 * images}; change one of the four"
+        )
+    for subject, spec in data.subjects.items():
+        where = f"config.data.subjects.{subject}"
+        if subject not in planted.subjects:
+            raise InputError(f"{where}: the phantom has no such subject; add it to phantom.subjects")
+        if spec.sessions > planted.planned_sessions:
+            raise InputError(f"{where}.sessions: {spec.sessions} is more than phantom.planned_sessions; lower it")
+    if data.format not in planted.formats:
+        raise InputError(f"config.data.format: the phantom is not written as {data.format}; add it to phantom.formats")
+
+
+def check_condition(study: Study, name: str, condition: Condition) -> None:
+    """Raise InputError where a condition names what the study lacks, or a predictor that does not go with it."""
+    where = f"config.conditions.{name}"
+    check_names(condition.target or (), study.rois, f"{where}.target", "ROI", "rois")
+    check_names(condition.match or (), study.rois, f"{where}.match", "ROI", "rois")
+    check_names(condition.subjects or (), study.subjects, f"{where}.subjects", "subject", "data.subjects")
+    if condition.features is not None:
+        check_name(condition.features.architecture, trainable(), f"{where}.features.architecture")
+        check_side(condition.features.architecture, condition.features.size, f"{where}.features.size")
+    matched = None if condition.reference is None else condition.reference.matched
+    if matched is not None:
+        check_names([matched], study.conditions, f"{where}.reference.match", "condition", "conditions")
+        if study.conditions[matched].target is None:
+            raise InputError(f"{where}.reference.match: '{matched}' has no target; name a guided condition")
+        for task in study.tasks.values():
+            if name in task.conditions and matched not in task.conditions:
+                raise InputError(
+                    f"config.tasks.{task.name}.conditions: '{name}' is matched with '{matched}', which this task lacks"
+                )
+    if condition.twins and not any(task.cue for task in study.tasks.values()):
+        kinds = ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+        raise InputError(
+            f"{where}.reference: it needs a task whose images bear a cue, and there is none; name a task of kind "
+            f"{kinds} and set phantom.cue"
+        )
+    if condition.target is None or condition.pairs:
+        return
+    predictor: Predictor | None = study.predictors.get(condition.predictor or "")
+    if predictor is None:
+        known, given = one_of(condition.predictor, study.predictors), condition.predictor
+        problem = "missing; name one" if given is None else f"{given!r} is not one"
+        raise InputError(f"{where}.predictor: {problem} of `predictors`: {known}")
+    if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
+        both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
+        raise InputError(f"{where}.control: {both}")
+    known_categories = study.phantom or study.data.coco_annotations
+    if condition.on_stimuli and condition.removes.categories and not known_categories:
+        needs = "on stimuli needs their categories: give COCO's annotations as `data.coco_annotations`"
+        raise InputError(f"{where}.control: '{condition.control}' {needs}")

@@ -1,0 +1,85 @@
+"""The files that a configuration names and that no rule makes: what must lie there before anything is planned.
+
+Snakemake leaves a job out whose input is missing and that no rule makes, where the job's outputs exist: a wrong path
+would be an edit without effect. So they are asked for before there is a DAG. The images of tasks may come later
+(`study.doubts`): their job says what it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from neurobust.core.errors import Faults, InputError
+from neurobust.core.names import nearest, neighbours
+from neurobust.core.settings import field_names
+from neurobust.networks.tasks.image_folder_settings import SHIPPED, ImageFolder
+from neurobust.nsd.layout import planted_annotations
+from neurobust.predictors.description import Predictor
+from neurobust.predictors.gnet_settings import ALEXNET
+from neurobust.study.model import Study
+
+
+class NamedFile(NamedTuple):
+    """A path of a configuration: the key that names it, what it should be, and words that the key may have instead."""
+
+    key: str
+    path: str
+    what: str
+    instead: tuple[str, ...] = ()
+
+
+def check_named_files(study: Study) -> None:
+    """Raise InputError for each file that a study names, that is not there and that no rule makes."""
+    faults = Faults()
+    for file in named_files(study):
+        with faults.caught():
+            check_named_file(file)
+    faults.refuse()
+
+
+def check_named_file(file: NamedFile) -> None:
+    """Raise InputError unless the file is there."""
+    path = Path(file.path)
+    if path.exists():
+        return
+    ways = ["put it there", "correct the path", *(f"write {word}" for word in file.instead)]
+    meant = nearest(file.path, file.instead) or nearest(path.name, neighbours(path))
+    raise InputError(f"{file.key}: {file.path!r}: no such file, {file.what}: {' or '.join(ways)}{meant}")
+
+
+def named_files(study: Study) -> Iterator[NamedFile]:
+    """Every file that a study names and that no rule makes, in the order of its sections.
+
+    The file of its claims is not among them: it is read before there is a study.
+    """
+    made = {planted_annotations(study.data.folder)} if study.phantom else set()
+    for file in all_named_files(study):
+        if Path(file.path) not in made and Path(file.path).name != ALEXNET:
+            yield file
+
+
+def all_named_files(study: Study) -> Iterator[NamedFile]:
+    """Every file that a study names."""
+    if study.data.coco_annotations is not None:
+        yield NamedFile(
+            "config.data.coco_annotations", study.data.coco_annotations, "COCO's annotations, folder or zip"
+        )
+    for name, predictor in study.predictors.items():
+        for path in predictor.files():
+            key = f"config.predictors.{name}.{key_of(predictor, path)}"
+            yield NamedFile(key, path, "the weights of a network", predictor.instead)
+    for name, plan in study.tasks.items():
+        classes = plan.task.classes if isinstance(plan.task, ImageFolder) else None
+        if classes is not None and classes not in SHIPPED:
+            yield NamedFile(f"config.tasks.{name}.classes", classes, "a list of class folders", tuple(SHIPPED))
+    for name, condition in study.conditions.items():
+        if condition.features is not None and condition.features.weights is not None and condition.sweep is None:
+            key = f"config.conditions.{name}.features.weights"
+            yield NamedFile(key, condition.features.weights, "the weights of a network")
+
+
+def key_of(predictor: Predictor, path: str) -> str:
+    """The key of a predictor that names a file."""
+    return next((key for key in field_names(type(predictor)) if getattr(predictor, key, None) == path), "files")

@@ -1,0 +1,118 @@
+"""A YAML file as a mapping, or one line that says which line of it cannot be read and what to write instead."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from neurobust.core.errors import InputError
+from neurobust.core.names import nearest, neighbours
+from neurobust.study.locate import refuse_twice
+
+TRUE = ("yes", "on", "true")
+KINDS = {"bool": "false", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date"}
+
+
+def read_yaml(file: Path, what: str = "a mapping of sections, as config/demo.yaml shows one") -> dict[str, Any]:
+    """The mapping that a file holds; `what`: it should hold.
+
+    Raises InputError with the file, and where it can the line, for a file that is not there, is no text, is no YAML, is
+    empty or something else than a mapping, names a key twice, or has a key that YAML reads as something else than text.
+    """
+    import yaml
+
+    text = read_text(file)
+    try:
+        found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise InputError(_broken(file, text, error)) from None
+    except RecursionError:
+        raise InputError(f"{file}: not YAML: its lists and mappings are nested without an end; flatten it") from None
+    if found is None:
+        raise InputError(f"{file}: empty; expected {what}")
+    if not isinstance(found, dict):
+        kind = "a list" if isinstance(found, list) else f"{found!r:.60}"
+        raise InputError(f"{file}:{_first_line(text)}: {kind} at its top; expected {what}")
+    refuse_twice([file])
+    refuse_odd_keys(file)
+    try:
+        json.dumps(found, default=str, skipkeys=True)
+    except ValueError:
+        raise InputError(f"{file}: an alias (*) stands inside of what it names; write it out") from None
+    return found
+
+
+def read_text(file: Path) -> str:
+    """The text of a file in UTF-8; InputError for what cannot be read as such."""
+    file = Path(file)
+    try:
+        return file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing; correct the path{nearest(file.name, neighbours(file))}") from None
+    except IsADirectoryError:
+        raise InputError(f"{file}: a folder; name a file in it") from None
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}; make it readable") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise InputError(f"{file}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as text in UTF-8") from None
+
+
+def refuse_odd_keys(file: Path) -> None:
+    """Raise InputError for a key that YAML reads as something else than text: `no` is false, 1 a number.
+
+    A condition's `on`, which programs write as `true`, is meant (`config.as_written`).
+    """
+    import yaml
+
+    seen: set[int] = set()
+    todo: list[tuple[Any, tuple[str, ...]]] = [(_nodes(read_text(file)), ())]
+    while todo:
+        node, path = todo.pop()
+        if id(node) in seen:  # an alias may name what it stands in
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += [(item, (*path, str(index))) for index, item in enumerate(node.value)]
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            kind, word = key.tag.rpartition(":")[2], str(key.value)
+            conditions_on = word in ("on", "true") and len(path) == 2 and path[0] == "conditions"
+            if kind in KINDS and not conditions_on:
+                meaning = "true" if word.lower() in TRUE else KINDS[kind]
+                raise InputError(
+                    f"{file}:{key.start_mark.line + 1}: {'.'.join([*path, word])}: YAML reads the key {word} as "
+                    f"{meaning}; quote it ('{word}'), or take another name"
+                )
+            todo.append((value, (*path, word)))
+
+
+def _nodes(text: str) -> Any:
+    """The nodes of a YAML text."""
+    import yaml
+
+    return yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _broken(file: Path, text: str, error: Any) -> str:
+    """One line for an error of YAML's."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
+    if mark is None:
+        return f"{file}: not YAML: {problem}; save it as plain text"
+    line = mark.line + 1
+    lines = text.splitlines()
+    tabs = [number for number in (line, line - 1) if 0 < number <= len(lines) and re.match(r" *\t", lines[number - 1])]
+    if tabs:
+        return f"{file}:{tabs[0]}: a tab; YAML is indented by spaces: put spaces in its place"
+    began = getattr(error, "context_mark", None)
+    since = "" if began is None or began.line == mark.line else f" (in what begins at line {began.line + 1})"
+    return f"{file}:{line}: not YAML: {problem}{since}; look for an open bracket, quote or colon at this line or before"
+
+
+def _first_line(text: str) -> int:
+    """The first line that says something."""
+    said = (number for number, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#"))
+    return next(said, 1)
