@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neurobust.core.errors import InputError, ManyFaults, messages_of
+from neurobust.core.settings import Given
 from neurobust.study.claims import with_claims
 from neurobust.study.config import as_written
 from neurobust.study.doubts import doubts
@@ -20,7 +21,7 @@ from neurobust.study.read import read_study
 from neurobust.study.yaml_file import read_yaml
 
 
-def study_of(config: Mapping[str, Any], files: Sequence[Path], *folders: Path) -> Study:
+def study_of(config: Given, files: Sequence[Path], *folders: Path) -> Study:
     """The study that a configuration describes, which was read from these files.
 
     folders: where the file of its claims is looked for. Raises InputError with file and line; ManyFaults, whose text is
@@ -55,7 +56,7 @@ def read_files(files: Sequence[Path], *folders: Path) -> tuple[Study, list[str]]
     return study, ready(study, files)
 
 
-def merged(config: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def merged(config: Given, change: Given) -> dict[str, Any]:
     """A configuration with the keys of another, section by section, as Snakemake merges files."""
     found = dict(config)
     for key, value in change.items():
