@@ -99,6 +99,6 @@ def test_the_plan_says_what_the_study_sees_and_what_is_left_after_correction(stu
 def test_each_task_has_the_power_of_its_own_seeds_and_images(project, tmp_path):
     study = read_study(yaml.safe_load((project / "config/demo.yaml").read_text()) | {"claims": None})
     lines = power.power_lines(study, tmp_path)
-    assert power.sizes(study) == {(5, 120, 2): ["phantom-scenes"], (2, 32, 1): ["digits"]}
-    assert lines[0].startswith("Power, phantom-scenes: 5 seeds x 120 images see")
+    assert power.sizes(study) == {(5, 200, 2): ["phantom-scenes"], (2, 32, 1): ["digits"]}
+    assert lines[0].startswith("Power, phantom-scenes: 5 seeds x 200 images see")
     assert any(line.startswith("Power, digits: 2 seeds x 32 images see") for line in lines)
