@@ -104,7 +104,7 @@ def test_a_job_leaves_before_its_limit_and_the_retry_goes_on(study, local_number
         job, pid = study.script("train_network")
         os.kill(pid, signal.SIGSTOP)
         left = "squeue", "-h", "-j", job, "-o", "%L"
-        wait_until("the limit is near", lambda: study.cluster.command(*left).strip() < "0:15", 200)
+        wait_until("the limit is near", lambda: study.cluster.command(*left).strip() < "0:45", 200)
         os.kill(pid, signal.SIGCONT)
         status, output = study.end(driver)
     finally:
