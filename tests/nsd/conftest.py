@@ -261,6 +261,14 @@ def s3_server():
 
 
 @pytest.fixture
+def content(tmp_path) -> bytes:
+    """A real volume of about 100 kB."""
+    rng = np.random.default_rng(0)
+    files.write_nifti(tmp_path / "made" / "x.nii.gz", rng.normal(size=(29, 31, 30)).astype(np.float32))
+    return (tmp_path / "made" / "x.nii.gz").read_bytes()
+
+
+@pytest.fixture
 def bucket(s3_server, monkeypatch):
     """An empty public bucket with the name of NSD's, and a proxy that does no harm yet. Pauses are short."""
     from neurobust.nsd import bucket as module

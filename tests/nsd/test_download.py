@@ -32,14 +32,6 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(transfer.whole, "__defaults__", (4096,))
 
 
-@pytest.fixture
-def content(tmp_path) -> bytes:
-    """A real volume of about 100 kB."""
-    rng = np.random.default_rng(0)
-    files.write_nifti(tmp_path / "made" / "x.nii.gz", rng.normal(size=(29, 31, 30)).astype(np.float32))
-    return (tmp_path / "made" / "x.nii.gz").read_bytes()
-
-
 def leftovers(root: Path) -> list[str]:
     return sorted(p.name for p in root.rglob("*") if p.is_file() and p.name != "manifest.jsonl")
 

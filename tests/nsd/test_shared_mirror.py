@@ -30,13 +30,6 @@ SLOW = 0.15  # s that the slowed verification takes
 RULES = ("--scheduler", "greedy", "--rerun-triggers", "mtime", "params", "input", "software-env", "--quiet", "progress")
 
 
-@pytest.fixture
-def content(tmp_path) -> bytes:
-    rng = np.random.default_rng(0)
-    files.write_nifti(tmp_path / "made" / "x.nii.gz", rng.normal(size=(19, 11, 10)).astype(np.float32))
-    return (tmp_path / "made" / "x.nii.gz").read_bytes()
-
-
 def lying(root: Path) -> list[str]:
     return sorted(p.name for p in root.rglob("*") if p.is_file() and p.name != "manifest.jsonl")
 

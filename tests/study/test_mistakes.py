@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from neurobust.core.errors import InputError, messages_of
-from neurobust.study.border import merged, read_files, ready, study_of
+from neurobust.study.border import read_files, ready, study_of
 from neurobust.study.yaml_file import read_yaml
 
 CASES = yaml.safe_load(Path(__file__).with_name("config_mistakes.yaml").read_text(encoding="utf-8"))
@@ -318,7 +319,10 @@ def test_an_alias_may_not_stand_in_what_it_names(tmp_path):
 
 
 def test_files_are_merged_section_by_section():
-    assert merged({"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"c": [2]}, "d": {"e": 3}}) == {
+    """By Snakemake's own function, which `read_files` takes too."""
+    config = {"a": {"b": 1, "c": [1]}, "d": 2}
+    update_config(config, {"a": {"c": [2]}, "d": {"e": 3}})
+    assert config == {
         "a": {"b": 1, "c": [2]},
         "d": {"e": 3},
     }

@@ -56,6 +56,8 @@ def shaped(pattern: str, words: str) -> Meta:
     return Meta(pattern=f"{pattern}{LAST}" if pattern.endswith("$") else pattern, extra={"shape": words})
 
 
+SUBJECT = "^subj0[1-8]$"
+Subject = Annotated[str, shaped(SUBJECT, "one of subj01 to subj08")]
 # A path that a user gives. Braces would be wildcards to Snakemake, and no shell is there to expand a tilde.
 FilePath = Annotated[str, shaped(r"^(?!~)[^{}\x00-\x1f]+$", "a path without braces, line breaks or a leading ~")]
 

@@ -23,10 +23,10 @@ from neurobust.core.settings import (
     Positive,
     Settings,
     Share,
+    Subject,
     about,
     field_names,
     read,
-    shaped,
 )
 from neurobust.networks.description import Control, Reference
 from neurobust.networks.registry import (
@@ -40,7 +40,7 @@ from neurobust.networks.registry import (
 )
 
 Weight = Annotated[Share, about("of the neural loss; cross-entropy has 1 - weight")]
-Subjects = Annotated[tuple[Annotated[str, shaped("^subj0[1-8]$", "one of subj01 to subj08")], ...], UNIQUE]
+Subjects = Annotated[tuple[Subject, ...], UNIQUE]
 Weights = Annotated[tuple[Share, ...], UNIQUE]
 
 # What an image costs in an architecture, in what it costs in a ResNet18, for the price of a study; in others it is 1.

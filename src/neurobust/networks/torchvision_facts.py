@@ -19,8 +19,9 @@ from torch import nn
 
 from neurobust.core.errors import InputError
 from neurobust.core.vision import feature_extraction, models
-from neurobust.networks.architectures import ARCHITECTURES, OWN, STEMS, Classifier, build_network
+from neurobust.networks.architectures import ARCHITECTURES, OWN, Classifier, build_network
 
+Written = dict[str, Any]  # as JSON types
 LARGEST = 512  # side, in pixels, up to which the smallest is looked for
 GRIDS = (8, 14, 16, 28, 32, 56, 64, 112, 128, 224, 256)  # sides of which those of a fixed grid are multiples
 
@@ -65,18 +66,18 @@ def without_weights() -> Iterator[None]:
         yield
 
 
-def facts() -> dict[str, Any]:
+def facts() -> Written:
     """`architectures`: name -> what `architecture_names.Facts` says; `trees`: the names of their layers."""
     trees = Trees()
     names = sorted({*ARCHITECTURES, *models.list_models(module=models)})
     return {"architectures": {name: facts_of(name, trees) for name in names}, "trees": trees.written()}
 
 
-def facts_of(name: str, trees: Trees) -> dict[str, Any]:
+def facts_of(name: str, trees: Trees) -> Written:
     """One architecture. `modules`: layers that a condition can name; `nodes`: those of its graph, for predictors."""
-    found: dict[str, Any] = {"network": name in ARCHITECTURES}
+    found: Written = {"network": name in ARCHITECTURES}
     if found["network"]:
-        found |= {"cifar": can_build(name, "cifar", False), "pretrained": can_be_pretrained(name), **sides(name)}
+        found |= {"cifar": has_cifar_stem(name), "pretrained": can_be_pretrained(name), **sides(name)}
         found["modules"] = trees.add(module for module, _ in network(name, 224).trunk.named_modules() if module)
     if name not in OWN:
         with without_weights():
@@ -92,11 +93,10 @@ def network(name: str, side: int, stem: str = "imagenet") -> Classifier:
         return build_network(name, 2, stem=stem, image_size=side)
 
 
-def can_build(name: str, stem: str, pretrained: bool) -> bool:
-    """Whether there is this combination."""
-    assert stem in STEMS and not pretrained
+def has_cifar_stem(name: str) -> bool:
+    """Whether there is a stem for small images."""
     try:
-        network(name, 224, stem)
+        network(name, 224, "cifar")
     except InputError:
         return False
     return True

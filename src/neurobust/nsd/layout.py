@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import SUBJECT
 
 BUCKET = "natural-scenes-dataset"
 REGION = "us-east-2"
-SUBJECT = "^subj0[1-8]$"
 Atlas = Literal[
     "HCP_MMP1", "Kastner2015", "corticalsulc", "floc-bodies", "floc-faces", "floc-places", "floc-words", "nsdgeneral",
     "prf-eccrois", "prf-visualrois", "streams", "MTL", "thalamus",

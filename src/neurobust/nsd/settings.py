@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, FilePath, Names, NotNegative, Seed, Settings, about, shaped
-from neurobust.nsd.layout import REGION, SUBJECT, Atlas, Hemisphere, SessionFormat
-
-Subject = Annotated[str, shaped(SUBJECT, "one of subj01 to subj08")]
+from neurobust.core.settings import Count, FilePath, Names, NotNegative, Seed, Settings, Subject, about, shaped
+from neurobust.nsd.layout import REGION, Atlas, Hemisphere, SessionFormat
 
 
 class Sessions(Settings, frozen=True, kw_only=True):

@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from neurobust.core.settings import UNIQUE, Count, NotNegative, Seed, Settings, Share, about, shaped
+from neurobust.core.settings import UNIQUE, Count, NotNegative, Seed, Settings, Share, Subject, about
 
-Subject = Annotated[str, shaped("^subj0[1-8]$", "one of subj01 to subj08")]
 SessionFormat = Literal["nii.gz", "hdf5"]
 Side = Annotated[int, Meta(ge=8)]
 Pixels = Annotated[int, Meta(ge=16)]

@@ -5,7 +5,7 @@ Each line is `<file>:<line>: <key>: <value>: <what is wrong>; <way out>`, as `lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +49,13 @@ def ready(study: Study, files: Sequence[Path]) -> list[str]:
 
 def read_files(files: Sequence[Path], *folders: Path) -> tuple[Study, list[str]]:
     """The study of some files, later ones overriding, and its warnings; InputError as of `study_of` and `ready`."""
+    from snakemake.utils import update_config
+
     config: dict[str, Any] = {}
     for file in files:
-        config = merged(config, read_yaml(file))
+        update_config(config, read_yaml(file))
     study = study_of(config, files, *folders)
     return study, ready(study, files)
-
-
-def merged(config: Given, change: Given) -> dict[str, Any]:
-    """A configuration with the keys of another, section by section, as Snakemake merges files."""
-    found = dict(config)
-    for key, value in change.items():
-        old = found.get(key)
-        found[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return found
 
 
 def in_files(error: InputError, files: Sequence[Path]) -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from neurobust.attacks.plan import with_budgets
 from neurobust.core.architecture_names import check_layer, check_name, check_side, trainable
 from neurobust.core.errors import Faults, InputError
 from neurobust.core.names import nearest, one_of
@@ -151,7 +152,11 @@ def check_attacks(study: Study) -> None:
         raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {one_of(primary, attacks)}")
     norms = tuple(dict.fromkeys(plan.norm for plan in attacks.values()))
     for name, task in study.tasks.items():
-        check_names(task.budgets, norms, f"config.tasks.{name}.budgets", "norm", "attacks")
+        where = f"config.tasks.{name}.budgets"
+        check_names(task.budgets, norms, where, "norm", "attacks")
+        for plan in attacks.values():
+            if plan.norm in task.budgets:
+                with_budgets(plan, task.budgets[plan.norm], f"{where}.{plan.norm}")
     without = [name for name in study.tasks if primary not in study.attacks_of(name)]
     if without and len(without) < len(study.tasks):
         raise InputError(f"config.primary_attack: '{primary}' needs a cue, which the task '{without[0]}' has not")

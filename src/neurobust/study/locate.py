@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,24 +47,32 @@ def refuse_twice(files: Iterable[Path]) -> None:
     import yaml
 
     for file in files:
-        todo, met = [_composed(file)], set()
-        while todo:
-            node = todo.pop()
-            if id(node) in met:
-                continue
-            met.add(id(node))
-            if isinstance(node, yaml.SequenceNode):
-                todo += node.value
-            if not isinstance(node, yaml.MappingNode):
-                continue
+        for _, section in sections(file):
             seen: dict[str, int] = {}
-            for key, value in node.value:
+            for key, _ in section.value:
                 line = key.start_mark.line + 1
                 if isinstance(key, yaml.ScalarNode):
                     if first := seen.get(key.value):
                         raise InputError(f"{file}:{line}: key '{key.value}' stands at line {first} already; rename one")
                     seen[key.value] = line
-                todo.append(value)
+
+
+def sections(file: Path) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every mapping of a YAML file as a node, and the keys that lead to it; what several aliases name, once."""
+    import yaml
+
+    todo: list[tuple[Any, tuple[str, ...]]] = [(_composed(file), ())]
+    met: set[int] = set()
+    while todo:
+        node, path = todo.pop()
+        if id(node) in met:  # an alias may name what it stands in
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += [(item, (*path, str(index))) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            yield path, node
+            todo += [(value, (*path, str(key.value))) for key, value in node.value]
 
 
 def _composed(file: Path) -> Any:

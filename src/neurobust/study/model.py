@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from neurobust.attacks.corruptions.settings import Corruptions
-from neurobust.attacks.plan import AttackPlan, with_budgets
+from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
 from neurobust.attacks.transfer_settings import Transfer
@@ -116,13 +116,7 @@ class Study(Struct, frozen=True):
         """The attacks that a task's networks meet, at its budgets: all, but without a cue those that need one."""
         own = self.tasks[task]
         met = {name: plan for name, plan in self.attacks.items() if own.cue or not plan.attack.twins}
-        where = f"config.tasks.{task}.budgets"
-        return {
-            name: with_budgets(plan, own.budgets[plan.norm], f"{where}.{plan.norm}")
-            if plan.norm in own.budgets
-            else plan
-            for name, plan in met.items()
-        }
+        return {name: replace(plan, budgets=own.budgets.get(plan.norm, plan.budgets)) for name, plan in met.items()}
 
     @property
     def reference_strengths(self) -> dict[str, float | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from neurobust.core.errors import InputError
 from neurobust.core.names import nearest, neighbours
-from neurobust.study.locate import refuse_twice
+from neurobust.study.locate import refuse_twice, sections
 
 TRUE = ("yes", "on", "true")
 KINDS = {"bool": "false", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date"}
@@ -66,18 +66,8 @@ def refuse_odd_keys(file: Path) -> None:
 
     A condition's `on`, which programs write as `true`, is meant (`config.as_written`).
     """
-    import yaml
-
-    seen: set[int] = set()
-    todo: list[tuple[Any, tuple[str, ...]]] = [(_nodes(read_text(file)), ())]
-    while todo:
-        node, path = todo.pop()
-        if id(node) in seen:  # an alias may name what it stands in
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            todo += [(item, (*path, str(index))) for index, item in enumerate(node.value)]
-        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+    for path, section in sections(file):
+        for key, _ in section.value:
             kind, word = key.tag.rpartition(":")[2], str(key.value)
             conditions_on = word in ("on", "true") and len(path) == 2 and path[0] == "conditions"
             if kind in KINDS and not conditions_on:
@@ -86,14 +76,6 @@ def refuse_odd_keys(file: Path) -> None:
                     f"{file}:{key.start_mark.line + 1}: {'.'.join([*path, word])}: YAML reads the key {word} as "
                     f"{meaning}; quote it ('{word}'), or take another name"
                 )
-            todo.append((value, (*path, word)))
-
-
-def _nodes(text: str) -> Any:
-    """The nodes of a YAML text."""
-    import yaml
-
-    return yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _broken(file: Path, text: str, error: Any) -> str:
