@@ -8,12 +8,11 @@ from torch import Tensor
 
 
 def to_pixels(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """uint8 (n, H, W, 3) as float32 (n, 3, H, W) in [0, 1] on `device` (channels last in memory on CUDA)."""
+    """uint8 (n, H, W, 3) as float32 (n, 3, H, W) in [0, 1] on `device`, channels last in memory."""
     if isinstance(images, np.ndarray) and not images.flags.writeable:
         images = np.array(images)  # a mapped file: torch wants memory that it could write to
     images = torch.as_tensor(images).to(device).permute(0, 3, 1, 2)
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-    return images.to(torch.float32, memory_format=layout).div_(255)
+    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 def to_images(pixels: Tensor) -> np.ndarray:

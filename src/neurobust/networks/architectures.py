@@ -146,7 +146,7 @@ def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
         raise InputError(f"{path}: not the weights of a network ({text}); delete it and train again") from error
     if neural_head:
         network.neural_head = _trained_head(state, config)
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _trained_head(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> nn.Linear | None:

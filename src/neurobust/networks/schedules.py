@@ -41,9 +41,13 @@ WEIGHT_SCHEDULES: dict[str, Callable[[float], float]] = {
 # backbone through momentum, weight decay or clipping.
 OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], Training], torch.optim.Optimizer]] = {
     "sgd": lambda parameters, training: torch.optim.SGD(
-        parameters, training.learning_rate, momentum=training.momentum, weight_decay=training.weight_decay
+        parameters, training.learning_rate, training.momentum, weight_decay=training.weight_decay, fused=True
     ),
     "adamw": lambda parameters, training: torch.optim.AdamW(
-        parameters, training.learning_rate, betas=(training.momentum, 0.999), weight_decay=training.weight_decay
+        parameters,
+        training.learning_rate,
+        betas=(training.momentum, 0.999),
+        weight_decay=training.weight_decay,
+        fused=True,
     ),
 }
