@@ -22,6 +22,7 @@ from neurobust.nsd.responses import extract_roi
 from neurobust.nsd.settings import ROI, Data, StudySplits
 from neurobust.phantom import files
 from neurobust.phantom.design import Sizes, make_design
+from neurobust.study import jobs
 from neurobust.study.read import read_study
 
 SPLITS = StudySplits(test="shared", validation=0.2, seed=0, zscore="all")
@@ -193,3 +194,17 @@ def test_the_named_splits_are_counted_on_the_real_design(tmp_path, monkeypatch):
     monkeypatch.setattr(golden, "LEGACY", (legacy[0], legacy[1] + 1))
     with pytest.raises(InputError, match="images of legacy37 for training and testing"):
         golden.check_repeats(mirror)
+
+
+def test_finer_volumes_are_priced_by_their_bytes(project):
+    """Voxels of 1 mm are 5.8 times as many, on the way and on the disk; images are what they are."""
+    config, found = yaml.safe_load((project / "config/config.yaml").read_text()), {}
+    for space in ("func1pt8mm", "func1mm"):
+        config["data"]["space"] = space
+        study = read_study(config)
+        betas = sum(job.output_bytes for job in jobs.study_jobs(study) if job.rule == "extract_betas")
+        found[space] = jobs.download_bytes(study), betas
+    images = 213000 / 3 * jobs.STIMULUS_BYTES
+    coarse, fine = found["func1pt8mm"], found["func1mm"]
+    assert (fine[0] - images) / (coarse[0] - images) == pytest.approx(1.8**3)
+    assert fine[1] / coarse[1] == pytest.approx(1.8**3)
