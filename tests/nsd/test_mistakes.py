@@ -240,8 +240,8 @@ def fortran_order(right):
 
 
 def transposed_mask(right):
-    def grid_of(root, subject):
-        grid = right(root, subject)
+    def grid_of(root, subject, space):
+        grid = right(root, subject, space)
         return replace(grid, mask=grid.mask.reshape(grid.shape).T.ravel())
 
     return grid_of

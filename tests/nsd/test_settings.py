@@ -38,8 +38,12 @@ def test_every_study_of_the_house_is_read(project):
 
 def test_what_follows_from_the_data():
     data = read(Data, {**DATA, "subjects": {"subj01": {"sessions": 40}, "subj04": {"sessions": 30}}}, "data")
-    assert data.sessions == {"subj01": 40, "subj04": 30} and data.min_sessions == 30
+    assert data.sessions == {"subj01": 40, "subj04": 30}
+    assert data.ran("subj01") == 40 and data.ran("subj04") == 30, "as published"
     assert data.from_bucket and data.only_needed_stimuli and data.folder.name == "nsd"
+    less = {**DATA, "subjects": {"subj01": {"sessions": 2}}}
+    assert read(Data, less, "data").ran("subj01") == 40
+    assert read(Data, {**less, "source": "phantom"}, "data").ran("subj01") == 2, "all that is planted"
     assert not read(Data, {**DATA, "source": "phantom"}, "data").only_needed_stimuli
     assert not read(Data, {**DATA, "stimuli": "all"}, "data").only_needed_stimuli
 
@@ -54,6 +58,8 @@ def test_what_follows_from_the_data():
         ({"region": ""}, "data.region"),
         ({"keep_betas": "yes"}, "data.keep_betas"),
         ({"stimuli": "some"}, "data.stimuli: 'some' is not known; choose one of needed, all"),
+        ({"betas": "b4"}, "data.betas: 'b4' is not known; choose one of b1, b2, b3"),
+        ({"space": "fsaverage"}, "data.space: 'fsaverage' is not known; choose one of func1pt8mm, func1mm"),
         ({"subjects": {}}, "data.subjects"),
         ({"subjects": {"subj09": {"sessions": 1}}}, "subj0"),
         ({"subjects": {"subj01": {"sessions": 41}}}, "sessions"),
@@ -67,7 +73,7 @@ def test_faults_of_the_data_are_named(changes, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_splits_of_a_study_know_its_fewest_sessions():
+def test_splits_know_the_facts_that_they_need():
     splits = read(StudySplits, {**SPLITS, "min_sessions": 30}, "splits")
     assert splits.special_sessions() == 30
     assert written(splits) == {**SPLITS, "min_sessions": 30}
@@ -75,6 +81,12 @@ def test_splits_of_a_study_know_its_fewest_sessions():
         read(StudySplits, SPLITS, "splits").special_sessions()
     with pytest.raises(InputError, match="unknown key 'min_sessions'"):
         read(Splits, {**SPLITS, "min_sessions": 30}, "splits")
+    named = read(StudySplits, {**SPLITS, "test": "legacy37", "sessions": 40}, "splits")
+    assert named.public_sessions() == 37
+    with pytest.raises(InputError, match=r"splits.sessions: missing; splits.test 'algonauts' needs"):
+        read(StudySplits, {**SPLITS, "test": "algonauts"}, "splits").public_sessions()
+    with pytest.raises(InputError, match=r"splits.test: 'legacy37' takes the last 3 sessions .* ran 3; name another"):
+        read(StudySplits, {**SPLITS, "test": "legacy37", "sessions": 3}, "splits").public_sessions()
 
 
 def test_parts_of_an_roi():

@@ -219,7 +219,7 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
     betas = shutil.copy(results / "cortex/subj01/betas.h5", tmp_path / "betas.h5")
     with h5py.File(betas, "r+") as file:
         file["betas"][...] = np.roll(file["betas"][()], 1, 0)
-    splits = read(StudySplits, {**config["splits"], "min_sessions": 8}, "splits")
+    splits = read(StudySplits, config["splits"], "splits")
     extract_roi(root=demo / "resources/phantom", betas=betas, subject="subj01", roi="V1",
                 spec=read(ROI, config["rois"]["V1"], "rois.V1"), splits=splits, output=tmp_path / "V1.h5")  # fmt: skip
     stimuli = results / "stimuli/subj01/64.h5"
@@ -267,7 +267,7 @@ def test_twins_give_identical_roi_files(demo, results, config, tmp_path):
     root = demo / "resources/phantom"
     sessions = [layout.session(root, "subj02", n, "hdf5") for n in range(1, 9)]
     extract_betas(root=root, subject="subj02", n_sessions=8, betas=sessions, output=tmp_path / "betas.h5")
-    splits = read(StudySplits, {**config["splits"], "min_sessions": 8}, "splits")
+    splits = read(StudySplits, config["splits"], "splits")
     for roi, given in config["rois"].items():
         extract_roi(root=root, betas=tmp_path / "betas.h5", subject="subj02", roi=roi,
                     spec=read(ROI, given, f"rois.{roi}"), splits=splits, output=tmp_path / f"{roi}.h5")  # fmt: skip

@@ -195,8 +195,7 @@ def test_extract_roi_and_explain_run_on_the_demo(project, config, demo, tmp_path
     monkeypatch.chdir(demo)
     results = demo / "results/demo"
     inputs, outputs, params, wildcards = stand_ins(config, tmp_path)["nsd/extract_roi"]
-    splits = json.dumps({**config["splits"], "min_sessions": 8})
-    params = {**params, "root": config["data"]["root"], "splits": splits}
+    params = {**params, "root": config["data"]["root"]}
     inputs = {"betas": str(results / "cortex/subj01/betas.h5")}
     run_script(project, "nsd/extract_roi", StandIn(tmp_path, inputs, outputs, params, wildcards))
     assert (tmp_path / "LO.h5").read_bytes() == (results / "cortex/subj01/LO.h5").read_bytes()

@@ -163,7 +163,7 @@ rule extract_betas:
         # of the bucket: what another study fetches again is the same
         betas=ancient(MIRROR.session_files) if STUDY.data.from_bucket else MIRROR.session_files,
         labels=MIRROR.label_files,
-        mask=lambda wildcards: str(layout.brainmask(DATA, wildcards.subject)),
+        mask=lambda wildcards: str(layout.brainmask(DATA, wildcards.subject, STUDY.data.space)),
         design=str(layout.expdesign(DATA)),
     output:
         betas=at(betas_path, "{subject}"),
@@ -207,7 +207,7 @@ rule extract_roi:
         code=sources("nsd/extract_roi"),
         root=lambda wildcards: DATA,
         spec=lambda wildcards: parameters(STUDY.rois[wildcards.roi]),
-        splits=parameters(MIRROR.splits),
+        splits=lambda wildcards: parameters(MIRROR.splits(wildcards)),
     message:
         "responses of {wildcards.roi} in {wildcards.subject}"
     script:

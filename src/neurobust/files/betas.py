@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,8 @@ class BetasIndex:
     """What the rows (trials) and columns (voxels) of a subject's betas are.
 
     voxel_index int64 (voxels,) ascending, C-order flat index into `shape` (X, Y, Z), which `affine` (4, 4) places in
-    mm; nsd_id int64 (trials,), 0-based; session int16 (trials,), from 1.
+    mm; nsd_id int64 (trials,), 0-based; session int16 (trials,), from 1. space and version: NSD's names of the
+    preparation.
     """
 
     subject: str
@@ -35,6 +36,8 @@ class BetasIndex:
     voxel_index: np.ndarray
     nsd_id: np.ndarray
     session: np.ndarray
+    space: str = field(default="func1pt8mm", kw_only=True)
+    version: str = field(default="b3", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def write_betas(
             digest.update(values.data)
         file.attrs.update(
             affine=index.affine, shape=np.array(index.shape), subject=index.subject, sha256=digest.hexdigest(),
-            provenance=canonical_json(provenance()),
+            space=index.space, version=index.version, provenance=canonical_json(provenance()),
         )  # fmt: skip
 
 
@@ -103,7 +106,10 @@ def open_betas(path: Path) -> Iterator[BetasFile]:
             x, y, z = (int(n) for n in file.attrs["shape"])
             found = BetasFile(
                 subject=str(file.attrs["subject"]), shape=(x, y, z), affine=file.attrs["affine"], betas=file["betas"],
-                sha256=str(file.attrs["sha256"]), **arrays,
+                sha256=str(file.attrs["sha256"]),
+                # a file of an earlier copy has neither, and its sessions may be gone
+                space=str(file.attrs.get("space", "func1pt8mm")), version=str(file.attrs.get("version", "b3")),
+                **arrays,
             )  # fmt: skip
         except (KeyError, ValueError) as error:
             raise InputError(f"{path}: lacks a part of a betas file ({error}); delete it and run again") from error

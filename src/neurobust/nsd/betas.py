@@ -15,14 +15,14 @@ HDF5_ERRORS = (OSError, RuntimeError, KeyError)
 
 
 def read_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int], trials: int) -> np.ndarray:
-    """int16 (trials, voxels) betas of one session, percent signal change x 300, from .nii.gz or .hdf5.
+    """int16 (trials, voxels) betas of one session, percent signal change x 300, from .nii.gz, .nii or .hdf5.
 
     `voxel_index` is the C-order flat index into `shape` (X, Y, Z) in both formats. One volume or one voxel at a time
     is in memory besides the result. Raises InputError for a missing, truncated or damaged file and for a dtype, shape
     or scaling that betas of this subject do not have.
     """
     path = Path(path)
-    if path.name.endswith(".nii.gz"):
+    if path.name.endswith((".nii.gz", ".nii")):
         return read_nifti_session(path, voxel_index, shape, trials)
     if path.suffix == ".hdf5":
         return read_hdf5_session(path, voxel_index, shape, trials)
@@ -32,18 +32,18 @@ def read_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int
 def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise InputError unless a session has the expected shape and is int16."""
     if dtype.kind != "i" or dtype.itemsize != 2:
-        raise InputError(f"{path}: dtype {dtype} is not int16; use betas of the func1pt8mm space as published")
+        raise InputError(f"{path}: dtype {dtype} is not int16; use betas of a functional volume as published")
     if found != expected:
         raise InputError(f"{path}: shape {found} is not the expected {expected}; is it this subject's? {FETCH_AGAIN}")
 
 
 def read_nifti_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int], trials: int) -> np.ndarray:
-    """`read_session` for .nii.gz: one pass over the stream, gathering from each volume as it comes by."""
+    """`read_session` for NIfTI: one pass over the stream, gathering from each volume as it comes by."""
     x, y, z = np.unravel_index(voxel_index, shape)
     # NIfTI stores x fastest. Indices are converted, as transposing 750 volumes would cost more than reading them.
     fortran_index = np.ravel_multi_index((x, y, z), shape, order="F")
     result = np.empty((trials, len(voxel_index)), np.int16)
-    with one_line_errors(path, GZIP_ERRORS), header.open_gzip(path, "rb") as stream:
+    with one_line_errors(path, GZIP_ERRORS), header.open_nifti(path) as stream:
         found = read_header(path, stream)
         check_shape(path, found.shape, (*shape, trials), found.dtype)
         volume = np.empty(int(np.prod(shape)), found.dtype)

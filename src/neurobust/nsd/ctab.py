@@ -14,11 +14,11 @@ def read_ctab(path: Path) -> dict[str, int]:
     A line is an id and a name; what follows (tabs, spaces, colours) is ignored, as real files carry it.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # an editor may put a BOM
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such colour table; copy it from the bucket") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file; copy it from the bucket again") from error
+        raise InputError(f"{path}: not a text in UTF-8; copy it from the bucket again") from error
     labels: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         words = line.split()

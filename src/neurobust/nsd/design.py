@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import scipy.io
 
@@ -63,10 +64,16 @@ class Design:
     def special(self, n_sessions: int) -> np.ndarray:
         """Sorted nsd ids of the shared images with all three trials in the first `n_sessions`.
 
-        With the fewest sessions of any subject this is the same set for all of them (515 images in the real data).
+        With the fewest sessions of any of the eight subjects this is what all of them saw three times (515 images in
+        the real data).
         """
         counts = np.bincount(self.trial_images(n_sessions), minlength=self.images.shape[1])
         return self.images[0, np.flatnonzero(counts[: len(self.shared)] == REPEATS)]
+
+    def later(self, n_sessions: int) -> np.ndarray:
+        """Sorted nsd ids of every subject's images that have no trial in the first `n_sessions`."""
+        counts = np.bincount(self.trial_images(n_sessions), minlength=self.images.shape[1])
+        return np.unique(self.images[:, counts == 0])
 
 
 def load_design(root: Path) -> Design:
@@ -79,7 +86,7 @@ def read_design(path: Path) -> tuple[Design, dict[str, str]]:
     if not path.exists():
         raise InputError(f"{path}: no such file; fetch it from the bucket")
     try:
-        raw = scipy.io.loadmat(path)
+        raw = read_mat(path)
         names = ("masterordering", "subjectim", "sharedix", "stimpattern")
         variables = {name: raw[name] for name in names}
         ordering, images, shared, pattern = (whole_numbers(variable) for variable in variables.values())
@@ -99,6 +106,14 @@ def read_design(path: Path) -> tuple[Design, dict[str, str]]:
     if problem:
         raise InputError(f"{path}: {problem}; fetch it from the bucket again")
     return design, {name: variable.dtype.name for name, variable in variables.items()}
+
+
+def read_mat(path: Path) -> dict[str, np.ndarray]:
+    """The variables of a .mat file by name, also of one saved as v7.3: that is HDF5, with the axes in reverse."""
+    if not h5py.is_hdf5(path):
+        return scipy.io.loadmat(path)
+    with h5py.File(path, "r") as file:
+        return {name: item[()].T for name, item in file.items() if isinstance(item, h5py.Dataset)}
 
 
 def whole_numbers(values: np.ndarray) -> np.ndarray:

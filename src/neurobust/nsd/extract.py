@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +39,15 @@ def order_sessions(paths: Sequence[Path], n_sessions: int) -> list[Path]:
     return [path for _, path in numbered]
 
 
+def same_preparation(paths: Sequence[Path]) -> layout.Preparation:
+    """The preparation of session files; InputError where they are not all of one."""
+    found = {layout.preparation_of(path): path for path in paths}
+    if len(found) > 1:
+        first, second = list(found.values())[:2]
+        raise InputError(f"{first}, {second}: sessions of two preparations; give those of one")
+    return next(iter(found))
+
+
 def extract_betas(
     root: Path,
     subject: str,
@@ -49,20 +59,23 @@ def extract_betas(
 ) -> None:
     """Write betas.h5: int16 betas (trials, voxels) of every labelled voxel of a subject, and what each trial showed.
 
-    `betas` are the session files 1 to `n_sessions`, .nii.gz or .hdf5; `workers` of them are read side by side, and the
-    voxels of as many sessions are in memory at a time. `sha256` in the attributes is that of the arrays, so equal
-    betas from either format are known to be equal. results: those of the study; with them, the sessions that nobody
-    needs any more are deleted (`studies.release`).
+    `betas` are the session files 1 to `n_sessions`, .nii.gz or .hdf5; the folders that they lie in say of which
+    preparation they are, and so in which space. `workers` of them are read side by side, and the voxels of as many
+    sessions are in memory at a time. `sha256` in the attributes is that of the arrays, so equal betas from either
+    format are known to be equal. results: those of the study; with them, the sessions that nobody needs any more are
+    deleted (`studies.release`).
     """
-    design, grid = load_design(root), read_grid(root, subject)
     paths = order_sessions(betas, n_sessions)
+    prepared = same_preparation(paths)
+    design, grid = load_design(root), read_grid(root, subject, prepared.space)
     index = BetasIndex(
         subject, grid.shape, grid.affine, labelled_voxels(root, subject, grid),
         design.nsd_ids(subject, n_sessions), design.sessions(n_sessions),
+        space=prepared.space, version=prepared.version,
     )  # fmt: skip
-    sources = {"design": layout.expdesign(root), "brainmask": layout.brainmask(root, subject)}
-    sources |= {f"roi/{name}": path for name, path in label_volumes(root, subject).items()}
-    record = provenance(sources, {"subject": subject, "n_sessions": n_sessions})
+    sources = {"design": layout.expdesign(root), "brainmask": layout.brainmask(root, subject, prepared.space)}
+    sources |= {f"roi/{name}": path for name, path in label_volumes(root, subject, prepared.space).items()}
+    record = provenance(sources, {"subject": subject, "n_sessions": n_sessions, **asdict(prepared)})
     progress = Progress(n_sessions, f"{subject} betas")
 
     def read(path: Path) -> tuple[np.ndarray, str]:

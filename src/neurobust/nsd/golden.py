@@ -8,13 +8,15 @@ import numpy as np
 
 from neurobust.nsd import layout
 from neurobust.nsd.ctab import resolve_labels
+from neurobust.nsd.design import Design
+from neurobust.nsd.held_out import TEST, image_splits, used_trials
 from neurobust.nsd.mirror import Mirror, Skip, need
+from neurobust.nsd.settings import SESSIONS, StudySplits
 from neurobust.nsd.tables import read_behaviour
 from neurobust.nsd.volumes import read_ncsnr
 
 GRIDS = {"subj01": (81, 104, 83), "subj02": (82, 106, 84), "subj03": (81, 106, 82), "subj04": (85, 99, 80),
          "subj05": (79, 97, 78), "subj06": (85, 113, 83), "subj07": (78, 95, 81), "subj08": (80, 103, 78)}  # fmt: skip
-SESSIONS = dict(zip(GRIDS, (40, 40, 32, 30, 40, 32, 40, 30), strict=True))
 # (atlas, names of labels; none: any label) -> voxels of subj01 to subj08
 VOXELS = {
     ("nsdgeneral", ()): (15724, 14278, 15226, 13153, 13039, 17907, 12682, 14386),
@@ -29,6 +31,13 @@ SUBJ01_PRF = (592088, 102447, 594, 756, 834, 599, 646, 541, 687)  # voxels label
 SUBJ01_MASK = 370503
 SEEN = {40: (10000, 10000, 10000), 32: (9411, 8355, 6234), 30: (9209, 7846, 5445)}  # images with >= 1, 2, 3 trials
 SHARED_IN_30 = (907, 766, 515)
+SPECIAL = 515  # shared images with three trials in 30 sessions
+LEGACY = (8859, 982)  # images for training and testing in the first 37 sessions
+ALGONAUTS = {
+    "subj01": (9841, 159),
+    "subj03": (9082, 293),
+    "subj04": (8779, 395),
+}  # one subject for each number of sessions
 FIRST_IMAGES, LAST_IMAGES = (626, 5013, 4850, 8823, 9538), (8984, 6026, 4841, 7323, 9972)  # 10KID, from 1
 FIRST_IDS = {"subj01": (46003, 61883, 829, 67574, 16021), "subj02": (46003, 42020, 22500, 61983, 48145)}  # 73KID
 SHARED_TRIALS = (0, 28, 35, 44, 55, 56, 90, 120, 126, 132)  # the first of subj01, and their ids from 0
@@ -42,6 +51,12 @@ LOST_RUNS = {"subj06": [(19, 10)], "subj04": [(23, 3)]}
 def same(found: object, expected: object, what: str) -> None:
     """Raise InputError unless two numbers or sequences are equal."""
     need(found == expected, f"{what}: {found}, not {expected}")
+
+
+def in_space(mirror: Mirror) -> None:
+    """Skip unless the study looks at the volumes of 1.8 mm, of which the golden numbers are."""
+    if mirror.data.space != layout.PUBLISHED.space:
+        raise Skip(f"known for {layout.PUBLISHED.space} only")
 
 
 def check_trials(mirror: Mirror) -> str:
@@ -77,8 +92,23 @@ def check_repeats(mirror: Mirror) -> str:
         same(tuple(int((counts >= k).sum()) for k in (1, 2, 3)), expected, f"images seen in {sessions} sessions")
     counts = np.bincount(design.trial_images(30), minlength=design.images.shape[1])[: len(design.shared)]
     same(tuple(int((counts >= k).sum()) for k in (1, 2, 3)), SHARED_IN_30, "shared images seen in 30 sessions")
-    same(len(design.special(30)), 515, "images of the special set")
-    return "images seen once, twice and three times; 515 special ones"
+    same(len(design.special(30)), SPECIAL, "images of the special set")
+    legacy = np.unique(design.trial_images(37))
+    own = int((legacy >= len(design.shared)).sum())
+    same((own, len(legacy) - own), LEGACY, "images of legacy37 for training and testing")
+    for subject, numbers in ALGONAUTS.items():
+        same(algonauts_counts(design, subject), numbers, f"images of algonauts for training and testing of {subject}")
+    return "images seen once, twice and three times; the special ones; those of legacy37 and algonauts"
+
+
+def algonauts_counts(design: Design, subject: str) -> tuple[int, int]:
+    """How many images of a subject the split `algonauts` trains and tests on."""
+    ran = SESSIONS[subject]
+    splits = StudySplits(test="algonauts", validation=0.1, seed=0, zscore="all", sessions=ran)
+    ids = design.nsd_ids(subject, ran)
+    images = np.unique(ids[used_trials(design, ids, design.sessions(ran), splits)])
+    tested = image_splits(design, images, splits) == TEST
+    return int((~tested).sum()), int(tested.sum())
 
 
 def check_sessions(mirror: Mirror) -> str:
@@ -90,6 +120,7 @@ def check_sessions(mirror: Mirror) -> str:
 
 def check_grids(mirror: Mirror) -> str:
     """Shapes of the functional grids, and the size of subj01's brain mask."""
+    in_space(mirror)
     for subject in mirror.sessions:
         same(tuple(mirror.grid(subject).shape), GRIDS[subject], f"grid of {subject}")
     if "subj01" in mirror.sessions:
@@ -99,6 +130,7 @@ def check_grids(mirror: Mirror) -> str:
 
 def check_voxels(mirror: Mirror) -> str:
     """Numbers of voxels of ROIs and of the cortex."""
+    in_space(mirror)
     for subject in mirror.sessions:
         for (atlas, wanted), counts in VOXELS.items():
             labels = mirror.labels(subject, atlas)
@@ -116,6 +148,8 @@ def check_voxels(mirror: Mirror) -> str:
 
 def check_ncsnr(mirror: Mirror) -> str:
     """The median ncsnr inside nsdgeneral."""
+    if mirror.data.prepared != layout.PUBLISHED:
+        raise Skip(f"known for {layout.PUBLISHED.version} in {layout.PUBLISHED.space} only")
     found = {}
     for subject in mirror.sessions:
         values = read_ncsnr(layout.ncsnr(mirror.root, subject), mirror.grid(subject))

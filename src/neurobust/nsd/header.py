@@ -1,4 +1,4 @@
-"""NIfTI-1 headers of gzipped streams: read strictly, because what is wrong there is wrong everywhere after."""
+"""NIfTI-1 headers of files, gzipped or not: read strictly, because what is wrong there is wrong everywhere after."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ except ImportError:
 HEADER_BYTES = 348
 LARGEST_OFFSET = 1 << 20  # bytes before the data: the header, and extensions that NSD does not have
 FETCH_AGAIN = "delete it and fetch it again"
+
+
+PLAIN = tuple(HEADER_BYTES.to_bytes(4, order) for order in ("little", "big"))  # how a NIfTI-1 begins
+
+
+def open_nifti(path: Path) -> Any:
+    """The bytes of a NIfTI file: x.nii.gz decompressed, its uncompressed copy x.nii as it is.
+
+    Raises InputError for a file that is not compressed and is named as if it were.
+    """
+    if path.suffix == ".nii":
+        return path.open("rb")
+    with path.open("rb") as file:
+        if file.read(4) in PLAIN:
+            raise InputError(f"{path}: not compressed, whatever its name says; rename it to {path.stem}, or gzip it")
+    return open_gzip(path, "rb")
 
 
 @dataclass(frozen=True)
@@ -97,8 +113,8 @@ def read_header(path: Path, stream) -> Header:
 
 
 def read_array(path: Path) -> tuple[Header, np.ndarray]:
-    """A gzipped volume or series as (header, array (X, Y, Z[, T]) in native byte order); length and CRC are checked."""
-    with one_line_errors(path, (*GZIP_ERRORS, MemoryError)), open_gzip(path, "rb") as stream:
+    """A volume or series as (header, array (X, Y, Z[, T]) in native byte order); length and gzip's CRC are checked."""
+    with one_line_errors(path, (*GZIP_ERRORS, MemoryError)), open_nifti(path) as stream:
         header = read_header(path, stream)
         flat = np.empty(header.data_bytes // header.dtype.itemsize, header.dtype)
         read_exactly(stream, flat.data.cast("B"))

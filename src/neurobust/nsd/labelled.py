@@ -11,16 +11,16 @@ from neurobust.nsd import layout
 from neurobust.nsd.volumes import Grid, read_labels
 
 
-def label_volumes(root: Path, subject: str) -> dict[str, Path]:
+def label_volumes(root: Path, subject: str, space: str = "func1pt8mm") -> dict[str, Path]:
     """Every label volume that the mirror has for a subject (bilateral, lh, rh), by name; none is an InputError."""
     found = {}
     for atlas in layout.ATLASES:
         for hemisphere in (None, *layout.HEMISPHERES):
-            path = layout.roi(root, subject, atlas, hemisphere)
+            path = layout.roi(root, subject, atlas, hemisphere, space)
             if path.exists():
-                found[path.name.removesuffix(".nii.gz")] = path
+                found[path.name.removesuffix(".gz").removesuffix(".nii")] = path
     if not found:
-        folder = layout.roi(root, subject, layout.ATLASES[0]).parent
+        folder = layout.func_folder(root, subject, space) / "roi"
         raise InputError(f"{folder}: no label volume such as nsdgeneral.nii.gz; copy the folder from the bucket")
     return found
 
@@ -31,9 +31,11 @@ def labelled_voxels(root: Path, subject: str, grid: Grid) -> np.ndarray:
     The hemispheres' volumes count too: where both claim a voxel, the bilateral one shows the left label only.
     """
     mask = np.zeros(grid.mask.shape, bool)
-    for path in label_volumes(root, subject).values():
+    for path in label_volumes(root, subject, grid.space).values():
         mask |= read_labels(path, grid).ravel() > 0
     mask &= grid.mask
     if not mask.any():
-        raise InputError(f"{layout.func_folder(root, subject)}: no label lies in the brain mask; copy roi/ again")
+        raise InputError(
+            f"{layout.func_folder(root, subject, grid.space)}: no label lies in the brain mask; copy roi/ again"
+        )
     return np.flatnonzero(mask).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,11 +20,46 @@ Atlas = Literal[
 Hemisphere = Literal["lh", "rh"]
 SessionFormat = Literal["nii.gz", "hdf5"]
 OWN = "neurobust"  # folder in a mirror for what the pipeline notes about it; no key of the bucket begins so
-BETA_VERSION = "betas_fithrf_GLMdenoise_RR"
+Space = Literal["func1pt8mm", "func1mm"]
+BetaVersion = Literal["b1", "b2", "b3"]
+SPACES: dict[str, float] = {"func1pt8mm": 1.8, "func1mm": 1.0}  # side of a voxel in mm
+VERSIONS: dict[str, str] = {  # as papers name them, and their folders
+    "b1": "betas_assumehrf", "b2": "betas_fithrf", "b3": "betas_fithrf_GLMdenoise_RR",
+}  # fmt: skip
+BETA_VERSION = VERSIONS["b3"]
 ATLASES: tuple[str, ...] = get_args(Atlas)
 VOLUME_ATLASES = ("MTL", "thalamus")  # drawn in the volume; the others are drawn or projected on the surface
 SURFACE_ATLASES = tuple(atlas for atlas in ATLASES if atlas not in VOLUME_ATLASES)
 HEMISPHERES: tuple[str, ...] = get_args(Hemisphere)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Which of NSD's estimates of the single trials, in which of its functional spaces."""
+
+    space: str = "func1pt8mm"
+    version: str = "b3"
+
+
+PUBLISHED = Preparation()  # what papers use, and what the phantom is planted as
+
+
+def preparation_of(session: Path) -> Preparation:
+    """The preparation that a session's betas are of, by the folders that it lies in; InputError for other folders."""
+    folder = Path(session).parent
+    for space in SPACES:
+        for version, name in VERSIONS.items():
+            if (folder.parent.name, folder.name) == (space, name):
+                return Preparation(space, version)
+    raise InputError(
+        f"{session}: lies in no folder of betas such as func1pt8mm/{BETA_VERSION}; keep the bucket's names"
+    )
+
+
+def stored(path: Path) -> Path:
+    """A NIfTI file by its name in the bucket, x.nii.gz, or its uncompressed copy x.nii where only that is there."""
+    plain = path.with_suffix("")
+    return plain if not path.exists() and plain.exists() else path
 
 
 def subject_number(subject: str) -> int:
@@ -98,25 +134,25 @@ def responses(root: Path, subject: str) -> Path:
     return Path(root) / "nsddata/ppdata" / subject / "behav/responses.tsv"
 
 
-def func_folder(root: Path, subject: str) -> Path:
-    """The folder of a subject's maps in its functional space of 1.8 mm."""
-    return Path(root) / "nsddata/ppdata" / subject / "func1pt8mm"
+def func_folder(root: Path, subject: str, space: str = "func1pt8mm") -> Path:
+    """The folder of a subject's maps in one of its functional spaces."""
+    return Path(root) / "nsddata/ppdata" / subject / space
 
 
-def brainmask(root: Path, subject: str) -> Path:
+def brainmask(root: Path, subject: str, space: str = "func1pt8mm") -> Path:
     """Which voxels are brain."""
-    return func_folder(root, subject) / "brainmask.nii.gz"
+    return stored(func_folder(root, subject, space) / "brainmask.nii.gz")
 
 
-def valid(root: Path, subject: str) -> Path:
+def valid(root: Path, subject: str, space: str = "func1pt8mm") -> Path:
     """In which share of the sessions each voxel has data."""
-    return func_folder(root, subject) / "valid.nii.gz"
+    return stored(func_folder(root, subject, space) / "valid.nii.gz")
 
 
-def roi(root: Path, subject: str, atlas: str, hemisphere: str | None = None) -> Path:
+def roi(root: Path, subject: str, atlas: str, hemisphere: str | None = None, space: str = "func1pt8mm") -> Path:
     """Label volume of an atlas: both hemispheres, or "lh" or "rh"."""
     prefix = f"{hemisphere}." if hemisphere else ""
-    return func_folder(root, subject) / "roi" / f"{prefix}{atlas}.nii.gz"
+    return stored(func_folder(root, subject, space) / "roi" / f"{prefix}{atlas}.nii.gz")
 
 
 def ctab(root: Path, subject: str, atlas: str) -> Path:
@@ -126,29 +162,30 @@ def ctab(root: Path, subject: str, atlas: str) -> Path:
     return Path(root) / "nsddata/freesurfer" / subject / "label" / f"{atlas}.mgz.ctab"
 
 
-def betas_folder(root: Path, subject: str, version: str = BETA_VERSION) -> Path:
+def betas_folder(root: Path, subject: str, prepared: Preparation = PUBLISHED) -> Path:
     """The folder of a subject's betas of one preparation."""
-    return Path(root) / "nsddata_betas/ppdata" / subject / "func1pt8mm" / version
+    return Path(root) / "nsddata_betas/ppdata" / subject / prepared.space / VERSIONS[prepared.version]
 
 
-def session(root: Path, subject: str, number: int, suffix: str = "nii.gz", version: str = BETA_VERSION) -> Path:
+def session(root: Path, subject: str, number: int, suffix: str = "nii.gz", prepared: Preparation = PUBLISHED) -> Path:
     """Single-trial betas of session 1, 2, ...; suffix "nii.gz" or "hdf5"."""
-    return betas_folder(root, subject, version) / f"betas_session{number:02d}.{suffix}"
+    path = betas_folder(root, subject, prepared) / f"betas_session{number:02d}.{suffix}"
+    return stored(path) if suffix == "nii.gz" else path
 
 
-def ncsnr(root: Path, subject: str, version: str = BETA_VERSION) -> Path:
-    """The published noise-ceiling signal-to-noise ratio of each voxel."""
-    return betas_folder(root, subject, version) / "ncsnr.nii.gz"
+def ncsnr(root: Path, subject: str, prepared: Preparation = PUBLISHED) -> Path:
+    """The published noise-ceiling signal-to-noise ratio of each voxel, of one preparation."""
+    return stored(betas_folder(root, subject, prepared) / "ncsnr.nii.gz")
 
 
-def ncsnr_split(root: Path, subject: str, half: int, version: str = BETA_VERSION) -> Path:
+def ncsnr_split(root: Path, subject: str, half: int, prepared: Preparation = PUBLISHED) -> Path:
     """ncsnr of every other image: half 1 or 2."""
-    return betas_folder(root, subject, version) / f"ncsnr_split{half}.nii.gz"
+    return stored(betas_folder(root, subject, prepared) / f"ncsnr_split{half}.nii.gz")
 
 
 def session_number(path: Path) -> int:
     """The session number in the name of a betas file."""
-    match = re.fullmatch(r"betas_session(\d+)\.(nii\.gz|hdf5)", Path(path).name)
+    match = re.fullmatch(r"betas_session(\d+)\.(nii\.gz|nii|hdf5)", Path(path).name)
     if not match:
         raise InputError(f"{path}: not a session's betas; expected a name like betas_session01.nii.gz or .hdf5")
     return int(match[1])

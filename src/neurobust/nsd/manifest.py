@@ -37,31 +37,34 @@ def accept_terms(data: Data, environment: Mapping[str, str] = os.environ) -> Non
     write_json(layout.terms(data.folder), {"bucket": layout.BUCKET, "terms_accepted": True, **source})
 
 
-def label_files(root: Path, subject: str) -> list[Path]:
+def label_files(root: Path, subject: str, space: str = "func1pt8mm") -> list[Path]:
     """The label volumes of all atlases: both hemispheres in one, left, and right."""
     sides = (None, *layout.HEMISPHERES)
-    return [layout.roi(root, subject, atlas, side) for atlas in layout.ATLASES for side in sides]
+    return [layout.roi(root, subject, atlas, side, space) for atlas in layout.ATLASES for side in sides]
 
 
-def session_files(root: Path, subject: str, n_sessions: int, suffix: str) -> list[Path]:
+def session_files(
+    root: Path, subject: str, n_sessions: int, suffix: str, prepared: layout.Preparation = layout.PUBLISHED
+) -> list[Path]:
     """The betas of every session that a subject ran, in numeric order."""
-    return [layout.session(root, subject, number, suffix) for number in range(1, n_sessions + 1)]
+    return [layout.session(root, subject, number, suffix, prepared) for number in range(1, n_sessions + 1)]
 
 
-def doctor_files(root: Path, subject: str) -> list[Path]:
+def doctor_files(root: Path, subject: str, prepared: layout.Preparation = layout.PUBLISHED) -> list[Path]:
     """Small files that no stage computes with, but that say whether a mirror is what it should be."""
-    halves = [layout.ncsnr_split(root, subject, half) for half in (1, 2)]
-    return [layout.responses(root, subject), layout.valid(root, subject), *halves]
+    halves = [layout.ncsnr_split(root, subject, half, prepared) for half in (1, 2)]
+    return [layout.responses(root, subject), layout.valid(root, subject, prepared.space), *halves]
 
 
-def small_files(root: Path, subjects: Iterable[str]) -> list[Path]:
+def small_files(root: Path, subjects: Iterable[str], prepared: layout.Preparation = layout.PUBLISHED) -> list[Path]:
     """Everything but betas and images: a few MB per subject."""
     files = [layout.expdesign(root), layout.stim_info(root)]
     files += [layout.ctab(root, "", atlas) for atlas in layout.VOLUME_ATLASES]
     for subject in subjects:
-        files += [layout.brainmask(root, subject), layout.ncsnr(root, subject), *label_files(root, subject)]
+        files += [layout.brainmask(root, subject, prepared.space), layout.ncsnr(root, subject, prepared)]
+        files += label_files(root, subject, prepared.space)
         files += [layout.ctab(root, subject, atlas) for atlas in layout.SURFACE_ATLASES]
-        files += doctor_files(root, subject)
+        files += doctor_files(root, subject, prepared)
     return files
 
 
@@ -71,20 +74,21 @@ def study_files(data: Data) -> dict[str, list[Path]]:
     betas = [
         path
         for subject, sessions in data.sessions.items()
-        for path in session_files(root, subject, sessions, data.format)
+        for path in session_files(root, subject, sessions, data.format, data.prepared)
     ]
-    return {"tables and labels": small_files(root, data.subjects), "betas": betas, "images": [layout.stimuli(root)]}
+    small = small_files(root, data.subjects, data.prepared)
+    return {"tables and labels": small, "betas": betas, "images": [layout.stimuli(root)]}
 
 
 def key_of(root: Path, path: Path) -> str:
-    """The bucket's key of a file in a mirror."""
+    """The bucket's key of a file in a mirror; of an uncompressed copy, x.nii, that of x.nii.gz."""
     try:
         key = Path(path).relative_to(root).as_posix()
     except ValueError as error:
         raise InputError(f"{path}: not inside the mirror {root}; give a path below data.root") from error
     if not key.startswith("nsddata"):
         raise InputError(f"{path}: '{key}' is not a key of the bucket; keys begin with nsddata")
-    return key
+    return f"{key}.gz" if key.endswith(".nii") else key
 
 
 def read_records(root: Path) -> dict[str, dict[str, Any]]:

@@ -55,12 +55,12 @@ class Mirror:
     def grid(self, subject: str) -> Grid:
         """The functional grid of a subject."""
         if subject not in self.grids:
-            self.grids[subject] = read_grid(self.root, subject)
+            self.grids[subject] = read_grid(self.root, subject, self.data.space)
         return self.grids[subject]
 
     def labels(self, subject: str, atlas: str, side: str | None = None) -> np.ndarray:
         """Labels (X, Y, Z) of an atlas: both hemispheres, or "lh" or "rh"."""
-        return read_labels(layout.roi(self.root, subject, atlas, side), self.grid(subject))
+        return read_labels(layout.roi(self.root, subject, atlas, side, self.data.space), self.grid(subject))
 
 
 def need(holds: Any, problem: str) -> None:

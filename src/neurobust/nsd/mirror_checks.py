@@ -63,13 +63,14 @@ def check_behaviour(mirror: Mirror) -> str:
 
 
 def check_grids(mirror: Mirror) -> str:
-    """One grid a subject: 1.8 mm, centred, axes to right, anterior and superior."""
+    """One grid a subject: 1.8 or 1 mm, centred, axes to right, anterior and superior."""
+    prepared, side = mirror.data.prepared, layout.SPACES[mirror.data.space]
     for subject in mirror.sessions:
         grid = mirror.grid(subject)
-        affine = np.diag([1.8, 1.8, 1.8, 1.0])
-        affine[:3, 3] = [-(n - 1) / 2 * 1.8 for n in grid.shape]
+        affine = np.diag([side, side, side, 1.0])
+        affine[:3, 3] = [-(n - 1) / 2 * side for n in grid.shape]
         need(np.allclose(grid.affine, affine, atol=1e-3), f"{subject}: affine {grid.affine.round(3).tolist()}")
-        for path in (layout.ncsnr(mirror.root, subject), layout.valid(mirror.root, subject)):
+        for path in (layout.ncsnr(mirror.root, subject, prepared), layout.valid(mirror.root, subject, prepared.space)):
             read_volume(path, grid)
     return ", ".join(f"{subject} {mirror.grid(subject).shape}" for subject in mirror.sessions)
 
@@ -84,9 +85,11 @@ def check_atlases(mirror: Mirror) -> str:
             both, left, right = (mirror.labels(subject, atlas, side) for side in (None, "lh", "rh"))
             extra = sorted({*np.unique(both[both > 0]).tolist()} - {*table.values()})
             need(not extra, f"{subject} {atlas}: label {extra[:1]} has no name")
-            background = -1 if atlas in layout.SURFACE_ATLASES else 0
-            merged = np.where(left != background, left, right)
-            need(np.array_equal(both, merged), f"{subject} {atlas}: bilateral volume is not the hemispheres' merge")
+            if atlas in layout.SURFACE_ATLASES:
+                same = np.array_equal(both, np.where(left != -1, left, right))
+            else:  # 0 outside; a copy may have NaN there, which is read as -1
+                same = np.array_equal(np.maximum(both, 0), np.maximum(np.where(left > 0, left, right), 0))
+            need(same, f"{subject} {atlas}: bilateral volume is not the hemispheres' merge")
             absent = [name for name, label in table.items() if label and not (both == label).any()]
             empty += [f"{subject} {name}" for name in absent] if atlas.startswith("floc") else []
     return "13 atlases; without a voxel: " + (", ".join(empty) or "none")
@@ -97,7 +100,7 @@ def check_label_types(mirror: Mirror) -> str:
     found: dict[bool, set[str]] = {}
     for subject in mirror.sessions:
         for atlas in layout.ATLASES:
-            header, _ = read_array(layout.roi(mirror.root, subject, atlas))
+            header, _ = read_array(layout.roi(mirror.root, subject, atlas, space=mirror.data.space))
             found.setdefault(atlas in layout.SURFACE_ATLASES, set()).add(header.dtype.name)
     return f"surface atlases {sorted(found[True])}, MTL and thalamus {sorted(found[False])}"
 
@@ -105,7 +108,7 @@ def check_label_types(mirror: Mirror) -> str:
 def check_mask_type(mirror: Mirror) -> str:
     """The dtype of the brain mask, and how large it is."""
     subject = next(iter(mirror.sessions))
-    header, _ = read_array(layout.brainmask(mirror.root, subject))
+    header, _ = read_array(layout.brainmask(mirror.root, subject, mirror.data.space))
     return f"brainmask is {header.dtype.name}; {int(mirror.grid(subject).mask.sum())} voxels in {subject}"
 
 
@@ -128,7 +131,7 @@ def check_sessions(mirror: Mirror) -> str:
     for subject, count in mirror.sessions.items():
         shape = (*mirror.grid(subject).shape, mirror.design.trials_per_session)
         suffix = mirror.data.format
-        for path in manifest.session_files(mirror.root, subject, count, suffix):
+        for path in manifest.session_files(mirror.root, subject, count, suffix, mirror.data.prepared):
             key = manifest.key_of(mirror.root, path)
             if key in mirror.records:
                 facts = mirror.records[key]["facts"]

@@ -49,7 +49,7 @@ def plan(data: Data) -> str:
     rows, left, total = [], 0, 0
     for name, paths in groups.items():
         sizes = {path: listed[path].size for path in paths}
-        present = [path for path in paths if path.exists() and path.stat().st_size == sizes[path]]
+        present = [path for path in paths if is_present(path, sizes[path])]
         count, size, here = len(paths), sum(sizes.values()), sum(sizes[path] for path in present)
         if name == "images" and data.only_needed_stimuli:
             count, size = needed_images(data), min(needed_images(data) * IMAGE_BYTES, size * len(data.subjects))
@@ -64,6 +64,11 @@ def plan(data: Data) -> str:
     if not data.keep_betas:
         lines.append("the sessions of a subject are deleted once all of them are extracted (data.keep_betas: false)")
     return "\n".join(lines) + "\n"
+
+
+def is_present(path: Path, size: int) -> bool:
+    """Whether a file is there and as long as the bucket's; an uncompressed copy has a length of its own."""
+    return path.exists() and (path.suffix == ".nii" or path.stat().st_size == size)
 
 
 def free_space(folder: Path) -> int:

@@ -15,7 +15,7 @@ from neurobust.nsd.volumes import Grid, read_labels
 
 def region_mask(root: Path, subject: str, region: Region, grid: Grid) -> np.ndarray:
     """(X*Y*Z,) bool: voxels with one of a region's labels, or with any label if it names none."""
-    files = region_files(root, subject, region)
+    files = region_files(root, subject, region, grid.space)
     labels = read_labels(files["labels"], grid).ravel()
     if "ctab" not in files:
         return labels > 0  # never a cast to bool: -1 (not cortex) would count as inside

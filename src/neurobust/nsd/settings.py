@@ -9,7 +9,17 @@ from msgspec import Meta
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Count, FilePath, Names, NotNegative, Seed, Settings, Subject, about, shaped
-from neurobust.nsd.layout import REGION, Atlas, Hemisphere, SessionFormat
+from neurobust.nsd.layout import REGION, Atlas, BetaVersion, Hemisphere, Preparation, SessionFormat, Space
+
+SESSIONS = {  # that each subject of NSD ran, as published (NSD Data Manual)
+    "subj01": 40, "subj02": 40, "subj03": 32, "subj04": 30, "subj05": 40, "subj06": 32, "subj07": 40, "subj08": 30,
+}  # fmt: skip
+WITHHELD = 3  # the last sessions of each subject, which were not public until August 2023
+
+
+def fewest_sessions(planned: int = max(SESSIONS.values())) -> int:
+    """The fewest sessions that any of the eight subjects ran; of a phantom's `planned` ones as large a share."""
+    return max(1, planned * min(SESSIONS.values()) // max(SESSIONS.values()))
 
 
 class Sessions(Settings, frozen=True, kw_only=True):
@@ -26,6 +36,13 @@ class Data(Settings, frozen=True, kw_only=True):
     ]
     root: Annotated[FilePath, about("folder in the layout of the NSD bucket")]
     format: Annotated[SessionFormat, about("which twin of the session betas to read")]
+    betas: Annotated[
+        BetaVersion,
+        about("estimates of single trials: b1 with one assumed HRF, b2 with fitted ones, b3 denoised and regularised"),
+    ] = "b3"
+    space: Annotated[Space, about("functional space: voxels of 1.8 mm, or of 1 mm, which are six times as many")] = (
+        "func1pt8mm"
+    )
     accept_terms: Annotated[
         bool, about("you have accepted the NSD terms of use; NSD_ACCEPT_TERMS=yes says the same")
     ] = False
@@ -63,10 +80,14 @@ class Data(Settings, frozen=True, kw_only=True):
         """Sessions that each subject ran."""
         return {subject: ran.sessions for subject, ran in self.subjects.items()}
 
+    def ran(self, subject: str) -> int:
+        """Sessions that a subject ran, whatever a study takes of them; of a phantom those that are planted."""
+        return SESSIONS[subject] if self.from_bucket else self.subjects[subject].sessions
+
     @property
-    def min_sessions(self) -> int:
-        """The fewest sessions of any subject: images that all saw three times had their repeats within these."""
-        return min(self.sessions.values())
+    def prepared(self) -> Preparation:
+        """The preparation of the betas: their version, and their space."""
+        return Preparation(self.space, self.betas)
 
 
 # Regions and splits are written without the keys that are not set (`omit_defaults`): an ROI's file says what it was
@@ -108,7 +129,12 @@ class Splits(Settings, frozen=True, kw_only=True, omit_defaults=True):
     """Which images are held out, and how responses are made and kept."""
 
     test: Annotated[
-        Literal["shared", "special"], about("shared images, or those of them that all subjects saw three times")
+        Literal["shared", "special", "legacy37", "algonauts"],
+        about(
+            "shared: the shared images; special: the 515 that all eight subjects saw three times, whoever is in the "
+            "study; legacy37: the shared images of all sessions but the last 3, of which no trial is used (37 of 40 "
+            "sessions: 982 images); algonauts: images of those last 3 sessions alone, as in Algonauts 2023"
+        ),
     ]
     validation: Annotated[float, Meta(gt=0, lt=1), about("share of the other images")]
     seed: Annotated[Seed, about("of the draw of validation images")]
@@ -120,14 +146,28 @@ class Splits(Settings, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StudySplits(Splits, frozen=True, kw_only=True, omit_defaults=True):
-    """Splits with what they need to know of the study."""
+    """Splits of one subject, with the facts of the data set that they need: none that depends on who is in a study."""
 
-    min_sessions: Annotated[Count | None, about("the fewest of any subject, which `special` needs")] = None
+    min_sessions: Annotated[Count | None, about("the fewest of any of the eight subjects, which `special` needs")] = (
+        None
+    )
+    sessions: Annotated[Count | None, about("that the subject ran, which `legacy37` and `algonauts` need")] = None
 
     def special_sessions(self) -> int:
         """The sessions within which a special image had its three trials; InputError where they are not known."""
         if self.min_sessions is None:
             raise InputError(
-                "splits.min_sessions: missing; splits.test 'special' needs the fewest sessions of any subject"
+                "splits.min_sessions: missing; splits.test 'special' needs the fewest sessions of any of the eight"
             )
         return self.min_sessions
+
+    def public_sessions(self) -> int:
+        """The sessions before the last three of the subject; InputError where there are none or it is not known."""
+        if self.sessions is None:
+            raise InputError(f"splits.sessions: missing; splits.test '{self.test}' needs the sessions of the subject")
+        if self.sessions <= WITHHELD:
+            raise InputError(
+                f"splits.test: '{self.test}' takes the last {WITHHELD} sessions of a subject away, which here ran "
+                f"{self.sessions}; name another split"
+            )
+        return self.sessions - WITHHELD

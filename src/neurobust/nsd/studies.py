@@ -22,12 +22,18 @@ logger = logging.getLogger("neurobust")
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-class Note(Settings, frozen=True):
+class Note(Settings, frozen=True, omit_defaults=True):
     """What a study says of a mirror."""
 
     subjects: Annotated[tuple[str, ...], about("whose sessions it reads")]
     format: Annotated[str, about("in which it reads them")]
     keep_betas: Annotated[bool, about("whether it keeps them")]
+    space: Annotated[str, about("in which space")] = layout.PUBLISHED.space
+    betas: Annotated[str, about("of which version")] = layout.PUBLISHED.version
+
+    def same_files(self, other: Note) -> bool:
+        """Whether both read the same session files of a subject."""
+        return (self.format, self.space, self.betas) == (other.format, other.space, other.betas)
 
 
 def read_studies(root: Path) -> dict[str, Note]:
@@ -45,7 +51,10 @@ def enter(data: Data, results: Path) -> None:
     """Note in the mirror that the study with these results uses it. A mirror that cannot be written needs no notes."""
     root = data.folder
     results.mkdir(parents=True, exist_ok=True)  # a study whose results are gone needs nothing any more
-    note = Note(subjects=tuple(data.subjects), format=data.format, keep_betas=data.keep_betas)
+    note = Note(
+        subjects=tuple(data.subjects), format=data.format, keep_betas=data.keep_betas, space=data.space,
+        betas=data.betas,
+    )  # fmt: skip
     try:
         with alone(_lock(root), f"{root}"):
             notes = read_studies(root)
@@ -86,7 +95,7 @@ def release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) -
 def _holder(root: Path, notes: Mapping[str, Note], study: str, subject: str) -> str | None:
     """Why the sessions of a subject stay; None if nobody needs them."""
     for other, note in notes.items():
-        if subject not in note.subjects or note.format != notes[study].format:
+        if subject not in note.subjects or not note.same_files(notes[study]):
             continue
         folder = layout.study_folder(root, other)
         if note.keep_betas:

@@ -50,8 +50,8 @@ def check_volume(path: Path) -> Facts:
 
 
 def check_nifti(path: Path) -> Facts:
-    """A whole gzip stream with a sound header and exactly the voxels that it announces."""
-    with one_line_errors(path, GZIP_ERRORS), header.open_gzip(path, "rb") as stream:
+    """A whole file with a sound header and exactly the voxels that it announces."""
+    with one_line_errors(path, GZIP_ERRORS), header.open_nifti(path) as stream:
         found = read_header(path, stream)
         left = found.data_bytes
         while left:

@@ -14,11 +14,12 @@ from neurobust.nsd.header import FETCH_AGAIN, read_array
 
 @dataclass(frozen=True)
 class Grid:
-    """A subject's functional grid: shape (X, Y, Z), affine (4, 4) in mm, and the C-order flat brain mask."""
+    """A subject's functional grid: shape (X, Y, Z), affine (4, 4) in mm, the C-order flat brain mask, and its space."""
 
     shape: tuple[int, int, int]
     affine: np.ndarray
     mask: np.ndarray
+    space: str = "func1pt8mm"
 
 
 def read_volume(path: Path, grid: Grid | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -31,14 +32,19 @@ def read_volume(path: Path, grid: Grid | None = None) -> tuple[np.ndarray, np.nd
     if grid is not None and (data.shape != grid.shape or not np.allclose(header.affine, grid.affine, atol=1e-3)):
         raise InputError(
             f"{path}: its grid {data.shape} is not the brain mask's {grid.shape}, or is placed elsewhere; "
-            "use files of one subject in func1pt8mm"
+            f"use files of one subject in {grid.space}"
         )
     return data, header.affine
 
 
 def read_labels(path: Path, grid: Grid) -> np.ndarray:
-    """Labels (X, Y, Z) of an atlas: whole numbers, -1 not this cortex, 0 unlabelled, 1..N."""
+    """Labels (X, Y, Z) of an atlas: whole numbers, -1 not this cortex, 0 unlabelled, 1..N.
+
+    A copy may have NaN in place of every -1; NaN beside -1 is an InputError, as is all else that is no label.
+    """
     labels, _ = read_volume(path, grid)
+    if labels.dtype.kind == "f" and not (labels == -1).any():
+        labels = np.where(np.isnan(labels), labels.dtype.type(-1), labels)
     wrong = ~(np.isfinite(labels) & (labels >= -1))
     wrong[~wrong] = labels[~wrong] != np.rint(labels[~wrong])
     if wrong.any():
@@ -56,13 +62,13 @@ def read_ncsnr(path: Path, grid: Grid) -> np.ndarray:
     return values
 
 
-def read_grid(root: Path, subject: str) -> Grid:
+def read_grid(root: Path, subject: str, space: str = "func1pt8mm") -> Grid:
     """The grid of a subject, from its brain mask."""
     layout.subject_number(subject)
-    path = layout.brainmask(root, subject)
+    path = layout.brainmask(root, subject, space)
     mask, affine = read_volume(path)
     if not np.isfinite(mask).all():
         raise InputError(f"{path}: a mask with values that are not numbers; {FETCH_AGAIN}")
     if not mask.any():
         raise InputError(f"{path}: the brain mask is empty; {FETCH_AGAIN}")
-    return Grid(mask.shape, affine, (mask != 0).ravel())
+    return Grid(mask.shape, affine, (mask != 0).ravel(), space)

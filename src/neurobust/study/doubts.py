@@ -9,6 +9,7 @@ from pathlib import Path
 from neurobust.attacks.plan import UNITS, AttackPlan
 from neurobust.core.names import one_of
 from neurobust.networks.conditions import Condition, Training
+from neurobust.nsd.settings import fewest_sessions
 from neurobust.study.fit import described, unknown_labels
 from neurobust.study.model import BASELINE, Study, TaskPlan
 
@@ -20,7 +21,7 @@ FAST = {"sgd": 10.0, "adamw": 0.1}  # learning rates above which no network is k
 
 def doubts(study: Study) -> list[str]:
     """Every warning about a study, as lines `config.<key>: <value>: <what seems wrong>; <way out>`, each once."""
-    asked = (of_conditions, of_labels, of_attacks, of_counts, of_trainings, of_sources)
+    asked = (of_conditions, of_labels, of_splits, of_attacks, of_counts, of_trainings, of_sources)
     return list(dict.fromkeys(line for about in asked for line in about(study)))
 
 
@@ -58,6 +59,20 @@ def of_labels(study: Study) -> Iterator[str]:
     if not study.phantom:
         for where, label, atlas, known in unknown_labels(study):
             yield f"{where}: {label!r} is not among the labels known of {atlas}: {one_of(label, known)}; look it up"
+
+
+def of_splits(study: Study) -> Iterator[str]:
+    """Subjects with fewer sessions than those in which all eight saw the special images three times."""
+    if study.splits.test == "special":
+        most = described(study.planted).planned_sessions if study.phantom else None
+        fewest = fewest_sessions() if most is None else fewest_sessions(most)
+        for subject, count in study.data.sessions.items():
+            if count < fewest:
+                where = f"config.data.subjects.{subject}.sessions"
+                yield (
+                    f"{where}: {count}: special images (splits.test) had three trials in {fewest} sessions, and have "
+                    "fewer in fewer; raise it, or test on shared"
+                )
 
 
 def of_reference(where: str, condition: Condition) -> Iterator[str]:

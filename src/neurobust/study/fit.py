@@ -12,8 +12,8 @@ from neurobust.core.names import nearest, one_of
 from neurobust.networks.conditions import Condition
 from neurobust.networks.registry import LOSSES, TASKS
 from neurobust.nsd.ctab import read_ctab
-from neurobust.nsd.layout import ctab
-from neurobust.nsd.settings import ROI, Region
+from neurobust.nsd.layout import PUBLISHED, ctab
+from neurobust.nsd.settings import ROI, WITHHELD, Region
 from neurobust.phantom.labels import ATLASES, STAND_INS
 from neurobust.phantom.settings import Phantom
 from neurobust.predictors.description import Predictor
@@ -41,6 +41,8 @@ def check_study(study: Study) -> None:
     faults = Faults()
     with faults.caught():
         check_phantom(study)
+    with faults.caught():
+        check_splits(study)
     with faults.caught():
         check_labels(study)
     for name, condition in study.conditions.items():
@@ -187,8 +189,33 @@ def check_phantom(study: Study) -> None:
             raise InputError(f"{where}: the phantom has no such subject; add it to phantom.subjects")
         if spec.sessions > planted.planned_sessions:
             raise InputError(f"{where}.sessions: {spec.sessions} is more than phantom.planned_sessions; lower it")
+    for key in ("version", "space"):
+        given, only = getattr(data.prepared, key), getattr(PUBLISHED, key)
+        if given != only:
+            where = "config.data.betas" if key == "version" else "config.data.space"
+            raise InputError(f"{where}: {given!r}: the phantom is planted as {only} alone; leave the key out")
     if data.format not in planted.formats:
         raise InputError(f"config.data.format: the phantom is not written as {data.format}; add it to phantom.formats")
+
+
+def check_splits(study: Study) -> None:
+    """Raise InputError where a split of papers needs sessions that a subject lacks, or that the study leaves out."""
+    test, data = study.splits.test, study.data
+    if test not in ("legacy37", "algonauts"):
+        return
+    for subject, count in data.sessions.items():
+        ran = data.ran(subject)
+        needed = ran if test == "algonauts" else ran - WITHHELD
+        if ran <= WITHHELD:
+            raise InputError(
+                f"config.splits.test: {test!r} sets the last {WITHHELD} sessions apart, but {subject} has {ran}; take "
+                "shared or special"
+            )
+        if count < needed:
+            raise InputError(
+                f"config.data.subjects.{subject}.sessions: {count}: splits.test {test!r} is about the {needed} first "
+                f"of the {ran} sessions of {subject}; set {needed} or more"
+            )
 
 
 def check_condition(study: Study, name: str, condition: Condition) -> None:

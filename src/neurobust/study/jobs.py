@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from neurobust.explain.registry import analysis_passes
 from neurobust.networks.conditions import COSTS, Condition
+from neurobust.nsd.layout import SPACES
 from neurobust.study.model import Study, TaskPlan
 
 STAGES = {
@@ -103,9 +104,14 @@ def _trials(study: Study, subject: str) -> int:
 def _volume(study: Study, subject: str) -> float:
     """Voxels of a subject's functional grid."""
     if not study.phantom or study.planted is None:
-        return CUBE
+        return CUBE * _finer(study)
     x, y, z = study.planted.subjects[subject].grid
     return x * y * z
+
+
+def _finer(study: Study) -> float:
+    """Voxels of the functional space for each one of 1.8 mm."""
+    return (SPACES["func1pt8mm"] / SPACES[study.data.space]) ** 3
 
 
 def _images_seen(study: Study, subject: str) -> float:
@@ -209,7 +215,7 @@ def download_bytes(study: Study) -> float:
         return 0.0
     sessions = sum(spec.sessions for spec in study.data.subjects.values())
     images = sum(_images_seen(study, subject) for subject in study.subjects)
-    return sessions * SESSION_BYTES[study.data.format] + images * STIMULUS_BYTES
+    return sessions * SESSION_BYTES[study.data.format] * _finer(study) + images * STIMULUS_BYTES
 
 
 def disk_bytes(study: Study) -> float:

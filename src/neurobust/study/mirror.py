@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
 from neurobust.nsd import layout, manifest, regions, studies
-from neurobust.nsd.settings import StudySplits
+from neurobust.nsd.settings import StudySplits, fewest_sessions
 from neurobust.phantom import ownership
 from neurobust.phantom.outputs import phantom_files
 from neurobust.phantom.ownership import digest_of
@@ -37,10 +37,17 @@ class Mirror:
         """Whether this study keeps sessions after extraction (what others keep is known in the mirror: `studies`)."""
         return not self.data.from_bucket or self.data.keep_betas
 
-    @property
-    def splits(self) -> StudySplits:
-        """The splits, with what they need to know of the subjects."""
-        return StudySplits(**asdict(self.study.splits), min_sessions=self.data.min_sessions)
+    def splits(self, wildcards: Wildcards) -> StudySplits:
+        """The splits of a subject, with what they need to know of the data set; nothing of it depends on who else is in
+        the study."""
+        given = asdict(self.study.splits)
+        if self.study.splits.test == "special":
+            planted = self.planted
+            fewest = fewest_sessions() if planted is None else fewest_sessions(planted.planned_sessions)
+            return StudySplits(**given, min_sessions=fewest)
+        if self.study.splits.test == "shared":
+            return StudySplits(**given)
+        return StudySplits(**given, sessions=self.data.ran(wildcards.subject))
 
     @cached_property
     def digest(self) -> str:
@@ -81,7 +88,7 @@ class Mirror:
 
     def small_files(self) -> list[str]:
         """The files that a look at the mirror needs: everything but sessions and images."""
-        return [str(file) for file in manifest.small_files(self.root, list(self.study.subjects))]
+        return [str(file) for file in manifest.small_files(self.root, list(self.study.subjects), self.data.prepared)]
 
     def sessions(self, wildcards: Wildcards) -> int:
         """How many sessions the subject ran."""
@@ -89,17 +96,19 @@ class Mirror:
 
     def session_files(self, wildcards: Wildcards) -> list[str]:
         """The betas of every session that the subject ran, in numeric order."""
-        sessions = self.sessions(wildcards)
-        return [str(f) for f in manifest.session_files(self.root, wildcards.subject, sessions, self.data.format)]
+        sessions, data = self.sessions(wildcards), self.data
+        files = manifest.session_files(self.root, wildcards.subject, sessions, data.format, data.prepared)
+        return [str(file) for file in files]
 
     def label_files(self, wildcards: Wildcards) -> list[str]:
         """The label volumes of all atlases: left, right, and both in one."""
-        return [str(file) for file in manifest.label_files(self.root, wildcards.subject)]
+        return [str(file) for file in manifest.label_files(self.root, wildcards.subject, self.data.space)]
 
     def roi_files(self, wildcards: Wildcards) -> list[str]:
         """The small files that one ROI is cut from."""
-        files = regions.roi_files(self.root, wildcards.subject, self.study.rois[wildcards.roi]).values()
-        return [str(f) for f in (*files, layout.ncsnr(self.root, wildcards.subject), layout.expdesign(self.root))]
+        subject, prepared = wildcards.subject, self.data.prepared
+        files = regions.roi_files(self.root, subject, self.study.rois[wildcards.roi], prepared.space).values()
+        return [str(f) for f in (*files, layout.ncsnr(self.root, subject, prepared), layout.expdesign(self.root))]
 
     def stimuli(self) -> Path:
         """The file that images are cut from: what a subject saw, as a pattern, or the bucket's one big file."""
