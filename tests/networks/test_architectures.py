@@ -48,7 +48,7 @@ def test_penultimate_width(architecture):
 def test_head_is_the_last_operation(tiny):
     """The cut model plus the head is the whole model: torchvision's own ResNet gives the same logits."""
     network = build_network("resnet18", 5).eval()
-    reference = ARCHITECTURES["resnet18"](num_classes=5).eval()
+    reference = ARCHITECTURES["resnet18"](num_classes=5).eval().to(memory_format=torch.channels_last)
     reference.load_state_dict(
         {**network.trunk.state_dict(), "fc.weight": network.head.weight, "fc.bias": network.head.bias}
     )

@@ -72,33 +72,43 @@ def test_what_a_study_measured_predicts_the_intervals_of_the_next():
 
 
 def test_a_finished_study_gives_its_own_spreads(write_table, tmp_path):
-    assert power.known_spreads(tmp_path) == (TYPICAL, "assumed")
-    assert power.known_spreads(write_table()) == (TYPICAL, "assumed"), "a study of two seeds"
-    results = write_table("a,r,pgd,4,5,48,0.03,0,0.4,.1", "b,r,pgd,4,5,48,0.04,0.1,0.3,.1")
-    spreads, origin = power.known_spreads(results)
-    assert spreads == pytest.approx((0.0353553, 0.0707107, 0.3535534), rel=1e-5) and origin == "measured by this study"
+    assert power.known_spreads(tmp_path) == {}
+    assert power.known_spreads(write_table()) == {}, "a study of two seeds"
+    results = write_table("a,r,pgd,4,5,48,0.03,0,0.4,.1", "a,s,pgd,4,5,48,0.04,0.1,0.3,.1", "b,r,pgd,4,5,48,1,2,3,.1")
+    found = power.known_spreads(results)
+    assert found["a"] == pytest.approx((0.0353553, 0.0707107, 0.3535534), rel=1e-5) and found["b"] == (1, 2, 3)
     for broken in ("a,r,pgd,4,5,48,much,0,0.4,.1", "a,r"):
         with pytest.raises(InputError, match=r"power\.csv: not the table `power`"):
             power.known_spreads(write_table(broken))
 
 
 def test_the_plan_says_what_the_study_sees_and_what_is_left_after_correction(study, tmp_path):
-    ((seeds, images, claims),) = power.sizes(study)
-    assert (seeds, images) == (len(study.seeds), study.config["attack_images"])
-    assert claims == sum(condition.guided for condition in study.conditions.values()) > 1, (
+    (size,) = power.sizes(study, {})
+    assert (size.seeds, size.images) == (len(study.seeds), study.config["attack_images"])
+    assert size.claims == sum(condition.guided for condition in study.conditions.values()) > 1, (
         "what the report compares with `none`"
     )
-    first, corrected, spreads, _, *table = power.power_lines(study, tmp_path)
-    assert first == f"Power: {power.power_sentence(seeds, images)} (a single contrast, in 80 % of studies)."
-    seen = 100 * detectable(seeds, images, *TYPICAL, level=1 - 0.05 / claims)
-    assert corrected == f"The first of {claims} claims of a task, corrected for all of them: {seen:.1f} pp."
+    first, corrected, _, spreads, _, *table = power.power_lines(study, tmp_path)
+    assert first == f"Power: {power.power_sentence(size.seeds, size.images)} (a single contrast, in 80 % of studies)."
+    seen = 100 * detectable(size.seeds, size.images, *TYPICAL, level=1 - 0.05 / size.claims)
+    assert corrected == f"The first of {size.claims} claims of a task, corrected for all of them: {seen:.1f} pp."
     assert spreads.startswith("Spreads, assumed: 1 pp between seeds")
     assert len(table) == 1 + len(power.SEEDS) and all(len(line) == len(table[0]) for line in table)
 
 
-def test_each_task_has_the_power_of_its_own_seeds_and_images(project, tmp_path):
-    study = read_study(yaml.safe_load((project / "config/demo.yaml").read_text()) | {"claims": None})
+def test_each_task_has_the_power_of_its_own_seeds_images_and_spreads(project, tmp_path, write_table):
+    text = (project / "config/demo.yaml").read_text()
+    study = read_study(yaml.safe_load(text) | {"claims": None, "results": "results/here"})
+    assert power.sizes(study, {}) == {
+        power.Size(5, 200, 2): ["phantom-scenes"],
+        power.Size(2, 32, 1): ["digits"],
+    }
+    (tmp_path / "results").mkdir()
+    measured = write_table("phantom-scenes,small,pgd-linf,4,5,200,0.1,0.2,0.4,.1")
+    (tmp_path / "results" / "here").symlink_to(measured)
     lines = power.power_lines(study, tmp_path)
-    assert power.sizes(study) == {(5, 200, 2): ["phantom-scenes"], (2, 32, 1): ["digits"]}
-    assert lines[0].startswith("Power, phantom-scenes: 5 seeds x 200 images see")
-    assert any(line.startswith("Power, digits: 2 seeds x 32 images see") for line in lines)
+    wide = power.power_sentence(5, 200, Components(0.1, 0.2, 0.4))
+    assert lines[0].startswith(f"Power, phantom-scenes: {wide}")
+    assert any(line.startswith(f"Power, digits: {power.power_sentence(2, 32)}") for line in lines)
+    origins = [line.split(":")[0] for line in lines if line.startswith("Spreads, ")]
+    assert origins == ["Spreads, measured by this study on phantom-scenes", "Spreads, assumed"]

@@ -116,7 +116,8 @@ def build_network(
         _use_cifar_stem(model, architecture)
     feature_dim = _cut_last_linear(model, architecture)
     filter_first = None if low_pass is None else LowPass(low_pass, image_size)
-    return Classifier(model, feature_dim, num_classes, mean, std, filter_first)
+    network = Classifier(model, feature_dim, num_classes, mean, std, filter_first)
+    return network.to(memory_format=torch.channels_last)  # as images are: files.pixels
 
 
 def check_architecture(architecture: str, stem: str) -> None:
@@ -146,7 +147,7 @@ def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
         raise InputError(f"{path}: not the weights of a network ({text}); delete it and train again") from error
     if neural_head:
         network.neural_head = _trained_head(state, config)
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return network.eval().requires_grad_(False)
 
 
 def _trained_head(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> nn.Linear | None:

@@ -48,7 +48,7 @@ class Trainer:
         self.rows = data.rows(TRAIN)
         self._check_batches()
         self.guided = inputs.guided
-        self.network = self._make_network().to(self.device, memory_format=torch.channels_last)
+        self.network = self._make_network().to(self.device)
         self.optimiser = OPTIMIZERS[training.optimizer](self.network.parameters(), training)
         self.steps = training.epochs * len(self.batches(0))
         factor = SCHEDULES[training.schedule]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -60,18 +61,20 @@ def points(accuracy: float) -> str:
     return "nothing" if accuracy > 1 else f"{round(100 * accuracy, 1):g} pp"
 
 
-def known_spreads(results: Path) -> tuple[Components, str]:
-    """The spreads of a study's own finished report, mean over its tasks and architectures, or the typical ones.
+def known_spreads(results: Path) -> dict[str, Components]:
+    """Task -> the spreads that a study's own finished report measured, mean over its architectures; empty without one.
 
-    Beside them, where they come from. Raises InputError where the table is not that.
+    Raises InputError where the table is not that.
     """
     path = results / "report" / "tables" / "power.csv"
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    found: dict[str, list[Components]] = {}
     try:
-        found = [Components(*(float(row[name]) for name in SPREADS)) for row in rows]
+        for row in rows:
+            found.setdefault(row["task"], []).append(Components(*(float(row[name]) for name in SPREADS)))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the table `power` ({error}); run the report again, or delete it") from error
-    return (quadratic_mean(found), "measured by this study") if found else (TYPICAL, "assumed")
+    return {task: quadratic_mean(measured) for task, measured in found.items()}
 
 
 def claims_of(study: Study, task: str) -> int:
@@ -80,29 +83,58 @@ def claims_of(study: Study, task: str) -> int:
     return sum(condition.guided for condition in trained)
 
 
-def sizes(study: Study) -> dict[tuple[int, int, int], list[str]]:
-    """(seeds, attacked images, claims) -> the tasks of that size."""
-    found: dict[tuple[int, int, int], list[str]] = {}
+@dataclass(frozen=True)
+class Size:
+    """What decides what a task can show: seeds, attacked images, claims judged at once, and spreads (None: typical)."""
+
+    seeds: int
+    images: int
+    claims: int
+    measured: Components | None = None
+
+    @property
+    def spreads(self) -> Components:
+        """What differences vary by: as measured, or as the literature's do."""
+        return self.measured or TYPICAL
+
+
+def sizes(study: Study, measured: Mapping[str, Components]) -> dict[Size, list[str]]:
+    """Size -> the tasks of that size."""
+    found: dict[Size, list[str]] = {}
     for name, task in study.tasks.items():
-        found.setdefault((len(task.seeds), task.attack_images, claims_of(study, name)), []).append(name)
+        size = Size(len(task.seeds), task.attack_images, claims_of(study, name), measured.get(name))
+        found.setdefault(size, []).append(name)
     return found
 
 
 def power_lines(study: Study, folder: Path) -> list[str]:
-    """What the plan says: the study's own sentence, also corrected for its claims, and the table. folder: as there."""
-    spreads, origin = known_spreads(folder / study.results)
-    lines, found = [], sizes(study)
-    for (seeds, images, claims), tasks in found.items():
+    """What the plan says: a sentence for each size of task, also corrected for its claims, and a table for each spread.
+
+    folder: where the study's paths begin.
+    """
+    lines: list[str] = []
+    found = sizes(study, known_spreads(folder / study.results))
+    for size, tasks in found.items():
         where = f", {', '.join(tasks)}" if len(found) > 1 else ""
-        lines.append(f"Power{where}: {power_sentence(seeds, images, spreads)} (a single contrast, in 80 % of studies).")
-        if claims > 1 and seeds > 1:
-            seen = detectable(seeds, images, *spreads, level=1 - (1 - LEVEL) / claims)
-            lines.append(f"The first of {claims} claims of a task, corrected for all of them: {points(seen)}.")
-    lines.append(
+        said = power_sentence(size.seeds, size.images, size.spreads)
+        lines.append(f"Power{where}: {said} (a single contrast, in 80 % of studies).")
+        if size.claims > 1 and size.seeds > 1:
+            seen = detectable(size.seeds, size.images, *size.spreads, level=1 - (1 - LEVEL) / size.claims)
+            lines.append(f"The first of {size.claims} claims of a task, corrected for all of them: {points(seen)}.")
+    for measured in dict.fromkeys(size.measured for size in found):
+        tasks = [name for size, names in found.items() if size.measured == measured for name in names]
+        origin = "assumed" if measured is None else f"measured by this study on {', '.join(tasks)}"
+        lines += ["", *table_lines(measured or TYPICAL, origin)]
+    return lines
+
+
+def table_lines(spreads: Components, origin: str) -> list[str]:
+    """The spreads in words, and what they let a study see by seeds and images."""
+    said = (
         f"Spreads, {origin}: {points(spreads.seed)} between seeds, {points(spreads.image)} between images, "
         f"{points(spreads.residual)} of one image under one seed."
     )
-    lines += ["", f"{'seeds':>8}" + "".join(f"{f'{count:,} images':>16}" for count in IMAGES)]
+    lines = [said, "", f"{'seeds':>8}" + "".join(f"{f'{count:,} images':>16}" for count in IMAGES)]
     for count, row in zip(SEEDS, detectable_table(spreads), strict=True):
         lines.append(f"{count:>8}" + "".join(f"{points(value):>16}" for value in row))
     return lines
