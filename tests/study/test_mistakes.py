@@ -45,6 +45,7 @@ SAYS = {
     "no condition none": ["conditions", "'none'"],
     "resize<image_size": ["tasks.x.resize", "32", "224"],
     "attack_images 1e9": ["attack_images", "300"],
+    "corruptions of large images on small ones": ["corruptions.set", "defocus_blur", "choose cifar, or leave"],
 }
 MISSING = ("missing key", "missing")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from neurobust.attacks.corruptions.tables import too_fine, way_out
 from neurobust.attacks.plan import with_budgets
 from neurobust.core.architecture_names import check_layer, check_name, check_side, trainable
 from neurobust.core.errors import Faults, InputError
@@ -53,7 +54,20 @@ def check_study(study: Study) -> None:
         check_attacks(study)
     with faults.caught():
         check_semantic(study)
+    for name, task in study.tasks.items():
+        with faults.caught():
+            check_corruptions(study, name, task.side)
     faults.refuse()
+
+
+def check_corruptions(study: Study, task: str, side: int) -> None:
+    """Raise InputError where a set of strengths cannot draw every severity of a type on a task's images."""
+    asked = study.corruptions
+    if asked is not None and (fine := too_fine(asked.set, asked.names, side)):
+        raise InputError(
+            f"config.corruptions.set: '{asked.set}': on the {side} px of the task '{task}' severities of "
+            f"{', '.join(fine)} change nothing or get no stronger; {way_out(asked.set, asked.names, side)}"
+        )
 
 
 def check_semantic(study: Study) -> None:

@@ -20,7 +20,10 @@ NamedTypes = Annotated[
 class Corruptions(Settings, frozen=True, kw_only=True):
     """Which corruptions of which test images every network is shown."""
 
-    set: Annotated[Literal["cifar", "imagenet"], about("of strengths: for small or for large images")]
+    set: Annotated[
+        Literal["cifar", "tinyimagenet", "imagenet"],
+        about("of strengths: published for images of 32, 64 or 224 px, scaled to the task's"),
+    ]
     types: Annotated[Literal["scored", "all"] | NamedTypes, about("the 15 that are scored, all 19, or names")]
     images: Annotated[Count, about("the first of the list that attacks work through")]
 
