@@ -57,7 +57,23 @@ def check_study(study: Study) -> None:
     for name, task in study.tasks.items():
         with faults.caught():
             check_corruptions(study, name, task.side)
+    for name in study.shifted:
+        with faults.caught():
+            check_shifted(study, name)
     faults.refuse()
+
+
+def check_shifted(study: Study, name: str) -> None:
+    """Raise InputError where a published test set does not show the classes of its task."""
+    asked = study.shifted[name]
+    where = f"config.shifted.{name}.task"
+    check_names([asked.task], study.tasks, where, "task", "tasks")
+    kind = study.tasks[asked.task].task.kind
+    if kind != asked.layout.task:
+        raise InputError(
+            f"{where}: '{asked.task}' is of kind {kind}; {asked.kind} has the classes of a task of kind "
+            f"{asked.layout.task}: name one"
+        )
 
 
 def check_corruptions(study: Study, task: str, side: int) -> None:
