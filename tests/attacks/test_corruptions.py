@@ -134,9 +134,22 @@ def test_no_set_is_refused_at_its_own_side_and_what_is_refused_elsewhere_has_a_w
         assert not too_fine(table, CORRUPTIONS, side) and not too_fine(table, CORRUPTIONS, 2 * side)
         assert set(SMALLEST_SIDE[table]) <= set(CORRUPTIONS)
     assert too_fine("imagenet", CORRUPTIONS, 64) == ["defocus_blur", "glass_blur", "gaussian_blur"]
-    assert way_out("imagenet", CORRUPTIONS, 64).startswith("choose tinyimagenet, or leave defocus_blur, glass_blur,")
-    assert way_out("imagenet", CORRUPTIONS, 32).startswith("choose cifar, or leave")
+    assert way_out("imagenet", CORRUPTIONS, 64).startswith(
+        "choose tinyimagenet, or by-side for tasks of several sides,"
+    )
+    assert way_out("imagenet", CORRUPTIONS, 32).endswith(
+        "or leave defocus_blur, glass_blur, snow, gaussian_blur out of `types`"
+    )
     assert way_out("cifar", ["fog", "glass_blur"], 8) == "leave glass_blur out of `types`"
+
+
+def test_each_side_has_its_set():
+    chosen = replace(SETTINGS, set="by-side")
+    assert [chosen.set_for(side) for side in (8, 32, 63, 64, 128, 224, 299)] == [
+        "cifar", "cifar", "cifar", "tinyimagenet", "tinyimagenet", "imagenet", "imagenet",
+    ]  # fmt: skip
+    assert all(not too_fine(chosen.set_for(side), CORRUPTIONS, side) for side in range(32, 400))
+    assert SETTINGS.set_for(224) == "cifar"
 
 
 @pytest.mark.parametrize(("table", "kind", "side"), [
@@ -387,6 +400,9 @@ def test_files_hold_what_corrupt_makes_and_what_the_network_says(dataset, net, t
     assert 0 < frame["correct"].mean() < 1
 
     again = tmp_path / "again.h5"
+    make_corruptions(dataset, replace(SETTINGS, set="by-side"), again)
+    with h5py.File(again) as file:
+        assert file.attrs["set"] == "cifar" and np.array_equal(file["images"][:], images)
     make_corruptions(dataset, SETTINGS, again)
     assert again.read_bytes() == (tmp_path / "corruptions.h5").read_bytes()
 

@@ -50,7 +50,7 @@ SAYS = {
     "shifted kind unknown": ["shifted.renditions.kind", "imagenet-q", "nearest: imagenet-"],
     "shifted types of a set without": ["shifted.renditions", "has no corruptions"],
     "shifted set not there yet": ["shifted.cifar10-c.source", "not there yet"],
-    "corruptions of large images on small ones": ["corruptions.set", "defocus_blur", "choose cifar, or leave"],
+    "corruptions of large images on small ones": ["corruptions.set", "defocus_blur", "choose cifar, or by-side"],
 }
 MISSING = ("missing key", "missing")
 

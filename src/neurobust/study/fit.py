@@ -79,10 +79,13 @@ def check_shifted(study: Study, name: str) -> None:
 def check_corruptions(study: Study, task: str, side: int) -> None:
     """Raise InputError where a set of strengths cannot draw every severity of a type on a task's images."""
     asked = study.corruptions
-    if asked is not None and (fine := too_fine(asked.set, asked.names, side)):
+    if asked is None:
+        return
+    strengths = asked.set_for(side)
+    if fine := too_fine(strengths, asked.names, side):
         raise InputError(
-            f"config.corruptions.set: '{asked.set}': on the {side} px of the task '{task}' severities of "
-            f"{', '.join(fine)} change nothing or get no stronger; {way_out(asked.set, asked.names, side)}"
+            f"config.corruptions.set: '{strengths}': on the {side} px of the task '{task}' severities of "
+            f"{', '.join(fine)} change nothing or get no stronger; {way_out(strengths, asked.names, side)}"
         )
 
 

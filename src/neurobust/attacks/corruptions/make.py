@@ -24,10 +24,11 @@ def make_corruptions(dataset: Path, settings: Corruptions, output: Path) -> None
     """Corrupt the first images of the list that attacks work through, and write them."""
     data, kinds = read_dataset(dataset), settings.names
     chosen = data.examined(settings.images)
+    strengths = settings.set_for(data.side)
     record = provenance({"dataset": dataset}, params=written(settings))
     record["versions"] = {name: version(name) for name in ("numpy", "scipy", "pillow")}
-    found = Corrupted(data.task, settings.set, kinds, SEVERITIES, chosen, record)
-    write_corruptions(output, found, data.images.shape[1:], all_corrupted(data, chosen, kinds, settings.set))
+    found = Corrupted(data.task, strengths, kinds, SEVERITIES, chosen, record)
+    write_corruptions(output, found, data.images.shape[1:], all_corrupted(data, chosen, kinds, strengths))
 
 
 def all_corrupted(data: Dataset, rows: np.ndarray, kinds: Sequence[str], strengths: str) -> Iterator[np.ndarray]:

@@ -129,10 +129,15 @@ def too_fine(strengths: str, kinds: Iterable[str], side: int) -> list[str]:
     return [kind for kind in kinds if side < SMALLEST_SIDE[strengths].get(kind, 0)]
 
 
+def set_of(side: int) -> str:
+    """The set whose native side is the largest within a side; below all of them that of the smallest images."""
+    return max(
+        (name for name in NATIVE_SIDE if NATIVE_SIDE[name] <= side), key=NATIVE_SIDE.__getitem__, default="cifar"
+    )
+
+
 def way_out(strengths: str, kinds: Iterable[str], side: int) -> str:
-    """What to do where a set is `too_fine` for some types: another set that draws them all, or other types."""
-    kinds = list(kinds)
-    serving = [name for name in TABLES if name != strengths and not too_fine(name, kinds, side)]
-    fine = too_fine(strengths, kinds, side)
-    leave = f"leave {', '.join(fine)} out of `types`"
-    return f"choose {serving[-1]}, or {leave}" if serving else leave
+    """What to do where a set is `too_fine` for some types: take the set of this side, if it draws them, or others."""
+    kinds, own = list(kinds), set_of(side)
+    leave = f"leave {', '.join(too_fine(strengths, kinds, side))} out of `types`"
+    return leave if too_fine(own, kinds, side) else f"choose {own}, or by-side for tasks of several sides, or {leave}"
