@@ -40,7 +40,7 @@ class StAdv(Functional, frozen=True):
     norm: Literal["flow"] = "flow"
     smoothness: Annotated[
         NotNegative, about("of the flow: the weight of its roughness beside the loss, gradients at equal size")
-    ] = 0.1
+    ] = 0.3
 
 
 class ReColorAdv(Functional, frozen=True):
