@@ -52,6 +52,12 @@ SETTINGS = {
     "brightness": {"method": "brightness", "budgets": [0, 0.1, 0.3], "grid": 9},
     "contrast": {"method": "contrast", "budgets": [0, 0.5, 1], "grid": 9},
     "rotation-translation": {"method": "rotation-translation", "budgets": [0, 0.5, 1], "angles": 5, "shifts": 3},
+    "stadv": {"method": "stadv", "budgets": [0, 0.03, 0.1], "steps": 5},
+    "random-flow": {"method": "random-flow", "budgets": [0, 0.03, 0.1], "repeats": 4},
+    "recoloradv": {"method": "recoloradv", "budgets": [0, 0.06, 0.2], "steps": 4, "grid": [4, 5, 6]},
+    "random-colour": {"method": "random-colour", "budgets": [0, 0.06, 0.2], "repeats": 4, "grid": [4, 5, 6]},
+    "patch": {"method": "patch", "budgets": [0, 0.05, 0.2], "steps": 6, "starts": 2},
+    "random-patch": {"method": "random-patch", "budgets": [0, 0.05, 0.2], "repeats": 4},
     "adaptive-joint": {"method": "adaptive-joint", **LINF, "steps": 5},
     "adaptive-collision": {"method": "adaptive-collision", **LINF, "steps": 5},
     "cue-conflict": {"method": "cue-conflict", "norm": "cue", "budgets": [0, 0.5, 1]},
@@ -315,6 +321,9 @@ def test_verification_demotes_each_kind_of_fault(attack, net, batch):
         ({"method": "contrast", "budgets": [0, 1], "grid": 2}, "grid: 2"),
         ({"method": "hue", "budgets": [0, 0.7]}, "0.7 is over 0.5"),
         ({"method": "salt-pepper", "budgets": [0, 1.2]}, "1.2 is over 1"),
+        ({"method": "stadv", "budgets": [0, 2]}, r"2 is over 1, the whole range \(of the side\)"),
+        ({"method": "recoloradv", "budgets": [0, 0.1], "grid": [1, 8, 8]}, r"grid\.0: 1"),
+        ({"method": "patch", "budgets": [0, 0.05], "starts": 0}, "starts: 0"),
     ],
 )
 def test_bad_settings_are_one_clear_line(settings, message):

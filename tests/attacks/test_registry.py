@@ -35,7 +35,8 @@ def test_price_without_keys_is_the_price_at_the_defaults(method):
 def test_price_grows_with_every_count(method):
     """Twice the steps, draws, queries ... of a method cost more; what is no count costs nothing more."""
     kind = ATTACKS[method]
-    free = {"max_queries", "candidates"} if method != "blended" else set()  # a cap; classes that DeepFool ranks
+    # a cap; classes that DeepFool ranks; steps between moves
+    free = {"max_queries", "candidates", "move_every"} if method != "blended" else set()
     for option in options(kind):
         if isinstance(option.default, int) and not isinstance(option.default, bool):
             more = msgspec.structs.replace(kind(), **{option.name: 2 * option.default + 1})
@@ -71,10 +72,11 @@ def test_facts_are_those_of_the_methods():
     def those(fact):
         return {method for method in ATTACKS if getattr(ATTACKS[method], fact)}
 
-    assert those("noise") == {"uniform", "sign", "gaussian", "salt-pepper"}
+    plain = {"uniform", "sign", "gaussian", "salt-pepper"}
+    assert those("noise") == plain | {"random-flow", "random-colour", "random-patch"}
     assert those("climbs") == {"pgd", "apgd", "autoattack"}
     assert those("probed") == {"pgd", "apgd"} <= those("climbs")
-    assert those("weaker") == those("noise") | {"fgsm", "square", "hopskipjump", "boundary", "blended"}
+    assert those("weaker") == plain | {"fgsm", "square", "hopskipjump", "boundary", "blended"}
     assert those("canary") == {"pgd", "apgd", "fgsm", "uniform", "sign", "gaussian"}
     assert those("neural_head") == {"adaptive-joint", "adaptive-collision"}
     assert those("twins") == {"cue-conflict"}

@@ -45,6 +45,8 @@ from neurobust.files.semantic_table import (
     write_semantic_examples,
     write_semantic_table,
 )
+from neurobust.files.shifted import ShiftedImages, open_shifted, shifted_path, write_shifted
+from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import TransferRecord, read_transfer_table, write_transfer_table
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 
@@ -57,6 +59,8 @@ def test_paths_take_names_and_wildcards_alike():
     found = {
         adversarials_path("r", NETWORK): f"r/attacks/{NETWORK}/transfer.npz",
         corruptions_path("r", "{task}"): "r/attacks/{task}/corruptions.h5",
+        shifted_path("r", "{task}", "{shifted}"): "r/attacks/{task}/shifted/{shifted}.h5",
+        shifted_table_path("r", NETWORK, "c"): f"r/attacks/{NETWORK}/shifted/c.parquet",
         auxiliary_weights_path("r", "{task}", "{helper}"): "r/attacks/{task}/auxiliary/{helper}.safetensors",
         auxiliary_record_path("r", "{task}", "oracle"): "r/attacks/{task}/auxiliary/oracle.json",
         semantic_table_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/cadv.parquet",
@@ -168,3 +172,17 @@ def test_corrupted_images_come_back_in_their_places(tmp_path):
         open_corruptions(tmp_path / "c.h5"),
     ):
         pass
+
+
+def test_shifted_images_come_back_and_a_set_that_is_short_is_refused(tmp_path):
+    images = np.arange(2 * 2 * 3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    about = ShiftedImages("cifar10", "cifar10-c", ("snow", "fog"), (1, 2), np.array([5, 6, 9]), np.arange(10))
+    write_shifted(tmp_path / "s.h5", about, 2, iter([images[:5], images[5:]]), lambda: {"seed": 0})
+    with open_shifted(tmp_path / "s.h5") as file:
+        assert (file.task, file.kind, file.types, file.severities) == ("cifar10", "cifar10-c", ["snow", "fog"], [1, 2])
+        assert file.labels.tolist() == [5, 6, 9] and file.classes.tolist() == list(range(10))
+        assert file.images[:, :, :, 0, 0, 0].tolist() == [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]
+    for count in (11, 13):
+        with pytest.raises(InputError, match=r"t\.h5: not \(2, 2, 3\) images in the set's files"):
+            write_shifted(tmp_path / "t.h5", about, 2, iter([np.zeros((count, 2, 2, 3), np.uint8)]), dict)
+    assert not (tmp_path / "t.h5").exists()

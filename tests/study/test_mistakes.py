@@ -45,6 +45,12 @@ SAYS = {
     "no condition none": ["conditions", "'none'"],
     "resize<image_size": ["tasks.x.resize", "32", "224"],
     "attack_images 1e9": ["attack_images", "300"],
+    "shifted set of other classes": ["shifted.renditions.task", "'digits'", "a task of kind image-folder"],
+    "shifted task unknown": ["shifted.renditions.task", "'imagenet'", "phantom-scenes"],
+    "shifted kind unknown": ["shifted.renditions.kind", "imagenet-q", "nearest: imagenet-"],
+    "shifted types of a set without": ["shifted.renditions", "has no corruptions"],
+    "shifted set not there yet": ["shifted.cifar10-c.source", "not there yet"],
+    "corruptions of large images on small ones": ["corruptions.set", "defocus_blur", "choose cifar, or by-side"],
 }
 MISSING = ("missing key", "missing")
 
@@ -180,9 +186,10 @@ def test_what_is_wrong_is_said_at_once(demo_text, at_home, tmp_path):
     with pytest.raises(InputError) as caught:
         read_files([file])
     keys = [line.split(": ")[1] for line in messages_of(caught.value)]
-    assert keys == ["phantom.faces", "seeds.0", "unknown key 'roi'; known keys are study, results, data, rois, splits, "
-                    "predictors, predictor_seeds, tasks, architectures, training, conditions, seeds, attack_images, "
-                    "attacks, primary_attack, phantom, corruptions, semantic, claims, transfer; nearest",]  # fmt: skip
+    known = ("study, results, data, rois, splits, predictors, predictor_seeds, tasks, architectures, training, "
+             "conditions, seeds, attack_images, attacks, primary_attack, phantom, corruptions, shifted, semantic, "
+             "claims, transfer")  # fmt: skip
+    assert keys == ["phantom.faces", "seeds.0", f"unknown key 'roi'; known keys are {known}; nearest"]
     edits = {"conditions.V1.loss": "mae", "attacks.hue.budgets": [0, 90], "predictors.gnet.lr": 1}
     file.write_bytes(applied(demo_text, {"set": edits}))
     with pytest.raises(InputError) as caught:

@@ -125,6 +125,15 @@ def stand_ins(config, folder):
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "corruptions": at("corruptions.h5")},
             {"table": at("corruptions.parquet")}, {}, NETWORK,
         ),
+        "attacks/prepare_shifted": (
+            {"dataset": at("dataset.h5")}, {"shifted": at("c.h5")},
+            {"settings": '{"kind": "cifar10-c", "source": "c", "task": "cifar10"}', "resize": "null"},
+            {"task": "cifar10", "shifted": "c"},
+        ),
+        "attacks/classify_shifted": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "shifted": at("c.h5")},
+            {"table": at("c.parquet")}, {}, {**NETWORK, "shifted": "c"},
+        ),
         "attacks/train_helper": (
             {"dataset": at("dataset.h5"), "others": [at("oracle.safetensors")]},
             {"weights": at("w.safetensors"), "record": at("w.json")},

@@ -113,6 +113,17 @@ def test_tasks_without_a_cue_leave_out_the_attack_that_needs_one(snakemake, proj
         assert (done.returncode == 0) == there and ("MissingRuleException" in done.text) != there
 
 
+def test_published_test_sets_meet_the_networks_of_their_task(snakemake, project, tmp_path):
+    study = yaml.safe_load((project / "tests/study/plain.yaml").read_text())
+    study["tasks"]["cifar10"] = {"kind": "cifar10", "source": "cifar", "training": {"epochs": 1}}
+    study["shifted"] = {"c": {"kind": "cifar10-c", "source": "CIFAR-10-C", "task": "cifar10", "images": 10}}
+    (tmp_path / "shifted.yaml").write_text(yaml.safe_dump(study))
+    text = dry_run(snakemake, project, tmp_path, "all", config=tmp_path / "shifted.yaml").text
+    counts = jobs(text)
+    assert counts["prepare_shifted"] == 1 and counts["classify_shifted"] == counts["train_network"] / 3
+    assert "shifted.c.source: 'CIFAR-10-C': not there yet" in text
+
+
 def test_an_unknown_roi_is_one_clear_error(snakemake, project, tmp_path):
     done = dry_run(snakemake, project, tmp_path, "results/demo/report/roi/V9.html", check=False)
     assert done.returncode != 0

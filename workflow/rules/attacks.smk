@@ -12,6 +12,8 @@ from neurobust.files.corruptions import corruptions_path
 from neurobust.files.dataset import dataset_path
 from neurobust.files.examples import examples_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.files.shifted import shifted_path
+from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path
 
@@ -178,6 +180,61 @@ if STUDY.corruptions:
             "corrupted images for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/corrupt_network.py"
+
+
+if STUDY.shifted:
+
+    rule prepare_shifted:
+        """A published test set at a task's size. What the user brings is checked by the job, in one clear line."""
+        input:
+            dataset=at(dataset_path, "{task}"),
+        output:
+            shifted=at(shifted_path, "{task}", "{shifted}"),
+        log:
+            f"{LOGS}/prepare_shifted/{{task}}/{{shifted}}.log",
+        benchmark:
+            f"{BENCHMARKS}/prepare_shifted/{{task}}/{{shifted}}.tsv"
+        wildcard_constraints:
+            shifted=one_of(STUDY.shifted),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            mem_mb=8000,
+            runtime=240,
+        params:
+            code=sources("attacks/prepare_shifted"),
+            settings=lambda wildcards: parameters(STUDY.shifted[wildcards.shifted]),
+            resize=lambda wildcards: FILES.resize(wildcards),
+        message:
+            "reading {wildcards.shifted} ({wildcards.task})"
+        script:
+            "../scripts/attacks/prepare_shifted.py"
+
+    rule classify_shifted:
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            shifted=at(shifted_path, "{task}", "{shifted}"),
+        output:
+            table=at(shifted_table_path, NETWORK, "{shifted}"),
+        log:
+            f"{LOGS}/classify_shifted/{NETWORK}/{{shifted}}.log",
+        benchmark:
+            f"{BENCHMARKS}/classify_shifted/{NETWORK}/{{shifted}}.tsv"
+        wildcard_constraints:
+            shifted=one_of(STUDY.shifted),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=16000,
+            runtime=120,
+        params:
+            code=sources("attacks/classify_shifted"),
+        message:
+            "{wildcards.shifted} for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/classify_shifted.py"
 
 
 if STUDY.semantic.attacks:

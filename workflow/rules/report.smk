@@ -31,6 +31,7 @@ rule tabulate_results:
         inside=FILES.of_networks(inside_path),
         transfer=FILES.transfer_tables(),
         corruptions=FILES.corruption_tables(),
+        shifted=FILES.shifted_tables(),
         semantic=FILES.semantic_files(semantic_table_path),
     output:
         **{

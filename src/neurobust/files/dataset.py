@@ -37,7 +37,7 @@ class Source:
 
     `provenance` is called once the blocks are drawn, so that a reader may digest files while it decodes them.
     `attributes` (N, A) are yes-or-no properties of the images beside their labels, `attribute_names` what they are.
-    twins: where the images bear a cue, the same images with other cues.
+    twins: where the images bear a cue, the same images with other cues. folders: where each class has one, its name.
     """
 
     labels: np.ndarray
@@ -49,6 +49,7 @@ class Source:
     attributes: np.ndarray | None = None
     attribute_names: tuple[str, ...] = ()
     twins: Twins | None = None
+    folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Dataset:
     """A task: images uint8 (N, H, W, 3), memory-mapped; labels int64 (N,); split (N,); names of the classes.
 
     attributes: float32 (N, A) of 0 and 1, A = 0 for a task without any. cue, random_cue, conflict: as `Twins` has
-    them, the images memory-mapped; None for a task without a cue.
+    them, the images memory-mapped; None for a task without a cue. folders: the class folders (of ImageNet: wnids), by
+    class; empty for a task of another kind.
     """
 
     path: Path
@@ -70,6 +72,7 @@ class Dataset:
     cue: np.ndarray | None = None
     random_cue: np.ndarray | None = None
     conflict: np.ndarray | None = None
+    folders: tuple[str, ...] = ()
 
     @property
     def side(self) -> int:
@@ -141,6 +144,8 @@ def write_dataset(path: Path, task: str, source: Source, params: dict[str, Any])
             file["cue"] = source.twins.cue.astype(np.int64)
             file["random_cue"], file["conflict"] = source.twins.random_cue, source.twins.conflict
         file.attrs["classes"] = json.dumps(source.classes)
+        if source.folders:
+            file.attrs["folders"] = json.dumps(source.folders)
         file.attrs["task"] = task
         file.attrs["provenance"] = canonical_json({**source.provenance(), "params": params})
 
@@ -156,6 +161,7 @@ def read_dataset(path: Path) -> Dataset:
             task, classes = str(file.attrs["task"]), json.loads(file.attrs["classes"])
             found = file["attributes"][:] if "attributes" in file else np.zeros((len(labels), 0))
             names = json.loads(file.attrs.get("attributes", "[]"))
+            folders = tuple(json.loads(file.attrs.get("folders", "[]")))
             there = [name for name in TWINS if name in file]
             cue = file["cue"][:].astype(np.int64) if "cue" in there else None
     except (OSError, KeyError) as error:
@@ -166,7 +172,7 @@ def read_dataset(path: Path) -> Dataset:
     if len(images) != len(labels):
         raise InputError(f"{path}: {len(images)} images but {len(labels)} labels; delete it and prepare it again")
     check_labels(labels, split, classes, str(path))
-    data = Dataset(path, task, images, labels, split, classes, found.astype(np.float32), names)
+    data = Dataset(path, task, images, labels, split, classes, found.astype(np.float32), names, folders=folders)
     if not there:
         return data
     if cue is None or len(there) < len(TWINS):

@@ -36,6 +36,7 @@ from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.semantic_evidence import with_semantic
+from neurobust.report.shifted_errors import shifted_error_rows, shifted_rows
 from neurobust.report.shown import ShownAttack, shown_attacks
 from neurobust.report.transfer_matrix import transfer_checks, transfer_rows
 from neurobust.report.verdicts import trend_rows, verdict_rows
@@ -50,8 +51,8 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
 
     Raises InputError where a network's metrics, a predictor or an attack is missing; checks, inside measures,
     canaries, cortex files and benchmarks may be absent and then have no rows. Without `extras`, inside measures,
-    transfer and factors of the gain (which need every ROI's chain), semantic attacks and benchmark files are not looked
-    at. whole: the study of which this is a part, where it is one.
+    transfer, corrupted and shifted images and factors of the gain (which need every ROI's chain), semantic attacks and
+    benchmark files are not looked at. whole: the study of which this is a part, where it is one.
     """
     rows: Rows = {name: [] for name in COLUMNS}
     evidence: list[Evidence] = []
@@ -69,6 +70,9 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     if extras and study.corruptions:
         rows["corruptions"] = corruption_rows(study)
         rows["corruption_errors"] = error_rows(rows["corruptions"])
+    if extras and study.shifted:
+        rows["shifted"] = shifted_rows(study)
+        rows["shifted_errors"] = shifted_error_rows(rows["shifted"])
     for network in study.networks():
         rows["checks"] += check_rows(study.root, network)
         rows["inside"] += inside_rows(study.root, network) if extras else []

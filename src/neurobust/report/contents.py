@@ -84,6 +84,8 @@ COLUMNS: dict[str, list[str]] = {
     ],
     "corruptions": [*NETWORK, "corruption", "scored", "severity", "n", "clean_accuracy", "accuracy"],
     "corruption_errors": [*NETWORK, "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
+    "shifted": [*NETWORK, "set", "corruption", "scored", "severity", "n", "classes", "clean_accuracy", "accuracy"],
+    "shifted_errors": [*NETWORK, "set", "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
     "gains": [
         *NETWORK, "roi", "shuffle", "attack", "budget", "gain", "hierarchy", "predictor_accuracy", "noise_ceiling",
         "n_voxels", "weight", "loss", "images", "layer_depth", "alignment", "alignment_cka",

@@ -15,7 +15,7 @@ from neurobust.report import attack_sections, sections
 from neurobust.report.blocks import MANY
 from neurobust.report.collect import collect_results
 from neurobust.report.contents import COLUMNS, FIGURES, WHOLE_STUDY
-from neurobust.report.corruption_section import corruption_tables
+from neurobust.report.corruption_section import corruption_tables, shifted_tables
 from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
@@ -110,6 +110,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "matched": attack_sections.matched_table(view),
         "transfer": transfer_note(study) if len(tables["transfer"]) else "",
         "corruptions": corruption_tables(view),
+        "shifted": shifted_tables(view),
         "semantic": semantic_section(view, semantic),
         "factors": factor_tables(view),
         "attacks": sections.attack_table(view),

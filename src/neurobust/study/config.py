@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from neurobust.attacks.corruptions.settings import Corruptions
+from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import Count, Given, Seeds, Settings, about, shaped
 from neurobust.networks.conditions import Architecture
@@ -67,6 +68,10 @@ class Config(Settings, frozen=True, kw_only=True):
         Phantom | None, about("what is planted, for `data.source: phantom` and for tasks that are rendered")
     ] = None
     corruptions: Annotated[Corruptions | None, about("of test images; without it there are none")] = None
+    shifted: Annotated[
+        dict[Name, ShiftedSet] | None,
+        about("published test sets in their official layouts, by name; without it there are none"),
+    ] = None
     semantic: Annotated[dict[str, Any] | None, about("semantic attacks; without it there are none")] = None
     claims: Annotated[
         str | dict[str, Any] | None,

@@ -171,8 +171,11 @@ def training_key(study: Study, task: str, key: str) -> str:
 
 
 def of_sources(study: Study) -> Iterable[str]:
-    """Images of tasks that are not there yet: a study may be planned before they are."""
+    """Images of tasks and test sets that are not there yet: a study may be planned before they are."""
     for name, task in study.tasks.items():
         if task.source and not Path(task.source).exists():
             brings = f": {task.task.brings}" if task.task.brings else ""
             yield f"config.tasks.{name}.source: {task.source!r}: not there yet{brings}; its jobs will stop without it"
+    for name, shown in study.shifted.items():
+        if not Path(shown.source).exists():
+            yield f"config.shifted.{name}.source: {shown.source!r}: not there yet; its jobs will stop without it"

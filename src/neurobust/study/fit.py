@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from neurobust.attacks.corruptions.tables import too_fine, way_out
 from neurobust.attacks.plan import with_budgets
 from neurobust.core.architecture_names import check_layer, check_name, check_side, trainable
 from neurobust.core.errors import Faults, InputError
@@ -55,7 +56,39 @@ def check_study(study: Study) -> None:
         check_attacks(study)
     with faults.caught():
         check_semantic(study)
+    for name, task in study.tasks.items():
+        with faults.caught():
+            check_corruptions(study, name, task.side)
+    for name in study.shifted:
+        with faults.caught():
+            check_shifted(study, name)
     faults.refuse()
+
+
+def check_shifted(study: Study, name: str) -> None:
+    """Raise InputError where a published test set does not show the classes of its task."""
+    asked = study.shifted[name]
+    where = f"config.shifted.{name}.task"
+    check_names([asked.task], study.tasks, where, "task", "tasks")
+    kind = study.tasks[asked.task].task.kind
+    if kind != asked.layout.task:
+        raise InputError(
+            f"{where}: '{asked.task}' is of kind {kind}; {asked.kind} has the classes of a task of kind "
+            f"{asked.layout.task}: name one"
+        )
+
+
+def check_corruptions(study: Study, task: str, side: int) -> None:
+    """Raise InputError where a set of strengths cannot draw every severity of a type on a task's images."""
+    asked = study.corruptions
+    if asked is None:
+        return
+    strengths = asked.set_for(side)
+    if fine := too_fine(strengths, asked.names, side):
+        raise InputError(
+            f"config.corruptions.set: '{strengths}': on the {side} px of the task '{task}' severities of "
+            f"{', '.join(fine)} change nothing or get no stronger; {way_out(strengths, asked.names, side)}"
+        )
 
 
 def check_semantic(study: Study) -> None:

@@ -20,8 +20,8 @@ STAGES = {
     "predictors": ("train_predictor",),
     "networks": ("prepare_task", "train_network"),
     "attacks": (
-        "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network", "train_helper",
-        "attack_semantic",
+        "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network",
+        "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic",
     ),
     "explain": ("explain_network",),
     "report": ("tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page"),
@@ -142,6 +142,9 @@ def _tasks(study: Study) -> Iterator[Job]:
         if study.corruptions is not None:
             units = study.corruptions.corrupted() * pixels
             yield Job("make_corruptions", (name,), units, 2500 * units)
+        for shift, plan in study.shifted.items():
+            if plan.task == name:
+                yield Job("prepare_shifted", (name, shift), plan.shown() * pixels, 2500 * plan.shown() * pixels)
 
 
 def _networks(study: Study) -> Iterator[Job]:
@@ -155,6 +158,9 @@ def _networks(study: Study) -> Iterator[Job]:
         yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
         if study.corruptions is not None:
             yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels * cost, 1e5, rois)
+        for shift, shown in study.shifted.items():
+            if shown.task == task:
+                yield Job("classify_shifted", (*where, shift), shown.shown() * pixels * cost, 1e5, rois)
         yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)
 
 

@@ -13,6 +13,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
 from neurobust.networks.conditions import Architecture, Condition, Training, with_sweeps
@@ -70,7 +71,7 @@ class Semantic(Struct, frozen=True):
 class Study(Struct, frozen=True):
     """A study: what is measured, trained, attacked and shown. Mappings keep the order of the configuration, which is
     the page's. planted: what the phantom plants, where one is; config: the checked configuration that it was read from,
-    for pages and records; claims: what the report tests, by name."""
+    for pages and records; claims: what the report tests, by name; shifted: published test sets, by name."""
 
     name: str
     results: str
@@ -91,6 +92,7 @@ class Study(Struct, frozen=True):
     transfer: Transfer | None
     config: dict[str, Any]
     claims: dict[str, Claim] = {}
+    shifted: dict[str, ShiftedSet] = {}
 
     @property
     def root(self) -> Path:

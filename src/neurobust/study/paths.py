@@ -6,6 +6,7 @@ Functions of `wildcards` are input functions of rules: they take any object with
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from neurobust.files.examples import examples_path
 from neurobust.files.network_metrics import metrics_path
 from neurobust.files.predictor_tables import voxels_path
 from neurobust.files.roi import roi_path
+from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.stimuli import stimuli_path
 from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
@@ -42,6 +44,7 @@ class Wildcards(Protocol):
     predictor: str
     helper: str
     semantic: str
+    shifted: str
 
 
 class Paths:
@@ -154,6 +157,18 @@ class Paths:
     def corruption_tables(self) -> list[str]:
         """The networks' answers to corrupted images, where the study asks for them."""
         return self.of_networks(corruption_table_path) if self.study.corruptions else []
+
+    def resize(self, wildcards: Wildcards) -> str:
+        """The shorter side of a task's images before their centre crop, as JSON; null where its kind has no such."""
+        return json.dumps(getattr(self.study.tasks[wildcards.task].task, "resize", None))
+
+    def shifted_tables(self) -> list[str]:
+        """The networks' answers to published test sets, each of one task's networks."""
+        return [
+            str(shifted_table_path(self.results, network, name))
+            for name, plan in self.study.shifted.items()
+            for network in self.networks(tasks=[plan.task])
+        ]
 
     def helpers(self, task: str, names: Iterable[str], path: Callable[[str, str, str], Path]) -> list[str]:
         """A file of some auxiliary networks of a task; path: of results, task and name."""

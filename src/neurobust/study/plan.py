@@ -25,8 +25,8 @@ from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
-    "train_predictor", "train_network", "attack_network", "transfer_attacks", "corrupt_network", "explain_network",
-    "train_helper", "attack_semantic",
+    "train_predictor", "train_network", "attack_network", "transfer_attacks", "corrupt_network",
+    "classify_shifted", "explain_network", "train_helper", "attack_semantic",
 )  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
 DEFAULTS = {
@@ -45,6 +45,8 @@ DEFAULTS = {
     "transfer_attacks": 1e-3,  # per image pass and 1000 pixels
     "make_corruptions": 2e-4,  # per corrupted image and 1000 pixels
     "corrupt_network": 5e-4,  # per image pass and 1000 pixels
+    "prepare_shifted": 3e-4,  # per image and 1000 pixels
+    "classify_shifted": 5e-4,  # per image pass and 1000 pixels
     "train_helper": 1e-3,  # per image pass of the oracle and 1000 pixels
     "attack_semantic": 2e-3,  # per image, step and 1000 pixels
     "explain_network": 1e-3,  # per image pass and 1000 pixels

@@ -92,6 +92,7 @@ def read_study(given: Given) -> Study:
         transfer=config.transfer,
         config=dict(given),
         claims=claims,
+        shifted=config.shifted or {},
     )
     check_study(study)
     return study

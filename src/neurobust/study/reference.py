@@ -12,6 +12,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.semantic.plan import Choice
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.places import Places, load
 from neurobust.core.settings import Option, options
@@ -46,7 +47,8 @@ def reference_text() -> str:
         ("phantom", Phantom), ("phantom.subjects: an entry", PhantomSubject), ("phantom.cue", Cue),
         ("phantom.scenes", SceneTask), ("phantom.face_task", FaceTask), ("architectures: an entry", Architecture),
         ("training", Training), ("conditions: an entry", Condition), ("conditions: features", Oracle),
-        ("transfer", Transfer), ("corruptions", Corruptions), ("claims: an entry", Claim),
+        ("transfer", Transfer), ("corruptions", Corruptions),
+        ("shifted: an entry", ShiftedSet), ("claims: an entry", Claim),
         ("claims: a contrast", Contrast),
     ):  # fmt: skip
         parts += section(title, kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
@@ -25,15 +27,18 @@ def defocus_blur(image: Image, rng: Generator, scale: float, radius: float, soft
 def glass_blur(image: Image, rng: Generator, scale: float, sd: float, reach: float, times: float) -> Image:
     """Frosted glass: blurred by `sd` px, pixels swapped with near ones `times` over, blurred again.
 
-    Each pixel in turn, in random order, changes places with one up to `reach` px away. The published files were made
-    otherwise: their swap of two views of one array copies one pixel over the other, and their sweep has one direction.
+    Each pixel in turn, in random order, changes places with one up to `reach` px away. At another side than the native
+    one a place is drawn from the native window in its true size and rounded to a pixel, so that a window smaller than
+    a pixel swaps nothing. The published files were made otherwise: their swap of two views of one array copies one
+    pixel over the other, and their sweep has one direction.
     """
-    reach, side = max(1, round(reach * scale)), len(image)
-    inner = (np.arange(reach, side - reach)[:, None] * side + np.arange(reach, side - reach)).ravel()
+    window, side = (reach + 0.5) * scale, len(image)
+    far = max(0, math.ceil(window - 0.5))
+    inner = (np.arange(far, side - far)[:, None] * side + np.arange(far, side - far)).ravel()
     places = list(range(side * side))  # a list: Python swaps ten million of its integers in a second
-    for _ in range(int(times)):
+    for _ in range(int(times) if far else 0):
         here = rng.permutation(inner)
-        down, right = rng.integers(-reach, reach, (2, len(here)), endpoint=True)
+        down, right = np.rint(rng.uniform(-window, window, (2, len(here)))).astype(int).clip(-far, far)
         for one, other in zip(here.tolist(), (here + down * side + right).tolist(), strict=True):
             places[one], places[other] = places[other], places[one]
     shuffled = smooth(image, sd * scale).reshape(side * side, -1)[places].reshape(image.shape)

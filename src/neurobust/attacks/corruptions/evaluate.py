@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
+from neurobust.attacks.classify import classify
 from neurobust.attacks.corruptions.registry import SCORED, SEVERITIES
 from neurobust.attacks.images import exact_kernels
 from neurobust.core.errors import InputError
@@ -20,7 +20,6 @@ from neurobust.core.training import pick_device
 from neurobust.files.corruption_table import CorruptionRecord, write_corruption_table
 from neurobust.files.corruptions import open_corruptions
 from neurobust.files.dataset import read_dataset
-from neurobust.files.pixels import to_pixels
 from neurobust.networks.architectures import load_network
 
 
@@ -56,13 +55,3 @@ def corrupt_network(
     scored = [kind for kind in kinds if kind in SCORED]
     found = CorruptionRecord(**names, set=strengths, types=kinds, scored=scored, versions=versions, provenance=record)
     write_corruption_table(output, frame, found)
-
-
-def classify(network: torch.nn.Module, images: np.ndarray, image_batch: int, device: torch.device) -> np.ndarray:
-    """The classes (n,) that a network gives to images uint8 (n, H, W, 3)."""
-    found = []
-    with torch.no_grad():
-        for start in range(0, len(images), image_batch):
-            part = to_pixels(images[start : start + image_batch], device)
-            found.append(network(part.contiguous(memory_format=torch.channels_last)).argmax(1).cpu())
-    return torch.cat(found).numpy()

@@ -24,20 +24,49 @@ def make_corruptions(dataset: Path, settings: Corruptions, output: Path) -> None
     """Corrupt the first images of the list that attacks work through, and write them."""
     data, kinds = read_dataset(dataset), settings.names
     chosen = data.examined(settings.images)
+    strengths = settings.set_for(data.side)
     record = provenance({"dataset": dataset}, params=written(settings))
     record["versions"] = {name: version(name) for name in ("numpy", "scipy", "pillow")}
-    found = Corrupted(data.task, settings.set, kinds, SEVERITIES, chosen, record)
-    write_corruptions(output, found, data.images.shape[1:], all_corrupted(data, chosen, kinds, settings.set))
+    found = Corrupted(data.task, strengths, kinds, SEVERITIES, chosen, record)
+    write_corruptions(output, found, data.images.shape[1:], all_corrupted(data, chosen, kinds, strengths))
 
 
 def all_corrupted(data: Dataset, rows: np.ndarray, kinds: Sequence[str], strengths: str) -> Iterator[np.ndarray]:
-    """Every image under every corruption at every severity, by kind, then by row."""
+    """Every image under every corruption at every severity, by kind, then by row.
+
+    Raises InputError after a kind with a severity that changes no image, or changes all as the severity before it.
+    """
     progress = Progress(len(kinds) * len(rows), "corruptions")
     for kind in kinds:
+        moved = np.zeros((2, len(SEVERITIES)), dtype=bool)
         for row in rows:
-            for severity in SEVERITIES:
-                yield corrupt(data.images[row], kind, severity, strengths, row)
+            made = [corrupt(data.images[row], kind, severity, strengths, row) for severity in SEVERITIES]
+            moved |= differences(data.images[row], made)
+            yield from made
             progress.step()
+        check_moved(moved, kind, len(rows), data.path)
+
+
+def differences(image: np.ndarray, made: Sequence[np.ndarray]) -> np.ndarray:
+    """Which severities of an image differ from the image itself and from the severity before, bool (2, severities)."""
+    before = [image, *made[:-1]]
+    return np.array(
+        [[not np.array_equal(one, image) for one in made],
+         [not np.array_equal(one, other) for one, other in zip(made, before, strict=True)]]
+    )  # fmt: skip
+
+
+def check_moved(moved: np.ndarray, kind: str, count: int, path: Path) -> None:
+    """Raise InputError for a severity that is, on all `count` images, the image itself or the severity before it.
+
+    moved: which severities differ on any image, as `differences` has it. Both would count as robustness in the mean.
+    """
+    for level in np.flatnonzero(~moved.all(0)):
+        same = f"is what severity {level} is on" if moved[0, level] else "changes no pixel of"
+        raise InputError(
+            f"{path}: {kind} of severity {level + 1} {same} all {count} images; leave {kind} out of "
+            "`corruptions.types`, or choose another set"
+        )
 
 
 def corrupt(image: np.ndarray, kind: str, severity: int, strengths: str, image_id: int) -> np.ndarray:

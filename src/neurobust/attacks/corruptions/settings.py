@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from neurobust.attacks.corruptions.registry import CORRUPTIONS, SCORED, SEVERITIES
+from neurobust.attacks.corruptions.tables import set_of
 from neurobust.core.errors import InputError
 from neurobust.core.names import one_of
 from neurobust.core.settings import Count, Settings, about
@@ -20,7 +21,13 @@ NamedTypes = Annotated[
 class Corruptions(Settings, frozen=True, kw_only=True):
     """Which corruptions of which test images every network is shown."""
 
-    set: Annotated[Literal["cifar", "imagenet"], about("of strengths: for small or for large images")]
+    set: Annotated[
+        Literal["cifar", "tinyimagenet", "imagenet", "by-side"],
+        about(
+            "of strengths: published for images of 32, 64 or 224 px, scaled to the task's; by-side: for each task that "
+            "whose images are the largest within its own"
+        ),
+    ]
     types: Annotated[Literal["scored", "all"] | NamedTypes, about("the 15 that are scored, all 19, or names")]
     images: Annotated[Count, about("the first of the list that attacks work through")]
 
@@ -29,6 +36,10 @@ class Corruptions(Settings, frozen=True, kw_only=True):
         if unknown := sorted({*named} - {*CORRUPTIONS}):
             raise InputError(f"types: '{unknown[0]}' is not known; give scored, all or a list of these: "
                              f"{one_of(unknown[0], CORRUPTIONS)}")  # fmt: skip
+
+    def set_for(self, side: int) -> str:
+        """The set of strengths for images of this side."""
+        return set_of(side) if self.set == "by-side" else self.set
 
     @property
     def names(self) -> tuple[str, ...]:

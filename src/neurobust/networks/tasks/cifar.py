@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from neurobust.core.errors import InputError
+from neurobust.core.image_files import BLOCK
 from neurobust.core.io import provenance
 from neurobust.files.dataset import Source
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.networks.tasks.cifar_settings import SIDE, Cifar, Cifar10, Cifar100
-from neurobust.networks.tasks.reading import BLOCK, required_source, stratified_split
+from neurobust.networks.tasks.reading import required_source, stratified_split
 
 # Everything that an array in a pickle needs, under the names of old and new numpy.
 ALLOWED = {

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from neurobust.core.errors import InputError
+from neurobust.core.image_files import ImageFiles, images_in
 from neurobust.files.dataset import Source
 from neurobust.files.splits import TEST, TRAIN
 from neurobust.networks.tasks.image_folder_settings import SHIPPED, ImageFolder
-from neurobust.networks.tasks.reading import ImageFiles, required_source, stratified_split
-
-IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png", ".bmp", ".webp"}
+from neurobust.networks.tasks.reading import required_source, stratified_split
 
 
 def read(settings: ImageFolder, source: Path | None) -> Source:
@@ -29,7 +28,7 @@ def read(settings: ImageFolder, source: Path | None) -> Source:
     parts: list[int] = []
     for part, index in (("train", TRAIN), ("val", TEST)):
         for label, folder in enumerate(folders):
-            found = sorted(p for p in (root / part / folder).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            found = images_in(root / part / folder)
             if not found:
                 raise InputError(f"{root / part / folder}: no images; complete the folder or leave the class out")
             files += found
@@ -41,7 +40,8 @@ def read(settings: ImageFolder, source: Path | None) -> Source:
     split[train] = stratified_split(labels[train], shares, settings.seed, "image-folder", "validation")
     size = settings.image_size
     images = ImageFiles(files, root, size, settings.resize)
-    return Source(labels, split, list(folders.values()), (size, size), images.blocks(), images.provenance)
+    names = list(folders.values())
+    return Source(labels, split, names, (size, size), images.blocks(), images.provenance, folders=tuple(folders))
 
 
 def _class_list(classes: str | None, root: Path) -> dict[str, str]:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from neurobust.core.errors import InputError
+from neurobust.core.image_files import ImageFiles
 from neurobust.files.dataset import Source
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.networks.tasks.photos_settings import CelebaAttributes, CelebaIdentity, TinyImageNet
-from neurobust.networks.tasks.reading import ImageFiles, required_source, stratified_split
+from neurobust.networks.tasks.reading import required_source, stratified_split
 
 CELEBA_FOLDERS = ("", "Anno", "Eval", "Img", "img_align_celeba")
 

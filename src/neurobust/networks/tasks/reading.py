@@ -1,20 +1,14 @@
-"""What the readers of tasks share: splits, sources, decoding of image files."""
+"""What the readers of tasks share: splits and sources."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from neurobust import __version__
 from neurobust.core.errors import InputError
-from neurobust.core.io import Provenance
 from neurobust.core.seeding import numpy_rng
-
-BLOCK = 256  # images decoded and written at a time
 
 
 def stratified_split(labels: np.ndarray, fractions: Sequence[float], *stream: object) -> np.ndarray:
@@ -33,44 +27,3 @@ def required_source(source: Path | None, kind: str, brings: str) -> Path:
     if source is None or not Path(source).exists():
         raise InputError(f"task kind '{kind}': source {source or 'is missing and'} does not exist; give {brings}")
     return Path(source)
-
-
-class ImageFiles:
-    """Image files decoded in blocks and digested on the way.
-
-    The shorter side is resized to `resize` (bilinear), then the centre of `size` x `size` pixels is cut out. Names in
-    the digest are relative to `root`.
-    """
-
-    def __init__(self, files: Sequence[Path], root: Path, size: int, resize: int | None = None):
-        self.files, self.root, self.size, self.resize = files, root, size, resize or size
-        self.digest = hashlib.sha256()
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """uint8 (n, size, size, 3) of up to 256 files at a time, in order."""
-        for start in range(0, len(self.files), BLOCK):
-            yield np.stack([self._decode(path) for path in self.files[start : start + BLOCK]])
-
-    def provenance(self) -> Provenance:
-        """How many files there were and the SHA-256 of their names and bytes."""
-        inputs = {"images": {"file": self.root.name, "count": len(self.files), "sha256": self.digest.hexdigest()}}
-        return {"neurobust": __version__, "inputs": inputs}
-
-    def _decode(self, path: Path) -> np.ndarray:
-        from PIL import Image
-
-        size = self.size
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); complete the folder of images") from error
-        self.digest.update(f"{path.relative_to(self.root).as_posix()}\x1f{len(content)}\x1f".encode())
-        self.digest.update(content)
-        try:
-            image = Image.open(io.BytesIO(content)).convert("RGB")
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: not a readable image ({error}); replace the file") from error
-        scale = max(self.resize, size) / min(image.size)
-        image = image.resize([max(size, round(side * scale)) for side in image.size], Image.Resampling.BILINEAR)
-        left, top = ((side - size) // 2 for side in image.size)
-        return np.asarray(image.crop((left, top, left + size, top + size)))

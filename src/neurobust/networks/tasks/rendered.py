@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from neurobust.core.errors import InputError
+from neurobust.core.image_files import BLOCK
 from neurobust.core.io import provenance
 from neurobust.files.dataset import TWINS, Source, Twins
 from neurobust.networks.description import Task
-from neurobust.networks.tasks.reading import BLOCK, required_source
+from neurobust.networks.tasks.reading import required_source
 
 
 def read(settings: Task, source: Path | None) -> Source:

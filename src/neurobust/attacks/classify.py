@@ -1,0 +1,30 @@
+"""Which classes a network gives to images that are shown to it as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from neurobust.files.pixels import to_pixels
+
+
+def classify(
+    network: torch.nn.Module,
+    images: np.ndarray,
+    image_batch: int,
+    device: torch.device,
+    among: np.ndarray | None = None,
+) -> np.ndarray:
+    """The classes (n,) that a network gives to images uint8 (n, H, W, 3).
+
+    among: the classes (k,) that it may choose from, as for a test set that has some of them alone; default: all.
+    """
+    found = []
+    classes = None if among is None else torch.from_numpy(among).to(device)
+    with torch.no_grad():
+        for start in range(0, len(images), image_batch):
+            part = to_pixels(images[start : start + image_batch], device)
+            logits = network(part.contiguous(memory_format=torch.channels_last))
+            best = logits.argmax(1) if classes is None else classes[logits[:, classes].argmax(1)]
+            found.append(best.cpu())
+    return torch.cat(found).numpy()
