@@ -14,6 +14,7 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.core.io import replacing, sha256_file, write_json
 from neurobust.core.locks import alone
+from neurobust.core.unreadable import OutOfReach, unreadable
 from neurobust.nsd import layout
 from neurobust.nsd.betas import HDF5_ERRORS
 from neurobust.nsd.bucket import Listed, Source, connect, find, read_range, retrying
@@ -46,11 +47,13 @@ def fetch_stimuli(
 
 
 def has_images(path: Path, images: np.ndarray) -> bool:
-    """Whether a file of single images is there and has all of `images`."""
+    """Whether a file of single images is there and has all of `images`; OutOfReach where it cannot be looked at."""
     try:
         with h5py.File(path, "r") as file:
             return bool(np.isin(images, file["nsd_id"][()]).all()) and len(file["imgBrick"]) == len(file["nsd_id"])
-    except (*HDF5_ERRORS, ValueError):
+    except (*HDF5_ERRORS, ValueError) as error:
+        if isinstance(problem := unreadable(path, error, "damaged; "), OutOfReach):
+            raise problem from error
         return False
 
 

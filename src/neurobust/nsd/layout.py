@@ -68,6 +68,11 @@ def records(root: Path) -> Path:
     return Path(root) / OWN / "manifest.jsonl"
 
 
+def digests(root: Path) -> Path:
+    """SHA-256 of files by key that somebody trusts, as `sha256sum` prints them (the user's own, not of the bucket)."""
+    return Path(root) / OWN / "SHA256SUMS"
+
+
 def studies(root: Path) -> Path:
     """Which studies use a mirror, and which of them keep its sessions (not a file of the bucket)."""
     return Path(root) / OWN / "studies.json"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,20 @@ def read_records(root: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: line {number} is not a record ({error}); remove that line") from error
     return records
+
+
+def read_digests(root: Path) -> dict[str, str]:
+    """SHA-256 in hex by key, of files that the user knows how they should be; empty where there is no such list."""
+    path = layout.digests(root)
+    if not path.exists():
+        return {}
+    known = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        digest, _, key = line.strip().partition(" ")
+        if line.strip() and not (re.fullmatch("[0-9a-fA-F]{64}", digest) and key.strip()):
+            raise InputError(f"{path}: line {number} is no SHA-256 and a key, as sha256sum prints them; mend that line")
+        known[key.strip(" *").removeprefix("./")] = digest.lower()
+    return known
 
 
 def add_record(root: Path, record: Mapping[str, Any]) -> None:

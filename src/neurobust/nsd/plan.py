@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
-from neurobust.nsd.bucket import Listed, Source, connect, listing
+from neurobust.nsd.bucket import Listed, Refused, Source, connect, head, listing
 from neurobust.nsd.manifest import key_of, study_files
 from neurobust.nsd.settings import Data
 
@@ -25,7 +25,10 @@ def list_files(source: Source, root: Path, paths: Iterable[Path]) -> dict[Path, 
     """What the bucket lists for each of `paths`, folder by folder; the missing ones are an InputError."""
     paths, client = list(paths), connect(source)
     folders = sorted({key_of(root, path).rpartition("/")[0] + "/" for path in paths})
-    known = {listed.key: listed for folder in folders for listed in listing(client, folder)}
+    try:
+        known = {listed.key: listed for folder in folders for listed in listing(client, folder)}
+    except Refused:
+        return {path: head(client, key_of(root, path)) for path in paths}
     missing = [key for key in (key_of(root, path) for path in paths) if key not in known]
     if missing:
         raise InputError(
