@@ -231,6 +231,10 @@ class Bucket:
     def source(self) -> Source:
         return Source(self.proxy.endpoint)
 
+    def server(self) -> Source:
+        """For those who ask for it only when they need one."""
+        return self.source
+
     def put(self, key: str, content: bytes) -> None:
         self.client.put_object(Bucket=layout.BUCKET, Key=key, Body=content, ACL="public-read")
 

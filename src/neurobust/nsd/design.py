@@ -13,6 +13,7 @@ import scipy.io
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
+from neurobust.nsd.layout import Root
 
 REPEATS = 3
 
@@ -69,7 +70,7 @@ class Design:
         return self.images[0, np.flatnonzero(counts[: len(self.shared)] == REPEATS)]
 
 
-def load_design(root: Path) -> Design:
+def load_design(root: Root) -> Design:
     """Read and check a mirror's nsd_expdesign.mat; a broken invariant is an InputError that names it."""
     return read_design(layout.expdesign(root))[0]
 

@@ -34,6 +34,11 @@ def download(
     with alone(lock_path(path), key):
         if path.exists():
             return found(root, key, path)
+        if path.is_symlink():
+            raise InputError(
+                f"{path}: a link to {path.readlink()}, which is not there; bring what it leads to (with git-annex: get "
+                "it), or remove the link and run again"
+            )
         client = connect(source, workers)
         try:
             record = attempt(client, root, key, path, workers)

@@ -18,6 +18,7 @@ from neurobust.nsd import layout
 from neurobust.nsd.betas import read_session
 from neurobust.nsd.design import load_design
 from neurobust.nsd.labelled import label_volumes, labelled_voxels
+from neurobust.nsd.layout import Root
 from neurobust.nsd.studies import release
 from neurobust.nsd.volumes import read_grid
 
@@ -39,7 +40,7 @@ def order_sessions(paths: Sequence[Path], n_sessions: int) -> list[Path]:
 
 
 def extract_betas(
-    root: Path,
+    root: Root,
     subject: str,
     n_sessions: int,
     betas: Sequence[Path],
@@ -77,7 +78,7 @@ def extract_betas(
 
     write_betas(output, index, sessions(), lambda: record)
     if results is not None:
-        release(root, results, subject, paths)
+        release(layout.ours(root), results, subject, paths)
 
 
 def in_order(function: Callable[[Path], Result], paths: Sequence[Path], workers: int) -> Iterator[Result]:

@@ -8,10 +8,11 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
+from neurobust.nsd.layout import Root
 from neurobust.nsd.volumes import Grid, read_labels
 
 
-def label_volumes(root: Path, subject: str) -> dict[str, Path]:
+def label_volumes(root: Root, subject: str) -> dict[str, Path]:
     """Every label volume that the mirror has for a subject (bilateral, lh, rh), by name; none is an InputError."""
     found = {}
     for atlas in layout.ATLASES:
@@ -25,7 +26,7 @@ def label_volumes(root: Path, subject: str) -> dict[str, Path]:
     return found
 
 
-def labelled_voxels(root: Path, subject: str, grid: Grid) -> np.ndarray:
+def labelled_voxels(root: Root, subject: str, grid: Grid) -> np.ndarray:
     """int64 index of every voxel in the brain mask with a label > 0 in any atlas volume of the mirror.
 
     The hemispheres' volumes count too: where both claim a voxel, the bilateral one shows the left label only.
@@ -35,5 +36,5 @@ def labelled_voxels(root: Path, subject: str, grid: Grid) -> np.ndarray:
         mask |= read_labels(path, grid).ravel() > 0
     mask &= grid.mask
     if not mask.any():
-        raise InputError(f"{layout.func_folder(root, subject)}: no label lies in the brain mask; copy roi/ again")
+        raise InputError(f"{layout.brainmask(root, subject)}: no label lies in the brain mask; copy it and roi/ again")
     return np.flatnonzero(mask).astype(np.int64)

@@ -9,13 +9,14 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_json
 from neurobust.nsd import layout
+from neurobust.nsd.layout import Copies, Root
 from neurobust.nsd.settings import Data
 
 TERMS = (
@@ -28,47 +29,57 @@ TERMS = (
 def accept_terms(data: Data, environment: Mapping[str, str] = os.environ) -> None:
     """Note in the mirror that the terms are accepted and which server to use; else InputError that says what to do.
 
-    Nothing is asked where nothing is missing.
+    For those who have something to fetch: whoever has all that they need is not asked.
     """
     if not data.accept_terms and environment.get("NSD_ACCEPT_TERMS", "").lower() != "yes":
-        if all(path.exists() for paths in study_files(data).values() for path in paths):
-            return
         raise InputError(TERMS)
     source = {"endpoint": data.endpoint, "region": data.region}
     write_json(layout.terms(data.folder), {"bucket": layout.BUCKET, "terms_accepted": True, **source})
 
 
-def label_files(root: Path, subject: str) -> list[Path]:
-    """The label volumes of all atlases: both hemispheres in one, left, and right."""
-    sides = (None, *layout.HEMISPHERES)
-    return [layout.roi(root, subject, atlas, side) for atlas in layout.ATLASES for side in sides]
+def label_files(root: Root, subject: str, wanted: Collection[str] = layout.ATLASES) -> list[Path]:
+    """The label volumes of all atlases: both hemispheres in one, left, and right.
+
+    Of an atlas that is not `wanted` only what is there: it is of use, and nobody's loss.
+    """
+    every = {layout.roi(root, subject, a, side): a for a in layout.ATLASES for side in (None, *layout.HEMISPHERES)}
+    return [path for path, atlas in every.items() if atlas in wanted or path.exists()]
 
 
-def session_files(root: Path, subject: str, n_sessions: int, suffix: str) -> list[Path]:
-    """The betas of every session that a subject ran, in numeric order."""
-    return [layout.session(root, subject, number, suffix) for number in range(1, n_sessions + 1)]
+def session_files(root: Root, subject: str, n_sessions: int, suffix: str) -> list[Path]:
+    """The betas of every session that a subject ran, in numeric order: of each the twin that is there.
+
+    Both hold the same numbers. Where both are there, or neither, it is the one with `suffix`.
+    """
+    files = []
+    for number in range(1, n_sessions + 1):
+        named = {
+            twin: layout.session(root, subject, number, twin) for twin in (suffix, *get_args(layout.SessionFormat))
+        }
+        files.append(next((path for path in named.values() if path.exists()), named[suffix]))
+    return files
 
 
-def doctor_files(root: Path, subject: str) -> list[Path]:
+def doctor_files(root: Root, subject: str) -> list[Path]:
     """Small files that no stage computes with, but that say whether a mirror is what it should be."""
     halves = [layout.ncsnr_split(root, subject, half) for half in (1, 2)]
     return [layout.responses(root, subject), layout.valid(root, subject), *halves]
 
 
-def small_files(root: Path, subjects: Iterable[str]) -> list[Path]:
-    """Everything but betas and images: a few MB per subject."""
+def small_files(root: Root, subjects: Iterable[str], wanted: Collection[str] = layout.ATLASES) -> list[Path]:
+    """Everything but betas and images: a few MB per subject. Of atlases that are not `wanted` only what is there."""
     files = [layout.expdesign(root), layout.stim_info(root)]
-    files += [layout.ctab(root, "", atlas) for atlas in layout.VOLUME_ATLASES]
+    tables = [layout.ctab(root, "", atlas) for atlas in layout.VOLUME_ATLASES if atlas in wanted]
     for subject in subjects:
-        files += [layout.brainmask(root, subject), layout.ncsnr(root, subject), *label_files(root, subject)]
-        files += [layout.ctab(root, subject, atlas) for atlas in layout.SURFACE_ATLASES]
+        files += [layout.brainmask(root, subject), layout.ncsnr(root, subject), *label_files(root, subject, wanted)]
+        tables += [layout.ctab(root, subject, atlas) for atlas in layout.SURFACE_ATLASES if atlas in wanted]
         files += doctor_files(root, subject)
-    return files
+    return files + tables
 
 
 def study_files(data: Data) -> dict[str, list[Path]]:
     """What a study reads from the bucket, by group: small files, betas, images."""
-    root = data.folder
+    root = data.mirror
     betas = [
         path
         for subject, sessions in data.sessions.items()
@@ -77,12 +88,13 @@ def study_files(data: Data) -> dict[str, list[Path]]:
     return {"tables and labels": small_files(root, data.subjects), "betas": betas, "images": [layout.stimuli(root)]}
 
 
-def key_of(root: Path, path: Path) -> str:
+def key_of(root: Root, path: Path) -> str:
     """The bucket's key of a file in a mirror."""
-    try:
-        key = Path(path).relative_to(root).as_posix()
-    except ValueError as error:
-        raise InputError(f"{path}: not inside the mirror {root}; give a path below data.root") from error
+    folders = (root.cache, root.root) if isinstance(root, Copies) else (Path(root),)
+    inside = next((folder for folder in folders if Path(path).is_relative_to(folder)), None)
+    if inside is None:
+        raise InputError(f"{path}: not inside the mirror {folders[0]}; give a path below data.root or data.cache")
+    key = Path(path).relative_to(inside).as_posix()
     if not key.startswith("nsddata"):
         raise InputError(f"{path}: '{key}' is not a key of the bucket; keys begin with nsddata")
     return key

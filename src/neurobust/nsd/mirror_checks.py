@@ -76,9 +76,11 @@ def check_grids(mirror: Mirror) -> str:
 
 def check_atlases(mirror: Mirror) -> str:
     """Every label has a name, and the bilateral volume is left where that is cortex, else right."""
-    empty = []
+    empty: list[str] = []
+    numbers = {len(mirror.atlases(subject)) for subject in mirror.sessions}
+    need(min(numbers) > 0, f"{mirror.data.root}: a subject has no atlas with its volumes and names; copy them")
     for subject in mirror.sessions:
-        for atlas in layout.ATLASES:
+        for atlas in mirror.atlases(subject):
             table = read_ctab(layout.ctab(mirror.root, subject, atlas))
             need(list(table.values()) == list(range(len(table))), f"{subject} {atlas}: ctab ids are not 0, 1, 2, ...")
             both, left, right = (mirror.labels(subject, atlas, side) for side in (None, "lh", "rh"))
@@ -89,17 +91,17 @@ def check_atlases(mirror: Mirror) -> str:
             need(np.array_equal(both, merged), f"{subject} {atlas}: bilateral volume is not the hemispheres' merge")
             absent = [name for name, label in table.items() if label and not (both == label).any()]
             empty += [f"{subject} {name}" for name in absent] if atlas.startswith("floc") else []
-    return "13 atlases; without a voxel: " + (", ".join(empty) or "none")
+    return f"{min(numbers)} atlases; without a voxel: " + (", ".join(empty) or "none")
 
 
 def check_label_types(mirror: Mirror) -> str:
     """float64 for surface atlases and int16 for MTL and thalamus, as their writers suggest."""
     found: dict[bool, set[str]] = {}
     for subject in mirror.sessions:
-        for atlas in layout.ATLASES:
+        for atlas in mirror.atlases(subject):
             header, _ = read_array(layout.roi(mirror.root, subject, atlas))
             found.setdefault(atlas in layout.SURFACE_ATLASES, set()).add(header.dtype.name)
-    return f"surface atlases {sorted(found[True])}, MTL and thalamus {sorted(found[False])}"
+    return f"surface atlases {sorted(found.get(True, ()))}, MTL and thalamus {sorted(found.get(False, ()))}"
 
 
 def check_mask_type(mirror: Mirror) -> str:
@@ -112,7 +114,7 @@ def check_mask_type(mirror: Mirror) -> str:
 def check_ctab_text(mirror: Mirror) -> str:
     """Which colour tables carry spaces or tabs after their names."""
     subject, ragged = next(iter(mirror.sessions)), []
-    for atlas in layout.ATLASES:
+    for atlas in mirror.atlases(subject):
         path = layout.ctab(mirror.root, subject, atlas)
         read_ctab(path)
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -127,8 +129,7 @@ def check_sessions(mirror: Mirror) -> str:
     absent = 0
     for subject, count in mirror.sessions.items():
         shape = (*mirror.grid(subject).shape, mirror.design.trials_per_session)
-        suffix = mirror.data.format
-        for path in manifest.session_files(mirror.root, subject, count, suffix):
+        for path in manifest.session_files(mirror.root, subject, count, mirror.data.format):
             key = manifest.key_of(mirror.root, path)
             if key in mirror.records:
                 facts = mirror.records[key]["facts"]
@@ -139,7 +140,7 @@ def check_sessions(mirror: Mirror) -> str:
             else:
                 absent += 1
                 continue
-            expected = list(shape if suffix == "nii.gz" else shape[::-1])
+            expected = list(shape if path.name.endswith(".nii.gz") else shape[::-1])
             need(facts["shape"] == expected, f"{path.name} of {subject} is {facts['shape']}, not {expected}")
             attrs |= set(facts.get("attrs", ()))
     if not sizes:
@@ -156,7 +157,7 @@ def check_brick(mirror: Mirror) -> str:
             chunks, shape, attrs = file["imgBrick"].chunks, file["imgBrick"].shape, sorted(file["imgBrick"].attrs)
         return f"{shape}, {'contiguous' if chunks is None else f'chunks {chunks}'}, attributes {attrs or 'none'}"
     for subject in mirror.sessions:
-        record = mirror.records.get(layout.subject_stimuli(mirror.root, subject).relative_to(mirror.root).as_posix())
+        record = mirror.records.get(f"{layout.OWN}/{layout.subject_stimuli(mirror.root, subject).name}")
         if record:
             return f"{tuple(record['facts']['shape'])}, contiguous: {record['facts']['contiguous']}"
     raise Skip("no image was fetched yet")
@@ -186,7 +187,8 @@ def check_records(mirror: Mirror) -> str:
     """Files that are still here have the size that they were fetched with."""
     if not mirror.records:
         raise Skip("nothing here was fetched by the pipeline")
-    here = {key: mirror.root / key for key in mirror.records if (mirror.root / key).exists()}
+    folder = mirror.data.folder
+    here = {key: folder / key for key in mirror.records if (folder / key).exists()}
     for key, path in here.items():
         need(path.stat().st_size == mirror.records[key]["size"], f"{key} is not as long as it was; delete it")
     said = sorted({record.get("etag_is", "unknown") for record in mirror.records.values()})

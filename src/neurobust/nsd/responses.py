@@ -21,6 +21,7 @@ from neurobust.files.roi import RoiFile, write_roi
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design, repeats_table
 from neurobust.nsd.held_out import TEST, TRAIN, image_splits
+from neurobust.nsd.layout import Root
 from neurobust.nsd.noise import ncsnr, noise_ceiling
 from neurobust.nsd.regions import roi_files
 from neurobust.nsd.rois import roi_voxels
@@ -53,7 +54,7 @@ def find_columns(path: Path, roi: str, wanted: np.ndarray, present: np.ndarray) 
 
 
 def extract_roi(
-    root: Path,
+    root: Root,
     betas: Path,
     subject: str,
     roi: str,

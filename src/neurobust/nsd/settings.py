@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Count, FilePath, Names, NotNegative, Seed, Settings, Subject, about, shaped
-from neurobust.nsd.layout import REGION, Atlas, Hemisphere, SessionFormat
+from neurobust.nsd.layout import REGION, Atlas, Copies, Hemisphere, Root, SessionFormat, ours
 
 
 class Sessions(Settings, frozen=True, kw_only=True):
@@ -25,6 +25,10 @@ class Data(Settings, frozen=True, kw_only=True):
         Literal["phantom", "nsd"], about("phantom: planted by the pipeline; nsd: a local mirror of the bucket")
     ]
     root: Annotated[FilePath, about("folder in the layout of the NSD bucket")]
+    cache: Annotated[
+        FilePath | None,
+        about("folder for what is missing under `root`, which is only read then; null: it is fetched into `root`"),
+    ] = None
     format: Annotated[SessionFormat, about("which twin of the session betas to read")]
     accept_terms: Annotated[
         bool, about("you have accepted the NSD terms of use; NSD_ACCEPT_TERMS=yes says the same")
@@ -44,9 +48,14 @@ class Data(Settings, frozen=True, kw_only=True):
     subjects: Annotated[dict[Subject, Sessions], Meta(min_length=1), about("each with what it ran")]
 
     @property
+    def mirror(self) -> Root:
+        """Where its files lie: one folder, or one that is read and one for what is missing there."""
+        return Path(self.root) if self.cache is None else Copies(Path(self.root), Path(self.cache))
+
+    @property
     def folder(self) -> Path:
-        """The root of the mirror."""
-        return Path(self.root)
+        """The folder that is written to."""
+        return ours(self.mirror)
 
     @property
     def from_bucket(self) -> bool:

@@ -17,10 +17,11 @@ from neurobust.files.lookup import find_rows
 from neurobust.files.stimuli import write_stimuli
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design
+from neurobust.nsd.layout import Root
 
 
 def build_stimuli(
-    root: Path,
+    root: Root,
     subject: str,
     n_sessions: int,
     size: int,

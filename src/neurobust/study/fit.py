@@ -119,7 +119,7 @@ def unknown_labels(study: Study, sure: bool = False) -> Iterator[tuple[str, str,
     """
     for name, roi in study.rois.items():
         for where, region in regions(f"config.rois.{name}", roi):
-            table = ctab(study.data.folder, study.subjects[0], region.atlas)
+            table = ctab(study.data.mirror, study.subjects[0], region.atlas)
             known = ATLASES[region.atlas]
             if not study.phantom and table.exists():
                 known = list(read_ctab(table))

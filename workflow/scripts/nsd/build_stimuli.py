@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from neurobust.core.script import run
+from neurobust.nsd.layout import root_of
 from neurobust.nsd.stimuli import build_stimuli
 
 run(
     snakemake,
     build_stimuli,
-    root=Path(snakemake.params.root),
+    root=root_of(snakemake.params.root),
     subject=snakemake.wildcards.subject,
     n_sessions=snakemake.params.sessions,
     size=int(snakemake.wildcards.size),

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from neurobust.core.script import run
 from neurobust.nsd.extract import extract_betas
+from neurobust.nsd.layout import root_of
 
 run(
     snakemake,
     extract_betas,
-    root=Path(snakemake.params.root),
+    root=root_of(snakemake.params.root),
     subject=snakemake.wildcards.subject,
     n_sessions=snakemake.params.sessions,
     betas=[Path(path) for path in snakemake.input.betas],
