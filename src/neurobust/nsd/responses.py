@@ -39,6 +39,8 @@ def open_trials(path: Path, subject: str, grid: Grid) -> Iterator[BetasFile]:
         found = trials.subject, trials.shape
         if found != (subject, grid.shape):
             raise InputError(f"{path}: holds betas of {found}, not of {subject} {grid.shape}; delete it and run again")
+        if not np.allclose(trials.affine, grid.affine, atol=1e-3):
+            raise InputError(f"{path}: its voxels lie elsewhere than the brain mask's; delete it and run again")
         yield trials
 
 

@@ -187,6 +187,8 @@ def check_phantom(study: Study) -> None:
             raise InputError(f"{where}: the phantom has no such subject; add it to phantom.subjects")
         if spec.sessions > planted.planned_sessions:
             raise InputError(f"{where}.sessions: {spec.sessions} is more than phantom.planned_sessions; lower it")
+    if data.cache is not None:
+        raise InputError(f"config.data.cache: '{data.cache}': a phantom is planted under data.root; write null")
     if data.format not in planted.formats:
         raise InputError(f"config.data.format: the phantom is not written as {data.format}; add it to phantom.formats")
 
