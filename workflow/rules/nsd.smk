@@ -16,6 +16,11 @@ def of_bucket(files):
     return ancient(borrowed(files)) if STUDY.data.from_bucket else files
 
 
+def root_of_mirror(wildcards):
+    """As a parameter: where files lie. An object and no text: Snakemake compares texts, and this is no change."""
+    return MIRROR.root
+
+
 if MIRROR.planted is not None:
 
     rule make_phantom:
@@ -187,7 +192,7 @@ rule extract_betas:
     params:
         # Where the sessions are gone after extraction, a changed line must not fetch them all again.
         code=sources("nsd/extract_betas") if MIRROR.keeps_betas else "",
-        root=lambda wildcards: MIRROR.where,
+        root=root_of_mirror,
         sessions=MIRROR.sessions,
     message:
         "reading every labelled visual voxel of {wildcards.subject}, once"
@@ -212,7 +217,7 @@ rule extract_roi:
         runtime=30,
     params:
         code=sources("nsd/extract_roi"),
-        root=lambda wildcards: MIRROR.where,
+        root=root_of_mirror,
         spec=lambda wildcards: parameters(STUDY.rois[wildcards.roi]),
         splits=parameters(MIRROR.splits),
     message:
@@ -238,7 +243,7 @@ rule build_stimuli:
         runtime=120,
     params:
         code=sources("nsd/build_stimuli"),
-        root=lambda wildcards: MIRROR.where,
+        root=root_of_mirror,
         sessions=MIRROR.sessions,
     message:
         "images of {wildcards.subject} at {wildcards.size} pixels"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -40,11 +39,6 @@ class Copies:
 
 
 Root = Path | Copies
-
-
-def root_of(given: str | Sequence[str]) -> Root:
-    """A root from what rules pass on: a folder, or the one that is read and the one for what is missing there."""
-    return Path(given) if isinstance(given, str) else Copies(*map(Path, given))
 
 
 def place(root: Root, key: str) -> Path:

@@ -88,11 +88,6 @@ class Mirror:
             ) from error
 
     @property
-    def where(self) -> str | list[str]:
-        """The root as a parameter of rules, for `layout.root_of`."""
-        return self.data.root if self.data.cache is None else [self.data.root, self.data.cache]
-
-    @property
     def copy_option(self) -> str:
         """For commands that fetch: where else they look for what they read."""
         return "" if self.data.cache is None else f"--copy {shlex.quote(self.data.root)}"

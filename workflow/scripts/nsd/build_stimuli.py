@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from neurobust.core.script import run
-from neurobust.nsd.layout import root_of
 from neurobust.nsd.stimuli import build_stimuli
 
 run(
     snakemake,
     build_stimuli,
-    root=root_of(snakemake.params.root),
+    root=snakemake.params.root,
     subject=snakemake.wildcards.subject,
     n_sessions=snakemake.params.sessions,
     size=int(snakemake.wildcards.size),

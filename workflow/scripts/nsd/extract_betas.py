@@ -4,12 +4,11 @@ from pathlib import Path
 
 from neurobust.core.script import run
 from neurobust.nsd.extract import extract_betas
-from neurobust.nsd.layout import root_of
 
 run(
     snakemake,
     extract_betas,
-    root=root_of(snakemake.params.root),
+    root=snakemake.params.root,
     subject=snakemake.wildcards.subject,
     n_sessions=snakemake.params.sessions,
     betas=[Path(path) for path in snakemake.input.betas],

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from neurobust.core.script import run
 from neurobust.core.settings import read
-from neurobust.nsd.layout import root_of
 from neurobust.nsd.responses import extract_roi
 from neurobust.nsd.settings import ROI, StudySplits
 
 run(
     snakemake,
     extract_roi,
-    root=root_of(snakemake.params.root),
+    root=snakemake.params.root,
     betas=Path(snakemake.input.betas),
     subject=snakemake.wildcards.subject,
     roi=snakemake.wildcards.roi,
