@@ -224,3 +224,14 @@ def test_a_list_of_digests_that_is_none(tmp_path):
     layout.digests(tmp_path).write_text(f"{'0' * 64}  a\n{'0' * 63}  b\n")
     with pytest.raises(InputError, match=r"SHA256SUMS: line 2 is no SHA-256 and a key"):
         read_digests(tmp_path)
+
+
+def test_another_region_is_named(bucket, fault):
+    """Where the bucket is, the server says; nobody is sent there, as that may go on without end."""
+    away = fault("edit", edit=lambda *_: (301, {"x-amz-bucket-region": "eu-west-1"}, b""), when=listed)
+    bucket.proxy.faults = [away]
+    with pytest.raises(
+        InputError, match=r"301.*: the bucket is in eu-west-1; write that in data.region"
+    ):
+        find(connect(bucket.source), KEY)
+    assert len(bucket.proxy.requests) == 1

@@ -167,7 +167,9 @@ def sorted_error(key: str, error: ClientError) -> Exception:
         return Refused(f"{key}: the server refuses it ({said}); see whether the file is there and public")
     if status == 404:
         return InputError(f"{key}: the server has no such file ({said}); check data.endpoint")
-    if 300 <= status < 400 and "x-amz-bucket-region" not in headers and headers.get("location"):
+    if 300 <= status < 400 and (region := headers.get("x-amz-bucket-region")):
+        return InputError(f"{key}: the server answered {said}: the bucket is in {region}; write that in data.region")
+    if 300 <= status < 400 and headers.get("location"):
         return no_s3(key, said, headers["location"])
     return InputError(f"{key}: the server answered {said}; check data.endpoint and data.region")
 
