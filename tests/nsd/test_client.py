@@ -230,8 +230,6 @@ def test_another_region_is_named(bucket, fault):
     """Where the bucket is, the server says; nobody is sent there, as that may go on without end."""
     away = fault("edit", edit=lambda *_: (301, {"x-amz-bucket-region": "eu-west-1"}, b""), when=listed)
     bucket.proxy.faults = [away]
-    with pytest.raises(
-        InputError, match=r"301.*: the bucket is in eu-west-1; write that in data.region"
-    ):
+    with pytest.raises(InputError, match=r"301.*: the bucket is in eu-west-1; write that in data.region"):
         find(connect(bucket.source), KEY)
     assert len(bucket.proxy.requests) == 1
