@@ -1,223 +1,228 @@
-"""Copies as labs have them: NaN for -1, uncompressed volumes, a colour table with a BOM, a design saved as v7.3."""
+"""Copies of NSD as labs have them: whole or in part, read-only, linked, packed again, with a wrong clock. No server."""
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import shutil
-from types import SimpleNamespace
+import subprocess
+import time
+from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
-import scipy.io
 import yaml
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import read
-from neurobust.nsd import layout, manifest, plan, verify, volumes
-from neurobust.nsd.ctab import read_ctab
-from neurobust.nsd.design import load_design, read_design
-from neurobust.nsd.extract import extract_betas
-from neurobust.nsd.labelled import label_volumes, labelled_voxels
-from neurobust.nsd.mirror import Mirror
-from neurobust.nsd.mirror_checks import check_atlases, check_sessions
-from neurobust.nsd.responses import extract_roi
-from neurobust.nsd.settings import ROI, Data, StudySplits
-from neurobust.phantom import files
-from neurobust.study import mirror as study_mirror
-from neurobust.study.read import read_study
+from neurobust.nsd import layout, manifest, studies
+from neurobust.nsd.download import download
+from neurobust.nsd.layout import Copies
+from neurobust.nsd.plan import plan
+from neurobust.nsd.settings import Data
 
-SPLITS = StudySplits(test="shared", validation=0.2, seed=0, zscore="all")
-LO = ROI(atlas="Kastner2015", labels=("LO1", "LO2", "V1v", "V1d"), within="nsdgeneral")
-
-
-def data_of(root, **changes):
-    subjects = {"subj01": {"sessions": 5}, "subj02": {"sessions": 4}}
-    given = {"source": "nsd", "root": str(root), "format": "nii.gz", "subjects": subjects}
-    return read(Data, given | changes, "data")
-
-
-def made(root, paths, folder):
-    """betas.h5 and an ROI's file as arrays."""
-    extract_betas(root, "subj01", 5, paths, folder / "betas.h5")
-    extract_roi(root, folder / "betas.h5", "subj01", "LO", LO, SPLITS, folder / "LO.h5")
-    found = {}
-    for name in ("betas.h5", "LO.h5"):
-        with h5py.File(folder / name) as file:
-            found |= {f"{name}/{key}": file[key][()] for key in file}
-    return found
-
-
-@pytest.fixture(scope="module")
-def expected(tiny, tmp_path_factory):
-    return made(tiny.root, tiny.session_paths("subj01"), tmp_path_factory.mktemp("as published"))
-
-
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-
-
-# --- NaN for -1 ---
-
-
-def with_nan(path):
-    """The volume as a copy has it that knows no -1; int16 volumes have 0 there, and become floats."""
-    labels = volumes.read_array(path)[1].astype(np.float32)
-    outside = labels == -1 if (labels == -1).any() else labels == 0
-    files.write_nifti(path, np.where(outside, np.float32("nan"), labels))
-
-
-def test_nan_in_place_of_every_minus_one_is_read(copied, expected, tmp_path):
-    for subject in ("subj01", "subj02"):
-        for path in label_volumes(copied.root, subject).values():
-            with_nan(path)
-    grid = volumes.read_grid(copied.root, "subj01")
-    streams = volumes.read_labels(layout.roi(copied.root, "subj01", "streams"), grid)
-    lh, rh = copied.labels["subj01", "streams"]
-    np.testing.assert_array_equal(streams, np.where(lh != -1, lh, rh))
-    np.testing.assert_array_equal(labelled_voxels(copied.root, "subj01", grid), expected["betas.h5/voxel_index"])
-    assert_same(made(copied.root, copied.session_paths("subj01"), tmp_path), expected)
-    assert check_atlases(Mirror(data_of(copied.root))).startswith("13 atlases")
-
-
-def test_nan_beside_minus_one_is_a_damaged_volume(copied):
-    path = layout.roi(copied.root, "subj01", "streams")
-    labels = volumes.read_array(path)[1].copy()
-    labels[4, 4, 3] = np.nan
-    files.write_nifti(path, labels)
-    with pytest.raises(InputError, match=r"streams.nii.gz: nan is not a label \(-1, 0, 1, 2, ...\); delete it"):
-        volumes.read_labels(path, volumes.read_grid(copied.root, "subj01"))
-
-
-# --- uncompressed volumes ---
-
-
-def decompress(path):
-    """x.nii in place of x.nii.gz."""
-    plain = path.with_suffix("")
-    plain.write_bytes(gzip.decompress(path.read_bytes()))
-    path.unlink()
-    return plain
+RULES = ("--scheduler", "greedy", "--rerun-triggers", "mtime", "params", "input", "software-env", "--quiet", "progress")
+BETAS, V1, IMAGES = "results/cortex/subj01/betas.h5", "results/cortex/subj01/V1.h5", "results/stimuli/subj01/8.h5"
+NOWHERE = "http://127.0.0.1:9"  # no server answers there
 
 
 @pytest.fixture
-def plain(copied):
-    """The tiny NSD with every volume and every session uncompressed."""
-    for path in copied.root.rglob("*.nii.gz"):
-        decompress(path)
-    return copied
-
-
-def test_uncompressed_volumes_are_read(plain, expected, tmp_path, project):
-    """From the files that the rules name, which are those that are there."""
-    root = plain.root
+def study(project, snakemake, tmp_path, monkeypatch):
+    """`study(*targets, **data)`: run a study of two sessions of subj01, for which no terms were accepted."""
+    monkeypatch.delenv("NSD_ACCEPT_TERMS", raising=False)
     config = yaml.safe_load((project / "config/config.yaml").read_text())
-    config["data"] |= {"root": str(root), "subjects": {"subj01": {"sessions": 5}}}
-    config["rois"] = {"V1": {"atlas": "prf-visualrois", "labels": ["V1v"]}}
+    config["rois"] = {"V1": {"atlas": "prf-visualrois", "labels": ["V1v", "V1d"]}}
     config["conditions"] = {"none": {"weight": 0.9}}
-    rules, wildcards = study_mirror.Mirror(read_study(config)), SimpleNamespace(subject="subj01", roi="V1")
-    named = [*rules.session_files(wildcards), *rules.label_files(wildcards), *rules.roi_files(wildcards)]
-    assert not [path for path in named if path.endswith(".nii.gz")]
-    assert sum(path.endswith(".nii") for path in named) == 5 + 39 + 3
-    assert_same(made(root, plain.session_paths("subj01"), tmp_path), expected)
+    config["splits"]["test"] = "shared"
+    config["data"] |= {"endpoint": NOWHERE, "root": str(tmp_path / "nsd"), "subjects": {"subj01": {"sessions": 2}}}
+
+    def run(*targets, check=True, **data):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "data": config["data"] | data}))
+        options = ("--configfile", tmp_path / "config.yaml", "--cores", "2", *RULES)
+        return snakemake(*options, "--", *targets, directory=tmp_path, check=check)
+
+    return run
 
 
-def test_the_compressed_file_goes_before_its_copy(copied):
-    path = layout.brainmask(copied.root, "subj01")
-    plain = path.with_suffix("")
-    plain.write_bytes(b"")
-    assert layout.brainmask(copied.root, "subj01") == path
-    path.unlink()
-    assert layout.brainmask(copied.root, "subj01") == plain
-    plain.unlink()
-    assert layout.brainmask(copied.root, "subj01") == path, "the name in the bucket, for what is fetched"
+@pytest.fixture
+def read_only():
+    """`read_only(folder)`: from now on nobody can write there."""
+    mounted, changed = [], []
+
+    def protect(folder: Path) -> Path:
+        done = subprocess.run(["mount", "--bind", "-o", "ro", str(folder), str(folder)], capture_output=True)
+        if done.returncode == 0:
+            mounted.append(folder)
+        else:
+            changed.append([folder, *(path for path in folder.rglob("*") if path.is_dir())])
+            for path in changed[-1]:
+                path.chmod(0o555)
+        if os.access(folder, os.W_OK):
+            pytest.skip("a read-only folder needs a mount, or a user that is not root")
+        return folder
+
+    yield protect
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+    for path in [path for paths in changed for path in paths]:
+        path.chmod(0o755)
 
 
-def test_what_is_there_uncompressed_is_not_fetched(plain, monkeypatch):
-    """Its key is that of the compressed file, and `plan` counts it as present; the doctor looks at it."""
-    root, data = plain.root, data_of(plain.root)
-    paths = [path for paths in manifest.study_files(data).values() for path in paths]
-    sessions = [path for path in paths if "betas_session" in path.name]
-    assert {path.suffix for path in sessions} == {".nii"}
-    keys = {manifest.key_of(root, path) for path in sessions}
-    assert len(keys) == 9 and all(key.endswith(".nii.gz") for key in keys)
-    listed = lambda source, folder, paths: {path: SimpleNamespace(size=7) for path in paths}  # noqa: E731
-    monkeypatch.setattr(plan, "list_files", listed)
-    betas = next(line for line in plan.plan(data).splitlines() if line.startswith("betas"))
-    assert betas.split() == ["betas", "9", "63", "B", "63", "B"]
-    assert check_sessions(Mirror(data)).startswith("9 of 9 sessions")
+def lying(root: Path) -> dict[str, int]:
+    return {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("change", [lambda raw: raw[:-500], lambda raw: raw + b"x", lambda raw: raw[:100]])
-def test_a_damaged_uncompressed_session_is_one_line(copied, tmp_path, change):
-    path = decompress(layout.session(copied.root, "subj01", 3))
-    path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(InputError, match=r"betas_session03.nii: ") as caught:
-        extract_betas(copied.root, "subj01", 5, copied.session_paths("subj01"), tmp_path / "betas.h5")
-    assert "\n" not in str(caught.value) and not (tmp_path / "betas.h5").exists()
+@pytest.mark.slow
+def test_a_complete_copy_that_is_only_read_works_without_server_and_terms(tiny, study, read_only, tmp_path):
+    """`stimuli: needed` took 67 s of retries here and failed, and accepted terms were a traceback."""
+    root = tmp_path / "nsd"
+    shutil.copytree(tiny.root, root)
+    before = lying(read_only(root))
+    study(V1, IMAGES, accept_terms=False)
+    (tmp_path / IMAGES).unlink()
+    study(IMAGES, accept_terms=True)
+    assert lying(root) == before
 
 
-def test_an_uncompressed_file_under_a_compressed_name_is_told_from_a_damaged_one(copied, tmp_path):
-    path = layout.session(copied.root, "subj01", 3)
-    path.write_bytes(gzip.decompress(path.read_bytes()))
-    told = r"betas_session03.nii.gz: not compressed, whatever its name says; rename it to betas_session03.nii, or gzip"
-    with pytest.raises(InputError, match=told):
-        extract_betas(copied.root, "subj01", 5, copied.session_paths("subj01"), tmp_path / "betas.h5")
-    with pytest.raises(InputError, match=told):
-        verify.verify(manifest.key_of(copied.root, path), path)
+@pytest.mark.slow
+def test_a_partial_copy_of_links_in_the_other_format_works_too(tiny, study, tmp_path):
+    """Only the volumes in use, only the hdf5 twins, and all of it links, as data managers make them."""
+    store, linked, root = tmp_path / "store", tmp_path / "linked", tmp_path / "nsd"
+    shutil.copytree(tiny.root, store)
+    names = [path for path in store.rglob("*") if path.is_file()]
+    used = ("prf-visualrois.nii.gz", "brainmask.nii.gz", "ncsnr.nii.gz", "prf-visualrois.mgz.ctab", "nsd_expdesign.mat")
+    for path in names:
+        if path.suffix == ".hdf5" or path.name in used:
+            link = linked / path.relative_to(store)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+    root.symlink_to(linked)
+    study(V1, IMAGES)
+    assert all(path.is_symlink() for path in linked.rglob("*") if path.is_file() and "neurobust" not in path.parts)
+    # Which twin is read, and where it lies, makes no other betas.
+    made = [(tmp_path / name).stat().st_mtime_ns for name in (BETAS, V1, IMAGES)]
+    for number in (1, 2):
+        layout.session(linked, "subj01", number, "hdf5").unlink()
+        layout.session(linked, "subj01", number).symlink_to(layout.session(store, "subj01", number))
+    root.rename(tmp_path / "moved")
+    study(V1, IMAGES, root=str(tmp_path / "moved"), cache=str(tmp_path / "cache"))
+    assert [(tmp_path / name).stat().st_mtime_ns for name in (BETAS, V1, IMAGES)] == made
 
 
-# --- a colour table with a BOM ---
+@pytest.mark.slow
+def test_what_a_copy_lacks_goes_into_the_cache(bucket, tiny, study, read_only, tmp_path):
+    bucket.put_tree(tiny.root, "nsddata_betas/**/*.nii.gz")
+    root, cache = tmp_path / "nsd", tmp_path / "cache"
+    shutil.copytree(tiny.root / "nsddata", root / "nsddata")
+    shutil.copytree(tiny.root / "nsddata_stimuli", root / "nsddata_stimuli")
+    before = lying(read_only(root))
+    asked = {"endpoint": bucket.proxy.endpoint, "accept_terms": True}
+    refused = study(V1, check=False, **asked)
+    assert refused.returncode != 0 and "Traceback" not in refused.text
+    assert refused.text.count("neurobust: error: ") == 1
+    assert "cannot be written (Read-only file system); name a folder of yours for them in data.cache" in refused.text
+    study(V1, IMAGES, cache=str(cache), **asked)
+    assert lying(root) == before
+    there = {path.relative_to(cache).parts[0] for path in cache.rglob("*") if path.is_file()}
+    assert there == {"neurobust", "nsddata_betas"}, "ncsnr was fetched, and notes are ours"
+    assert not layout.session(cache, "subj01", 1).exists(), "sessions were fetched, extracted and deleted"
+    records = manifest.read_records(cache)
+    assert len([key for key in records if "session" in key]) == 2
+    assert list(studies.read_studies(cache)) == [layout.study_id(cache, tmp_path / "results")]
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_a_colour_table_with_a_bom(copied, ending):
-    path = layout.ctab(copied.root, "subj01", "Kastner2015")
-    table, text = read_ctab(path), path.read_text()
-    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", ending).encode())
-    assert read_ctab(path) == table and next(iter(table)) == "Unknown"
-    assert verify.verify(manifest.key_of(copied.root, path), path) == {"labels": len(table)}
-    path.write_bytes(text.encode("utf-16"))
-    with pytest.raises(InputError, match=r"Kastner2015.mgz.ctab: not a text in UTF-8; copy it from the bucket again"):
-        read_ctab(path)
+@pytest.mark.slow
+def test_files_packed_again_and_dates_in_the_future_cost_nothing(bucket, tiny, study, tmp_path):
+    """Sessions that are gone are not fetched again for a label file with other bytes and the same labels; and a clock
+    that was wrong where a file came from deletes no finished betas."""
+    bucket.put_tree(tiny.root, "nsddata_betas/**/*.nii.gz")
+    root, asked = tmp_path / "nsd", {"endpoint": bucket.proxy.endpoint, "accept_terms": True}
+    shutil.copytree(tiny.root / "nsddata", root / "nsddata")
+    future = time.time() + 3 * 86400
+    for path in (
+        layout.brainmask(root, "subj01"),
+        layout.roi(root, "subj01", "prf-visualrois"),
+        layout.expdesign(root),
+    ):
+        os.utime(path, (future, future))
+    done = study(V1, **asked)
+    assert "gets the date of" in done.text and "which lies in the future" in done.text
+    assert not layout.session(root, "subj01", 1).exists()
+    made = (tmp_path / BETAS).stat().st_mtime_ns
+    for path in (root / "nsddata/ppdata/subj01/func1pt8mm").rglob("*.nii.gz"):
+        content = gzip.decompress(path.read_bytes())
+        path.write_bytes(gzip.compress(content, 1, mtime=1))
+        os.utime(path, (future + 86400, future + 86400))
+    bucket.proxy.requests = []
+    study(V1, **asked)
+    assert bucket.proxy.requests == []
+    assert (tmp_path / BETAS).stat().st_mtime_ns == made
 
 
-# --- a design saved as v7.3 ---
+# --- where files lie ------------------------------------------------------------------------------------------------
 
 
-def save_v73(path, variables):
-    """As MATLAB writes v7.3: HDF5 behind a header of 512 bytes, each array with its axes in reverse."""
-    path.unlink()
-    with h5py.File(path, "w", userblock_size=512) as file:
-        for name, values in variables.items():
-            file[name] = np.asarray(values, np.float64).T
-            file[name].attrs["MATLAB_class"] = np.bytes_("double")
-        file.create_group("#refs#")
-    with path.open("rb+") as file:
-        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+def test_a_file_is_looked_for_in_the_root_and_goes_into_the_cache(tmp_path):
+    both = Copies(tmp_path / "root", tmp_path / "cache")
+    assert layout.brainmask(both, "subj01").is_relative_to(both.cache)
+    mine = layout.brainmask(both.root, "subj01")
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert layout.brainmask(both, "subj01") == mine
+    assert layout.studies(both) == layout.studies(both.cache)
+    key = "nsddata/ppdata/subj01/func1pt8mm/brainmask.nii.gz"
+    assert manifest.key_of(both, mine) == manifest.key_of(both, both.cache / key) == key
+    with pytest.raises(InputError, match=r"not inside the mirror .* data.root or data.cache"):
+        manifest.key_of(both, tmp_path / key)
 
 
-def test_a_design_saved_as_v73(copied, tmp_path):
-    path, before = layout.expdesign(copied.root), load_design(copied.root)
-    variables = {name: values for name, values in scipy.io.loadmat(path).items() if not name.startswith("__")}
-    save_v73(path, variables)
-    with pytest.raises(NotImplementedError, match="HDF reader"):
-        scipy.io.loadmat(path)
-    after, dtypes = read_design(path)
-    for name in ("ordering", "images", "shared", "run_lengths", "counts"):
-        np.testing.assert_array_equal(getattr(after, name), getattr(before, name), err_msg=name)
-    assert after.trials_per_session == 30 and set(dtypes.values()) == {"float64"}
-    for damage, message in ((lambda v: v.pop("sharedix"), "no variable 'sharedix'"),
-                            (lambda v: v.update(subjectim=v["subjectim"].T), "are not those of a design")):  # fmt: skip
-        broken = dict(variables)
-        damage(broken)
-        save_v73(path, broken)
-        with pytest.raises(InputError, match=message):
-            read_design(path)
-    shutil.copy(path, tmp_path / "half.mat")
-    (tmp_path / "half.mat").write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(InputError, match=r"half.mat: not a readable .mat file") as caught:
-        read_design(tmp_path / "half.mat")
-    assert "\n" not in str(caught.value)
+def test_of_a_session_the_twin_that_is_there(tmp_path):
+    def touch(number, suffix):
+        path = layout.session(tmp_path, "subj01", number, suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    touch(1, "hdf5")
+    touch(2, "hdf5")
+    touch(2, "nii.gz")
+    names = [path.name for path in manifest.session_files(tmp_path, "subj01", 3, "nii.gz")]
+    assert names == ["betas_session01.hdf5", "betas_session02.nii.gz", "betas_session03.nii.gz"]
+
+
+def test_volumes_of_other_atlases_are_of_use_where_they_are_there(tiny):
+    assert len(manifest.label_files(tiny.root, "subj01", ())) == 39
+    assert manifest.label_files(tiny.root / "nowhere", "subj01", ()) == []
+    assert len(manifest.label_files(tiny.root / "nowhere", "subj01", ["streams"])) == 3
+
+
+def test_a_plan_of_a_complete_copy_asks_no_server(tiny, copied):
+    for subject in ("subj01", "subj02"):
+        for path in manifest.doctor_files(copied.root, subject):
+            if not path.exists():
+                shutil.copy(layout.brainmask(copied.root, subject), path)
+    subjects = {"subj01": {"sessions": 5}, "subj02": {"sessions": 4}}
+    given = {"source": "nsd", "root": str(copied.root), "format": "nii.gz", "subjects": subjects, "endpoint": NOWHERE}
+    assert "files are there, nothing is fetched" in plan(read(Data, given, "data"))
+
+
+def test_a_link_to_nothing_is_not_replaced(bucket, content, tmp_path):
+    """As git-annex leaves one for a file that was not got yet."""
+    key = "nsddata/ppdata/subj01/func1pt8mm/mean.nii.gz"
+    bucket.put(key, content)
+    (tmp_path / key).parent.mkdir(parents=True)
+    (tmp_path / key).symlink_to(tmp_path / "annex/objects/x")
+    with pytest.raises(InputError, match=r"mean.nii.gz: a link to .*annex/objects/x, which is not there"):
+        download(bucket.source, tmp_path, tmp_path / key)
+    assert (tmp_path / key).is_symlink() and bucket.proxy.requests == []
+
+
+def test_a_mirror_that_became_read_only_keeps_its_sessions(tmp_path, monkeypatch):
+    """Nothing fails after hours of extraction because the sessions cannot be deleted."""
+    given = {"source": "nsd", "root": str(tmp_path), "format": "nii.gz", "subjects": {"subj01": {"sessions": 1}}}
+    studies.enter(read(Data, given, "data"), tmp_path / "results")
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(studies, "alone", refuse)
+    assert studies.release(tmp_path, tmp_path / "results", "subj01", [layout.session(tmp_path, "subj01", 1)]) == []

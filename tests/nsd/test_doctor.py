@@ -11,6 +11,7 @@ from PIL import Image
 
 from neurobust.core.settings import read
 from neurobust.nsd import doctor, golden, layout, manifest, volumes
+from neurobust.nsd import mirror as mirror_module
 from neurobust.nsd.__main__ import main
 from neurobust.nsd.settings import Data
 from neurobust.phantom import files
@@ -196,3 +197,17 @@ def test_golden_numbers_on_data_that_have_them(mirror, monkeypatch):
 def test_a_bad_config_is_one_line(text, tmp_path, capsys, caplog):
     assert main(["plan", text, "--log", str(tmp_path / "log")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_copy_without_the_atlases_that_nobody_uses_is_sound(mirror):
+    """Nor are the real data's numbers of what is not there asked for."""
+    for subject in SUBJECTS:
+        for path in manifest.label_files(mirror.root, subject):
+            if "prf-visualrois" not in path.name:
+                path.unlink()
+    found = status(mirror.root)
+    assert found["atlases"].status == "pass" and found["atlases"].detail.startswith("1 atlases")
+    assert {result.status for result in found.values()} == {"pass", "skip"}
+    look = mirror_module.Mirror(read(Data, section(mirror.root, source="nsd"), "data"))
+    with pytest.raises(mirror_module.Skip, match="subj01 has no nsdgeneral here"):
+        golden.check_ncsnr(look)

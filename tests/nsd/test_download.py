@@ -98,7 +98,7 @@ def test_a_file_that_is_not_listed(bucket, tmp_path):
 @pytest.mark.parametrize("where", ["listing", "file"])
 def test_a_server_that_always_refuses(bucket, tmp_path, content, fault, is_ranged, code, message, where, small_pieces):
     bucket.put(MASK, content)
-    when = is_ranged if where == "file" else lambda method, path, headers: "list-type" in path
+    when = is_ranged if where == "file" else lambda method, path, headers: "list-type" in path or method == "HEAD"
     bucket.proxy.faults = [fault("status", code=code, when=when)]
     with pytest.raises(InputError, match=message) as caught:
         download(bucket.source, tmp_path / "root", tmp_path / "root" / MASK)

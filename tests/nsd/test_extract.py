@@ -335,3 +335,16 @@ def test_betas_of_another_subject_are_refused(tiny, extracted, tmp_path):
     with pytest.raises(InputError, match="not a readable betas file"):
         extract_roi(tiny.root, layout.brainmask(tiny.root, "subj01"), "subj01", "V1", V1, SPLITS, output)
     assert nothing_left(output.parent)
+
+
+def test_betas_whose_voxels_lie_elsewhere_are_refused(tiny, extracted, tmp_path):
+    """A brain mask extracts no session again when it changes: who cuts an ROI looks where it is placed."""
+    betas, output = tmp_path / "betas.h5", tmp_path / "out" / "V1.h5"
+    betas.write_bytes(extracted["subj01", "nii.gz"].read_bytes())
+    with h5py.File(betas, "a") as file:
+        affine = file.attrs["affine"]
+        affine[0, 3] += 3.6
+        file.attrs["affine"] = affine
+    with pytest.raises(InputError, match=r"betas.h5: its voxels lie elsewhere than the brain mask's"):
+        extract_roi(tiny.root, betas, "subj01", "V1", V1, SPLITS, output)
+    assert nothing_left(output.parent)

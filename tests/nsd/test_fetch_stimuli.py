@@ -51,7 +51,7 @@ def test_images_of_a_subject(bucket, tiny, mirror, tmp_path, contiguous, monkeyp
     monkeypatch.setattr(RemoteFile, "BLOCK", 1024)
     path = put_images(bucket, tiny, tmp_path, contiguous=contiguous)
     output = layout.subject_stimuli(mirror, "subj02")
-    fetch_stimuli(bucket.source, mirror, "subj02", 2, output)
+    fetch_stimuli(bucket.server, mirror, "subj02", 2, output)
     seen = np.unique(tiny.design.nsd_ids(2, 2))
     with h5py.File(output) as file:
         np.testing.assert_array_equal(file["nsd_id"], seen)
@@ -83,17 +83,17 @@ def test_an_interrupted_transfer_goes_on(bucket, tiny, mirror, tmp_path, fault, 
 
     bucket.proxy.faults = [fault("status", code=403, when=later)]
     with pytest.raises(InputError, match="403"):
-        fetch_stimuli(bucket.source, mirror, "subj01", 3, output, workers=1)
+        fetch_stimuli(bucket.server, mirror, "subj01", 3, output, workers=1)
     assert not output.exists()
     bucket.proxy.faults, bucket.proxy.requests = [], []
-    fetch_stimuli(bucket.source, mirror, "subj01", 3, output)
+    fetch_stimuli(bucket.server, mirror, "subj01", 3, output)
     resumed = len(bucket.proxy.requests)
     seen = np.unique(tiny.design.nsd_ids(1, 3))
     with h5py.File(output) as file:
         np.testing.assert_array_equal(file["imgBrick"], tiny.images[seen])
     bucket.proxy.requests = []
     again = tmp_path / "mirror" / "neurobust" / "again.hdf5"
-    fetch_stimuli(bucket.source, mirror, "subj01", 3, again)
+    fetch_stimuli(bucket.server, mirror, "subj01", 3, again)
     assert again.read_bytes() == output.read_bytes()
     assert resumed < len(bucket.proxy.requests)
 
@@ -102,9 +102,9 @@ def test_what_lies_there_of_another_subject_is_not_used(bucket, tiny, mirror, tm
     put_images(bucket, tiny, tmp_path)
     output = layout.subject_stimuli(mirror, "subj01")
     part, journal = transfer.partial_paths(output)
-    fetch_stimuli(bucket.source, mirror, "subj02", 3, part)
+    fetch_stimuli(bucket.server, mirror, "subj02", 3, part)
     journal.write_text("{}\n0\n1\n")
-    fetch_stimuli(bucket.source, mirror, "subj01", 3, output)
+    fetch_stimuli(bucket.server, mirror, "subj01", 3, output)
     seen = np.unique(tiny.design.nsd_ids(1, 3))
     with h5py.File(output) as file:
         np.testing.assert_array_equal(file["imgBrick"], tiny.images[seen])
@@ -113,7 +113,7 @@ def test_what_lies_there_of_another_subject_is_not_used(bucket, tiny, mirror, tm
 def test_a_subject_cannot_use_the_images_of_another(bucket, tiny, mirror, tmp_path):
     put_images(bucket, tiny, tmp_path)
     output = layout.subject_stimuli(mirror, "subj01")
-    fetch_stimuli(bucket.source, mirror, "subj01", 3, output)
+    fetch_stimuli(bucket.server, mirror, "subj01", 3, output)
     with pytest.raises(InputError, match=r"lacks \d+ of \d+ images"):
         build_stimuli(mirror, "subj02", 3, 8, tmp_path / "8.h5", output)
     with pytest.raises(InputError, match=r"lacks \d+ of \d+ images"):
@@ -132,7 +132,7 @@ def test_wrong_images_on_the_server(bucket, tiny, mirror, tmp_path):
     ):
         bucket.put(key, content)
         with pytest.raises(InputError, match=message):
-            fetch_stimuli(bucket.source, mirror, "subj01", 3, output)
+            fetch_stimuli(bucket.server, mirror, "subj01", 3, output)
     assert not output.exists()
 
 
@@ -157,13 +157,13 @@ def test_shared_pngs(bucket, tiny, mirror):
         name = f"shared{number:04d}_nsd{image + 1:05d}.png"  # 1-based, as the bucket names them
         bucket.put(f"nsddata/stimuli/nsd/shared1000/{name}", stream.getvalue())
     listed = mirror / "neurobust/shared_images.json"
-    fetch_shared(bucket.source, mirror, listed)
+    fetch_shared(bucket.server, mirror, listed)
     for number, image in enumerate(shared.tolist(), start=1):
         picture = np.asarray(Image.open(layout.shared_png(mirror, number, image)))
         np.testing.assert_array_equal(picture, tiny.images[image])
     assert len(json.loads(listed.read_text())["files"]) == len(shared)
     bucket.proxy.requests = []
-    fetch_shared(bucket.source, mirror, listed)
+    fetch_shared(bucket.server, mirror, listed)
     assert bucket.proxy.requests == []
 
 
@@ -307,7 +307,7 @@ def test_bad_annotations(coco):
 def test_hashes_of_what_was_fetched(bucket, tiny, mirror, tmp_path):
     put_images(bucket, tiny, tmp_path)
     output = layout.subject_stimuli(mirror, "subj01")
-    fetch_stimuli(bucket.source, mirror, "subj01", 3, output)
+    fetch_stimuli(bucket.server, mirror, "subj01", 3, output)
     record = manifest.read_records(mirror)["neurobust/nsd_stimuli_subj01.hdf5"]
     assert record["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
     count = len(np.unique(tiny.design.nsd_ids(1, 3)))

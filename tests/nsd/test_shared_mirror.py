@@ -129,7 +129,7 @@ def test_images_of_a_study_of_more_sessions_stay(bucket, tiny, tmp_path):
     seen = {n: np.unique(tiny.design.nsd_ids(1, n)) for n in (1, 3)}
 
     def ids(sessions):
-        fetch_stimuli(bucket.source, tmp_path, "subj01", sessions, output)
+        fetch_stimuli(bucket.server, tmp_path, "subj01", sessions, output)
         with h5py.File(output) as file:
             return file["nsd_id"][()].tolist()
 
@@ -289,7 +289,10 @@ def test_who_fetched_deletes_once_nobody_needs_them(bucket, mirror, tmp_path):
     betas_path(keeper, "subj01").parent.mkdir(parents=True)
     betas_path(keeper, "subj01").touch()
     mirror("of-others", subjects=("subj02",), keep=True)
-    mirror("of-the-twins", form="hdf5", keep=True)
+    twins = mirror("of-the-twins", form="hdf5", keep=True)
+    assert studies.release(root, mine, "subj01", paths) == [], "it would read these, as the twins are not there"
+    betas_path(twins, "subj01").parent.mkdir(parents=True)
+    betas_path(twins, "subj01").touch()
     shutil.rmtree(mirror("gone"))
     assert studies.release(root, keeper, "subj01", paths) == [], "it has not fetched them"
     assert studies.release(root, mine, "subj01", paths) == paths

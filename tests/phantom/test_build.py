@@ -121,9 +121,9 @@ def test_sessions_differ_in_gain_and_offset_and_some_voxels_are_special(root):
 
 def test_prf_maps_hold_the_planted_fields(root):
     truth = np.load(root / "truth/subj01.npz")
-    folder = layout.func_folder(root, "subj01")
     angle, eccentricity = (
-        volume(folder / f"prf_{name}.nii.gz").ravel()[truth["voxel_index"]] for name in ("angle", "eccentricity")
+        volume(layout.func_map(root, "subj01", f"prf_{name}")).ravel()[truth["voxel_index"]]
+        for name in ("angle", "eccentricity")
     )
     x, y = eccentricity * np.cos(np.radians(angle)), eccentricity * np.sin(np.radians(angle))
     assert np.allclose(x, truth["x"] * 4.2, atol=1e-3) and np.allclose(y, -truth["y"] * 4.2, atol=1e-3)

@@ -154,7 +154,7 @@ def test_what_is_done_is_not_planned_and_other_studies_lend_their_rates(config, 
     assert "train_predictor   measured on 3 jobs of the study demo" in text
     assert "train_network     documented default\n" in text
     assert re.search(
-        r"Power: 2 seeds x 32 images see .+; 1 pp needs .+\nThe first of 2 claims .+\nSpreads, assumed", text
+        r"Power: 2 seeds x 32 images see .+; 1 pp needs .+\nThe first of 2 claims .+\n\nSpreads, assumed", text
     )
     study = study_of(project, "study")
     text = plan.plan_text(study, tmp_path, project / "config", submitted=True, gpu=True)

@@ -37,6 +37,7 @@ FAULTS = [
     ("data/subjects/subj09", {"sessions": 1}, "config.data.subjects: key 'subj09' is not allowed here"),
     ("data/subjects/subj01/sessions", 12, "config.data.subjects.subj01.sessions: 12 is more than"),
     ("data/subjects/subj03", {"sessions": 2}, "config.data.subjects.subj03: the phantom has no such subject"),
+    ("data/cache", "elsewhere", "config.data.cache: 'elsewhere': a phantom is planted under data.root; write null"),
     ("attacks/fgsm/budgets", [0, 2, 1], "config.attacks.fgsm.budgets: [0, 2, 1] must ascend from 0"),
     ("attacks/fgsm/steps", 3, "config.attacks.fgsm: unknown key 'steps'; known keys are norm, loss"),
     ("attacks/fgsm/method", "fgsmm", "config.attacks.fgsm.method: 'fgsmm' is not known"),

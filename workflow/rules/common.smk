@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
 
+from neurobust.core.borrowed import borrow, borrowed
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
@@ -47,6 +48,7 @@ class ByContent(type(workflow)):
 workflow.__class__ = ByContent
 
 spare()
+borrow()
 
 try:
     STUDY = study_of(config, workflow.configfiles, Path(), workflow.basedir)
@@ -61,7 +63,7 @@ except InputError as error:
 
 FILES = Paths(STUDY)
 RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
-DATA = STUDY.data.root
+DATA = str(MIRROR.folder)  # where files of the bucket are fetched to, or the phantom is planted
 SUBJECTS = list(STUDY.subjects)
 ROIS = list(STUDY.rois)
 

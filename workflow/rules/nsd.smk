@@ -8,6 +8,17 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.nsd import layout
 
 NSD = f"{sys.executable} -m neurobust.nsd"  # downloads are commands: a change of the code fetches nothing again
+FETCHING = ("download_nsd", "download_stimuli", "download_shared_images")  # the rules that need a server
+
+
+def of_bucket(files):
+    """Inputs that are the bucket's: what somebody copied or fetched again is the same. Those of a phantom may change."""
+    return ancient(borrowed(files)) if STUDY.data.from_bucket else files
+
+
+def root_of_mirror(wildcards):
+    """As a parameter: where files lie. An object and no text: Snakemake compares texts, and this is no change."""
+    return MIRROR.root
 
 
 if MIRROR.planted is not None:
@@ -96,7 +107,7 @@ if STUDY.data.from_bucket:
     rule download_stimuli:
         """The images that one subject saw, by ranged reads of the bucket's one big file."""
         input:
-            design=ancient(str(layout.expdesign(DATA))),
+            design=ancient(borrowed(str(layout.expdesign(MIRROR.root)))),
         output:
             spared(str(layout.subject_stimuli(DATA, "{subject}"))),
         log:
@@ -112,12 +123,12 @@ if STUDY.data.from_bucket:
         message:
             "fetching the images that {wildcards.subject} saw"
         shell:
-            f"{NSD} fetch-stimuli {{params.root:q}} {{wildcards.subject}} {{params.sessions}} {{output:q}} --log {{log:q}}"
+            f"{NSD} fetch-stimuli {{params.root:q}} {{wildcards.subject}} {{params.sessions}} {{output:q}} {MIRROR.copy_option} --log {{log:q}}"
 
     rule download_shared_images:
         """PNGs of the 1,000 shared images: for looking at, and for `doctor` to compare with the big file."""
         input:
-            design=ancient(str(layout.expdesign(DATA))),
+            design=ancient(borrowed(str(layout.expdesign(MIRROR.root)))),
         output:
             spared(f"{DATA}/{layout.OWN}/shared_images.json"),
         log:
@@ -130,14 +141,14 @@ if STUDY.data.from_bucket:
         message:
             "fetching the shared images"
         shell:
-            f"{NSD} fetch-shared {{params.root:q}} {{output:q}} --log {{log:q}}"
+            f"{NSD} fetch-shared {{params.root:q}} {{output:q}} {MIRROR.copy_option} --log {{log:q}}"
 
 
 if MIRROR.annotations is not None:
 
     rule build_labels:
         input:
-            table=str(layout.stim_info(DATA)),
+            table=of_bucket(str(layout.stim_info(MIRROR.root))),
             annotations=MIRROR.annotations,
         output:
             labels=at(stimulus_labels_path),
@@ -160,11 +171,12 @@ if MIRROR.annotations is not None:
 
 rule extract_betas:
     input:
-        # of the bucket: what another study fetches again is the same
-        betas=ancient(MIRROR.session_files) if STUDY.data.from_bucket else MIRROR.session_files,
-        labels=MIRROR.label_files,
-        mask=lambda wildcards: str(layout.brainmask(DATA, wildcards.subject, STUDY.data.space)),
-        design=str(layout.expdesign(DATA)),
+        betas=of_bucket(MIRROR.session_files),
+        # They say which voxels, not what these have: a file that was packed again must not fetch all sessions again. An
+        # ROI whose voxels are not among them says so.
+        labels=of_bucket(MIRROR.label_files),
+        mask=of_bucket(lambda wildcards: str(layout.brainmask(MIRROR.root, wildcards.subject, STUDY.data.space))),
+        design=borrowed(str(layout.expdesign(MIRROR.root))),
     output:
         betas=at(betas_path, "{subject}"),
     log:
@@ -180,7 +192,7 @@ rule extract_betas:
     params:
         # Where the sessions are gone after extraction, a changed line must not fetch them all again.
         code=sources("nsd/extract_betas") if MIRROR.keeps_betas else "",
-        root=lambda wildcards: DATA,
+        root=root_of_mirror,
         sessions=MIRROR.sessions,
     message:
         "reading every labelled visual voxel of {wildcards.subject}, once"
@@ -191,7 +203,7 @@ rule extract_betas:
 rule extract_roi:
     input:
         betas=at(betas_path, "{subject}"),
-        files=MIRROR.roi_files,
+        files=borrowed(MIRROR.roi_files),
     output:
         roi=at(roi_path, "{subject}", "{roi}"),
     log:
@@ -205,7 +217,7 @@ rule extract_roi:
         runtime=30,
     params:
         code=sources("nsd/extract_roi"),
-        root=lambda wildcards: DATA,
+        root=root_of_mirror,
         spec=lambda wildcards: parameters(STUDY.rois[wildcards.roi]),
         splits=lambda wildcards: parameters(MIRROR.splits(wildcards)),
     message:
@@ -216,8 +228,8 @@ rule extract_roi:
 
 rule build_stimuli:
     input:
-        images=str(MIRROR.stimuli()),
-        design=str(layout.expdesign(DATA)),
+        images=of_bucket(MIRROR.stimuli),
+        design=borrowed(str(layout.expdesign(MIRROR.root))),
     output:
         images=at(stimuli_path, "{subject}", "{size}"),
     log:
@@ -231,7 +243,7 @@ rule build_stimuli:
         runtime=120,
     params:
         code=sources("nsd/build_stimuli"),
-        root=lambda wildcards: DATA,
+        root=root_of_mirror,
         sessions=MIRROR.sessions,
     message:
         "images of {wildcards.subject} at {wildcards.size} pixels"

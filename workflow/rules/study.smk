@@ -8,7 +8,9 @@ ASKED = time.time()  # as a parameter: each question is answered again
 
 onstart:
     try:
-        MIRROR.enter()
+        MIRROR.enter(
+            [file for job in workflow.dag.needrun_jobs() if job.rule.name in FETCHING for file in job.output]
+        )
     except InputError as error:
         raise WorkflowError(f"neurobust: error: {error}") from None
     guard(workflow)

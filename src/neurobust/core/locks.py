@@ -1,4 +1,8 @@
-"""One process at a time, on one machine or on several that share a file system."""
+"""One process at a time, on one machine or on several that share a file system.
+
+Not by the library filelock: it leaves its files behind, which would be one beside each file of a mirror, and does not
+notice on NFS that one was removed and made again while it waited (there the old one keeps a link).
+"""
 
 from __future__ import annotations
 

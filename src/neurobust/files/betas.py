@@ -13,6 +13,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, canonical_json, replacing
+from neurobust.core.unreadable import unreadable
 
 if TYPE_CHECKING:
     import h5py
@@ -99,7 +100,7 @@ def open_betas(path: Path) -> Iterator[BetasFile]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path}: not a readable betas file ({error}); delete it and run again") from error
+        raise unreadable(path, error, "not a readable betas file; delete it and run again") from error
     with file:
         try:
             arrays = {name: file[name][()] for name in INDEX}

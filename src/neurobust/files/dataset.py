@@ -13,6 +13,7 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, canonical_json, memmap_dataset, replacing
 from neurobust.core.seeding import numpy_rng
+from neurobust.core.unreadable import unreadable
 from neurobust.files.splits import TEST, TRAIN, VALIDATION, rows_of
 
 TWINS = ("cue", "random_cue", "conflict")  # arrays of a task whose images bear a cue
@@ -165,7 +166,7 @@ def read_dataset(path: Path) -> Dataset:
             there = [name for name in TWINS if name in file]
             cue = file["cue"][:].astype(np.int64) if "cue" in there else None
     except (OSError, KeyError) as error:
-        raise InputError(f"{path}: not a readable task dataset ({error}); delete it and prepare it again") from error
+        raise unreadable(path, error, "not a readable task dataset; delete it and prepare it again") from error
     images = memmap_dataset(path, "images")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"{path}: images are {images.dtype} {images.shape}, not uint8 (N, H, W, 3); prepare it again")

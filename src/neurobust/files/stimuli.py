@@ -10,6 +10,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, canonical_json, memmap_dataset, replacing
+from neurobust.core.unreadable import unreadable
 from neurobust.files.lookup import find_rows
 
 
@@ -71,7 +72,7 @@ def read_stimuli(path: Path) -> Stimuli:
                 raise InputError(f"{path}: no dataset 'nsd_id' (has {sorted(file)}); delete the file and run again")
             nsd_id = file["nsd_id"][()]
     except OSError as error:
-        raise InputError(f"{path}: not a readable file of stimuli ({error}); delete it and run again") from error
+        raise unreadable(path, error, "not a readable file of stimuli; delete it and run again") from error
     images = memmap_dataset(path, "images")
     if len(images) != len(nsd_id):
         raise InputError(f"{path}: {len(images)} images but {len(nsd_id)} ids; delete the file and run again")

@@ -9,11 +9,13 @@ import argparse
 import json
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 from neurobust.core.errors import InputError
 from neurobust.core.script import configure_logging
 from neurobust.core.settings import read
+from neurobust.nsd.layout import Copies, Root
 from neurobust.nsd.settings import Data
 
 logger = logging.getLogger("neurobust")
@@ -31,6 +33,11 @@ def read_data(text: str) -> Data:
     except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
         raise InputError(f"{text}: not a study's config ({' '.join(str(error).split())})") from error
     return read(Data, given, "config.data")
+
+
+def read_root(arguments: argparse.Namespace) -> Root:
+    """Where files are looked for: in somebody's copy first, where one is given."""
+    return arguments.root if arguments.copy is None else Copies(arguments.copy, arguments.root)
 
 
 def terms(arguments: argparse.Namespace) -> int:
@@ -58,8 +65,8 @@ def fetch_stimuli(arguments: argparse.Namespace) -> int:
     from neurobust.nsd import fetch_stimuli as module
     from neurobust.nsd.bucket import read_source
 
-    source = read_source(arguments.root)
-    module.fetch_stimuli(source, arguments.root, arguments.subject, arguments.sessions, arguments.output)
+    source = partial(read_source, arguments.root)
+    module.fetch_stimuli(source, read_root(arguments), arguments.subject, arguments.sessions, arguments.output)
     return 0
 
 
@@ -68,7 +75,7 @@ def fetch_shared(arguments: argparse.Namespace) -> int:
     from neurobust.nsd import fetch_stimuli as module
     from neurobust.nsd.bucket import read_source
 
-    module.fetch_shared(read_source(arguments.root), arguments.root, arguments.output)
+    module.fetch_shared(partial(read_source, arguments.root), read_root(arguments), arguments.output)
     return 0
 
 
@@ -110,6 +117,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(each, type=types.get(each, str))
         if function is fetch:
             command.add_argument("--results", type=Path, help="of the study, which may delete its sessions afterwards")
+        if function in (fetch_stimuli, fetch_shared):
+            command.add_argument("--copy", type=Path, help="a copy of the bucket where files are looked for first")
         command.add_argument("--log", type=Path, help="file of the log; default: stderr")
         command.set_defaults(function=function)
     return main

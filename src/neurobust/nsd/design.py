@@ -14,6 +14,7 @@ import scipy.io
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
+from neurobust.nsd.layout import Root
 
 REPEATS = 3
 
@@ -76,7 +77,7 @@ class Design:
         return np.unique(self.images[:, counts == 0])
 
 
-def load_design(root: Path) -> Design:
+def load_design(root: Root) -> Design:
     """Read and check a mirror's nsd_expdesign.mat; a broken invariant is an InputError that names it."""
     return read_design(layout.expdesign(root))[0]
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from neurobust.core.errors import InputError
 from neurobust.core.locks import alone
+from neurobust.core.unreadable import OutOfReach
+from neurobust.nsd import layout
 from neurobust.nsd.bucket import Changed, Source, connect, find
-from neurobust.nsd.manifest import add_record, identity, is_fetched, key_of, read_records
+from neurobust.nsd.manifest import add_record, identity, is_fetched, key_of, read_digests, read_records
 from neurobust.nsd.transfer import fetch_pieces, lock_path, partial_paths, whole
 from neurobust.nsd.verify import check_etag, verify
 
@@ -32,6 +34,11 @@ def download(
     with alone(lock_path(path), key):
         if path.exists():
             return found(root, key, path)
+        if path.is_symlink():
+            raise InputError(
+                f"{path}: a link to {path.readlink()}, which is not there; bring what it leads to (with git-annex: get "
+                "it), or remove the link and run again"
+            )
         client = connect(source, workers)
         try:
             record = attempt(client, root, key, path, workers)
@@ -58,6 +65,8 @@ def found(root: Path, key: str, path: Path) -> dict[str, Any]:
         return record
     try:
         facts = verify(key, path)
+    except OutOfReach:
+        raise
     except InputError as error:
         raise InputError(
             f"{path}: was not fetched by this pipeline and is not whole ({error}); is it still being copied? finish "
@@ -75,6 +84,7 @@ def attempt(client: Any, root: Path, key: str, path: Path, workers: int) -> dict
         fetch_pieces(client, listed, whole(listed.size), part, journal, workers)
         try:
             sha256, etag_is = check_etag(client, listed, part)
+            check_digest(root, key, sha256, etag_is)
             facts = verify(key, part)
         except InputError as error:
             raise BadFile(str(error)) from error
@@ -86,6 +96,18 @@ def attempt(client: Any, root: Path, key: str, path: Path, workers: int) -> dict
         "key": key, "etag": listed.etag, "etag_is": etag_is, "sha256": sha256, "last_modified": listed.modified,
         "checksums": list(listed.checksums), "facts": facts, **identity(part),
     }  # fmt: skip
+
+
+def check_digest(root: Path, key: str, sha256: str, etag_is: str) -> None:
+    """InputError if a fetched file has not the SHA-256 that the mirror's list says; a warning if nothing says one."""
+    known = read_digests(root).get(key)
+    if known not in (None, sha256):
+        raise InputError(f"{key}: its SHA-256 is {sha256}, and {layout.digests(root)} says {known}")
+    if known is None and etag_is == "unknown":
+        logger.warning(
+            "%s: its ETag is no checksum, so only length and structure were checked; a digest in %s would say more",
+            key, layout.digests(root),
+        )  # fmt: skip
 
 
 def finish(root: Path, path: Path, record: dict[str, Any]) -> None:

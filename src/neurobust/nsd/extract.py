@@ -19,6 +19,7 @@ from neurobust.nsd import layout
 from neurobust.nsd.betas import read_session
 from neurobust.nsd.design import load_design
 from neurobust.nsd.labelled import label_volumes, labelled_voxels
+from neurobust.nsd.layout import Root
 from neurobust.nsd.studies import release
 from neurobust.nsd.volumes import read_grid
 
@@ -49,7 +50,7 @@ def same_preparation(paths: Sequence[Path]) -> layout.Preparation:
 
 
 def extract_betas(
-    root: Path,
+    root: Root,
     subject: str,
     n_sessions: int,
     betas: Sequence[Path],
@@ -90,7 +91,7 @@ def extract_betas(
 
     write_betas(output, index, sessions(), lambda: record)
     if results is not None:
-        release(root, results, subject, paths)
+        release(layout.ours(root), results, subject, paths)
 
 
 def in_order(function: Callable[[Path], Result], paths: Sequence[Path], workers: int) -> Iterator[Result]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.core.io import replacing, sha256_file, write_json
 from neurobust.core.locks import alone
+from neurobust.core.unreadable import OutOfReach, unreadable
 from neurobust.nsd import layout
 from neurobust.nsd.betas import HDF5_ERRORS
 from neurobust.nsd.bucket import Listed, Source, connect, find, read_range, retrying
 from neurobust.nsd.design import load_design
 from neurobust.nsd.download import WORKERS, download
 from neurobust.nsd.header import one_line_errors
-from neurobust.nsd.manifest import add_record, key_of, read_records
+from neurobust.nsd.layout import Root
+from neurobust.nsd.manifest import add_record, key_of
 from neurobust.nsd.stimuli import check_brick_shape, open_brick
 from neurobust.nsd.transfer import PIECE, Piece, fetch_pieces, lock_path, partial_paths
 
@@ -28,29 +31,35 @@ logger = logging.getLogger("neurobust")
 
 
 def fetch_stimuli(
-    source: Source, root: Path, subject: str, n_sessions: int, output: Path, workers: int = WORKERS
+    source: Callable[[], Source], root: Root, subject: str, n_sessions: int, output: Path, workers: int = WORKERS
 ) -> None:
     """Write `imgBrick` uint8 (images, S, S, 3) and `nsd_id` (ascending, 0-based) of what a subject saw to `output`.
 
     Rows are fetched by their byte ranges, which needs a contiguous imgBrick; for any other layout the whole file is
     fetched once into the mirror and the rows are copied. A killed transfer goes on where it was. A file that has all
-    of these images stays as it is: one of more sessions than asked for is another study's.
+    of these images stays as it is: one of more sessions than asked for is another study's. `source` is asked for only
+    where something has to be fetched: not where the mirror has the whole file.
     """
     design = load_design(root)
     images = np.unique(design.nsd_ids(subject, n_sessions)).astype(np.int64)
     with alone(lock_path(output), f"{output}"):
         if has_images(output, images):
             logger.info("%s: has all %d images already", output, len(images))
+        elif (whole := layout.stimuli(root)).exists():
+            copy_rows(whole, design.pool, images, output)
+            logger.info("%s: %d images of %s", output, len(images), whole)
         else:
-            fetch_images(source, root, design.pool, images, output, workers)
+            fetch_images(source(), layout.ours(root), design.pool, images, output, workers)
 
 
 def has_images(path: Path, images: np.ndarray) -> bool:
-    """Whether a file of single images is there and has all of `images`."""
+    """Whether a file of single images is there and has all of `images`; OutOfReach where it cannot be looked at."""
     try:
         with h5py.File(path, "r") as file:
             return bool(np.isin(images, file["nsd_id"][()]).all()) and len(file["imgBrick"]) == len(file["nsd_id"])
-    except (*HDF5_ERRORS, ValueError):
+    except (*HDF5_ERRORS, ValueError) as error:
+        if isinstance(problem := unreadable(path, error, "damaged; "), OutOfReach):
+            raise problem from error
         return False
 
 
@@ -62,9 +71,8 @@ def fetch_images(
     key, client = key_of(root, path), connect(source, workers)
     listed = find(client, key)
     shape, offset = brick_layout(client, listed, pool)
-    if offset is None or path.exists():
-        if not path.exists():
-            logger.info("imgBrick is not contiguous: fetching the whole file")
+    if offset is None:
+        logger.info("imgBrick is not contiguous: fetching the whole file")
         download(source, root, path)
         copy_rows(path, pool, images, output)
     else:
@@ -182,12 +190,17 @@ def copy_rows(path: Path, pool: int, images: np.ndarray, output: Path) -> None:
             target[row] = brick[image]
 
 
-def fetch_shared(source: Source, root: Path, output: Path, workers: int = WORKERS) -> None:
-    """Bring the PNGs of the shared images, whose names follow from the design, and list them in `output`."""
-    design, known = load_design(root), read_records(root)
+def fetch_shared(source: Callable[[], Source], root: Root, output: Path, workers: int = WORKERS) -> None:
+    """Bring the PNGs of the shared images, whose names follow from the design, and list them in `output`.
+
+    `source` is asked for only where one is missing.
+    """
+    design, ours = load_design(root), layout.ours(root)
     paths = [layout.shared_png(root, number, int(image)) for number, image in enumerate(design.shared, start=1)]
-    connect(source, workers)  # before the threads: all use this one
-    todo = [path for path in paths if not (path.exists() and key_of(root, path) in known)]
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda path: download(source, root, path, workers=workers), todo))
+    todo = [path for path in paths if not path.exists()]
+    if todo:
+        server = source()
+        connect(server, workers)  # before the threads: all use this one
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda path: download(server, ours, path, workers=workers), todo))
     write_json(output, {"files": [key_of(root, path) for path in paths]})

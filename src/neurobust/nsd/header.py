@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 
 from neurobust.core.errors import InputError
+from neurobust.core.unreadable import unreadable
 
 open_gzip: Callable[..., Any] = gzip.open
 GZIP_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
@@ -62,14 +63,13 @@ class Header:
 
 @contextmanager
 def one_line_errors(path: Path, errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turn the errors of a damaged file into one InputError."""
+    """Turn the errors of a file that is damaged, or only locked, into one InputError."""
     try:
         yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; fetch it from the bucket") from error
     except errors as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: truncated or damaged ({reason}); {FETCH_AGAIN}") from error
+        raise unreadable(path, error, f"truncated or damaged; {FETCH_AGAIN}") from error
 
 
 def read_exactly(stream, view: memoryview) -> None:

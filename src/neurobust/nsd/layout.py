@@ -1,4 +1,7 @@
-"""Where everything lies in the NSD bucket; `root` is a local folder with the bucket's own layout."""
+"""Where everything lies in the NSD bucket.
+
+`root` is a local folder with the bucket's own layout, or two: one that is read, and one for what is missing there.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +59,34 @@ def preparation_of(session: Path) -> Preparation:
     )
 
 
-def stored(path: Path) -> Path:
-    """A NIfTI file by its name in the bucket, x.nii.gz, or its uncompressed copy x.nii where only that is there."""
-    plain = path.with_suffix("")
+@dataclass(frozen=True)
+class Copies:
+    """A mirror that is somebody's and is only read, and a folder of ours with what is missing there."""
+
+    root: Path
+    cache: Path
+
+
+Root = Path | Copies
+
+
+def place(root: Root, key: str) -> Path:
+    """Where a file of the bucket lies; where it goes if it is nowhere yet."""
+    if isinstance(root, Copies):
+        there = root.root / key
+        return there if there.exists() else root.cache / key
+    return Path(root) / key
+
+
+def volume(root: Root, key: str) -> Path:
+    """Where a NIfTI file of the bucket, x.nii.gz, lies: its uncompressed copy x.nii where only that is there."""
+    path, plain = place(root, key), place(root, key.removesuffix(".gz"))
     return plain if not path.exists() and plain.exists() else path
+
+
+def ours(root: Root) -> Path:
+    """The folder that files are fetched into, with the notes about them."""
+    return root.cache if isinstance(root, Copies) else Path(root)
 
 
 def subject_number(subject: str) -> int:
@@ -69,118 +96,123 @@ def subject_number(subject: str) -> int:
     return int(subject[-1])
 
 
-def expdesign(root: Path) -> Path:
+def expdesign(root: Root) -> Path:
     """The design: which image is shown in which trial."""
-    return Path(root) / "nsddata/experiments/nsd/nsd_expdesign.mat"
+    return place(root, "nsddata/experiments/nsd/nsd_expdesign.mat")
 
 
-def stim_info(root: Path) -> Path:
+def stim_info(root: Root) -> Path:
     """The table of all images: COCO id, crop, and the trials in which each subject is shown it."""
-    return Path(root) / "nsddata/experiments/nsd/nsd_stim_info_merged.csv"
+    return place(root, "nsddata/experiments/nsd/nsd_stim_info_merged.csv")
 
 
-def stimuli(root: Path) -> Path:
+def stimuli(root: Root) -> Path:
     """All 73,000 images in one file, `imgBrick`."""
-    return Path(root) / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
+    return place(root, "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5")
 
 
-def subject_stimuli(root: Path, subject: str) -> Path:
+def subject_stimuli(root: Root, subject: str) -> Path:
     """The images that one subject saw, fetched row by row: `imgBrick` and `nsd_id` (not a file of the bucket)."""
-    return Path(root) / OWN / f"nsd_stimuli_{subject}.hdf5"
+    return ours(root) / OWN / f"nsd_stimuli_{subject}.hdf5"
 
 
-def shared_png(root: Path, number: int, nsd_id: int) -> Path:
+def shared_png(root: Root, number: int, nsd_id: int) -> Path:
     """PNG of shared image 1..1000; `nsd_id` is 0-based and the name's is not."""
-    return Path(root) / f"nsddata/stimuli/nsd/shared1000/shared{number:04d}_nsd{nsd_id + 1:05d}.png"
+    return place(root, f"nsddata/stimuli/nsd/shared1000/shared{number:04d}_nsd{nsd_id + 1:05d}.png")
 
 
-def terms(root: Path) -> Path:
+def terms(root: Root) -> Path:
     """Which server a mirror is fetched from, and that its user accepted the NSD terms (not a file of the bucket)."""
-    return Path(root) / OWN / "bucket.json"
+    return ours(root) / OWN / "bucket.json"
 
 
-def records(root: Path) -> Path:
+def records(root: Root) -> Path:
     """One line per fetched file: size, ETag, SHA-256 (not a file of the bucket)."""
-    return Path(root) / OWN / "manifest.jsonl"
+    return ours(root) / OWN / "manifest.jsonl"
 
 
-def studies(root: Path) -> Path:
+def digests(root: Root) -> Path:
+    """SHA-256 of files by key that somebody trusts, as `sha256sum` prints them (the user's own, not of the bucket)."""
+    return ours(root) / OWN / "SHA256SUMS"
+
+
+def studies(root: Root) -> Path:
     """Which studies use a mirror, and which of them keep its sessions (not a file of the bucket)."""
-    return Path(root) / OWN / "studies.json"
+    return ours(root) / OWN / "studies.json"
 
 
-def phantom_marker(root: Path) -> Path:
+def phantom_marker(root: Root) -> Path:
     """That a root is a phantom's, and whose (not a file of the bucket)."""
-    return Path(root) / OWN / "phantom.json"
+    return ours(root) / OWN / "phantom.json"
 
 
-def study_id(root: Path, results: Path) -> str:
+def study_id(root: Root, results: Path) -> str:
     """What a study is called in the notes of a root: the way from there to its results, which a move of both keeps."""
-    return os.path.relpath(Path(results).resolve(), Path(root).resolve())
+    return os.path.relpath(Path(results).resolve(), ours(root).resolve())
 
 
-def study_folder(root: Path, study: str) -> Path:
+def study_folder(root: Root, study: str) -> Path:
     """The results of a study by its `study_id`."""
-    return Path(os.path.normpath(Path(root).resolve() / study))
+    return Path(os.path.normpath(ours(root).resolve() / study))
 
 
-def planted_annotations(root: Path) -> Path:
+def planted_annotations(root: Root) -> Path:
     """COCO's annotations of the phantom's images (not in the bucket: those of the real ones are the user's)."""
-    return Path(root) / "coco/annotations_trainval2017.zip"
+    return place(root, "coco/annotations_trainval2017.zip")
 
 
-def responses(root: Path, subject: str) -> Path:
+def responses(root: Root, subject: str) -> Path:
     """The behaviour of a subject: a row per trial."""
-    return Path(root) / "nsddata/ppdata" / subject / "behav/responses.tsv"
+    return place(root, f"nsddata/ppdata/{subject}/behav/responses.tsv")
 
 
-def func_folder(root: Path, subject: str, space: str = "func1pt8mm") -> Path:
-    """The folder of a subject's maps in one of its functional spaces."""
-    return Path(root) / "nsddata/ppdata" / subject / space
+def func_map(root: Root, subject: str, name: str, space: str = "func1pt8mm") -> Path:
+    """A map of a subject in one of its functional spaces."""
+    return volume(root, f"nsddata/ppdata/{subject}/{space}/{name}.nii.gz")
 
 
-def brainmask(root: Path, subject: str, space: str = "func1pt8mm") -> Path:
+def brainmask(root: Root, subject: str, space: str = "func1pt8mm") -> Path:
     """Which voxels are brain."""
-    return stored(func_folder(root, subject, space) / "brainmask.nii.gz")
+    return func_map(root, subject, "brainmask", space)
 
 
-def valid(root: Path, subject: str, space: str = "func1pt8mm") -> Path:
+def valid(root: Root, subject: str, space: str = "func1pt8mm") -> Path:
     """In which share of the sessions each voxel has data."""
-    return stored(func_folder(root, subject, space) / "valid.nii.gz")
+    return func_map(root, subject, "valid", space)
 
 
-def roi(root: Path, subject: str, atlas: str, hemisphere: str | None = None, space: str = "func1pt8mm") -> Path:
+def roi(root: Root, subject: str, atlas: str, hemisphere: str | None = None, space: str = "func1pt8mm") -> Path:
     """Label volume of an atlas: both hemispheres, or "lh" or "rh"."""
     prefix = f"{hemisphere}." if hemisphere else ""
-    return stored(func_folder(root, subject, space) / "roi" / f"{prefix}{atlas}.nii.gz")
+    return func_map(root, subject, f"roi/{prefix}{atlas}", space)
 
 
-def ctab(root: Path, subject: str, atlas: str) -> Path:
+def ctab(root: Root, subject: str, atlas: str) -> Path:
     """Names of an atlas' labels. Surface atlases have one per subject, MTL and thalamus one for all."""
     if atlas in VOLUME_ATLASES:
-        return Path(root) / "nsddata/templates" / f"{atlas}.ctab"
-    return Path(root) / "nsddata/freesurfer" / subject / "label" / f"{atlas}.mgz.ctab"
+        return place(root, f"nsddata/templates/{atlas}.ctab")
+    return place(root, f"nsddata/freesurfer/{subject}/label/{atlas}.mgz.ctab")
 
 
-def betas_folder(root: Path, subject: str, prepared: Preparation = PUBLISHED) -> Path:
-    """The folder of a subject's betas of one preparation."""
-    return Path(root) / "nsddata_betas/ppdata" / subject / prepared.space / VERSIONS[prepared.version]
+def betas_key(subject: str, name: str, prepared: Preparation = PUBLISHED) -> str:
+    """The key of a file beside a subject's betas of one preparation."""
+    return f"nsddata_betas/ppdata/{subject}/{prepared.space}/{VERSIONS[prepared.version]}/{name}"
 
 
-def session(root: Path, subject: str, number: int, suffix: str = "nii.gz", prepared: Preparation = PUBLISHED) -> Path:
+def session(root: Root, subject: str, number: int, suffix: str = "nii.gz", prepared: Preparation = PUBLISHED) -> Path:
     """Single-trial betas of session 1, 2, ...; suffix "nii.gz" or "hdf5"."""
-    path = betas_folder(root, subject, prepared) / f"betas_session{number:02d}.{suffix}"
-    return stored(path) if suffix == "nii.gz" else path
+    key = betas_key(subject, f"betas_session{number:02d}.{suffix}", prepared)
+    return volume(root, key) if suffix == "nii.gz" else place(root, key)
 
 
-def ncsnr(root: Path, subject: str, prepared: Preparation = PUBLISHED) -> Path:
+def ncsnr(root: Root, subject: str, prepared: Preparation = PUBLISHED) -> Path:
     """The published noise-ceiling signal-to-noise ratio of each voxel, of one preparation."""
-    return stored(betas_folder(root, subject, prepared) / "ncsnr.nii.gz")
+    return volume(root, betas_key(subject, "ncsnr.nii.gz", prepared))
 
 
-def ncsnr_split(root: Path, subject: str, half: int, prepared: Preparation = PUBLISHED) -> Path:
+def ncsnr_split(root: Root, subject: str, half: int, prepared: Preparation = PUBLISHED) -> Path:
     """ncsnr of every other image: half 1 or 2."""
-    return stored(betas_folder(root, subject, prepared) / f"ncsnr_split{half}.nii.gz")
+    return volume(root, betas_key(subject, f"ncsnr_split{half}.nii.gz", prepared))
 
 
 def session_number(path: Path) -> int:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_json
 from neurobust.nsd import layout
+from neurobust.nsd.layout import Copies, Root
 from neurobust.nsd.settings import Data
 
 TERMS = (
@@ -27,65 +29,83 @@ TERMS = (
 def accept_terms(data: Data, environment: Mapping[str, str] = os.environ) -> None:
     """Note in the mirror that the terms are accepted and which server to use; else InputError that says what to do.
 
-    Nothing is asked where nothing is missing.
+    For those who have something to fetch: whoever has all that they need is not asked.
     """
     if not data.accept_terms and environment.get("NSD_ACCEPT_TERMS", "").lower() != "yes":
-        if all(path.exists() for paths in study_files(data).values() for path in paths):
-            return
         raise InputError(TERMS)
     source = {"endpoint": data.endpoint, "region": data.region}
     write_json(layout.terms(data.folder), {"bucket": layout.BUCKET, "terms_accepted": True, **source})
 
 
-def label_files(root: Path, subject: str, space: str = "func1pt8mm") -> list[Path]:
-    """The label volumes of all atlases: both hemispheres in one, left, and right."""
+def label_files(
+    root: Root, subject: str, wanted: Collection[str] = layout.ATLASES, space: str = "func1pt8mm"
+) -> list[Path]:
+    """The label volumes of all atlases: both hemispheres in one, left, and right.
+
+    Of an atlas that is not `wanted` only what is there: it is of use, and nobody's loss.
+    """
     sides = (None, *layout.HEMISPHERES)
-    return [layout.roi(root, subject, atlas, side, space) for atlas in layout.ATLASES for side in sides]
+    every = {layout.roi(root, subject, atlas, side, space): atlas for atlas in layout.ATLASES for side in sides}
+    return [path for path, atlas in every.items() if atlas in wanted or path.exists()]
 
 
 def session_files(
-    root: Path, subject: str, n_sessions: int, suffix: str, prepared: layout.Preparation = layout.PUBLISHED
+    root: Root, subject: str, n_sessions: int, suffix: str, prepared: layout.Preparation = layout.PUBLISHED
 ) -> list[Path]:
-    """The betas of every session that a subject ran, in numeric order."""
-    return [layout.session(root, subject, number, suffix, prepared) for number in range(1, n_sessions + 1)]
+    """The betas of every session that a subject ran, in numeric order: of each the twin that is there.
+
+    Both hold the same numbers. Where both are there, or neither, it is the one with `suffix`.
+    """
+    files = []
+    for number in range(1, n_sessions + 1):
+        twins = (suffix, *get_args(layout.SessionFormat))
+        named = {twin: layout.session(root, subject, number, twin, prepared) for twin in twins}
+        files.append(next((path for path in named.values() if path.exists()), named[suffix]))
+    return files
 
 
-def doctor_files(root: Path, subject: str, prepared: layout.Preparation = layout.PUBLISHED) -> list[Path]:
+def doctor_files(root: Root, subject: str, prepared: layout.Preparation = layout.PUBLISHED) -> list[Path]:
     """Small files that no stage computes with, but that say whether a mirror is what it should be."""
     halves = [layout.ncsnr_split(root, subject, half, prepared) for half in (1, 2)]
     return [layout.responses(root, subject), layout.valid(root, subject, prepared.space), *halves]
 
 
-def small_files(root: Path, subjects: Iterable[str], prepared: layout.Preparation = layout.PUBLISHED) -> list[Path]:
-    """Everything but betas and images: a few MB per subject."""
+def small_files(
+    root: Root,
+    subjects: Iterable[str],
+    wanted: Collection[str] = layout.ATLASES,
+    prepared: layout.Preparation = layout.PUBLISHED,
+) -> list[Path]:
+    """Everything but betas and images: a few MB per subject. Of atlases that are not `wanted` only what is there."""
     files = [layout.expdesign(root), layout.stim_info(root)]
-    files += [layout.ctab(root, "", atlas) for atlas in layout.VOLUME_ATLASES]
+    tables = [layout.ctab(root, "", atlas) for atlas in layout.VOLUME_ATLASES if atlas in wanted]
     for subject in subjects:
         files += [layout.brainmask(root, subject, prepared.space), layout.ncsnr(root, subject, prepared)]
-        files += label_files(root, subject, prepared.space)
-        files += [layout.ctab(root, subject, atlas) for atlas in layout.SURFACE_ATLASES]
+        files += label_files(root, subject, wanted, prepared.space)
+        tables += [layout.ctab(root, subject, atlas) for atlas in layout.SURFACE_ATLASES if atlas in wanted]
         files += doctor_files(root, subject, prepared)
-    return files
+    return files + tables
 
 
 def study_files(data: Data) -> dict[str, list[Path]]:
     """What a study reads from the bucket, by group: small files, betas, images."""
-    root = data.folder
+    root = data.mirror
     betas = [
         path
         for subject, sessions in data.sessions.items()
         for path in session_files(root, subject, sessions, data.format, data.prepared)
     ]
-    small = small_files(root, data.subjects, data.prepared)
+    small = small_files(root, data.subjects, prepared=data.prepared)
     return {"tables and labels": small, "betas": betas, "images": [layout.stimuli(root)]}
 
 
-def key_of(root: Path, path: Path) -> str:
+def key_of(root: Root, path: Path) -> str:
     """The bucket's key of a file in a mirror; of an uncompressed copy, x.nii, that of x.nii.gz."""
-    try:
-        key = Path(path).relative_to(root).as_posix()
-    except ValueError as error:
-        raise InputError(f"{path}: not inside the mirror {root}; give a path below data.root") from error
+    folders = (root.cache, root.root) if isinstance(root, Copies) else (Path(root),)
+    inside = next((folder for folder in folders if Path(path).is_relative_to(folder)), None)
+    if inside is None:
+        raise InputError(f"{path}: not inside the mirror {folders[0]}; give a path below data.root or data.cache")
+    key = Path(path).relative_to(inside).as_posix()
     if not key.startswith("nsddata"):
         raise InputError(f"{path}: '{key}' is not a key of the bucket; keys begin with nsddata")
     return f"{key}.gz" if key.endswith(".nii") else key
@@ -104,6 +124,20 @@ def read_records(root: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: line {number} is not a record ({error}); remove that line") from error
     return records
+
+
+def read_digests(root: Path) -> dict[str, str]:
+    """SHA-256 in hex by key, of files that the user knows how they should be; empty where there is no such list."""
+    path = layout.digests(root)
+    if not path.exists():
+        return {}
+    known = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        digest, _, key = line.strip().partition(" ")
+        if line.strip() and not (re.fullmatch("[0-9a-fA-F]{64}", digest) and key.strip()):
+            raise InputError(f"{path}: line {number} is no SHA-256 and a key, as sha256sum prints them; mend that line")
+        known[key.strip(" *").removeprefix("./")] = digest.lower()
+    return known
 
 
 def add_record(root: Path, record: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout, manifest
 from neurobust.nsd.design import Design, read_design
+from neurobust.nsd.layout import Root
 from neurobust.nsd.settings import Data
 from neurobust.nsd.volumes import Grid, read_grid, read_labels
 
@@ -28,9 +28,9 @@ class Mirror:
     grids: dict[str, Grid] = field(default_factory=dict)
 
     @property
-    def root(self) -> Path:
-        """Its folder."""
-        return self.data.folder
+    def root(self) -> Root:
+        """Where its files lie."""
+        return self.data.mirror
 
     @property
     def sessions(self) -> dict[str, int]:
@@ -50,7 +50,16 @@ class Mirror:
     @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
         """What is known of each file that was fetched, by its key in the bucket."""
-        return manifest.read_records(self.root)
+        return manifest.read_records(self.data.folder)
+
+    def atlases(self, subject: str) -> list[str]:
+        """The atlases of which a subject has all files; a copy may lack those that nobody uses."""
+
+        def whole(atlas: str) -> bool:
+            volumes = (layout.roi(self.root, subject, atlas, side) for side in (None, *layout.HEMISPHERES))
+            return all(path.exists() for path in (*volumes, layout.ctab(self.root, subject, atlas)))
+
+        return [atlas for atlas in layout.ATLASES if whole(atlas)]
 
     def grid(self, subject: str) -> Grid:
         """The functional grid of a subject."""

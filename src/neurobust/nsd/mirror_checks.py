@@ -77,9 +77,11 @@ def check_grids(mirror: Mirror) -> str:
 
 def check_atlases(mirror: Mirror) -> str:
     """Every label has a name, and the bilateral volume is left where that is cortex, else right."""
-    empty = []
+    empty: list[str] = []
+    numbers = {len(mirror.atlases(subject)) for subject in mirror.sessions}
+    need(min(numbers) > 0, f"{mirror.data.root}: a subject has no atlas with its volumes and names; copy them")
     for subject in mirror.sessions:
-        for atlas in layout.ATLASES:
+        for atlas in mirror.atlases(subject):
             table = read_ctab(layout.ctab(mirror.root, subject, atlas))
             need(list(table.values()) == list(range(len(table))), f"{subject} {atlas}: ctab ids are not 0, 1, 2, ...")
             both, left, right = (mirror.labels(subject, atlas, side) for side in (None, "lh", "rh"))
@@ -92,17 +94,17 @@ def check_atlases(mirror: Mirror) -> str:
             need(same, f"{subject} {atlas}: bilateral volume is not the hemispheres' merge")
             absent = [name for name, label in table.items() if label and not (both == label).any()]
             empty += [f"{subject} {name}" for name in absent] if atlas.startswith("floc") else []
-    return "13 atlases; without a voxel: " + (", ".join(empty) or "none")
+    return f"{min(numbers)} atlases; without a voxel: " + (", ".join(empty) or "none")
 
 
 def check_label_types(mirror: Mirror) -> str:
     """float64 for surface atlases and int16 for MTL and thalamus, as their writers suggest."""
     found: dict[bool, set[str]] = {}
     for subject in mirror.sessions:
-        for atlas in layout.ATLASES:
+        for atlas in mirror.atlases(subject):
             header, _ = read_array(layout.roi(mirror.root, subject, atlas, space=mirror.data.space))
             found.setdefault(atlas in layout.SURFACE_ATLASES, set()).add(header.dtype.name)
-    return f"surface atlases {sorted(found[True])}, MTL and thalamus {sorted(found[False])}"
+    return f"surface atlases {sorted(found.get(True, ()))}, MTL and thalamus {sorted(found.get(False, ()))}"
 
 
 def check_mask_type(mirror: Mirror) -> str:
@@ -115,7 +117,7 @@ def check_mask_type(mirror: Mirror) -> str:
 def check_ctab_text(mirror: Mirror) -> str:
     """Which colour tables carry spaces or tabs after their names."""
     subject, ragged = next(iter(mirror.sessions)), []
-    for atlas in layout.ATLASES:
+    for atlas in mirror.atlases(subject):
         path = layout.ctab(mirror.root, subject, atlas)
         read_ctab(path)
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -142,7 +144,7 @@ def check_sessions(mirror: Mirror) -> str:
             else:
                 absent += 1
                 continue
-            expected = list(shape if suffix == "nii.gz" else shape[::-1])
+            expected = list(shape[::-1] if path.suffix == ".hdf5" else shape)
             need(facts["shape"] == expected, f"{path.name} of {subject} is {facts['shape']}, not {expected}")
             attrs |= set(facts.get("attrs", ()))
     if not sizes:
@@ -159,7 +161,7 @@ def check_brick(mirror: Mirror) -> str:
             chunks, shape, attrs = file["imgBrick"].chunks, file["imgBrick"].shape, sorted(file["imgBrick"].attrs)
         return f"{shape}, {'contiguous' if chunks is None else f'chunks {chunks}'}, attributes {attrs or 'none'}"
     for subject in mirror.sessions:
-        record = mirror.records.get(layout.subject_stimuli(mirror.root, subject).relative_to(mirror.root).as_posix())
+        record = mirror.records.get(f"{layout.OWN}/{layout.subject_stimuli(mirror.root, subject).name}")
         if record:
             return f"{tuple(record['facts']['shape'])}, contiguous: {record['facts']['contiguous']}"
     raise Skip("no image was fetched yet")
@@ -189,7 +191,8 @@ def check_records(mirror: Mirror) -> str:
     """Files that are still here have the size that they were fetched with."""
     if not mirror.records:
         raise Skip("nothing here was fetched by the pipeline")
-    here = {key: mirror.root / key for key in mirror.records if (mirror.root / key).exists()}
+    folder = mirror.data.folder
+    here = {key: folder / key for key in mirror.records if (folder / key).exists()}
     for key, path in here.items():
         need(path.stat().st_size == mirror.records[key]["size"], f"{key} is not as long as it was; delete it")
     said = sorted({record.get("etag_is", "unknown") for record in mirror.records.values()})

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
-from neurobust.nsd.bucket import Listed, Source, connect, listing
+from neurobust.nsd.bucket import Listed, Refused, Source, connect, head, listing
+from neurobust.nsd.layout import Root
 from neurobust.nsd.manifest import key_of, study_files
 from neurobust.nsd.settings import Data
 
@@ -21,11 +22,14 @@ def source_of(data: Data) -> Source:
     return Source(data.endpoint, data.region)
 
 
-def list_files(source: Source, root: Path, paths: Iterable[Path]) -> dict[Path, Listed]:
+def list_files(source: Source, root: Root, paths: Iterable[Path]) -> dict[Path, Listed]:
     """What the bucket lists for each of `paths`, folder by folder; the missing ones are an InputError."""
     paths, client = list(paths), connect(source)
     folders = sorted({key_of(root, path).rpartition("/")[0] + "/" for path in paths})
-    known = {listed.key: listed for folder in folders for listed in listing(client, folder)}
+    try:
+        known = {listed.key: listed for folder in folders for listed in listing(client, folder)}
+    except Refused:
+        return {path: head(client, key_of(root, path)) for path in paths}
     missing = [key for key in (key_of(root, path) for path in paths) if key not in known]
     if missing:
         raise InputError(
@@ -42,9 +46,11 @@ def needed_images(data: Data) -> int:
 
 def plan(data: Data) -> str:
     """A table, a line per group of files: how many, how large, how much of it is there, and what is left to fetch."""
-    root, groups = data.folder, study_files(data)
+    root, groups = data.mirror, study_files(data)
     if not data.from_bucket:
         return f"data.source is {data.source}: its files are planted under {root}, nothing is fetched\n"
+    if all(path.exists() for paths in groups.values() for path in paths):
+        return f"{data.root}: all {sum(map(len, groups.values()))} files are there, nothing is fetched\n"
     listed = list_files(source_of(data), root, [path for paths in groups.values() for path in paths])
     rows, left, total = [], 0, 0
     for name, paths in groups.items():
@@ -57,10 +63,12 @@ def plan(data: Data) -> str:
             here = sum(path.stat().st_size for path in ours if path.exists())
         rows.append((name, count, size, min(here, size)))
         total, left = total + size, left + size - min(here, size)
-    lines = [f"{source_of(data)} -> {root}", f"{'':<20}{'files':>8}{'size':>12}{'present':>12}"]
+    lines = [f"{source_of(data)} -> {data.folder}", f"{'':<20}{'files':>8}{'size':>12}{'present':>12}"]
     lines += [f"{name:<20}{count:>8}{size_text(size):>12}{size_text(here):>12}" for name, count, size, here in rows]
     lines.append(f"{'total':<20}{'':>8}{size_text(total):>12}{size_text(total - left):>12}")
-    lines.append(f"to fetch: {size_text(left)}; free on the disk of {root}: {size_text(free_space(root))}")
+    lines.append(
+        f"to fetch: {size_text(left)}; free on the disk of {data.folder}: {size_text(free_space(data.folder))}"
+    )
     if not data.keep_betas:
         lines.append("the sessions of a subject are deleted once all of them are extracted (data.keep_betas: false)")
     return "\n".join(lines) + "\n"

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from neurobust.nsd import layout
+from neurobust.nsd.layout import Root
 from neurobust.nsd.settings import ROI, Region
 
 
-def region_files(root: Path, subject: str, region: Region, space: str = "func1pt8mm") -> dict[str, Path]:
+def region_files(root: Root, subject: str, region: Region, space: str = "func1pt8mm") -> dict[str, Path]:
     """The label volume of a region, and the colour table if it names labels."""
     files = {"labels": layout.roi(root, subject, region.atlas, region.hemisphere, space)}
     if region.labels:
@@ -17,7 +18,7 @@ def region_files(root: Path, subject: str, region: Region, space: str = "func1pt
     return files
 
 
-def roi_files(root: Path, subject: str, roi: ROI, space: str = "func1pt8mm") -> dict[str, Path]:
+def roi_files(root: Root, subject: str, roi: ROI, space: str = "func1pt8mm") -> dict[str, Path]:
     """The small files that decide an ROI's voxels, by name."""
     files = {"brainmask": layout.brainmask(root, subject, space)} | region_files(root, subject, roi, space)
     files |= numbered("plus", (region_files(root, subject, region, space) for region in roi.plus or ()))

@@ -22,6 +22,7 @@ from neurobust.files.roi import RoiFile, write_roi
 from neurobust.nsd import layout
 from neurobust.nsd.design import Design, load_design, repeats_table
 from neurobust.nsd.held_out import TEST, TRAIN, VALIDATION, image_splits, used_trials
+from neurobust.nsd.layout import Root
 from neurobust.nsd.noise import ncsnr, noise_ceiling
 from neurobust.nsd.regions import roi_files
 from neurobust.nsd.rois import roi_voxels
@@ -35,7 +36,7 @@ UNUSED = 255  # beside TRAIN, VALIDATION and TEST: the split of a trial that is 
 
 
 @contextmanager
-def open_trials(root: Path, path: Path, subject: str) -> Iterator[tuple[BetasFile, Grid]]:
+def open_trials(root: Root, path: Path, subject: str) -> Iterator[tuple[BetasFile, Grid]]:
     """Open betas.h5 of a subject, and the grid of the space that they are in; InputError if the file is unreadable, of
     another subject or of another grid."""
     with open_betas(path) as trials:
@@ -46,6 +47,8 @@ def open_trials(root: Path, path: Path, subject: str) -> Iterator[tuple[BetasFil
         found = trials.subject, trials.shape
         if found != (subject, grid.shape):
             raise InputError(f"{path}: holds betas of {found}, not of {subject} {grid.shape}; delete it and run again")
+        if not np.allclose(trials.affine, grid.affine, atol=1e-3):
+            raise InputError(f"{path}: its voxels lie elsewhere than the brain mask's; delete it and run again")
         yield trials, grid
 
 
@@ -61,7 +64,7 @@ def find_columns(path: Path, roi: str, wanted: np.ndarray, present: np.ndarray) 
 
 
 def extract_roi(
-    root: Path,
+    root: Root,
     betas: Path,
     subject: str,
     roi: str,

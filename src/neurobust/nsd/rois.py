@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.nsd.ctab import read_ctab, resolve_labels
+from neurobust.nsd.layout import Root
 from neurobust.nsd.regions import region_files
 from neurobust.nsd.settings import ROI, Region
 from neurobust.nsd.volumes import Grid, read_labels
 
 
-def region_mask(root: Path, subject: str, region: Region, grid: Grid) -> np.ndarray:
+def region_mask(root: Root, subject: str, region: Region, grid: Grid) -> np.ndarray:
     """(X*Y*Z,) bool: voxels with one of a region's labels, or with any label if it names none."""
     files = region_files(root, subject, region, grid.space)
     labels = read_labels(files["labels"], grid).ravel()
@@ -28,7 +27,7 @@ def region_mask(root: Path, subject: str, region: Region, grid: Grid) -> np.ndar
     return np.isin(labels, ids)
 
 
-def roi_voxels(root: Path, subject: str, roi: ROI, grid: Grid, ncsnr: np.ndarray) -> np.ndarray:
+def roi_voxels(root: Root, subject: str, roi: ROI, grid: Grid, ncsnr: np.ndarray) -> np.ndarray:
     """int64 index of the voxels of an ROI inside the brain mask; none is allowed (not every subject has every ROI).
 
     `ncsnr` (X*Y*Z,) is the published one, C-order flat; voxels without a value fail any `ncsnr_min`.

@@ -9,7 +9,18 @@ from msgspec import Meta
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Count, FilePath, Names, NotNegative, Seed, Settings, Subject, about, shaped
-from neurobust.nsd.layout import REGION, Atlas, BetaVersion, Hemisphere, Preparation, SessionFormat, Space
+from neurobust.nsd.layout import (
+    REGION,
+    Atlas,
+    BetaVersion,
+    Copies,
+    Hemisphere,
+    Preparation,
+    Root,
+    SessionFormat,
+    Space,
+    ours,
+)
 
 SESSIONS = {  # that each subject of NSD ran, as published (NSD Data Manual)
     "subj01": 40, "subj02": 40, "subj03": 32, "subj04": 30, "subj05": 40, "subj06": 32, "subj07": 40, "subj08": 30,
@@ -35,6 +46,10 @@ class Data(Settings, frozen=True, kw_only=True):
         Literal["phantom", "nsd"], about("phantom: planted by the pipeline; nsd: a local mirror of the bucket")
     ]
     root: Annotated[FilePath, about("folder in the layout of the NSD bucket")]
+    cache: Annotated[
+        FilePath | None,
+        about("folder for what is missing under `root`, which is only read then; null: it is fetched into `root`"),
+    ] = None
     format: Annotated[SessionFormat, about("which twin of the session betas to read")]
     betas: Annotated[
         BetaVersion,
@@ -61,9 +76,14 @@ class Data(Settings, frozen=True, kw_only=True):
     subjects: Annotated[dict[Subject, Sessions], Meta(min_length=1), about("each with what it ran")]
 
     @property
+    def mirror(self) -> Root:
+        """Where its files lie: one folder, or one that is read and one for what is missing there."""
+        return Path(self.root) if self.cache is None else Copies(Path(self.root), Path(self.cache))
+
+    @property
     def folder(self) -> Path:
-        """The root of the mirror."""
-        return Path(self.root)
+        """The folder that is written to."""
+        return ours(self.mirror)
 
     @property
     def from_bucket(self) -> bool:

@@ -12,14 +12,16 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, provenance
 from neurobust.core.progress import Progress
+from neurobust.core.unreadable import unreadable
 from neurobust.files.lookup import find_rows
 from neurobust.files.stimuli import write_stimuli
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design
+from neurobust.nsd.layout import Root
 
 
 def build_stimuli(
-    root: Path,
+    root: Root,
     subject: str,
     n_sessions: int,
     size: int,
@@ -64,7 +66,7 @@ def open_brick(path: Path, pool: int) -> h5py.File:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; fetch it from the bucket") from error
     except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error}); fetch it from the bucket again") from error
+        raise unreadable(path, error, "not a readable HDF5 file; fetch it from the bucket again") from error
     try:
         check_brick_shape(path, file, pool)
     except InputError:

@@ -31,9 +31,9 @@ class Note(Settings, frozen=True, omit_defaults=True):
     space: Annotated[str, about("in which space")] = layout.PUBLISHED.space
     betas: Annotated[str, about("of which version")] = layout.PUBLISHED.version
 
-    def same_files(self, other: Note) -> bool:
-        """Whether both read the same session files of a subject."""
-        return (self.format, self.space, self.betas) == (other.format, other.space, other.betas)
+    def same_betas(self, other: Note) -> bool:
+        """Whether both read the same betas of a subject, in whichever format."""
+        return (self.space, self.betas) == (other.space, other.betas)
 
 
 def read_studies(root: Path) -> dict[str, Note]:
@@ -74,6 +74,17 @@ def release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) -
     """
     if not layout.studies(root).exists():
         return []
+    try:
+        return _release(root, results, subject, sessions)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        logger.info("the sessions of %s stay: %s can only be read", subject, root)
+        return []
+
+
+def _release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) -> list[Path]:
+    """`release` of a mirror that can be written."""
     study, deleted = layout.study_id(root, results), []
     with alone(_lock(root), f"{root}"):
         notes = read_studies(root)
@@ -83,7 +94,7 @@ def release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) -
             return []
         records = read_records(root)
         for path in sessions:
-            record = records.get(key_of(root, path))
+            record = records.get(key_of(root, path)) if path.is_relative_to(root) else None
             if record is not None and record.get("study") == study and is_fetched(record, path):
                 path.unlink()
                 add_record(root, record | {"study": None})  # what lies there from now on is another file
@@ -95,10 +106,10 @@ def release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) -
 def _holder(root: Path, notes: Mapping[str, Note], study: str, subject: str) -> str | None:
     """Why the sessions of a subject stay; None if nobody needs them."""
     for other, note in notes.items():
-        if subject not in note.subjects or not note.same_files(notes[study]):
+        if subject not in note.subjects or not note.same_betas(notes[study]):
             continue
         folder = layout.study_folder(root, other)
-        if note.keep_betas:
+        if note.keep_betas and note.format == notes[study].format:
             return f"the study in {folder} keeps them"
         if other != study and folder.exists() and not betas_path(str(folder), subject).exists():
             return f"the study in {folder} has not read them yet"

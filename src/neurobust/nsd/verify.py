@@ -164,7 +164,7 @@ def check_etag(client: Any, listed: Listed, path: Path) -> tuple[str, str]:
     """
     part = 0
     if re.fullmatch(r"[0-9a-f]{32}-\d+", listed.etag):
-        head = retrying(lambda: asked(client.head_object, listed.key, Key=listed.key, PartNumber=1), listed.key)
+        head = retrying(lambda: asked(client.head_object, listed.key, "ETag", Key=listed.key, PartNumber=1), listed.key)
         part = head["ContentLength"] if head.get("PartsCount") else 0
         if not part:
             return digests(path)[0], "unknown"
@@ -173,7 +173,7 @@ def check_etag(client: Any, listed: Listed, path: Path) -> tuple[str, str]:
     sha, md5, combined = digests(path, part)
     if (combined if part else md5) == listed.etag:
         return sha, "parts" if part else "md5"
-    head = retrying(lambda: asked(client.head_object, listed.key, Key=listed.key), listed.key)
+    head = retrying(lambda: asked(client.head_object, listed.key, "ETag", Key=listed.key), listed.key)
     if "kms" in head.get("ServerSideEncryption", ""):  # such an ETag is not a checksum
         return sha, "unknown"
     raise InputError(f"{listed.key}: what was fetched does not have the checksum of its ETag {listed.etag}")

@@ -10,6 +10,7 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.header import FETCH_AGAIN, read_array
+from neurobust.nsd.layout import Root
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def read_ncsnr(path: Path, grid: Grid) -> np.ndarray:
     return values
 
 
-def read_grid(root: Path, subject: str, space: str = "func1pt8mm") -> Grid:
+def read_grid(root: Root, subject: str, space: str = "func1pt8mm") -> Grid:
     """The grid of a subject, from its brain mask."""
     layout.subject_number(subject)
     path = layout.brainmask(root, subject, space)

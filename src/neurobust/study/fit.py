@@ -154,7 +154,7 @@ def unknown_labels(study: Study, sure: bool = False) -> Iterator[tuple[str, str,
     """
     for name, roi in study.rois.items():
         for where, region in regions(f"config.rois.{name}", roi):
-            table = ctab(study.data.folder, study.subjects[0], region.atlas)
+            table = ctab(study.data.mirror, study.subjects[0], region.atlas)
             known = ATLASES[region.atlas]
             if not study.phantom and table.exists():
                 known = list(read_ctab(table))
@@ -227,6 +227,8 @@ def check_phantom(study: Study) -> None:
         if given != only:
             where = "config.data.betas" if key == "version" else "config.data.space"
             raise InputError(f"{where}: {given!r}: the phantom is planted as {only} alone; leave the key out")
+    if data.cache is not None:
+        raise InputError(f"config.data.cache: '{data.cache}': a phantom is planted under data.root; write null")
     if data.format not in planted.formats:
         raise InputError(f"config.data.format: the phantom is not written as {data.format}; add it to phantom.formats")
 

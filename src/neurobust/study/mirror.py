@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
 from msgspec.structs import asdict
 
+from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
 from neurobust.nsd import layout, manifest, regions, studies
@@ -20,10 +23,11 @@ from neurobust.study.paths import Wildcards
 
 
 class Mirror:
-    """The files below `data.root`, for the rules of nsd."""
+    """The files below `data.root` (and `data.cache`), for the rules of nsd."""
 
     def __init__(self, study: Study):
-        self.study, self.data, self.root = study, study.data, study.data.folder
+        self.study, self.data, self.root = study, study.data, study.data.mirror
+        self.folder = study.data.folder  # which is written to
 
     @cached_property
     def planted(self) -> PlantedNSD | None:
@@ -60,25 +64,44 @@ class Mirror:
     def check_root(self) -> None:
         """Raise InputError where the root is not this study's to use or to plant. Changes nothing."""
         if self.data.from_bucket:
-            ownership.refuse_planted(self.root)
+            for folder in {Path(self.data.root), self.folder}:
+                ownership.refuse_planted(folder)
         elif self.planted is not None:
-            ownership.check(self.root, layout.study_id(self.root, self.study.root), self.digest)
+            ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest)
 
-    def enter(self) -> None:
-        """Note below the root that this study uses it; InputError where it may not, or where files are missing and the
-        NSD terms are not accepted.
+    def enter(self, missing: Collection[str] = ()) -> None:
+        """Note below the root that this study uses it; InputError where it may not, or where files are `missing` that
+        jobs will fetch and the NSD terms are not accepted.
 
         Called before the first job and no job itself: the message comes once, and what the mirror has stays as it is.
         """
         if self.data.from_bucket:
-            manifest.accept_terms(self.data)
+            if missing:
+                self.prepare_to_fetch(missing)
             studies.enter(self.data, self.study.root)
         elif self.planted is not None:
-            ownership.claim(self.root, self.study.root, self.digest)
+            ownership.claim(self.folder, self.study.root, self.digest)
+
+    def prepare_to_fetch(self, missing: Collection[str]) -> None:
+        """Note the server and that the terms are accepted; InputError where they are not, or nothing can be written."""
+        try:
+            manifest.accept_terms(self.data)
+        except OSError as error:
+            if error.errno not in studies.READ_ONLY:
+                raise
+            raise InputError(
+                f"{self.folder}: lacks {len(missing)} files ({sorted(missing)[0]}) and cannot be written "
+                f"({error.strerror}); name a folder of yours for them in data.cache"
+            ) from error
+
+    @property
+    def copy_option(self) -> str:
+        """For commands that fetch: where else they look for what they read."""
+        return "" if self.data.cache is None else f"--copy {shlex.quote(self.data.root)}"
 
     def phantom_files(self) -> list[str]:
         """Every planted file that a rule declares; none where the data are the real ones."""
-        return phantom_files(self.root, self.planted) if self.planted is not None else []
+        return phantom_files(self.folder, self.planted) if self.planted is not None else []
 
     @property
     def annotations(self) -> str | None:
@@ -88,7 +111,10 @@ class Mirror:
 
     def small_files(self) -> list[str]:
         """The files that a look at the mirror needs: everything but sessions and images."""
-        return [str(file) for file in manifest.small_files(self.root, list(self.study.subjects), self.data.prepared)]
+        files = [path for subject in self.data.subjects for path in self._used(subject)]
+        wanted = () if all(map(self._has_sessions, self.data.subjects)) else layout.ATLASES
+        small = manifest.small_files(self.root, list(self.data.subjects), wanted, self.data.prepared)
+        return list(dict.fromkeys(str(path) for path in (*small, *files)))
 
     def sessions(self, wildcards: Wildcards) -> int:
         """How many sessions the subject ran."""
@@ -101,8 +127,27 @@ class Mirror:
         return [str(file) for file in files]
 
     def label_files(self, wildcards: Wildcards) -> list[str]:
-        """The label volumes of all atlases: left, right, and both in one."""
-        return [str(file) for file in manifest.label_files(self.root, wildcards.subject, self.data.space)]
+        """The label volumes that betas are cut by: left, right, and both in one.
+
+        Where sessions have to be fetched, those of all atlases, so that an ROI of any can be added later; of a copy
+        that has its sessions, those that an ROI uses and whatever else is there.
+        """
+        subject = wildcards.subject
+        wanted = () if self._has_sessions(subject) else layout.ATLASES
+        volumes = [path for path in self._used(subject) if path.name.endswith((".nii.gz", ".nii"))]
+        files = [*manifest.label_files(self.root, subject, wanted, self.data.space), *volumes]
+        return list(dict.fromkeys(str(path) for path in files))
+
+    def _has_sessions(self, subject: str) -> bool:
+        """Whether every session of a subject is there."""
+        sessions, data = self.data.sessions[subject], self.data
+        files = manifest.session_files(self.root, subject, sessions, data.format, data.prepared)
+        return all(path.exists() for path in files)
+
+    def _used(self, subject: str) -> list[Path]:
+        """The label volumes and colour tables that ROIs are cut by."""
+        every = (regions.roi_files(self.root, subject, spec, self.data.space) for spec in self.study.rois.values())
+        return [path for files in every for name, path in files.items() if name != "brainmask"]
 
     def roi_files(self, wildcards: Wildcards) -> list[str]:
         """The small files that one ROI is cut from."""
@@ -110,7 +155,8 @@ class Mirror:
         files = regions.roi_files(self.root, subject, self.study.rois[wildcards.roi], prepared.space).values()
         return [str(f) for f in (*files, layout.ncsnr(self.root, subject, prepared), layout.expdesign(self.root))]
 
-    def stimuli(self) -> Path:
-        """The file that images are cut from: what a subject saw, as a pattern, or the bucket's one big file."""
-        needed = self.data.only_needed_stimuli
-        return layout.subject_stimuli(self.root, "{subject}") if needed else layout.stimuli(self.root)
+    def stimuli(self, wildcards: Wildcards) -> str:
+        """The file that a subject's images are cut from: what it saw, or the bucket's one big file if it is there."""
+        whole, own = layout.stimuli(self.root), layout.subject_stimuli(self.root, wildcards.subject)
+        only = self.data.only_needed_stimuli and (own.exists() or not whole.exists())
+        return str(own if only else whole)

@@ -8,7 +8,7 @@ from neurobust.nsd.stimuli import build_stimuli
 run(
     snakemake,
     build_stimuli,
-    root=Path(snakemake.params.root),
+    root=snakemake.params.root,
     subject=snakemake.wildcards.subject,
     n_sessions=snakemake.params.sessions,
     size=int(snakemake.wildcards.size),

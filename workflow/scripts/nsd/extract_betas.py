@@ -8,7 +8,7 @@ from neurobust.nsd.extract import extract_betas
 run(
     snakemake,
     extract_betas,
-    root=Path(snakemake.params.root),
+    root=snakemake.params.root,
     subject=snakemake.wildcards.subject,
     n_sessions=snakemake.params.sessions,
     betas=[Path(path) for path in snakemake.input.betas],

@@ -11,7 +11,7 @@ from neurobust.nsd.settings import ROI, StudySplits
 run(
     snakemake,
     extract_roi,
-    root=Path(snakemake.params.root),
+    root=snakemake.params.root,
     betas=Path(snakemake.input.betas),
     subject=snakemake.wildcards.subject,
     roi=snakemake.wildcards.roi,
