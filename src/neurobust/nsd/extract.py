@@ -15,7 +15,7 @@ from neurobust.core.io import provenance, sha256_file
 from neurobust.core.progress import Progress
 from neurobust.files.betas import BetasIndex, write_betas
 from neurobust.nsd import layout
-from neurobust.nsd.betas import read_session
+from neurobust.nsd.betas import check_place, read_session
 from neurobust.nsd.design import load_design
 from neurobust.nsd.labelled import label_volumes, labelled_voxels
 from neurobust.nsd.studies import release
@@ -66,6 +66,7 @@ def extract_betas(
     progress = Progress(n_sessions, f"{subject} betas")
 
     def read(path: Path) -> tuple[np.ndarray, str]:
+        check_place(path, subject, grid.affine)
         return read_session(path, index.voxel_index, grid.shape, design.trials_per_session), sha256_file(path)
 
     def sessions() -> Iterator[np.ndarray]:

@@ -146,6 +146,11 @@ def ncsnr_split(root: Path, subject: str, half: int, version: str = BETA_VERSION
     return betas_folder(root, subject, version) / f"ncsnr_split{half}.nii.gz"
 
 
+def mean_beta(root: Path, subject: str, number: int, version: str = BETA_VERSION) -> Path:
+    """The mean of a session's betas over its trials, in their own unit."""
+    return betas_folder(root, subject, version) / f"meanbeta_session{number:02d}.nii.gz"
+
+
 def session_number(path: Path) -> int:
     """The session number in the name of a betas file."""
     match = re.fullmatch(r"betas_session(\d+)\.(nii\.gz|hdf5)", Path(path).name)

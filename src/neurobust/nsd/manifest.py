@@ -48,6 +48,12 @@ def session_files(root: Path, subject: str, n_sessions: int, suffix: str) -> lis
     return [layout.session(root, subject, number, suffix) for number in range(1, n_sessions + 1)]
 
 
+def evidence_files(root: Path, subject: str, n_sessions: int) -> list[Path]:
+    """What says whether a subject's betas are its own, besides themselves and ncsnr; a mirror may lack any of them."""
+    means = [layout.mean_beta(root, subject, number) for number in range(1, n_sessions + 1)]
+    return [layout.responses(root, subject), layout.stim_info(root), *means]
+
+
 def doctor_files(root: Path, subject: str) -> list[Path]:
     """Small files that no stage computes with, but that say whether a mirror is what it should be."""
     halves = [layout.ncsnr_split(root, subject, half) for half in (1, 2)]
