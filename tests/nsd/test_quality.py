@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-import scipy.io
+import yaml
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import read
@@ -15,6 +15,8 @@ from neurobust.files.quality import read_quality
 from neurobust.nsd import doctor, layout
 from neurobust.nsd.extract import extract_betas
 from neurobust.nsd.header import read_array
+from neurobust.nsd.mirror import Mirror
+from neurobust.nsd.mirror_checks import CHECKS
 from neurobust.nsd.quality import check_subject
 from neurobust.nsd.settings import Data
 from neurobust.phantom import files
@@ -170,13 +172,14 @@ OURS = {
     "moved, and the affine silent": (every_session(lambda v: np.roll(v, 2, 1)), r"look moved by \(0, 2, 0\) voxels"),
     "runs sorted as text": (one_session(2, as_text), r"the runs of session 2 look out of order .*run 2 like run 10"),
     "sessions one too early": (
-        exchange(*((n % SESSIONS + 1, n) for n in range(1, SESSIONS + 1))), "like sessions 2, 3, 4, 5, 1|each holds the trials of the next"
+        exchange(*((n % SESSIONS + 1, n) for n in range(1, SESSIONS + 1))),
+        "like sessions 2, 3, 4, 5, 1|the trials of the next",
     ),
     "one session late": (one_session(3, lambda v: np.roll(v, 1, 3)), "session 3 looks late by 1 trial"),
     "one session in percent": (one_session(2, lambda v: np.rint(v / 300)), "session 2 varies 0.00[0-9]+ times as much"),
     "a copy with noise": (noisy_copy, "session 4 holds, a little changed, the trials of session 2"),
     "another subject's": (another_subject, "looks? like another subject's"),
-    "one session shuffled": (one_session(3, shuffled), "session 3 shows no trace of the images of its trials"),
+    "one session shuffled": (one_session(3, shuffled), "session 3 shows no trace of the images shown"),
     "one session upside down": (one_session(3, lambda v: -v), "session 3 looks? inverted"),
 }  # fmt: skip
 CASES = SEVEN | OURS
@@ -198,7 +201,6 @@ def test_wrong_data_are_stopped_by_a_line_with_subject_and_cause(root, tmp_path,
         with pytest.raises(InputError, match=cause) as caught:
             gate(root, tmp_path, subject, sessions)
         assert subject in str(caught.value) and "\n" not in str(caught.value)
-        print(case, "|", str(caught.value).split(":", 1)[1])
         assert not (tmp_path / "quality.json").exists(), "what needs the gate must not start"
 
 
@@ -235,6 +237,49 @@ def test_sound_data_pass(root, tmp_path, case):
     if "tired" in case:
         forget_means(root)
     found = gate(root, tmp_path, subject, sessions)
-    print(case, found)
     assert found.subject == subject and found.sessions == sessions
     assert found.empty_sessions == ((3,) if "zeros" in case else ())
+    assert found.repeats_r > 5 * max(abs(found.early_r), abs(found.late_r), abs(found.chance_r))
+    assert found.mean_r is None if "means" in case or "tired" in case else found.mean_r > 0.9999
+    assert found.ncsnr_r > (0.95 if sessions > 3 else 0.7)
+    assert found.tables == ("responses.tsv", "nsd_stim_info_merged.csv")
+
+
+def test_the_doctor_says_the_same(root):
+    section = {"source": "phantom", "root": str(root), "format": "nii.gz"}
+    data = read(Data, section | {"subjects": {SUBJECT: {"sessions": SESSIONS}, OTHER: {"sessions": 4}}}, "data")
+    check = "betas in place and in order"
+    found = doctor.run_check(check, CHECKS[check], Mirror(data))
+    assert found.status == doctor.PASS and f"{SUBJECT} ncsnr r 1.00, repeats r 0.38" in found.detail
+    exchange((3, 4), (4, 3))(root)
+    found = doctor.run_check(check, CHECKS[check], Mirror(data))
+    assert found.status == doctor.FAIL and f"{SUBJECT}: sessions 3 and 4 look swapped" in found.detail
+    layout.session(root, SUBJECT, 2).unlink()
+    assert "subj01 lacks sessions" in doctor.run_check(check, CHECKS[check], Mirror(data)).detail
+
+
+@pytest.mark.parametrize("damage", [to_las, two_voxels])
+def test_the_doctor_compares_affines(root, damage):
+    with_affine(damage)(root)
+    section = {"source": "phantom", "root": str(root), "format": "nii.gz", "subjects": {SUBJECT: {"sessions": 5}}}
+    check = "open: sessions of betas"
+    found = doctor.run_check(check, CHECKS[check], Mirror(read(Data, section, "data")))
+    assert found.status == doctor.FAIL and SUBJECT in found.detail and "it looks m" in found.detail
+
+
+@pytest.mark.slow
+def test_no_predictor_is_trained_on_wrong_data(root, snakemake, project, tmp_path):
+    """On a lab's own mirror, read and fetched by nobody: the run ends with the gate's line."""
+    config = yaml.safe_load((project / "tests/slurm/tiny.yaml").read_text())
+    config["data"] = {"source": "nsd", "root": str(root), "format": "nii.gz", "keep_betas": True, "stimuli": "all",
+                      "accept_terms": True, "subjects": {SUBJECT: {"sessions": SESSIONS}}}  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    exchange((3, 4), (4, 3))(root)
+    target = "results/tiny/predictors/gnet/V1/seed0/model.safetensors"
+    arguments = ("--configfile", tmp_path / "study.yaml", "--cores", "1", "--", target)
+    done = snakemake(*arguments, directory=tmp_path, check=False)
+    assert done.returncode != 0
+    assert f"{SUBJECT}: sessions 3 and 4 look swapped" in done.text
+    cortex = tmp_path / "results/tiny/cortex" / SUBJECT
+    assert sorted(path.name for path in cortex.iterdir()) == ["betas.h5"], "no ROI either"
+    assert not (tmp_path / "results/tiny/predictors").exists()

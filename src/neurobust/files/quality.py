@@ -1,4 +1,4 @@
-"""`cortex/{subject}/quality.json`: the evidence that a subject's betas are its own, in their place and in their order."""
+"""`cortex/{subject}/quality.json`: the evidence that a subject's betas are its own, in place and in order."""
 
 from __future__ import annotations
 

@@ -31,12 +31,16 @@ def read_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int
 
 
 def check_place(path: Path, subject: str, affine: np.ndarray) -> None:
-    """Raise InputError unless a session's affine is `affine` (4, 4), that of the subject's other volumes, to a thousandth
-    of a millimetre; .hdf5 files have none."""
-    if not path.name.endswith(".nii.gz"):
-        return
-    with one_line_errors(path, GZIP_ERRORS), header.open_gzip(path, "rb") as stream:
-        found = read_header(path, stream).affine
+    """`check_affine` of a session file; .hdf5 files have no affine."""
+    if path.name.endswith(".nii.gz"):
+        with one_line_errors(path, GZIP_ERRORS), header.open_gzip(path, "rb") as stream:
+            found = read_header(path, stream).affine
+        check_affine(path, subject, found, affine)
+
+
+def check_affine(path: Path, subject: str, found: np.ndarray, affine: np.ndarray) -> None:
+    """Raise InputError, with the likely cause, unless the affine of a subject's session is that of its brain mask, to a
+    thousandth of a millimetre, as for label volumes."""
     if np.allclose(found, affine, atol=1e-3):
         return
     codes, wanted = ("".join(nib.aff2axcodes(each)) for each in (found, affine))

@@ -14,7 +14,7 @@ AXES = ("left to right", "front to back", "bottom to top")
 
 
 def agreement(found: np.ndarray, published: np.ndarray) -> float:
-    """Correlation of two maps (voxels,) where both are known; NaN over fewer than 20 voxels, or where one is constant."""
+    """Correlation of two maps (voxels,) where both are known; NaN over fewer than 20 voxels or for a constant one."""
     known = np.isfinite(found) & np.isfinite(published)
     a, b = found[known].astype(np.float64), published[known].astype(np.float64)
     if len(a) < FEWEST or a.std() == 0 or b.std() == 0:

@@ -36,7 +36,8 @@ def check_subject(root: Path, betas: Path, subject: str, output: Path) -> None:
         digest = trials.sha256
     quality = judge(sample, read_published(root, subject, design, grid, sample.sessions), str(betas))
     files = {path.name: path for path in evidence_files(root, subject, sample.sessions) if path.exists()}
-    record = provenance(files | {"design": layout.expdesign(root)}, {"subject": subject})
+    files |= {"design": layout.expdesign(root), "ncsnr": layout.ncsnr(root, subject)}
+    record = provenance(files, {"subject": subject})
     record["inputs"]["betas"] = {"file": Path(betas).name, "sha256_of_arrays": digest}
     write_quality(output, replace(quality, provenance=record))
 

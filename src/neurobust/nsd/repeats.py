@@ -1,7 +1,7 @@
 """Do the trials of an image resemble each other, session against session? Only in the right order do they.
 
 A trial is a pattern over voxels (z-scored within its session). It is correlated with the mean of the trials that the
-design calls repeats of it, those of its own session left out, so that what a session shares in itself counts for nothing.
+design calls repeats of it, those of its own session left out: what a session shares in itself counts for nothing.
 """
 
 from __future__ import annotations

@@ -70,16 +70,17 @@ def read_published(root: Path, subject: str, design: Design, grid: Grid, session
         path = layout.mean_beta(root, subject, number)
         if path.exists():
             means[number - 1] = read_volume(path, grid)[0]
-    tables, problem, ran = [], None, None
+    tables, wrong, ran = [], [], None
     path = layout.responses(root, subject)
     if path.exists():
         table = read_behaviour(path)
         ran = len(table) // design.trials_per_session
         problem = behaviour_problem(table.head(sessions * design.trials_per_session), design, subject, sessions)
+        wrong += [f"{path.name}: {problem}"] if problem else []
         tables.append(path.name)
     path = layout.stim_info(root)
     if path.exists():
-        wrong = stim_info_problem(read_stim_info(path), design)
-        problem = problem and f"{tables[0]}: {problem}" or (wrong and f"{path.name}: {wrong}")
+        problem = stim_info_problem(read_stim_info(path), design)
+        wrong += [f"{path.name}: {problem}"] if problem else []
         tables.append(path.name)
-    return Published(read_ncsnr(layout.ncsnr(root, subject), grid), means, tuple(tables), problem, ran)
+    return Published(read_ncsnr(layout.ncsnr(root, subject), grid), means, tuple(tables), next(iter(wrong), None), ran)

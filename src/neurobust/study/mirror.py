@@ -101,6 +101,14 @@ class Mirror:
         files = regions.roi_files(self.root, wildcards.subject, self.study.rois[wildcards.roi]).values()
         return [str(f) for f in (*files, layout.ncsnr(self.root, wildcards.subject), layout.expdesign(self.root))]
 
+    def evidence_files(self, wildcards: Wildcards) -> list[str]:
+        """What the betas of a subject are compared with. Means of sessions and tables are not fetched for it: where the
+        data are the real ones, those that the mirror has."""
+        subject, sessions = wildcards.subject, self.sessions(wildcards)
+        files = [layout.ncsnr(self.root, subject), layout.brainmask(self.root, subject), layout.expdesign(self.root)]
+        others = manifest.evidence_files(self.root, subject, sessions)
+        return [str(f) for f in (*files, *(f for f in others if not self.data.from_bucket or f.exists()))]
+
     def stimuli(self) -> Path:
         """The file that images are cut from: what a subject saw, as a pattern, or the bucket's one big file."""
         needed = self.data.only_needed_stimuli
