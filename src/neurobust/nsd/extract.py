@@ -66,8 +66,9 @@ def extract_betas(
     progress = Progress(n_sessions, f"{subject} betas")
 
     def read(path: Path) -> tuple[np.ndarray, str]:
-        check_place(path, subject, grid.affine)
-        return read_session(path, index.voxel_index, grid.shape, design.trials_per_session), sha256_file(path)
+        session = read_session(path, index.voxel_index, grid.shape, design.trials_per_session)
+        check_place(path, subject, grid.affine)  # after the shape, which says more where it is another subject's
+        return session, sha256_file(path)
 
     def sessions() -> Iterator[np.ndarray]:
         for path, (session, digest) in zip(paths, in_order(read, paths, workers), strict=True):

@@ -46,9 +46,9 @@ def judge_sessions(root: Path, subject: str, design: Design, grid: Grid, paths: 
     """The same evidence from session files 1, 2, ... themselves; InputError, with the likely cause, as there."""
     voxels = labelled_voxels(root, subject, grid)
     voxels = voxels[spread(len(voxels))]
+    betas = [read_session(path, voxels, grid.shape, design.trials_per_session) for path in paths]
     for path in paths:
         check_place(path, subject, grid.affine)
-    betas = [read_session(path, voxels, grid.shape, design.trials_per_session) for path in paths]
     count = len(paths)
     sample = Sample(
         subject, design, grid, voxels, np.concatenate(betas), design.sessions(count), design.nsd_ids(subject, count)
