@@ -190,14 +190,19 @@ def forget_means(root):
         path.unlink()
 
 
+def forget_tables(root):
+    for path in (layout.stim_info(root), layout.responses(root, SUBJECT), layout.responses(root, OTHER)):
+        path.unlink()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_wrong_data_are_stopped_by_a_line_with_subject_and_cause(root, tmp_path, case):
-    """With the published means of sessions and without them, as a copy may lack them."""
+    """With the published means of sessions and the tables, and without them, as a copy may lack both."""
     damage, cause = CASES[case]
     damage(root)
     subject, sessions = (OTHER, SESSIONS - 1) if damage is another_subject else (SUBJECT, SESSIONS)
-    for mend in (lambda root: None, forget_means):
-        mend(root)
+    for forget in (lambda root: None, forget_means, forget_tables):
+        forget(root)
         with pytest.raises(InputError, match=cause) as caught:
             gate(root, tmp_path, subject, sessions)
         assert subject in str(caught.value) and "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ broken in seventeen ways (tests/nsd/test_quality.py):
 - a session's mean with the published one: its own 1.000, another session's up to 0.88, of other voxels up to 0.20.
 - spread of a session, in that of the median one: untouched 0.71 to 1.79, with three times the noise 3.4; in percent
   0.003.
-- the same trials of two sessions: untouched 0.03 or less, a copy with a tenth of noise 0.99.
+- the same trials of two sessions: untouched 0.03 or less, a copy with a little noise 0.99.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from neurobust.core.errors import InputError
 from neurobust.files.quality import Quality
 from neurobust.nsd.measured import Measured, measure
 from neurobust.nsd.order import Order, examine_order, listed, place_words
-from neurobust.nsd.published import SAME, agreement, displacement, other_session
+from neurobust.nsd.published import SAME, Displacement, agreement, displacement, other_session
 from neurobust.nsd.repeats import unit
 from neurobust.nsd.sample import Published, Sample
 
 LEAST_NCSNR = 0.9
 LEAST_IMAGES = 60  # with three trials, to compare with an ncsnr that rests on more of them
 LEAST_RELIABILITY = 0.25
+LEAST_MEAN = 0.9  # of a session's mean that is neither another session's nor misplaced: how it was made may differ
 SCALE = 4.0
 SPREAD = (30.0, 15000.0)  # of a voxel's trials, in 1/300 percent: percent alone has 1 to 5, and int16 ends at 32767
 TWIN, TWIN_TRIALS = 0.5, 200
+SEARCHES = 2  # sessions of which no displacement was found, until no more are looked for
 BETAS = "fetch or copy its betas again"
 
 
@@ -107,28 +109,33 @@ def mean_agreements(sample: Sample, published: Published, found: Measured) -> di
 def mean_problems(sample: Sample, published: Published, found: Measured) -> Iterator[str]:
     """Sessions whose mean over trials is not the published one."""
     known = {session: volume.ravel()[sample.voxel_index] for session, volume in published.means.items()}
-    wrong = {session: r for session, r in mean_agreements(sample, published, found).items() if r < SAME}
     places: dict[int, int] = {}
-    moved: dict[str, list[int]] = {}
-    for session in list(wrong):
-        mean, index = found.means[session], sample.voxel_index
+    moved: dict[Displacement, list[int]] = {}
+    inverted: list[int] = []
+    lost: dict[int, float] = {}
+    for session, r in mean_agreements(sample, published, found).items():
+        mean, index, volume = found.means[session], sample.voxel_index, published.means[session]
+        same = (move for move in moved if move.agreement(mean, index, volume) >= SAME)  # as most often
+        if r >= SAME:
+            continue
         if (place := other_session(mean, known, session)) is not None:
             places[session] = place
-        elif wrong[session] <= -SAME:
-            moved.setdefault("inverted, of the other sign", []).append(session)
-        elif words := displacement(mean, index, published.means[session], SAME):
-            moved.setdefault(words, []).append(session)
-        else:
-            continue
-        del wrong[session]
+        elif r <= -SAME:
+            inverted.append(session)
+        elif move := next(same, None) or (displacement(mean, index, volume, SAME) if len(lost) < SEARCHES else None):
+            moved.setdefault(move, []).append(session)
+        elif r < LEAST_MEAN:
+            lost[session] = r
+    if inverted:
+        yield f"{listed(inverted)} looks inverted, of the other sign, by the means and the published ones; {BETAS}"
     for words in place_words(places, sample.sessions):
         yield f"{words}, by their means and the published ones; {BETAS}"
-    for words, sessions in moved.items():
-        yield f"the voxels of {listed(sessions)} look {words}, by their means and the published ones; {BETAS}"
-    if wrong:
-        worst = min(wrong, key=lambda session: wrong[session])
+    for move, sessions in moved.items():
+        yield f"the voxels of {listed(sessions)} look {move.words}, by their means and the published ones; {BETAS}"
+    if lost:
+        worst = min(lost, key=lambda session: lost[session])
         yield (
-            f"{listed(list(wrong))}: the mean over trials is not the published one (r {wrong[worst]:.2f} in session "
+            f"{listed(list(lost))}: the mean over trials is not the published one (r {lost[worst]:.2f} in session "
             f"{worst + 1}): the betas, or the meanbeta files, look like another subject's or preparation's; {BETAS}"
         )
 
@@ -148,9 +155,9 @@ def ncsnr_problems(sample: Sample, published: Published, found: Measured) -> Ite
     r = comparable_ncsnr(sample, published, found)
     if not r < LEAST_NCSNR:
         return
-    words = displacement(found.ncsnr, sample.voxel_index, published.ncsnr, LEAST_NCSNR)
-    if words is not None:
-        yield f"its voxels look {words}, by the published ncsnr; {BETAS}"
+    move = displacement(found.ncsnr, sample.voxel_index, published.ncsnr, LEAST_NCSNR)
+    if move is not None:
+        yield f"its voxels look {move.words}, by the published ncsnr; {BETAS}"
     certain = bool(mean_agreements(sample, published, found))  # or their problems would have come first
     whose = "ncsnr.nii.gz looks" if certain else "ncsnr.nii.gz, or else its betas, look"
     yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,36 +29,39 @@ def other_session(mean: np.ndarray, published: Mapping[int, np.ndarray], own: in
     return next((session for session, r in found.items() if r >= SAME), None)
 
 
-def displacement(found: np.ndarray, voxel_index: np.ndarray, published: np.ndarray, least: float) -> str | None:
-    """How a map (voxels,) lies in a published volume (X, Y, Z), in words, where a mirrored or moved place of its voxels
-    correlates by at least `least`; or None.
+class Displacement(NamedTuple):
+    """Where the voxels of a misplaced volume come from: axes that are mirrored, and voxels by which all is moved."""
 
-    voxel_index (voxels,) are C-order flat indices. A place in which fewer than a third of the voxels are known, or 20,
-    is not considered.
-    """
-    shape = published.shape
-    places = np.stack(np.unravel_index(voxel_index, shape))
-    last = np.array(shape)[:, None] - 1
-    best, words = least, None
-    for mirrored, shift in itertools.product(
-        itertools.product((False, True), repeat=3), itertools.product(SHIFTS, repeat=3)
-    ):
-        if not any(mirrored) and not any(shift):
-            continue
-        there = np.where(np.array(mirrored)[:, None], last - places, places) - np.array(shift)[:, None]
+    mirrored: tuple[bool, ...]
+    shift: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """What was done to the volume."""
+        parts = [f"mirrored {name}" for name, flip in zip(AXES, self.mirrored, strict=True) if flip]
+        parts += [f"moved by {self.shift} voxels"] if any(self.shift) else []
+        return " and ".join(parts)
+
+    def agreement(self, found: np.ndarray, voxel_index: np.ndarray, published: np.ndarray) -> float:
+        """Correlation of a map (voxels,) with what a published volume (X, Y, Z) would have there, so displaced.
+
+        voxel_index (voxels,) are C-order flat indices. NaN where fewer than a third of the voxels are known, or 20.
+        """
+        places = np.stack(np.unravel_index(voxel_index, published.shape))
+        last = np.array(published.shape)[:, None] - 1
+        there = np.where(np.array(self.mirrored)[:, None], last - places, places) - np.array(self.shift)[:, None]
         inside = ((there >= 0) & (there <= last)).all(0)
         values = np.full(len(found), np.nan)
         values[inside] = published[tuple(there[:, inside])]
-        if np.isfinite(values).sum() < max(FEWEST, len(found) / 3):
-            continue
-        r = agreement(found, values)
-        if r > best:
-            best, words = r, displaced_words(mirrored, shift)
-    return words
+        known = np.isfinite(values).sum()
+        return agreement(found, values) if known >= max(FEWEST, len(found) / 3) else float("nan")
 
 
-def displaced_words(mirrored: tuple[bool, ...], shift: tuple[int, ...]) -> str:
-    """Which axes are mirrored, and by how many voxels all is moved."""
-    parts = [f"mirrored {name}" for name, flip in zip(AXES, mirrored, strict=True) if flip]
-    parts += [f"moved by {shift} voxels"] if any(shift) else []
-    return " and ".join(parts)
+def displacement(
+    found: np.ndarray, voxel_index: np.ndarray, published: np.ndarray, least: float
+) -> Displacement | None:
+    """The displacement by which a map agrees best with a published volume, if by at least `least`."""
+    flips, shifts = itertools.product((False, True), repeat=3), list(itertools.product(SHIFTS, repeat=3))
+    tried = (Displacement(mirrored, shift) for mirrored in flips for shift in shifts if any(mirrored) or any(shift))
+    scored = ((each.agreement(found, voxel_index, published), each) for each in tried)
+    return max((pair for pair in scored if pair[0] >= least), default=(least, None))[1]
