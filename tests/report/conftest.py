@@ -30,6 +30,7 @@ from neurobust.files.examples import Examples, examples_path, write_examples
 from neurobust.files.inside import inside_path
 from neurobust.files.network_metrics import NetworkMetrics, metrics_path, write_metrics
 from neurobust.files.predictor_tables import predictor_metrics_path, voxels_path, write_voxels
+from neurobust.files.quality import Quality, quality_path, write_quality
 from neurobust.files.roi import roi_path
 from neurobust.files.transfer_table import ENSEMBLE, transfer_table_path
 from neurobust.networks.conditions import Architecture, Condition, Training
@@ -95,6 +96,14 @@ STRENGTH = {
 }
 VOXELS = {("V1", "subj01"): 140, ("V1", "subj02"): 110, ("V4", "subj01"): 60, ("V4", "subj02"): 50,
           ("LO", "subj01"): 90, ("LO", "subj02"): 80, ("FFA", "subj01"): 40}  # fmt: skip
+
+
+FOUND = Quality(
+    subject="subj01", sessions=40, empty_sessions=(), n_voxels=8192, n_images=10000, ncsnr_r=0.9987, mean_r=0.9996,
+    repeats_r=0.0781, early_r=0.0021, late_r=-0.0013, chance_r=0.0004, scale_low=0.81, scale_high=1.27,
+    tables=("responses.tsv",),
+)  # fmt: skip
+QUALITY = {"subj01": FOUND, "subj02": replace(FOUND, subject="subj02", empty_sessions=(3,), mean_r=None, tables=())}
 
 
 def guided(roi: str, **changes) -> Condition:
@@ -189,6 +198,8 @@ def write_study(study: Study) -> Study:
         for subject in study.subjects:
             if VOXELS.get((roi, subject)):
                 write_cortex(roi_path(study.root, subject, roi), roi, subject, VOXELS[roi, subject])
+    for subject in study.subjects:
+        write_quality(quality_path(study.root, subject), QUALITY[subject])
     write_benchmarks(study.root / "benchmarks")
     return study
 

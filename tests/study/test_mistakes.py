@@ -166,7 +166,12 @@ def test_others_of_the_same_kinds_are_refused(path, value, says, demo_text, at_h
 
 def test_an_architecture_that_is_too_large_for_a_tasks_images_is_refused(demo_text, at_home, tmp_path):
     """In training, on meta tensors, Inception needs 75 px; ViT's sides are multiples of its patches."""
-    for name, needs in (("inception_v3", "at least 75"), ("vit_b_32", "of 32"), ("vit_b_16", None), ("vit_h_14", "of 14")):
+    for name, needs in (
+        ("inception_v3", "at least 75"),
+        ("vit_b_32", "of 32"),
+        ("vit_b_16", None),
+        ("vit_h_14", "of 14"),
+    ):
         config = yaml.safe_load(demo_text)
         config["architectures"][name] = {"stem": "imagenet", "pretrained": False}
         config["tasks"]["digits"]["architectures"] = [name]

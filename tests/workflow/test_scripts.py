@@ -73,6 +73,7 @@ def stand_ins(config, folder):
         "nsd/extract_betas": (
             {"betas": [at("b1"), at("b2")]}, {"betas": at("betas.h5")}, {"root": at("p"), "sessions": 2}, roi,
         ),
+        "nsd/check_betas": ({"betas": at("betas.h5")}, {"quality": at("quality.json")}, {"root": at("p")}, roi),
         "nsd/extract_roi": (
             {"betas": at("betas.h5")}, {"roi": at("LO.h5")},
             {"root": at("p"), "spec": json.dumps(config["rois"]["LO"]), "splits": json.dumps(config["splits"])}, roi,

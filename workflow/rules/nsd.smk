@@ -2,6 +2,7 @@
 import sys
 
 from neurobust.files.betas import betas_path
+from neurobust.files.quality import quality_path
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
 from neurobust.files.stimulus_labels import stimulus_labels_path
@@ -183,6 +184,7 @@ rule extract_betas:
         f"{LOGS}/extract_betas/{{subject}}.log",
     benchmark:
         f"{BENCHMARKS}/extract_betas/{{subject}}.tsv"
+    priority: 1  # so that wrong data end a run before it has trained anything
     conda:
         "../../envs/neurobust.yaml"
     threads: 4
@@ -200,9 +202,37 @@ rule extract_betas:
         "../scripts/nsd/extract_betas.py"
 
 
+rule check_betas:
+    """Are the betas the subject's own, in their place and in their order? Its ROIs, and all that is trained on them, wait."""
+    input:
+        betas=at(betas_path, "{subject}"),
+        published=of_bucket(MIRROR.evidence_files),
+    output:
+        quality=at(quality_path, "{subject}"),
+    log:
+        f"{LOGS}/check_betas/{{subject}}.log",
+    benchmark:
+        f"{BENCHMARKS}/check_betas/{{subject}}.tsv"
+    priority: 1
+    retries: 0  # wrong data stay wrong
+    conda:
+        "../../envs/neurobust.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=sources("nsd/check_betas"),
+        root=root_of_mirror,
+    message:
+        "are the betas of {wildcards.subject} its own, in place and in order?"
+    script:
+        "../scripts/nsd/check_betas.py"
+
+
 rule extract_roi:
     input:
         betas=at(betas_path, "{subject}"),
+        quality=ancient(at(quality_path, "{subject}")),  # must be there; another look at the same betas changes nothing
         files=borrowed(MIRROR.roi_files),
     output:
         roi=at(roi_path, "{subject}", "{roi}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import h5py
+import nibabel as nib
 import numpy as np
 
 from neurobust.core.errors import InputError
@@ -27,6 +28,28 @@ def read_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int
     if path.suffix == ".hdf5":
         return read_hdf5_session(path, voxel_index, shape, trials)
     raise InputError(f"{path}: betas are read from .nii.gz or .hdf5 files only")
+
+
+def check_place(path: Path, subject: str, affine: np.ndarray) -> None:
+    """`check_affine` of a session file; .hdf5 files have no affine."""
+    if path.name.endswith(".nii.gz"):
+        with one_line_errors(path, GZIP_ERRORS), header.open_gzip(path, "rb") as stream:
+            found = read_header(path, stream).affine
+        check_affine(path, subject, found, affine)
+
+
+def check_affine(path: Path, subject: str, found: np.ndarray, affine: np.ndarray) -> None:
+    """Raise InputError, with the likely cause, unless the affine of a subject's session is that of its brain mask, to a
+    thousandth of a millimetre, as for label volumes."""
+    if np.allclose(found, affine, atol=1e-3):
+        return
+    codes, wanted = ("".join(nib.aff2axcodes(each)) for each in (found, affine))
+    if codes != wanted:
+        problem = f"its voxels are stored as {codes} and not as {wanted}: it looks mirrored or turned"
+    else:
+        moved = (np.linalg.inv(affine) @ found)[:3, 3].round(2)
+        problem = f"its affine places it {moved.tolist()} voxels away from the brain mask: it looks moved"
+    raise InputError(f"{path}: {subject}: {problem}; use betas of func1pt8mm as published")
 
 
 def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int, ...], dtype: np.dtype) -> None:

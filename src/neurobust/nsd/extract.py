@@ -16,7 +16,7 @@ from neurobust.core.io import provenance, sha256_file
 from neurobust.core.progress import Progress
 from neurobust.files.betas import BetasIndex, write_betas
 from neurobust.nsd import layout
-from neurobust.nsd.betas import read_session
+from neurobust.nsd.betas import check_place, read_session
 from neurobust.nsd.design import load_design
 from neurobust.nsd.labelled import label_volumes, labelled_voxels
 from neurobust.nsd.layout import Root
@@ -80,7 +80,9 @@ def extract_betas(
     progress = Progress(n_sessions, f"{subject} betas")
 
     def read(path: Path) -> tuple[np.ndarray, str]:
-        return read_session(path, index.voxel_index, grid.shape, design.trials_per_session), sha256_file(path)
+        session = read_session(path, index.voxel_index, grid.shape, design.trials_per_session)
+        check_place(path, subject, grid.affine)  # after the shape, which says more where it is another subject's
+        return session, sha256_file(path)
 
     def sessions() -> Iterator[np.ndarray]:
         for path, (session, digest) in zip(paths, in_order(read, paths, workers), strict=True):

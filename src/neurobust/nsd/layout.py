@@ -215,6 +215,11 @@ def ncsnr_split(root: Root, subject: str, half: int, prepared: Preparation = PUB
     return volume(root, betas_key(subject, f"ncsnr_split{half}.nii.gz", prepared))
 
 
+def mean_beta(root: Root, subject: str, number: int, prepared: Preparation = PUBLISHED) -> Path:
+    """The mean of a session's betas over its trials, in their own unit."""
+    return volume(root, betas_key(subject, f"meanbeta_session{number:02d}.nii.gz", prepared))
+
+
 def session_number(path: Path) -> int:
     """The session number in the name of a betas file."""
     match = re.fullmatch(r"betas_session(\d+)\.(nii\.gz|nii|hdf5)", Path(path).name)

@@ -64,6 +64,14 @@ def session_files(
     return files
 
 
+def evidence_files(
+    root: Root, subject: str, n_sessions: int, prepared: layout.Preparation = layout.PUBLISHED
+) -> list[Path]:
+    """What says whether a subject's betas are its own, besides themselves and ncsnr; a mirror may lack any of them."""
+    means = [layout.mean_beta(root, subject, number, prepared) for number in range(1, n_sessions + 1)]
+    return [layout.responses(root, subject), layout.stim_info(root), *means]
+
+
 def doctor_files(root: Root, subject: str, prepared: layout.Preparation = layout.PUBLISHED) -> list[Path]:
     """Small files that no stage computes with, but that say whether a mirror is what it should be."""
     halves = [layout.ncsnr_split(root, subject, half, prepared) for half in (1, 2)]

@@ -9,9 +9,11 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout, manifest
+from neurobust.nsd.betas import check_affine
 from neurobust.nsd.ctab import read_ctab
 from neurobust.nsd.header import read_array
 from neurobust.nsd.mirror import Mirror, Skip, need
+from neurobust.nsd.quality import judge_sessions
 from neurobust.nsd.stimuli import open_brick
 from neurobust.nsd.tables import behaviour_problem, read_behaviour, read_stim_info, stim_info_problem
 from neurobust.nsd.verify import verify
@@ -146,11 +148,33 @@ def check_sessions(mirror: Mirror) -> str:
                 continue
             expected = list(shape[::-1] if path.suffix == ".hdf5" else shape)
             need(facts["shape"] == expected, f"{path.name} of {subject} is {facts['shape']}, not {expected}")
+            if "affine" in facts:
+                check_affine(path, subject, np.array(facts["affine"]), mirror.grid(subject).affine)
             attrs |= set(facts.get("attrs", ()))
     if not sizes:
         raise Skip("no session was fetched yet")
     text = f"{len(sizes)} of {len(sizes) + absent} sessions, {min(sizes) / 1e6:.1f} to {max(sizes) / 1e6:.1f} MB"
     return text + (f"; attributes: {', '.join(sorted(attrs)) or 'none'}" if mirror.data.format == "hdf5" else "")
+
+
+def check_betas(mirror: Mirror) -> str:
+    """Betas are the subject's own, in place and in order: the gate of a study, on the sessions that are here."""
+    found, absent = [], []
+    for subject, count in mirror.sessions.items():
+        paths = manifest.session_files(mirror.root, subject, count, mirror.data.format, mirror.data.prepared)
+        if not all(path.exists() for path in paths):
+            absent.append(subject)
+            continue
+        quality = judge_sessions(mirror.root, subject, mirror.design, mirror.grid(subject), paths)
+        found.append(f"{subject} ncsnr r {text_of(quality.ncsnr_r)}, repeats r {text_of(quality.repeats_r)}")
+    if not found:
+        raise Skip("no subject has all its sessions here; every study looks at them after extraction")
+    return "; ".join(found + [f"{subject} lacks sessions" for subject in absent])
+
+
+def text_of(value: float | None) -> str:
+    """A number to two digits, or that there is none."""
+    return "unknown" if value is None else f"{value:.2f}"
 
 
 def check_brick(mirror: Mirror) -> str:
@@ -212,6 +236,7 @@ CHECKS: dict[str, Callable[[Mirror], str]] = {
     "open: dtype of the brain mask": check_mask_type,
     "open: text of colour tables": check_ctab_text,
     "open: sessions of betas": check_sessions,
+    "betas in place and in order": check_betas,
     "open: layout of imgBrick": check_brick,
     "shared images": check_shared_images,
     "fetched files": check_records,

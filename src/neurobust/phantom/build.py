@@ -189,7 +189,7 @@ def write_subject(
 def write_sessions(
     root: Path, subject: str, planted: Planted, formats: Sequence[str], rng: np.random.Generator
 ) -> None:
-    """The betas of every session and where they are valid."""
+    """The betas of every session, their mean over its trials, and where they are valid."""
     brain, trials = planted.brain, planted.trials
     grid = brain.shape
     quiet = np.setdiff1d(np.flatnonzero(brain.mask), brain.index[planted.speaks])
@@ -198,7 +198,9 @@ def write_sessions(
         volume = np.zeros((int(np.prod(grid)), trials), np.float32)
         volume[quiet] = rng.normal(0, 0.7, (len(quiet), trials))
         volume[brain.index] = planted.betas[(session - 1) * trials : session * trials].T
-        files.write_session(root, subject, session, volume.reshape(*grid, trials), formats)
+        stored = files.to_int16(volume.reshape(*grid, trials))
+        files.write_session(root, subject, session, stored, formats)
+        files.write_volume(root, subject, f"meanbeta_session{session:02d}", stored.mean(-1))  # x 300 too
         valid = np.ones(grid, np.int16)
         if session == 2:
             valid.ravel()[brain.index[planted.invalid]] = 0

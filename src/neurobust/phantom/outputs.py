@@ -13,7 +13,8 @@ def phantom_files(root: Path, planted: PlantedNSD) -> list[str]:
     annotations = layout.planted_annotations(root)  # on real data the user brings it
     files = [layout.expdesign(root), layout.stimuli(root), layout.stim_info(root), annotations]
     for subject, spec in planted.subjects.items():
-        files += [layout.brainmask(root, subject), layout.ncsnr(root, subject)]
+        files += [layout.brainmask(root, subject), layout.ncsnr(root, subject), layout.responses(root, subject)]
+        files += [layout.mean_beta(root, subject, session) for session in range(1, spec.sessions + 1)]
         sides = (None, *layout.HEMISPHERES)
         files += [layout.roi(root, subject, atlas, side) for atlas in layout.ATLASES for side in sides]
         files += [layout.ctab(root, subject, atlas) for atlas in layout.SURFACE_ATLASES]

@@ -20,6 +20,7 @@ from neurobust.files.checks import checks_path, read_checks
 from neurobust.files.inside import inside_path, read_inside
 from neurobust.files.network_metrics import metrics_path, read_metrics
 from neurobust.files.predictor_tables import read_voxels, voxels_path
+from neurobust.files.quality import quality_path, read_quality
 from neurobust.files.roi import read_roi_summary, roi_path
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.report.blocks import Row, Tables, number
@@ -81,6 +82,7 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
         for seed in study.predictor_seeds:
             rows["predictors"] += predictor_rows(study, roi, seed)
         rows["rois"] += [row for subject in study.subjects for row in roi_rows(study.root, roi, subject)]
+    rows["brains"] = [row for subject in study.subjects for row in brain_rows(study.root, subject)]
     if extras:
         rows["gains"] = gain_rows(study, rows)
         rows["factors"] = factor_rows(pd.DataFrame(rows["gains"], columns=COLUMNS["gains"]))
@@ -236,6 +238,16 @@ def roi_rows(results: Path, roi: str, subject: str) -> list[Row]:
         | {f"images_{name}": int((found.split == code).sum()) for name, code in SPLITS.items()}
         | {f"median_{name}": value for name, value in signal.items()}
     ]
+
+
+def brain_rows(results: Path, subject: str) -> list[Row]:
+    """The evidence that a subject's betas are its own, in place and in order; nothing where none was gathered."""
+    path = quality_path(results, subject)
+    if not path.exists():
+        return []
+    found = msgspec.structs.asdict(read_quality(path))
+    row = {name: found[name] for name in COLUMNS["brains"]} | {"tables": ", ".join(found["tables"])}
+    return [row | {"empty_sessions": ", ".join(f"session {number}" for number in found["empty_sessions"])}]
 
 
 def finite(values: Any) -> np.ndarray:

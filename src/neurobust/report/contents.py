@@ -65,6 +65,10 @@ COLUMNS: dict[str, list[str]] = {
         "roi", "subject", "atlas", "labels", "n_voxels", "images_train", "images_validation", "images_test",
         "median_ncsnr", "median_ncsnr_file", "median_noise_ceiling",
     ],
+    "brains": [
+        "subject", "sessions", "empty_sessions", "n_voxels", "n_images", "ncsnr_r", "mean_r", "repeats_r", "early_r",
+        "late_r", "chance_r", "scale_low", "scale_high", "tables",
+    ],
     "checks": [*NETWORK, "attack", "check", "passed", "value", "note"],
     "inside": [*NETWORK, "measure", "roi", "value", "unit"],
     "compute": ["rule", "jobs", "seconds_total", "seconds_mean", "seconds_max", "memory_mb_max", "source"],

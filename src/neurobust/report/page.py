@@ -101,6 +101,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "tables": sections.main_tables(view),
         "predictors": sections.predictor_table(tables),
         "rois": sections.roi_table(tables),
+        "brains": sections.brain_table(tables),
         "examples": example_grids(study, view.attacks),
         "checks": sections.check_table(tables),
         "meanings": attack_sections.MEANINGS,

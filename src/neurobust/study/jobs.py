@@ -15,8 +15,8 @@ from neurobust.nsd.layout import SPACES
 from neurobust.study.model import Study, TaskPlan
 
 STAGES = {
-    "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "extract_roi",
-            "build_stimuli"),
+    "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "check_betas",
+            "extract_roi", "build_stimuli"),
     "predictors": ("train_predictor",),
     "networks": ("prepare_task", "train_network"),
     "attacks": (
@@ -78,6 +78,7 @@ def _nsd(study: Study) -> Iterator[Job]:
         trials, volume = _trials(study, subject), _volume(study, subject)
         voxels = LABELLED_VOXELS * volume / CUBE
         yield Job("extract_betas", (subject,), trials * volume / 1000, 2 * trials * voxels)
+        yield Job("check_betas", (subject,), trials)
         for size in sorted(_sizes_of_stimuli(study)):
             images = _images_seen(study, subject)
             yield Job("build_stimuli", (subject, str(size)), images, images * size**2 * 3)

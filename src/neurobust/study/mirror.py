@@ -155,6 +155,18 @@ class Mirror:
         files = regions.roi_files(self.root, subject, self.study.rois[wildcards.roi], prepared.space).values()
         return [str(f) for f in (*files, layout.ncsnr(self.root, subject, prepared), layout.expdesign(self.root))]
 
+    def evidence_files(self, wildcards: Wildcards) -> list[str]:
+        """What the betas of a subject are compared with. Means of sessions and tables are not fetched for it: where the
+        data are the real ones, those that the mirror has."""
+        subject, prepared = wildcards.subject, self.data.prepared
+        files = [
+            layout.ncsnr(self.root, subject, prepared),
+            layout.brainmask(self.root, subject, prepared.space),
+            layout.expdesign(self.root),
+        ]
+        others = manifest.evidence_files(self.root, subject, self.sessions(wildcards), prepared)
+        return [str(f) for f in (*files, *(f for f in others if not self.data.from_bucket or f.exists()))]
+
     def stimuli(self, wildcards: Wildcards) -> str:
         """The file that a subject's images are cut from: what it saw, or the bucket's one big file if it is there."""
         whole, own = layout.stimuli(self.root), layout.subject_stimuli(self.root, wildcards.subject)

@@ -19,6 +19,7 @@ from neurobust.files.corruption_table import corruption_table_path
 from neurobust.files.examples import examples_path
 from neurobust.files.network_metrics import metrics_path
 from neurobust.files.predictor_tables import voxels_path
+from neurobust.files.quality import quality_path
 from neurobust.files.roi import roi_path
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.stimuli import stimuli_path
@@ -231,5 +232,6 @@ class Paths:
         found = [attack_table_path(self.results, network, attack) for network, attack in attacks]
         found += [canaries_path(self.results, task) for task in tasks]
         found += [voxels_path(self.results, study.predictor, roi, seed) for roi, seed in predictors]
+        found += [quality_path(self.results, subject) for subject in study.subjects]
         found += [roi_path(self.results, subject, roi) for subject, roi in itertools.product(study.subjects, rois)]
         return files + [str(path) for path in found]

@@ -34,6 +34,7 @@ DEFAULTS = {
     "make_scenes": 4e-3,  # per image
     "make_faces": 4e-3,
     "extract_betas": 4e-5,  # per trial and cubic centimetre of grid
+    "check_betas": 3e-3,  # per trial
     "extract_roi": 1e-4,  # per trial
     "build_stimuli": 2e-3,  # per image
     "build_labels": 8e-4,  # per image
