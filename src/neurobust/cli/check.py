@@ -15,7 +15,7 @@ from neurobust.study.model import Study
 
 
 def checked(files: Sequence[Path]) -> tuple[Study, list[str]]:
-    """The study of some files, later ones overriding, and its warnings; InputError, or ManyFaults, for what is wrong."""
+    """The study of some files, later ones overriding, and its warnings; InputError for what is wrong."""
     study, warnings = read_files(files, Path(), home.pipeline())
     try:
         Mirror(study).check_root()

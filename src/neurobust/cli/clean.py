@@ -24,7 +24,7 @@ UNPRICED = (
 
 
 def clean(configs: Sequence[str], yes: bool) -> int:
-    """Name what would go, ask, and remove it; the exit status: 1 where the answer is no. InputError for what must stay."""
+    """Name what would go, ask, and remove it; the exit status: 1 for the answer no. InputError for what must stay."""
     files = home.config_files(configs)
     study = study_of(merged(files), files, Path(), home.pipeline())
     if locked():

@@ -1,4 +1,4 @@
-"""Where a command finds the pipeline (Snakefile, rules, shipped studies, profiles), the study's files and its profile."""
+"""Where a command finds the pipeline (Snakefile, rules, studies, profiles), the study's files and its profile."""
 
 from __future__ import annotations
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from neurobust import __version__
 from neurobust.core.errors import InputError, messages_of
 
-DESCRIPTION = (
-    "Does biasing a vision network with human brain responses make it more robust? Studies, from data to report."
-)
+DESCRIPTION = "Does biasing a vision network with human brain responses make it more robust? From data to report."
 EPILOG = "`neurobust COMMAND --help` says more. Behind `--` follow options of Snakemake, as they are."
 Command = argparse.ArgumentParser
 QUIET = ("--quiet", "rules", "host", "progress")
