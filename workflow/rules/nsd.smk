@@ -1,6 +1,8 @@
 # nsd: from a mirror of the NSD bucket to responses per ROI and resized stimuli.
 import sys
 
+from msgspec.structs import replace
+
 from neurobust.files.betas import betas_path
 from neurobust.files.roi import roi_path
 from neurobust.files.stimuli import stimuli_path
@@ -23,10 +25,10 @@ if MIRROR.planted is not None:
             "../../envs/neurobust.yaml"
         params:
             code=sources("nsd/make_phantom"),
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
             settings=parameters(MIRROR.planted),
         message:
-            f"planting a miniature NSD under {DATA}"
+            f"planting a miniature NSD under {ROOT}"
         script:
             "../scripts/nsd/make_phantom.py"
 
@@ -87,11 +89,11 @@ if STUDY.data.from_bucket:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
         message:
             "fetching {wildcards.key}"
         shell:
-            f"{NSD} fetch {{params.root:q}} {{output:q}} --results {shlex.quote(RESULTS)} --log {{log:q}}"
+            f"{NSD} fetch {{params.root:q}} {{output:q}} --results {shlex.quote(placed(RESULTS))} --log {{log:q}}"
 
     rule download_stimuli:
         """The images that one subject saw, by ranged reads of the bucket's one big file."""
@@ -107,7 +109,7 @@ if STUDY.data.from_bucket:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
             sessions=MIRROR.sessions,
         message:
             "fetching the images that {wildcards.subject} saw"
@@ -126,7 +128,7 @@ if STUDY.data.from_bucket:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
         message:
             "fetching the shared images"
         shell:
@@ -180,7 +182,7 @@ rule extract_betas:
     params:
         # Where the sessions are gone after extraction, a changed line must not fetch them all again.
         code=sources("nsd/extract_betas") if MIRROR.keeps_betas else "",
-        root=lambda wildcards: DATA,
+        root=lambda wildcards: ROOT,
         sessions=MIRROR.sessions,
     message:
         "reading every labelled visual voxel of {wildcards.subject}, once"
@@ -205,7 +207,7 @@ rule extract_roi:
         runtime=30,
     params:
         code=sources("nsd/extract_roi"),
-        root=lambda wildcards: DATA,
+        root=lambda wildcards: ROOT,
         spec=lambda wildcards: parameters(STUDY.rois[wildcards.roi]),
         splits=parameters(MIRROR.splits),
     message:
@@ -231,7 +233,7 @@ rule build_stimuli:
         runtime=120,
     params:
         code=sources("nsd/build_stimuli"),
-        root=lambda wildcards: DATA,
+        root=lambda wildcards: ROOT,
         sessions=MIRROR.sessions,
     message:
         "images of {wildcards.subject} at {wildcards.size} pixels"
@@ -247,7 +249,7 @@ rule plan_download:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        data=parameters(STUDY.data),
+        data=parameters(replace(STUDY.data, root=ROOT)),
     message:
         "listing the bucket"
     shell:
@@ -264,8 +266,8 @@ rule doctor:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        data=parameters(STUDY.data),
+        data=parameters(replace(STUDY.data, root=ROOT)),
     message:
-        "examining {DATA}"
+        "examining {ROOT}"
     shell:
         f"{NSD} doctor {{params.data:q}} --log {{log:q}}"
