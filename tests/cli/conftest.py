@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-BUILT_FROM = ("src", "workflow", "config", "profiles", "envs", "Snakefile", "pyproject.toml", "setup.py", "MANIFEST.in",
+BUILT_FROM = ("src", "workflow", "config", "profiles", "envs", "Snakefile", "pyproject.toml", "setup.py",
               "README.md", "LICENSE")  # fmt: skip
 
 
