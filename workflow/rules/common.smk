@@ -12,6 +12,7 @@ from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
 
 import neurobust
+from neurobust.core.by_content import compare_content
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
@@ -48,6 +49,7 @@ class ByContent(type(workflow)):
 workflow.__class__ = ByContent
 
 spare()
+compare_content()
 
 # The folder of the Snakefile, also where another workflow uses this one as a module.
 HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
