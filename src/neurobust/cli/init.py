@@ -21,7 +21,7 @@ from neurobust.study.yaml_file import read_yaml
 
 TEMPLATE = Path(__file__).with_name("templates") / "config.yaml"
 PHANTOM = "phantom"
-ROIS = "V1,LO"  # without an answer
+ROIS = ("V1", "LO")  # without an answer
 # Where to begin with a task: passes over its training images, and what of its network differs from the study's.
 EPOCHS = {"digits": 4, "phantom-scenes": 12}
 OTHERS = 60
@@ -42,7 +42,8 @@ def begin(given: argparse.Namespace) -> int:
     phantom = nsd == PHANTOM
     shipped = read_yaml(home.pipeline() / "config/config.yaml")
     known = shipped["rois"]
-    names = split(answer(given.rois, f"Which ROIs, of {', '.join(known)}?", ROIS, "--rois"))
+    usual = ",".join([name for name in ROIS if name in known] or known)
+    names = split(answer(given.rois, f"Which ROIs, of {', '.join(known)}?", usual, "--rois"))
     for name in names:
         if name not in known:
             raise InputError(f"--rois: {name!r} is not known; choose of {one_of(name, known)}, and add others by hand")
