@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -200,6 +201,39 @@ def test_what_is_begun_has_no_fault_and_no_warning(folder, capsys, nsd, tasks, r
     assert list(study["tasks"]) == [task.split("=")[0] for task in tasks.split(",")]
     assert study["data"].get("root") == ("resources/phantom" if nsd == "phantom" else nsd)
     assert text.count("#") >= 30 and max(map(len, text.splitlines())) < 140
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Somebody at a terminal, who gives these answers in turn; the questions that were asked."""
+    answers, asked = [], []
+
+    def ask(question):
+        asked.append(question)
+        return answers.pop(0)
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", ask)
+    return SimpleNamespace(answers=answers, asked=asked)
+
+
+def test_what_no_flag_says_is_asked_at_a_terminal(folder, terminal):
+    terminal.answers += ["/nsd", "", "cifar10=.", "yes"]
+    assert main(["init", "mine"]) == 0
+    assert len(terminal.asked) == 4 and "[V1,LO]" in terminal.asked[1]
+    study = yaml.safe_load((folder / "config.yaml").read_text())
+    assert study["data"]["root"] == "/nsd" and list(study["rois"]) == ["V1", "LO"]
+    assert study["tasks"]["cifar10"]["source"] == "." and (folder / "profiles/slurm/config.yaml").exists()
+
+
+def test_clean_asks_at_a_terminal(folder, terminal, capsys):
+    begin()
+    fill("results/mine/networks/a")
+    terminal.answers += ["", "y"]
+    assert main(["clean"]) == 1 and Path("results/mine/networks/a").exists()
+    assert "nothing was removed" in capsys.readouterr().out
+    assert main(["clean"]) == 0 and not Path("results/mine").exists()
+    assert terminal.asked == ["remove all of it? [y/N] "] * 2
 
 
 def test_a_study_for_a_cluster_has_its_profile_which_is_then_taken(folder, project, capsys):

@@ -54,8 +54,9 @@ compare_content()
 # The folder of the Snakefile, also where another workflow uses this one as a module.
 HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 # What envs/neurobust.yaml and its post-deploy script fill in.
-os.environ["NEUROBUST_ENVS"] = str((HOME / "envs").absolute())
-os.environ["NEUROBUST_PACKAGE"] = str(Path(neurobust.__file__).parent.absolute())
+os.environ.update(
+    NEUROBUST_ENVS=str((HOME / "envs").absolute()), NEUROBUST_PACKAGE=str(Path(neurobust.__file__).parent.absolute())
+)
 
 try:
     STUDY = study_of(config, workflow.configfiles, Path(), HOME)
