@@ -5,6 +5,7 @@ tiny phantom study there, so that a command takes seconds; nothing else differs 
 """
 
 import io
+import json
 import os
 import py_compile
 import re
@@ -12,8 +13,10 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 import yaml
 from PIL import Image
@@ -37,7 +40,17 @@ LOCAL = (
     "make picture",
     "snakemake --unlock",
     "snakemake all --touch",
-)
+    *(FRONT_DOOR := (
+        "neurobust init mine --directory mine",
+        "neurobust check config/config.yaml",
+        "neurobust plan",
+        "neurobust run",
+        "neurobust run --roi LO",
+        "neurobust status",
+        "neurobust doctor",
+        "neurobust report",
+    )),
+)  # fmt: skip
 # What asks NSD's bucket: in a folder whose config/config.yaml names a server that has the phantom.
 BUCKET = (
     "snakemake plan_download --cores 1 --configfile config/config.yaml",
@@ -69,6 +82,8 @@ ELSEWHERE = {
     "make test-slurm": ".ci/run",
     # What it writes is compared there with the file.
     "make reference": "tests/study/test_schema.py",
+    # The form with STUDY for a name; from a wheel.
+    "neurobust init STUDY": "tests/cli/test_wheel.py",
     # Measurements of many minutes, run by hand for docs/performance.md; here they only compile.
     "python benchmarks/attacks.py": "by hand",
     "python benchmarks/dag.py": "by hand",
@@ -85,7 +100,7 @@ TESTED_BY = {
     **dict.fromkeys(UNZIPPED, "test_a_zip_without_links"),
     **ELSEWHERE,
 }
-START = r"(?:snakemake|make|python|ln|squeue|sinfo|sacctmgr|scancel) "
+START = r"(?:neurobust|snakemake|make|python|ln|squeue|sinfo|sacctmgr|scancel) "
 FORM = re.compile(rf"{START}|sinfo$")
 
 
@@ -111,7 +126,7 @@ def test_every_command_is_run_somewhere():
     for command in sorted(commands):
         print(f"  {command:<95} {', '.join(sorted(commands[command])):<28} {TESTED_BY.get(command, '-')}")
     assert set(commands) == set(TESTED_BY)
-    assert len(commands) == 40
+    assert len(commands) == 49
     ci = (PROJECT / ".ci/run").read_text()
     assert all(re.search(rf"(?m)^ *{command}$", ci) for command, where in ELSEWHERE.items() if where == ".ci/run")
 
@@ -138,13 +153,14 @@ def make_python(folder):
     packages = next((folder / ".venv/lib").glob("python*")) / "site-packages"
     others = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "copy.pth").write_text("\n".join([str(folder / "src"), *others]) + "\n")
-    script = folder / ".venv/bin/snakemake"
-    # What installers write where a path has a space: `#!` cannot name such a Python.
-    script.write_text(
-        f"#!/bin/sh\n'''exec' \"{folder}/.venv/bin/python\" \"$0\" \"$@\"\n' '''\n"
-        "import sys\nfrom snakemake.cli import main\nsys.exit(main())\n"
-    )
-    script.chmod(0o755)
+    for name, module in (("snakemake", "snakemake.cli"), ("neurobust", "neurobust.cli.main")):
+        script = folder / ".venv/bin" / name
+        # What installers write where a path has a space: `#!` cannot name such a Python.
+        script.write_text(
+            f"#!/bin/sh\n'''exec' \"{folder}/.venv/bin/python\" \"$0\" \"$@\"\n' '''\n"
+            f"import sys\nfrom {module} import main\nsys.exit(main())\n"
+        )
+        script.chmod(0o755)
     (folder / ".venv/.installed").touch()
 
 
@@ -242,6 +258,14 @@ EXPECTED = {
     LOCAL[5]: r"\d+ passed, 0 failed, \d+ skipped",
     LOCAL[6]: r"\d+ passed, 0 failed, \d+ skipped",
     LOCAL[7]: r"responses of V1 in subj01",
+    FRONT_DOOR[0]: r"wrote config\.yaml in mine; go there",
+    FRONT_DOOR[1]: r"config/config\.yaml: the study nsd can run: ",
+    FRONT_DOOR[2]: r"Study demo: \d+ jobs, \d+ done, 0 to do",
+    FRONT_DOOR[3]: NOTHING,
+    FRONT_DOOR[4]: NOTHING,
+    FRONT_DOOR[5]: r"study demo: nothing runs in this folder; its report is results/demo/report/index\.html",
+    FRONT_DOOR[6]: r"\d+ passed, 0 failed, \d+ skipped",
+    FRONT_DOOR[7]: r"Report: results/demo/report/index\.html",
     BUCKET[0]: r"to fetch: ",
     BUCKET[1]: r"to fetch: ",
     BUCKET[2]: r"fetching the shared images",
@@ -254,6 +278,16 @@ def test_on_one_machine(used, command):
     # What follows the README's `source` runs in that environment.
     after = "\npython -c 'import neurobust, sys; print(sys.prefix)'" if "activate" in command else ""
     assert re.search(EXPECTED.get(command, ""), succeed(command + after, used))
+    if "--report" in command:
+        with zipfile.ZipFile(used / "report.zip") as archive:
+            (page,) = (name for name in archive.namelist() if name.endswith("report.html"))
+            text = archive.read(page).decode()
+        front = re.search(r"workflow_desc = (.+)", text)[1]
+        assert "study <em>demo</em>" in front and "<strong>Rules.</strong>" in front, "its front page"
+        start = "var rules = "
+        rules, _ = json.JSONDecoder().raw_decode(text, text.index(start) + len(start))
+        assert {"extract_roi", "train_network", "write_roi_page"} <= set(rules), "its rules"
+        assert "neurobust" in rules["train_network"]["code"] and rules["train_network"]["conda_env"]["dependencies"]
 
 
 @pytest.mark.slow
@@ -354,6 +388,21 @@ def test_results_in_a_fresh_clone_and_a_moved_folder_are_not_made_again(finished
     script = tmp_path / "moved folder/workflow/scripts/report/write_index.py"
     script.write_text(script.read_text() + "# changed\n")
     assert re.search(r"write_index +1\n", succeed(command, tmp_path / "moved folder"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["", " --profile profiles/local"])
+def test_touched_data_and_results_are_not_made_again(finished, tmp_path, profile):
+    """A dataset is above the size up to which Snakemake itself compares content."""
+    folder = copy(finished, tmp_path / "touched")
+    files = [path for name in ("results", "resources") for path in (folder / name).rglob("*") if path.is_file()]
+    assert max(path.stat().st_size for path in files if path.name == "dataset.h5") > 1_000_000
+    for path in sorted(files, reverse=True):  # not in the order in which they were made
+        os.utime(path)
+    assert NOTHING in succeed(f"snakemake -n{profile}", folder)
+    with h5py.File(folder / "results/demo/networks/digits/dataset.h5", "r+") as file:
+        file.attrs["changed"] = "by hand"
+    assert re.search(r"train_network +2\n", succeed(f"snakemake -n{profile}", folder))
 
 
 @pytest.mark.slow

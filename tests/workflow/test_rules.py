@@ -28,6 +28,7 @@ BELOW = {
     "study": {"core", "files", "statistics", "study", "phantom", *STAGES} - {"report"},
 }
 BELOW["report"] |= {"statistics", "study"}
+BELOW["cli"] = {*BELOW, "cli"}
 SETTINGS = 8  # most parameters of a function
 
 

@@ -11,7 +11,9 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
 
+import neurobust
 from neurobust.core.borrowed import borrow, borrowed
+from neurobust.core.by_content import compare_content
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
@@ -49,9 +51,17 @@ workflow.__class__ = ByContent
 
 spare()
 borrow()
+compare_content()
+
+# The folder of the Snakefile, also where another workflow uses this one as a module.
+HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+# What envs/neurobust.yaml and its post-deploy script fill in.
+os.environ.update(
+    NEUROBUST_ENVS=str((HOME / "envs").absolute()), NEUROBUST_PACKAGE=str(Path(neurobust.__file__).parent.absolute())
+)
 
 try:
-    STUDY = study_of(config, workflow.configfiles, Path(), workflow.basedir)
+    STUDY = study_of(config, workflow.configfiles, Path(), HOME)
     config.update(STUDY.config)
     MIRROR = Mirror(STUDY)
     if workflow.is_main_process:  # jobs read what was checked before them
@@ -61,9 +71,21 @@ try:
 except InputError as error:
     raise WorkflowError("\n".join(messages_of(in_files(error, workflow.configfiles)))) from None
 
+PREFIXED = workflow.modifier.path_modifier.replace_prefix
+
+
+def placed(path):
+    """Where a path lies: under the prefix that another workflow gives to this one as a module.
+
+    Snakemake sees to the files of rules; this is for parameters.
+    """
+    return path and PREFIXED(path)
+
+
 FILES = Paths(STUDY)
 RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
 DATA = str(MIRROR.folder)  # where files of the bucket are fetched to, or the phantom is planted
+ROOT = placed(DATA)
 SUBJECTS = list(STUDY.subjects)
 ROIS = list(STUDY.rois)
 
@@ -96,7 +118,7 @@ def sources(script, *modules):
     So a changed line re-runs what it may change, a fresh checkout nothing; and Snakemake, which looks at each input of
     each job, has a tenth as many to look at.
     """
-    return source_hash(source_files(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py", *modules))
+    return source_hash(source_files(HOME / "workflow" / "scripts" / f"{script}.py", *modules))
 
 
 def plans_of(attacks):

@@ -22,7 +22,7 @@ rule prepare_task:
         runtime=240,
     params:
         code=lambda wildcards: sources("networks/prepare_task", *task_modules(STUDY.tasks[wildcards.task].task.kind)),
-        source=FILES.task_source,
+        source=lambda wildcards: placed(FILES.task_source(wildcards)),
         spec=lambda wildcards: canonical_json(FILES.task_spec(wildcards)),
     message:
         "images and labels of the task {wildcards.task}"

@@ -1,6 +1,8 @@
 # nsd: from a mirror of the NSD bucket to responses per ROI and resized stimuli.
 import sys
 
+from msgspec.structs import replace
+
 from neurobust.files.betas import betas_path
 from neurobust.files.quality import quality_path
 from neurobust.files.roi import roi_path
@@ -9,6 +11,7 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.nsd import layout
 
 NSD = f"{sys.executable} -m neurobust.nsd"  # downloads are commands: a change of the code fetches nothing again
+PLACED = replace(STUDY.data, root=placed(STUDY.data.root), cache=placed(STUDY.data.cache))
 FETCHING = ("download_nsd", "download_stimuli", "download_shared_images")  # the rules that need a server
 
 
@@ -19,7 +22,7 @@ def of_bucket(files):
 
 def root_of_mirror(wildcards):
     """As a parameter: where files lie. An object and no text: Snakemake compares texts, and this is no change."""
-    return MIRROR.root
+    return PLACED.mirror
 
 
 if MIRROR.planted is not None:
@@ -35,10 +38,10 @@ if MIRROR.planted is not None:
             "../../envs/neurobust.yaml"
         params:
             code=sources("nsd/make_phantom"),
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
             settings=parameters(MIRROR.planted),
         message:
-            f"planting a miniature NSD under {DATA}"
+            f"planting a miniature NSD under {ROOT}"
         script:
             "../scripts/nsd/make_phantom.py"
 
@@ -99,11 +102,11 @@ if STUDY.data.from_bucket:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
         message:
             "fetching {wildcards.key}"
         shell:
-            f"{NSD} fetch {{params.root:q}} {{output:q}} --results {shlex.quote(RESULTS)} --log {{log:q}}"
+            f"{NSD} fetch {{params.root:q}} {{output:q}} --results {shlex.quote(placed(RESULTS))} --log {{log:q}}"
 
     rule download_stimuli:
         """The images that one subject saw, by ranged reads of the bucket's one big file."""
@@ -119,7 +122,7 @@ if STUDY.data.from_bucket:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
             sessions=MIRROR.sessions,
         message:
             "fetching the images that {wildcards.subject} saw"
@@ -138,7 +141,7 @@ if STUDY.data.from_bucket:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            root=lambda wildcards: DATA,
+            root=lambda wildcards: ROOT,
         message:
             "fetching the shared images"
         shell:
@@ -289,7 +292,7 @@ rule plan_download:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        data=parameters(STUDY.data),
+        data=parameters(PLACED),
     message:
         "listing the bucket"
     shell:
@@ -306,8 +309,8 @@ rule doctor:
     conda:
         "../../envs/neurobust.yaml"
     params:
-        data=parameters(STUDY.data),
+        data=parameters(PLACED),
     message:
-        "examining {DATA}"
+        "examining {ROOT}"
     shell:
         f"{NSD} doctor {{params.data:q}} --log {{log:q}}"

@@ -33,7 +33,7 @@ rule check_machine:
         code=sources("study/check_machine"),
         asked=ASKED,
         config=canonical_json(config),
-        lock=os.path.relpath(Path(workflow.basedir) / "envs" / "requirements.lock"),
+        lock=os.path.relpath(HOME / "envs" / "requirements.lock"),
     message:
         "a short job with a GPU: does it see what the study needs?"
     script:
@@ -85,7 +85,7 @@ rule plan_study:
         code=sources("study/plan_study"),
         asked=ASKED,
         config=canonical_json(config),
-        configs=os.path.relpath(Path(workflow.basedir) / "config"),
+        configs=os.path.relpath(HOME / "config"),
         submitted=lambda wildcards: submits(workflow),
     message:
         "what the study costs before anything runs"

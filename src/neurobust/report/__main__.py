@@ -9,18 +9,23 @@ from neurobust.core.errors import InputError
 from neurobust.report.summary import print_summary
 
 
+def show(results: Path) -> None:
+    """Print the main table of a folder of results and where its report lies; InputError where there is none."""
+    folder = results / "report"
+    print_summary(folder / "tables")
+    print(f"\nReport: {folder / 'index.html'}")
+
+
 def main(arguments: list[str]) -> int:
     """Print the main table and the report's path; 1 with one line on stderr where there is no report."""
     if len(arguments) != 1:
         print("usage: python -m neurobust.report RESULTS", file=sys.stderr)
         return 2
-    folder = Path(arguments[0]) / "report"
     try:
-        print_summary(folder / "tables")
+        show(Path(arguments[0]))
     except InputError as error:
         print(f"neurobust: error: {error}", file=sys.stderr)
         return 1
-    print(f"\nReport: {folder / 'index.html'}")
     return 0
 
 

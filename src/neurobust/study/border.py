@@ -49,13 +49,20 @@ def ready(study: Study, files: Sequence[Path]) -> list[str]:
 
 def read_files(files: Sequence[Path], *folders: Path) -> tuple[Study, list[str]]:
     """The study of some files, later ones overriding, and its warnings; InputError as of `study_of` and `ready`."""
-    from snakemake.utils import update_config
-
-    config: dict[str, Any] = {}
-    for file in files:
-        update_config(config, read_yaml(file))
+    config = merged(files)
     study = study_of(config, files, *folders)
     return study, ready(study, files)
+
+
+def merged(files: Sequence[Path]) -> dict[str, Any]:
+    """The mapping of some files, later ones overriding, as Snakemake merges them; InputError as of `read_yaml`."""
+    first, *others = [read_yaml(file) for file in files]
+    if others:  # one file should be checked without waiting for Snakemake
+        from snakemake.utils import update_config
+
+        for other in others:
+            update_config(first, other)
+    return first
 
 
 def in_files(error: InputError, files: Sequence[Path]) -> InputError:

@@ -31,6 +31,10 @@ from neurobust.study.model import NetworkName, Study
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
+# What a study keeps in its folder of results: names that no other study's folder there should have.
+FOLDERS = (
+    "cortex", "stimuli", "predictors", "tasks", "networks", "attacks", "explain", "report", "preflight", "benchmarks",
+)  # fmt: skip
 
 
 class Wildcards(Protocol):

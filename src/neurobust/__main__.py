@@ -1,0 +1,7 @@
+"""`python -m neurobust`: the command `neurobust`."""
+
+import sys
+
+from neurobust.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,96 @@
+"""`neurobust clean`: what a study has computed, and nothing else, is named, asked about and removed."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from neurobust.cli import home
+from neurobust.cli.status import LOCKS, locked
+from neurobust.core.errors import InputError
+from neurobust.study.border import merged, study_of
+from neurobust.study.jobs import STAGE_OF
+from neurobust.study.model import Study
+from neurobust.study.named_files import all_named_files
+from neurobust.study.paths import FOLDERS, Paths
+
+# Rules whose logs have their name and whose jobs `plan` does not price.
+UNPRICED = (
+    "download_nsd", "download_stimuli", "download_shared_images", "download_alexnet", "plan_download", "doctor",
+    "check_machine", "check_cluster", "plan_study", "map_voxels",
+)  # fmt: skip
+
+
+def clean(configs: Sequence[str], yes: bool) -> int:
+    """Name what would go, ask, and remove it; the exit status: 1 for the answer no. InputError for what must stay."""
+    files = home.config_files(configs)
+    study = study_of(merged(files), files, Path(), home.pipeline())
+    if locked():
+        raise InputError(f"{LOCKS}: Snakemake runs in this folder, or was killed; wait, or run `snakemake --unlock`")
+    doomed = list(computed(study))
+    refuse_inputs(study, doomed)
+    if not doomed:
+        print(f"nothing to remove: the study {study.name} has no results in {study.results}")
+        return 0
+    print(f"the study {study.name} computed:", *(f"  {path}{measure(path)}" for path in doomed), sep="\n")
+    if not yes and not agreed("remove all of it? [y/N] "):
+        print("nothing was removed")
+        return 1
+    for path in doomed:
+        remove(path)
+    for folder in (Path(study.results), Path(Paths(study).logs)):
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
+    print(f"removed; {study.data.root} is as it was")
+    return 0
+
+
+def computed(study: Study) -> Iterator[Path]:
+    """What lies there of the study's results and logs. Another study may have its own folder beside them."""
+    yield from (path for name in FOLDERS if there(path := study.root / name))
+    logs = Path(Paths(study).logs)
+    rules = sorted({*STAGE_OF, *UNPRICED})
+    yield from (path for rule in rules for path in (logs / rule, logs / f"{rule}.log") if there(path))
+
+
+def there(path: Path) -> bool:
+    """Whether something lies at a path, be it a broken link."""
+    return path.exists() or path.is_symlink()
+
+
+def refuse_inputs(study: Study, doomed: Sequence[Path]) -> None:
+    """Raise InputError where something that the study only reads lies in what would be removed."""
+    inputs = [("config.data.root", study.data.root)]
+    inputs += [(file.key, file.path) for file in all_named_files(study)]
+    inputs += [(f"config.tasks.{task.name}.source", task.source) for task in study.tasks.values() if task.source]
+    for key, path in inputs:
+        for folder in doomed:
+            if Path(path).resolve().is_relative_to(folder.resolve()):
+                raise InputError(f"{key}: {path!r} lies in {folder}, which holds results; move it out of there first")
+
+
+def measure(path: Path) -> str:
+    """What a folder holds, for a person who is about to lose it."""
+    if path.is_symlink():
+        return f" (the link; what it leads to stays: {path.readlink()})"
+    if not path.is_dir():
+        return ""
+    sizes = [file.lstat().st_size for file in path.rglob("*") if not file.is_dir()]
+    return f"/ ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB)"
+
+
+def agreed(question: str) -> bool:
+    """Whether somebody at the terminal says yes; InputError where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise InputError("clean: asks before it removes anything; say --yes where there is no terminal")
+    return input(question).strip().lower() in ("y", "yes")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (not what it leads to), or a folder with all that is in it."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    else:
+        shutil.rmtree(path)

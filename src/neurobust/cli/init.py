@@ -1,0 +1,161 @@
+"""`neurobust init`: a commented configuration, written into a folder that has none, from a few answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from neurobust.cli import home
+from neurobust.cli.mirror import Found, look
+from neurobust.core.errors import InputError
+from neurobust.core.io import write_text
+from neurobust.core.names import one_of
+from neurobust.networks.registry import TASKS
+from neurobust.study.yaml_file import read_yaml
+
+TEMPLATE = Path(__file__).with_name("templates") / "config.yaml"
+PHANTOM = "phantom"
+ROIS = ("V1", "LO")  # without an answer
+# Where to begin with a task: passes over its training images, and what of its network differs from the study's.
+EPOCHS = {"digits": 4, "phantom-scenes": 12}
+OTHERS = 60
+OWN: dict[str, dict[str, Any]] = {
+    "phantom-scenes": {"architectures": ["small"], "training": {"learning_rate": 0.4}},
+    "digits": {"budgets": {"linf": [0, 4, 8, 16, 32]}},
+}
+BUDGETS = {True: [0, 0.6, 1.25, 2.5, 5], False: [0, 0.5, 1, 2, 4]}  # 1/255, by whether the study is a phantom's
+
+
+def begin(given: argparse.Namespace) -> int:
+    """Write the study's files and say what to do next. InputError for an answer that cannot be, or a folder in use."""
+    folder = Path(given.directory)
+    refuse_used(folder)
+    if not re.fullmatch(r"[A-Za-z0-9]+([.-][A-Za-z0-9]+)*", given.study):
+        raise InputError(f"STUDY: {given.study!r}: expected a name of letters and digits, with . or - between them")
+    nsd = answer(given.nsd, "Where is NSD: a mirror's folder, or phantom for a planted one?", PHANTOM, "--nsd")
+    phantom = nsd == PHANTOM
+    shipped = read_yaml(home.pipeline() / "config/config.yaml")
+    known = shipped["rois"]
+    usual = ",".join([name for name in ROIS if name in known] or known)
+    names = split(answer(given.rois, f"Which ROIs, of {', '.join(known)}?", usual, "--rois"))
+    for name in names:
+        if name not in known:
+            raise InputError(f"--rois: {name!r} is not known; choose of {one_of(name, known)}, and add others by hand")
+    kinds = [kind for kind in TASKS if phantom or not TASKS[kind].phantom]
+    kinds = [kind for kind in kinds if not TASKS[kind].faces]
+    default = "phantom-scenes" if phantom else "digits"
+    asked = split(answer(given.tasks, f"Which tasks, of {', '.join(kinds)} (KIND=PATH)?", default, "--tasks"))
+    tasks = dict(task_of(word, kinds) for word in asked)
+    cluster = given.cluster
+    if cluster is None:
+        cluster = answer(None, "Do jobs go through SLURM, yes or no?", "no", "--cluster").lower() in ("y", "yes")
+    mirror = None if phantom else look(nsd, shipped["data"]["subjects"])
+    text = filled(given.study, mirror, {name: known[name] for name in names}, tasks)
+    write_text(folder / home.CONFIG, text)
+    written = [home.CONFIG, *(copied_profile(folder) if cluster else [])]
+    say_next(folder, written, mirror, cluster)
+    return 0
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise InputError where a folder holds a configuration already."""
+    for name in (home.CONFIG, "config", "Snakefile"):
+        if (folder / name).exists():
+            raise InputError(
+                f"{folder / name}: there already, so this folder has a study; begin one in an empty folder"
+            )
+
+
+def answer(given: str | None, question: str, default: str, flag: str) -> str:
+    """What a flag says; else what somebody at the terminal answers; else the default, which is printed."""
+    if given is not None:
+        return given
+    if sys.stdin.isatty():
+        return input(f"{question} [{default}] ").strip() or default
+    print(f"{flag} {default} (the default)")
+    return default
+
+
+def split(text: str) -> list[str]:
+    """Words between commas, each once."""
+    words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not words:
+        raise InputError(f"{text!r}: expected names with commas between them")
+    return words
+
+
+def task_of(word: str, kinds: Iterable[str]) -> tuple[str, dict[str, Any]]:
+    """A task by what was said of it, KIND or KIND=PATH: its name and its entry."""
+    kind, _, source = word.partition("=")
+    if kind not in kinds:
+        raise InputError(f"--tasks: {kind!r} is not known here; choose of {one_of(kind, kinds)}")
+    brings = TASKS[kind].brings
+    if brings and not source:
+        raise InputError(f"--tasks: {kind} needs {brings}; say {kind}=PATH")
+    if source and not brings:
+        raise InputError(f"--tasks: {kind} needs no files; say {kind} alone")
+    own = OWN.get(kind, {})
+    entry = {"kind": kind, **({"source": source} if source else {}), **own}
+    return kind, {**entry, "training": {"epochs": EPOCHS.get(kind, OTHERS), **own.get("training", {})}}
+
+
+def filled(study: str, mirror: Found | None, rois: Mapping[str, Any], tasks: Mapping[str, Any]) -> str:
+    """The text of a configuration."""
+    from jinja2 import Environment, StrictUndefined
+
+    made = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    small = [task for task in tasks.values() if "architectures" in task]
+    if small and len(small) < len(tasks):
+        tasks = {name: {"architectures": ["resnet18"], **task} for name, task in tasks.items()}
+    architectures = sorted({name for task in tasks.values() for name in task.get("architectures", ["resnet18"])})
+    return made.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        study=study,
+        schema=(home.pipeline() / "config/schema.yaml").resolve(),
+        mirror=mirror,
+        rois={name: flow(roi) for name, roi in rois.items()},
+        tasks={name: flow(task) for name, task in tasks.items()},
+        architectures=architectures,
+        budgets=BUDGETS[mirror is None],
+        seeds=[0, 1, 2] if mirror is None else [0, 1, 2, 3, 4],
+        test="shared" if mirror is None or not mirror.whole else "special",
+    )
+
+
+def flow(value: Any) -> str:
+    """A value in YAML on one line; text that is a plain word stays unquoted."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def copied_profile(folder: Path) -> list[str]:
+    """The profile for SLURM, copied to where its partition and account are named, and the link that finds it."""
+    target = folder / "profiles/slurm"
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(home.pipeline() / "profiles/slurm/config.yaml", target / "config.yaml")
+    link = folder / "slurm"
+    if not link.is_symlink():
+        link.symlink_to("profiles/slurm")
+    return ["profiles/slurm/config.yaml", "slurm"]
+
+
+def say_next(folder: Path, written: Iterable[str], mirror: Found | None, cluster: bool) -> None:
+    """Print what was written and what comes next."""
+    print(f"wrote {', '.join(written)}" + ("" if folder == Path() else f" in {folder}; go there"))
+    steps = ["neurobust check    what is wrong with it?", "neurobust plan     what will it cost?"]
+    if cluster:
+        steps.insert(0, "name your partition and account in profiles/slurm/config.yaml")
+    if mirror is not None:
+        steps.append("neurobust doctor   is the mirror what the pipeline takes it for?")
+    steps += ["neurobust run      run it, from the data to the report", "neurobust report   its main table"]
+    print("next:", *(f"  {step}" for step in steps), sep="\n")

@@ -1,0 +1,47 @@
+"""Snakemake's command line for a study, printed and then run in the place of this process."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from neurobust.cli import home
+
+
+def program() -> list[str]:
+    """Snakemake of the Python that runs this: by its short name where the shell finds the same one."""
+    found = shutil.which("snakemake")
+    same = found is not None and Path(found).parent.resolve() == Path(sys.executable).parent.resolve()
+    return ["snakemake"] if same else [sys.executable, "-m", "snakemake"]
+
+
+def command(
+    configs: Sequence[str],
+    profile: str | None,
+    cores: str | None,
+    targets: Sequence[str],
+    options: Sequence[str] = (),
+) -> list[str]:
+    """The words of a command line that makes targets of a study; options: of Snakemake, as they are."""
+    files = home.config_files(configs)
+    home.refuse_missing(files)
+    folder = home.pipeline()
+    words = program()
+    if folder != Path():
+        words += ["--snakefile", str(folder / "Snakefile")]
+    words += ["--configfile", *map(str, files), "--profile", home.profile(profile)]
+    if cores is not None:
+        words += ["--cores", cores]
+    return [*words, *options, "--", *targets]
+
+
+def become(words: Sequence[str]) -> NoReturn:
+    """Print a command and run it in the place of this process, so that signals and its exit status are its own."""
+    print(shlex.join(words), file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os.execvp(words[0], list(words))

@@ -1,0 +1,58 @@
+"""What a folder has of NSD, as far as a new study needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from neurobust.core.errors import InputError
+from neurobust.nsd import layout
+from neurobust.nsd.settings import SessionFormat
+
+FORMATS: tuple[SessionFormat, ...] = ("nii.gz", "hdf5")
+
+
+class Found(NamedTuple):
+    """A mirror: its root as text of YAML, the format of its sessions, whether they are kept (true or false), which
+    images it has, its subjects with their sessions, what is said of these, and whether they are all of NSD's."""
+
+    root: str
+    format: str
+    keep: str
+    stimuli: str
+    subjects: dict[str, int]
+    said: str
+    whole: bool
+
+
+def look(root: str, ran: Mapping[str, Any]) -> Found:
+    """A mirror by its folder. ran: `data.subjects` of the shipped study, with the sessions that NSD's subjects ran.
+
+    Where no session lies there, everything is still to be fetched. InputError for a root that is no folder.
+    """
+    folder = Path(root).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--nsd: {root}: not a folder; name one in the layout of the NSD bucket, or say phantom")
+    if layout.phantom_marker(folder).exists():
+        raise InputError(f"--nsd: {root}: a phantom that some study planted, and no mirror; say --nsd phantom")
+    everything = {subject: int(each["sessions"]) for subject, each in ran.items()}
+    there = {suffix: sessions(folder, everything, suffix) for suffix in FORMATS}
+    suffix = max(FORMATS, key=lambda suffix: sum(there[suffix].values()))
+    found = {subject: count for subject, count in there[suffix].items() if count}
+    stimuli = "all" if layout.stimuli(folder).exists() else "needed"
+    text = f'"{folder}"' if " " in str(folder) else str(folder)
+    if not found:
+        return Found(text, suffix, "false", stimuli, everything, "sessions that each subject ran", True)
+    said = "sessions that are there" if found != everything else "sessions that each subject ran"
+    return Found(text, suffix, "true", stimuli, found, said, found == everything)
+
+
+def sessions(folder: Path, subjects: Mapping[str, int], suffix: str) -> dict[str, int]:
+    """How many sessions of each subject lie there, without a gap, from the first on."""
+    counts = {}
+    for subject, most in subjects.items():
+        numbers = range(1, most + 1)
+        missing = (number for number in numbers if not layout.session(folder, subject, number, suffix).exists())
+        counts[subject] = next(missing, most + 1) - 1
+    return counts
