@@ -28,7 +28,7 @@ ATTACKS = {
     "hue": {"method": "hue", "budgets": [0, 0.25, 0.5], "grid": 5},
 }
 NAMES = {"architecture": "tiny", "condition": "none"}
-COLUMNS = ["image", "budget", "clean_correct", "success", "distance", "n_forward", "n_backward"]
+COLUMNS = ["image", "budget", "clean_correct", "success", "abstained", "distance", "n_forward", "n_backward"]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_files_are_as_the_design_says(study, dataset, net):
         frame, attrs = read_parquet(out / f"{name}.parquet")
         frames[name] = frame
         assert list(frame.columns) == COLUMNS and len(frame) == 20 * 3
-        assert [frame[column].dtype.kind for column in COLUMNS] == list("ifbbfff")
+        assert [frame[column].dtype.kind for column in COLUMNS] == list("ifbbbfff")
         assert (split[frame.image] == 2).all() and frame.image.nunique() == 20
         assert sorted(frame.budget.unique()) == settings["budgets"]
         assert attrs["settings"]["method"] == settings["method"] and attrs["condition"] == "none"

@@ -16,11 +16,12 @@ import torch
 from torch import nn
 
 from neurobust.attacks.bounded import COUNTS, Bounded
-from neurobust.attacks.checks import Outcome, model_checks, table_checks
+from neurobust.attacks.checks import model_checks
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Outputs, Subject
 from neurobust.attacks.engine.table import attributes, rows_of, verification
 from neurobust.attacks.images import POOL_IMAGES, exact_kernels, to_batch, to_labels
+from neurobust.attacks.outcomes import Outcome, outcome_of, table_checks
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.probes import probe_checks
 from neurobust.attacks.transfer import Travelling, adversarials_of
@@ -77,7 +78,11 @@ def attack_network(
     with exact_kernels():
         for name, plan in plans.items():
             found[name] = evaluate(Bounded(plan, bench.network, subject.seed, pool, bench.data), bench, cells, progress)
-        checks = all_checks(bench, {name: outcome_of(plans[name], cell) for name, cell in found.items()}, subject)
+        checks = all_checks(
+            bench,
+            {name: outcome_of(plans[name], cell, verification(cell, COUNTS)) for name, cell in found.items()},
+            subject,
+        )
         strong = None if transfer is None else travelling(bench, transfer, cells)
     origin = subject.provenance()
     for name, cell in found.items():
@@ -115,12 +120,6 @@ def code_of(plan: AttackPlan) -> ModuleType:
     return import_module(module_of(plan.attack.run))
 
 
-def outcome_of(plan: AttackPlan, cell: Arrays) -> Outcome:
-    """An attack's results as the checks read them."""
-    success = cell["first"][:, None] <= np.arange(len(plan.budgets))
-    return Outcome(plan, cell["clean_correct"], success, verification(cell, COUNTS))
-
-
 def all_checks(bench: Bench, outcomes: Mapping[str, Outcome], subject: Subject) -> list[Check]:
     """The checks of a network, of its attacks' tables, and of their ascents; the failed ones go to the log."""
     images, labels = bench.batch(slice(CHECK_IMAGES))
@@ -156,12 +155,14 @@ def record_of(subject: Subject, bench: Bench, plan: AttackPlan, cell: Arrays, or
 def to_frame(rows: np.ndarray, plan: AttackPlan, cell: Arrays) -> pd.DataFrame:
     """One row per (image, budget), images in the order of attack, budgets ascending, distances in the budgets' unit.
 
+    `abstained`: the image counts as broken because the network gives no finite logits.
     An ensemble's rows also name the `member` that broke the image, empty for clean errors and standing images.
     """
-    success = outcome_of(plan, cell).success
+    success = cell["first"][:, None] <= np.arange(len(plan.budgets))
     columns = {
         "clean_correct": cell["clean_correct"],
         "success": success,
+        "abstained": success & cell["abstained"][:, None],
         "distance": np.where(success, (cell["distance"] / plan.scale)[:, None], np.nan),
         "n_forward": cell["n_forward"],
         "n_backward": cell["n_backward"],
