@@ -113,11 +113,12 @@ def reach(name: str, plan: AttackPlan) -> list[Check]:
 
 
 def half_way(outcome: Outcome, rows: np.ndarray) -> int | None:
-    """The place of the budget above 0 that breaks nearest to half of some images; None without either."""
+    """The place of the budget above 0 that breaks nearest to half of some images, the largest of several; None without
+    either."""
     ahead = [place for place, budget in enumerate(outcome.plan.budgets) if budget > 0]
     if not ahead or not len(rows):
         return None
-    return min(ahead, key=lambda place: abs(outcome.success[rows, place].mean() - 0.5))
+    return min(ahead, key=lambda place: (abs(outcome.success[rows, place].mean() - 0.5), -place))
 
 
 # --- one attack against another ---
