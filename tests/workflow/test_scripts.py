@@ -103,7 +103,7 @@ def stand_ins(config, folder):
             {"recipe": json.dumps(read_config.recipe("digits", "resnet18", "V1")), "checkpoint": str(folder)}, NETWORK,
         ),
         "attacks/attack_network": (
-            {"dataset": at("dataset.h5"), "model": at("m.safetensors")},
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "twin": [at("t.safetensors")]},
             {"tables": [at(f"{a}.parquet") for a in config["attacks"]], "examples": at("e.npz"), "checks": at("c")},
             {"attacks": attacks, "images": 16, "cells": str(folder), "transfer": "null"},
             NETWORK,
@@ -136,6 +136,7 @@ def stand_ins(config, folder):
             {"table": at("cadv.parquet"), "examples": at("cadv.npz")},
             {"settings": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
         ),
+        "attacks/confirm_attacks": ({"checks": [at("checks.json")]}, {"confirmed": at("confirmed.txt")}, {}, {}),
         "explain/explain_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
             {"inside": at("i.parquet")}, {"rois": ["V1"], "images": 16}, NETWORK,

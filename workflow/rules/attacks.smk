@@ -30,6 +30,7 @@ rule attack_network:
     input:
         dataset=at(dataset_path, "{task}"),
         model=at(network_weights_path, NETWORK),
+        twin=FILES.undefended,
     output:
         **ADVERSARIALS,
         tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
@@ -65,6 +66,7 @@ if REST:
         input:
             dataset=at(dataset_path, "{task}"),
             model=at(network_weights_path, NETWORK),
+            twin=FILES.undefended,
         output:
             **ADVERSARIALS,
             tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],

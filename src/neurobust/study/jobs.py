@@ -20,7 +20,7 @@ STAGES = {
     "networks": ("prepare_task", "train_network"),
     "attacks": (
         "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network", "train_helper",
-        "attack_semantic",
+        "attack_semantic", "confirm_attacks",
     ),
     "explain": ("explain_network",),
     "report": ("tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page"),
@@ -201,6 +201,7 @@ def _report(study: Study) -> Iterator[Job]:
     yield Job("write_index", (), networks, 5e6)
     for roi in study.rois:
         yield Job("write_roi_page", (roi,), networks / len(study.rois), 3e6, (roi,))
+    yield Job("confirm_attacks", (), networks)
 
 
 def download_bytes(study: Study) -> float:

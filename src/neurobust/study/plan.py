@@ -47,6 +47,7 @@ DEFAULTS = {
     "corrupt_network": 5e-4,  # per image pass and 1000 pixels
     "train_helper": 1e-3,  # per image pass of the oracle and 1000 pixels
     "attack_semantic": 2e-3,  # per image, step and 1000 pixels
+    "confirm_attacks": 0.01,  # per network
     "explain_network": 1e-3,  # per image pass and 1000 pixels
     "tabulate_results": 0.2,  # per network
     "tabulate_semantic": 0.05,
