@@ -21,6 +21,8 @@ from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import read
 from neurobust.files.checks import Check
 
+IMAGES = 32  # that are looked at
+STEPS = 5  # of the twin's ascent
 BEYOND = 0.02  # share of images that a twin may break and no attack of the norm does
 
 
@@ -29,10 +31,12 @@ def twin_checks(
 ) -> Iterator[Check]:
     """Show a network the adversarials (N, 3, H, W) of its twin, per norm that an ascent was run under.
 
-    outcomes: as in `outcomes.table_checks`; their first N rows are these images. The budget is the one at which the
-    first ascent of the norm breaks nearest to half of them. Images that the network reads rightly count.
+    outcomes: as in `outcomes.table_checks`; their first N rows are these images, of which the first 32 are looked at.
+    The budget is the one at which the first ascent of the norm breaks nearest to half of them. Images that the network
+    reads rightly count.
     """
-    count, seen = len(images), set()
+    images, labels, seen = images[:IMAGES], labels[:IMAGES], set()
+    count = len(images)
     for name, outcome in outcomes.items():
         plan, correct = outcome.plan, outcome.clean_correct[:count]
         place = half_way(outcome, np.flatnonzero(correct))
@@ -40,7 +44,7 @@ def twin_checks(
             continue
         seen.add(plan.norm)
         unit = UNITS["1/255" if plan.norm == "linf" else "1"]
-        settings = read(Transfer, {"norm": plan.norm, "budget": plan.radii[place] / unit}, "twin")
+        settings = read(Transfer, {"norm": plan.norm, "budget": plan.radii[place] / unit, "steps": STEPS}, "twin")
         points = ascend(twin, images, labels, settings)
         with torch.no_grad():
             broken = correct & (answers(model, points) != labels).cpu().numpy()
