@@ -11,7 +11,6 @@ import torch
 from neurobust.attacks import bounded, evaluate
 from neurobust.attacks.check_plans import network_modules
 from neurobust.attacks.checks import flags
-from neurobust.attacks.confirm import confirm_attacks
 from neurobust.attacks.engine import run
 from neurobust.attacks.engine.cells import OURS, cell_sources
 from neurobust.attacks.engine.subject import Subject
@@ -214,18 +213,6 @@ def test_what_the_machine_lacks_fails_the_job(study, tmp_path, monkeypatch, erro
     with pytest.raises(type(error)):
         study("out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_study_with_a_failed_cell_ends_with_an_error(study, tmp_path, monkeypatch, net, toys):
-    out = study("out")
-    confirm_attacks([out / "checks.json"], tmp_path / "confirmed.txt")
-    assert (tmp_path / "confirmed.txt").read_text() == "1 networks, each under every attack\n"
-    two = toys.Canary(net, after=lambda logits: logits[:, :2]).eval()
-    monkeypatch.setattr(evaluate, "load_network", lambda path, neural_head: two)
-    out = study("out", cells="two", attacks={"bad": BAD, **ATTACKS})
-    with pytest.raises(InputError, match=r"out/bad\.parquet: failed: attack loss 'dlr' needs at least 3 classes"):
-        confirm_attacks([out / "checks.json"], tmp_path / "c.txt")
-    assert not (tmp_path / "c.txt").exists()
 
 
 def test_a_twin_s_adversarials_are_a_check(study, monkeypatch, net, dataset):

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neurobust.core.errors import InputError
 from neurobust.files.attack_table import AttackRecord, attack_table_path, write_failed_table
 from neurobust.files.checks import Check, checks_path, read_checks, write_checks
 from neurobust.report.cells import Cell, worst_case
 from neurobust.report.collect import collect_results, tabulate_results
+from neurobust.report.confirm import confirm_attacks
 from neurobust.report.contents import COLUMNS
 from neurobust.report.page import Frame, render
 from neurobust.report.sections import answers
@@ -110,6 +112,17 @@ def test_the_page_says_what_failed_and_is_written_all_the_same(failing, tmp_path
     assert "failed on 1 of 4" in page and "failed on 4 of 4" in page and "no such grid" in page
     tabulate_results(failing, {name: tmp_path / f"{name}.csv" for name in COLUMNS})
     assert len(pd.read_csv(tmp_path / "attacks.csv")) == 16 and "worst-linf" in print_summary(tmp_path)
+
+
+def test_a_study_with_a_failed_cell_ends_with_an_error(study, failing, tmp_path):
+    whole, broken = ([checks_path(own.root, n.path) for n in own.networks()] for own in (study, failing))
+    confirm_attacks(whole, tmp_path / "confirmed.txt")
+    assert (tmp_path / "confirmed.txt").read_text() == f"{len(whole)} networks, each under every attack\n"
+    with pytest.raises(
+        InputError, match=r"none/seed0/hue\.parquet: failed: no such grid; .+ \(and 4 more, in the log\)"
+    ):
+        confirm_attacks(broken, tmp_path / "c.txt")
+    assert not (tmp_path / "c.txt").exists()
 
 
 def test_images_without_an_answer_have_a_column(tmp_path, study):

@@ -136,7 +136,6 @@ def stand_ins(config, folder):
             {"table": at("cadv.parquet"), "examples": at("cadv.npz")},
             {"settings": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
         ),
-        "attacks/confirm_attacks": ({"checks": [at("checks.json")]}, {"confirmed": at("confirmed.txt")}, {}, {}),
         "explain/explain_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
             {"inside": at("i.parquet")}, {"rois": ["V1"], "images": 16}, NETWORK,
@@ -152,6 +151,7 @@ def stand_ins(config, folder):
             {"page": at("i.html")}, {"study": study}, {},
         ),
         "report/write_roi_page": ({}, {"page": at("LO.html")}, {"study": study}, {"roi": "LO"}),
+        "report/confirm_attacks": ({"checks": [at("checks.json")]}, {"confirmed": at("confirmed.txt")}, {}, {}),
     }  # fmt: skip
 
 

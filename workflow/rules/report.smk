@@ -182,13 +182,13 @@ rule confirm_attacks:
     log:
         f"{LOGS}/confirm_attacks.log",
     benchmark:
-        f"{BENCHMARKS}/confirm_attacks.tsv"
+        f"{BENCHMARKS}/report/confirm_attacks.tsv"
     localrule: True
     conda:
         "../../envs/neurobust.yaml"
     params:
-        code=sources("attacks/confirm_attacks"),
+        code=sources("report/confirm_attacks"),
     message:
         "looking whether every attack ran"
     script:
-        "../scripts/attacks/confirm_attacks.py"
+        "../scripts/report/confirm_attacks.py"

@@ -47,13 +47,13 @@ DEFAULTS = {
     "corrupt_network": 5e-4,  # per image pass and 1000 pixels
     "train_helper": 1e-3,  # per image pass of the oracle and 1000 pixels
     "attack_semantic": 2e-3,  # per image, step and 1000 pixels
-    "confirm_attacks": 0.01,  # per network
     "explain_network": 1e-3,  # per image pass and 1000 pixels
     "tabulate_results": 0.2,  # per network
     "tabulate_semantic": 0.05,
     "draw_figures": 0.2,
     "write_index": 0.2,
     "write_roi_page": 0.2,
+    "confirm_attacks": 0.01,
 }
 GPU_SPEEDUP = 200.0  # a data-centre GPU against one core, on batches that fill it
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from neurobust.attacks.confirm import confirm_attacks
 from neurobust.core.script import run
+from neurobust.report.confirm import confirm_attacks
 
 run(
     snakemake,
