@@ -28,10 +28,12 @@ rule all:
     default_target: True
     input:
         rules.report.input,
+        rules.confirm_attacks.output,
     localrule: True
 
 
 rule demo:
     input:
         rules.report.input,
+        rules.confirm_attacks.output,
     localrule: True

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from neurobust.attacks import probes
-from neurobust.attacks.checks import Outcome, flags, model_checks, table_checks
+from neurobust.attacks.checks import flags, model_checks
+from neurobust.attacks.outcomes import Outcome, outcome_of, table_checks
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.probes import Noted, ascent_checks, probe_checks
 from neurobust.attacks.run import batch_of, run_attack
+from neurobust.attacks.twin import twin_checks
 
 
 def failed(model, batch):
@@ -86,14 +88,19 @@ def test_sound_tables_have_no_flag(tables):
     found = table_checks(tables)
     assert flags(found) == []
     names = {entry.label for entry in found}
-    assert {"not_weaker/pgd vs fgsm", "not_weaker/pgd vs noise", "noise_weaker/pgd vs noise", "monotone/pgd"} <= names
+    assert {
+        "worst_case/pgd",
+        "not_weaker/pgd vs fgsm",
+        "not_weaker/pgd vs noise",
+        "noise_weaker/pgd vs noise",
+        "monotone/pgd",
+    } <= names
 
 
 def test_iterative_attack_that_stands_still_is_flagged(tables):
     tables["pgd"] = replace(tables["pgd"], success=np.repeat(~tables["pgd"].clean_correct[:, None], len(BUDGETS), 1))
-    assert {"not_weaker/pgd vs fgsm", "not_weaker/pgd vs noise", "noise_weaker/pgd vs noise"} <= set(
-        flags(table_checks(tables))
-    )
+    found = set(flags(table_checks(tables)))
+    assert {"not_weaker/pgd vs fgsm", "worst_case/pgd", "noise_weaker/pgd vs noise"} <= found
 
 
 def test_noise_as_strong_as_the_attack_is_flagged(tables):
@@ -135,6 +142,100 @@ def test_black_box_attack_that_finds_more_is_flagged(tables):
     assert "not_weaker/pgd vs square" in flags(table_checks(tables))
 
 
+# --- an ascent against all the others ---
+
+STRONGER = {
+    "autoattack": {"method": "autoattack", "budgets": [0, 8, 32], "steps": 6, "targets": 2, "queries": 10},
+    "fmn": {"method": "fmn", "budgets": [0, 4, 32], "steps": 30},
+    "deepfool": {"method": "deepfool", "norm": "linf", "budgets": [0, 4, 32], "steps": 20},
+    "apgd": {"method": "apgd", "budgets": [0, 32], "steps": 6},
+    "joint": {"method": "adaptive-joint", "budgets": [0, 32], "steps": 6},
+}
+
+
+@pytest.mark.parametrize("name", list(STRONGER))
+def test_an_ascent_that_finds_nothing_where_another_attack_does_is_flagged(net, batch, name):
+    """PGD breaks nothing; an ensemble, a minimum-norm or an adaptive attack breaks most of the same images."""
+    pgd = outcome(net, batch, "pgd", method="pgd", budgets=BUDGETS, steps=5)
+    other = outcome(net, batch, name, **STRONGER[name])
+    assert "worst_case/pgd" not in flags(table_checks({"pgd": pgd, name: other}))
+    blind = replace(pgd, success=np.repeat(~pgd.clean_correct[:, None], len(BUDGETS), 1))
+    assert "worst_case/pgd" in flags(table_checks({"pgd": blind, name: other}))
+
+
+def test_other_attacks_count_with_what_they_broke_at_smaller_budgets_and_of_one_norm(net, batch):
+    pgd = outcome(net, batch, "pgd", method="pgd", budgets=[0, 40], steps=5)
+    fmn = outcome(net, batch, "fmn", method="fmn", budgets=[0, 32], steps=30)
+    l2 = outcome(net, batch, "l2", method="fmn", norm="l2", budgets=[0, 0.1], steps=30)
+    blind = replace(pgd, success=np.repeat(~pgd.clean_correct[:, None], 2, 1))
+    value = {entry.label: entry.value for entry in table_checks({"pgd": blind, "fmn": fmn})}
+    assert value["worst_case/pgd"] == pytest.approx(fmn.success[fmn.clean_correct, 1].mean())
+    assert "worst_case/pgd" not in {entry.label for entry in table_checks({"pgd": blind, "l2": l2})}
+    larger = replace(fmn, plan=read_plan("fmn", {"method": "fmn", "budgets": [0, 48]}))
+    assert "worst_case/pgd" not in flags(table_checks({"pgd": blind, "fmn": larger}))
+
+
+def test_images_that_fall_to_queries_alone_are_flagged(tables):
+    """As a table of Square's, and as the member of an ensemble that broke them."""
+    square = read_plan("square", {"method": "square", "budgets": BUDGETS})
+    tables["square"] = replace(tables["pgd"], plan=square)
+    assert "queries_alone/square" not in flags(table_checks(tables))
+    success = tables["square"].success.copy()
+    success[:, 1:] = True
+    tables["square"] = replace(tables["square"], success=success)
+    assert "queries_alone/square" in flags(table_checks(tables))
+    plan, correct = read_plan("autoattack", STRONGER["autoattack"]), tables["pgd"].clean_correct
+    found = {"clean_correct": correct, "first": np.where(correct, 1, 0), "abstained": np.zeros(len(correct), bool)}
+    for member, told in ((0, False), (1, False), (2, False), (3, True)):
+        members = np.where(correct, member, -1)
+        alone = outcome_of(plan, found | {"member": members}, {"checked": 10, "demoted": 0})
+        assert ("queries_alone/autoattack" in flags(table_checks({"autoattack": alone}))) is told
+
+
+# --- a slope, a tie, a twin ---
+
+
+class Shaken(torch.autograd.Function):
+    """The identity with noise for a gradient."""
+
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return torch.randn_like(gradient) * gradient.abs().mean()
+
+
+def test_a_gradient_that_is_not_the_slope_is_flagged(net, batch, toys):
+    assert "slope" in failed(toys.Canary(net, before=Shaken.apply), batch)
+    assert "slope" in failed(toys.Canary(net, after=lambda logits: logits + 1e8), batch)
+
+
+def test_a_true_logit_that_does_not_move_is_flagged(net, batch, toys):
+    top = 0.7 * net(batch[0]).amax(1).median().item()
+    assert "saturation" in failed(toys.Canary(net, after=lambda logits: logits.clamp(max=top)), batch)
+
+
+def test_two_classes_that_are_level_are_flagged(net, batch, toys):
+    coarse = toys.Canary(net, after=lambda x: x + ((x / 20).round() * 20 - x).detach())
+    assert {"ties", "slope"} <= failed(coarse, batch)
+
+
+@pytest.mark.parametrize("defence", ["clipped", "shaken", "plain"])
+def test_a_twin_shows_what_a_defence_hides(net, batch, toys, defence):
+    """The same network without its defence: its adversarials break what the defended one's own attack leaves."""
+    top = 0.7 * net(batch[0]).amax(1).median().item()
+    network = {
+        "clipped": toys.Canary(net, after=lambda logits: logits.clamp(max=top)),
+        "shaken": toys.Canary(net, before=Shaken.apply), "plain": net,
+    }[defence].eval()  # fmt: skip
+    own = {"pgd": outcome(network, batch, "pgd", method="pgd", norm="l2", budgets=[0, 0.5, 1, 2], steps=10)}
+    found = flags([*twin_checks(network, net, *batch, own)])
+    assert found == ([] if defence == "plain" else ["twin/pgd"])
+    assert not [*twin_checks(network, net, *batch, {"hue": outcome(network, batch, method="hue", budgets=[0, 0.5])})]
+
+
 # --- probes ---
 
 
@@ -147,6 +248,14 @@ def test_sound_attack_passes_its_probes(net, batch, tables):
     assert flags(found) == []
     assert [entry.check for entry in found] == ["doubled_steps", "ascent", "unfinished", "silent_success"]
     assert probe_checks(net, *batch, {"noise": tables["noise"]}, seed=0) == []
+
+
+def test_an_ensemble_is_probed_too(net, batch):
+    tables = {"aa": outcome(net, batch, "aa", **STRONGER["autoattack"])}
+    found = probe_checks(net, *batch, tables, seed=0)
+    assert flags(found) == [] and len(found) == 4
+    tables["aa"].success[:, 1:] = ~tables["aa"].clean_correct[:, None]
+    assert "doubled_steps/aa" in flags(probe_checks(net, *batch, tables, seed=0))
 
 
 def test_attack_that_ends_too_early_is_flagged(net, batch):

@@ -20,6 +20,7 @@ from neurobust.attacks.registry import attack_modules
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, read_parquet
+from neurobust.files.attack_table import read_attack_table
 from neurobust.files.checks import read_checks
 
 ATTACKS = {
@@ -28,7 +29,7 @@ ATTACKS = {
     "hue": {"method": "hue", "budgets": [0, 0.25, 0.5], "grid": 5},
 }
 NAMES = {"architecture": "tiny", "condition": "none"}
-COLUMNS = ["image", "budget", "clean_correct", "success", "distance", "n_forward", "n_backward"]
+COLUMNS = ["image", "budget", "clean_correct", "success", "abstained", "distance", "n_forward", "n_backward"]
 
 
 @pytest.fixture
@@ -40,14 +41,16 @@ def study(tmp_path, monkeypatch, dataset, net):
     monkeypatch.setattr(evaluate, "CELL_IMAGES", 8)
     monkeypatch.setattr(evaluate, "pick_device", lambda: torch.device("cpu"))
 
-    def run(folder, cells="cells", attacks=ATTACKS, attack_batch=5, transfer=None, adversarials=None, **changes):
+    def run(
+        folder, cells="cells", attacks=ATTACKS, attack_batch=5, transfer=None, adversarials=None, twin=None, **changes
+    ):
         out, plans = tmp_path / folder, read_plans(attacks)
         tables = changes.pop("tables", {name: out / f"{name}.parquet" for name in attacks})
         subject = replace(Subject(dataset, weights, 0, 20, NAMES), **changes)
         outputs = evaluate.NetworkOutputs(
             tables, out / "examples.npz", tmp_path / cells, out / "checks.json", adversarials
         )
-        evaluate.attack_network(subject, plans, outputs, transfer, attack_batch)
+        evaluate.attack_network(subject, plans, outputs, transfer, attack_batch, twin)
         return out
 
     return run
@@ -78,7 +81,7 @@ def test_files_are_as_the_design_says(study, dataset, net):
         frame, attrs = read_parquet(out / f"{name}.parquet")
         frames[name] = frame
         assert list(frame.columns) == COLUMNS and len(frame) == 20 * 3
-        assert [frame[column].dtype.kind for column in COLUMNS] == list("ifbbfff")
+        assert [frame[column].dtype.kind for column in COLUMNS] == list("ifbbbfff")
         assert (split[frame.image] == 2).all() and frame.image.nunique() == 20
         assert sorted(frame.budget.unique()) == settings["budgets"]
         assert attrs["settings"]["method"] == settings["method"] and attrs["condition"] == "none"
@@ -160,6 +163,70 @@ def test_attacks_that_start_from_other_images_get_training_images(study, monkeyp
         assert len(pool) == 256 and (np.abs(shown - pool[0].numpy()).max((1, 2, 3)) < 1e-6).any()
     assert read_parquet(out / "blended.parquet")[0].success.any()
     assert given["ddn"] and not any(pool is not None for pool in given["ddn"])
+
+
+BAD = {"method": "apgd", "budgets": [0, 8], "loss": "dlr", "steps": 2}
+
+
+def test_an_attack_that_fails_costs_its_own_cell(study, tmp_path, monkeypatch, net, toys, caplog):
+    """DLR needs three classes and the network has two: one table says so, and the others are as without it."""
+    two = toys.Canary(net, after=lambda logits: logits[:, :2]).eval()
+    monkeypatch.setattr(evaluate, "load_network", lambda path, neural_head: two)
+    alone = study("alone")
+    with caplog.at_level(logging.ERROR, "neurobust"):
+        out = study("out", attacks={"bad": BAD, **ATTACKS})
+    for name in ATTACKS:
+        (frame, record), (other, _) = (
+            read_attack_table(out / f"{name}.parquet"),
+            read_attack_table(alone / f"{name}.parquet"),
+        )
+        assert frame.equals(other) and record.failed is None
+    frame, record = read_attack_table(out / "bad.parquet")
+    assert not len(frame) and "needs at least 3 classes" in record.failed and record.settings["method"] == "apgd"
+    assert any("attack 'bad' failed: " in entry.message for entry in caplog.records)
+    failed = [entry for entry in read_checks(out / "checks.json") if entry.check == "ran"]
+    assert [(entry.attack, entry.passed) for entry in failed] == [("bad", False)] and "3 classes" in failed[0].note
+    assert "adversarial/bad" not in np.load(out / "examples.npz")
+    cells = len(list((tmp_path / "cells").glob("*.npz")))
+    study("again", attacks={"bad": BAD | {"loss": "margin"}, **ATTACKS})
+    assert read_attack_table(tmp_path / "again/bad.parquet")[1].failed is None
+    assert len(list((tmp_path / "cells").glob("*.npz"))) == cells + 3, "what had succeeded is not computed again"
+
+
+def test_where_every_attack_fails_the_job_does(study, tmp_path, monkeypatch, net, toys):
+    monkeypatch.setattr(
+        evaluate, "load_network", lambda path, neural_head: toys.Canary(net, after=lambda logits: logits[:, :2]).eval()
+    )
+    with pytest.raises(InputError, match="at least 3 classes"):
+        study("out", attacks={"bad": BAD})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("no space left")])
+def test_what_the_machine_lacks_fails_the_job(study, tmp_path, monkeypatch, error):
+    """It may be there when the job is tried again."""
+
+    def lacking(*arguments):
+        raise error
+
+    monkeypatch.setattr(bounded, "run_attack", lacking)
+    with pytest.raises(type(error)):
+        study("out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_twin_s_adversarials_are_a_check(study, monkeypatch, net, dataset):
+    seen = []
+
+    def load_network(path, neural_head):
+        seen.append(path.name)
+        return net
+
+    monkeypatch.setattr(evaluate, "load_network", load_network)
+    out = study("out", twin=dataset.parent / "twin.safetensors")
+    assert seen == ["model.safetensors", "twin.safetensors"]
+    assert [entry.attack for entry in read_checks(out / "checks.json") if entry.check == "twin"] == ["pgd-linf"]
+    assert "twin" not in {entry.check for entry in read_checks(study("alone") / "checks.json")}
 
 
 def test_killed_run_leaves_no_partial_output(study, monkeypatch, tmp_path):

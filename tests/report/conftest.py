@@ -122,7 +122,7 @@ STUDY = Study(
     name="demo", results="results", planted=None, predictors={}, predictor_seeds=(0, 1), tasks={}, architectures={},
     data=Data(source="phantom", root="resources/phantom", format="nii.gz", subjects={}), rois={}, seeds=(0, 1),
     splits=Splits(test="shared", validation=0.1, seed=0, zscore="train"), conditions=CONDITIONS,
-    attacks=ATTACKS, primary_attack="worst-linf", corruptions=None,
+    attacks=ATTACKS, primary_attack="pgd-linf", corruptions=None,
     semantic=Semantic(0, {}, {}), transfer=None, config={},
 )  # fmt: skip
 NAMES = {
@@ -422,7 +422,7 @@ def make_evidence(study: Study, levels: dict, n: int = 400, **changes) -> Eviden
     cells = {
         attack: cells_of(own, study.attacks[attack].budgets, study.seeds, n) for attack, own in levels.items()
     }  # fmt: skip
-    attacks, chosen = at_reference(shown_attacks(study.attacks), cells, study.primary_attack)
+    attacks, chosen = at_reference(shown_attacks(study.attacks), cells)
     clean = {key: cell.correct.mean() for key, cell in cells.get(study.primary_attack, {}).items()}
     checks = [{"condition": c, "seed": s, "attack": "", "check": "logits", "passed": True} for c, s in clean]
     task = next(iter(study.tasks))

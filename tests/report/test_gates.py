@@ -62,19 +62,19 @@ def test_without_one_in_range_the_middle_budget_is_shown():
     assert (chosen.budget, chosen.in_range, chosen.levels) == (4, False, {}) and math.isnan(chosen.accuracy)
 
 
-def test_one_budget_for_all_attacks_of_a_norm_and_it_is_the_primary_ones():
-    shown = {"fgsm": FGSM, "pgd": PGD, "l2": ShownAttack("l2", "L2", "l2", "L2")}
+def test_one_budget_for_all_attacks_of_a_norm_and_it_is_the_worst_case_s():
+    worst = ShownAttack("worst-linf", "worst", "linf", "1/255", members=("fgsm", "pgd"))
+    shown = {"fgsm": FGSM, "pgd": PGD, "worst-linf": worst, "l2": ShownAttack("l2", "L2", "l2", "L2")}
     cells = {
         "fgsm": {("none", 0): network(0.95, 0.9, 0.8, 0.5)},
         "pgd": {("none", 0): network(0.95, 0.5, 0.2, 0.0)},
+        "worst-linf": {("none", 0): network(0.95, 0.5, 0.2, 0.0)},
         "l2": {("none", 0): network(0.95, 0.9, 0.5, budgets=(0, 0.5, 1))},
     }
-    attacks, chosen = at_reference(shown, cells, "pgd")
-    assert {name: attack.reference_budget for name, attack in attacks.items()} == {"fgsm": 2, "pgd": 2, "l2": 1}
-    assert chosen["linf", "1/255"].attack == "pgd"
-    worst = {"worst-linf": ShownAttack("worst-linf", "worst", "linf", "1/255", members=("fgsm", "pgd"))}
-    cells["worst-linf"] = {("none", 0): network(0.95, 0.05, 0.04, 0.0)}
-    assert at_reference(shown | worst, cells, "l2")[1]["linf", "1/255"].attack == "worst-linf"
+    attacks, chosen = at_reference(shown, cells)
+    budgets = {name: attack.reference_budget for name, attack in attacks.items()}
+    assert budgets == {"fgsm": 2, "pgd": 2, "worst-linf": 2, "l2": 1}
+    assert chosen["linf", "1/255"].attack == "worst-linf" and chosen["l2", "L2"].attack == "l2"
 
 
 def test_an_attack_without_the_budget_is_not_read_at_another():

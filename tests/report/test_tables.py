@@ -208,7 +208,8 @@ def test_names_of_the_study(study):
     assert list(roi_part(study, "LO").conditions) == ["none", "LO", "LO-shuffled"]
     assert shown_attacks(study.attacks)["worst-linf"].members == ("noise-uniform", "fgsm", "pgd-linf")
     assert View(study, {}).primary.label == "worst case L∞"
-    assert View(replace(study, primary_attack="pgd-l2"), {}).primary.name == "pgd-l2"
+    assert View(replace(study, primary_attack="pgd-l2"), {}).primary.name == "worst-l2"
+    assert View(replace(study, primary_attack="hue"), {}).primary.name == "hue"
     with pytest.raises(InputError, match="unknown ROI 'L0'"):
         roi_part(study, "L0")
 

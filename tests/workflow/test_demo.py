@@ -74,7 +74,7 @@ def edited(snakemake, project, demo, tmp_path):
 
 
 def test_a_comment_in_what_the_study_does_not_name_runs_nothing_again(edited):
-    attacks = ("square", "decision", "fmn", "ensemble", "adaptive", "spatial")
+    attacks = ("decision", "fmn", "ensemble", "adaptive", "spatial")
     files = [f"attacks/{file}.py" for file in (*attacks, "foolbox_attacks")]
     files += [f"attacks/{file}_settings.py" for file in (*attacks, "foolbox")]
     for file in ("semanticadv", "tadv", "texture", "editor", "identity"):
@@ -86,7 +86,9 @@ def test_a_comment_in_what_the_study_does_not_name_runs_nothing_again(edited):
     assert edited(*files) == {}
 
 
-READING = {"all", "tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page"}
+READING = {
+    "all", "tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page", "confirm_attacks",
+}  # fmt: skip
 
 
 def test_a_comment_in_a_method_runs_again_what_runs_it_and_what_reads_that(edited):

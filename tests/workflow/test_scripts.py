@@ -104,7 +104,7 @@ def stand_ins(config, folder):
             {"recipe": json.dumps(read_config.recipe("digits", "resnet18", "V1")), "checkpoint": str(folder)}, NETWORK,
         ),
         "attacks/attack_network": (
-            {"dataset": at("dataset.h5"), "model": at("m.safetensors")},
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "twin": [at("t.safetensors")]},
             {"tables": [at(f"{a}.parquet") for a in config["attacks"]], "examples": at("e.npz"), "checks": at("c")},
             {"attacks": attacks, "images": 16, "cells": str(folder), "transfer": "null"},
             NETWORK,
@@ -161,6 +161,7 @@ def stand_ins(config, folder):
             {"page": at("i.html")}, {"study": study}, {},
         ),
         "report/write_roi_page": ({}, {"page": at("LO.html")}, {"study": study}, {"roi": "LO"}),
+        "report/confirm_attacks": ({"checks": [at("checks.json")]}, {"confirmed": at("confirmed.txt")}, {}, {}),
     }  # fmt: skip
 
 

@@ -59,7 +59,8 @@ def test_every_target_of_every_config_resolves(targets, project, config, target)
              for task in study["tasks"].values()]  # fmt: skip
     networks = sum(len(task["conditions"]) * len(task["architectures"]) * len(task["seeds"]) for task in tasks)
     pages = [f"{study['results']}/report/{page}.html" for page in ("index", *(f"roi/{roi}" for roi in study["rois"]))]
-    assert inputs_of(text, target) == sorted(pages)
+    confirmed = [] if target == "report" else [f"{study['results']}/attacks/confirmed.txt"]
+    assert inputs_of(text, target) == sorted([*pages, *confirmed])
     assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks
     predictors = {(next(iter(study["predictors"])), roi) for roi in study["rois"]}
     guided = [condition for condition in study["conditions"].values() if "predictor" in condition]

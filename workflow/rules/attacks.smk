@@ -32,6 +32,7 @@ rule attack_network:
     input:
         dataset=at(dataset_path, "{task}"),
         model=at(network_weights_path, NETWORK),
+        twin=FILES.undefended,
     output:
         **ADVERSARIALS,
         tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
@@ -67,6 +68,7 @@ if REST:
         input:
             dataset=at(dataset_path, "{task}"),
             model=at(network_weights_path, NETWORK),
+            twin=FILES.undefended,
         output:
             **ADVERSARIALS,
             tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],

@@ -1,4 +1,5 @@
 # report: tables, figures and pages that people read. All of it runs where snakemake runs.
+from neurobust.files.checks import checks_path, confirmed_path
 from neurobust.files.examples import examples_path
 from neurobust.files.inside import inside_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
@@ -170,3 +171,25 @@ rule report:
         f"{RESULTS}/report/index.html",
         expand(f"{RESULTS}/report/roi/{{roi}}.html", roi=ROIS),
     localrule: True
+
+
+rule confirm_attacks:
+    """The pages come first: they show what failed. Then a study of which an attack failed somewhere ends with an error."""
+    input:
+        rules.report.input,
+        checks=FILES.of_networks(checks_path),
+    output:
+        confirmed=at(confirmed_path),
+    log:
+        f"{LOGS}/confirm_attacks.log",
+    benchmark:
+        f"{BENCHMARKS}/report/confirm_attacks.tsv"
+    localrule: True
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        code=sources("report/confirm_attacks"),
+    message:
+        "looking whether every attack ran"
+    script:
+        "../scripts/report/confirm_attacks.py"

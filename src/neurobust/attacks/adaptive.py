@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.adaptive_settings import Adaptive, AdaptiveCollision, AdaptiveJoint
-from neurobust.attacks.losses import LOSSES
+from neurobust.attacks.losses import LOSSES, input_gradient, logits_of
 from neurobust.attacks.norms import project, steepest
 from neurobust.attacks.search import AttackResult, Batch, Search, frozen
 
@@ -48,7 +48,7 @@ def respond(model: nn.Module, points: Tensor) -> tuple[Tensor, Tensor]:
     """Responses (N, D) in the target space, and logits (N, K), of one pass."""
     space, headed = target_space(model), cast(Headed, model)
     if space == "logits":
-        logits = model(points)
+        logits = logits_of(model, points)
         return logits, logits
     features = headed.features(points)
     return headed.neural_head(features) if space == "neural head" else features, headed.head(features)
@@ -163,7 +163,7 @@ def objective_gradient(
     with torch.enable_grad():
         responses, logits = respond(search.model, points)
         values = objective(rows, responses, logits)
-        (gradient,) = torch.autograd.grad(values.sum(), points)
+        gradient = input_gradient(values, points)
     return values.detach(), logits.detach(), gradient
 
 

@@ -17,14 +17,14 @@ from neurobust.attacks.images import to_twins
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.registry import attack_modules
 from neurobust.attacks.run import run_attack
-from neurobust.attacks.search import Batch
+from neurobust.attacks.search import AttackResult, Batch
 from neurobust.attacks.verify import verify
 from neurobust.files.dataset import Dataset
 
 logger = logging.getLogger("neurobust")
 
 COUNTS = ("checked", "demoted", "bounds", "distance", "label")
-PER_IMAGE = ("clean_correct", "first", "distance", "n_forward", "n_backward")
+PER_IMAGE = ("clean_correct", "first", "distance", "n_forward", "n_backward", "abstained")
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,14 @@ class Bounded:
         result, counts = verify(self.network, images, labels, result, plan.norm, getattr(plan.attack, "eot", 1))
         if counts["demoted"]:
             logger.warning("%s: verification demoted %s", plan.name, counts)
-        member = torch.full_like(result.first, -1) if result.member is None else result.member
-        found = {name: getattr(result, name).numpy() for name in PER_IMAGE}
-        found |= {"member": member.numpy(), "adversarial": result.adversarial[:keep].numpy()}
+        found = arrays_of(result) | {"adversarial": result.adversarial[:keep].numpy()}
         return found | {"counts": np.array([[counts[name] for name in COUNTS]])}
+
+
+def arrays_of(result: AttackResult) -> Arrays:
+    """What is known of each image of a verified result (N,), by name; `member` -1 where the attack is no ensemble."""
+    member = torch.full_like(result.first, -1) if result.member is None else result.member
+    return {name: getattr(result, name).numpy() for name in PER_IMAGE} | {"member": member.numpy()}
 
 
 def sources_of(plan: AttackPlan) -> str:

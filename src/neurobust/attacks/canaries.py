@@ -1,10 +1,10 @@
 """Canaries: networks whose true answer is known, attacked and checked as the study's own networks are.
 
 An evaluation that does not see through a broken defence proves nothing about the others (Carlini et al., arXiv
-1902.06705; Zimmermann et al., NeurIPS 2022). Five canaries are one small undefended network: as it is, with its logits
-times 1000, with probabilities as its output, with a quantised input, with noise on its input. The sixth is linear, and
-the distance to its boundary is known in closed form. They are attacked on images that the network was trained on: a
-canary tests the attack, not the network.
+1902.06705; Zimmermann et al., NeurIPS 2022). All canaries but one are the same small network: undefended as it is, and
+with its input, its output or its gradient spoiled in a known way (`CANARIES`). The last is linear, and the distance to
+its boundary is known in closed form. They are attacked on images that the network was trained on: a canary tests the
+attack, not the network.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
+from neurobust.attacks.bounded import arrays_of
 from neurobust.attacks.check_plans import canary_plans
-from neurobust.attacks.checks import Outcome, flags, model_checks, table_checks
+from neurobust.attacks.checks import flags, model_checks
 from neurobust.attacks.images import exact_kernels, to_batch, to_labels
-from neurobust.attacks.norms import lengths
+from neurobust.attacks.norms import lengths, per_image
+from neurobust.attacks.outcomes import Outcome, outcome_of, table_checks
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.probes import probe_checks
 from neurobust.attacks.run import batch_of, run_attack
 from neurobust.attacks.search import frozen, seeded
+from neurobust.attacks.twin import twin_checks
 from neurobust.attacks.verify import verify
 from neurobust.core.errors import InputError
 from neurobust.core.io import provenance
@@ -37,6 +41,7 @@ logger = logging.getLogger("neurobust")
 
 SIDE = 32  # pixels at which the small network looks: larger images are averaged down
 SHOWN, EPOCHS, BATCH = 400, 30, 40  # images that it is trained on, and how
+SPOILED_IMAGES = 16  # that suffice to see that something is wrong
 LEAST = 8  # images that it must read, or nothing can be said
 HALF_BOX = 0.5  # per pixel: every image can become grey, so no classifier can stand
 STANDING = 0.02  # share of images that an undefended network may keep there
@@ -58,13 +63,56 @@ class Altered(nn.Module):
         return logits if self.after is None else self.after(logits)
 
 
-# name -> (what is done to the undefended network, checks that must fail for it)
-CANARIES: dict[str, tuple[dict[str, Change], list[str]]] = {
-    "undefended": ({}, []),
-    "scaled logits": ({"after": lambda logits: 1e3 * logits}, ["gradient_ce", "logit_scale"]),
-    "probabilities": ({"after": lambda logits: logits.softmax(1)}, ["logits"]),
-    "quantised input": ({"before": lambda images: (images * 32).round() / 32}, ["gradient_ce", "gradient_margin"]),
-    "noisy input": ({"before": lambda images: images + 0.05 * torch.randn_like(images)}, ["deterministic"]),
+class Spoiled(NamedTuple):
+    """What is done to the undefended network, given its median largest logit, and the checks that must fail for it."""
+
+    changes: Callable[[float], dict[str, Change]]
+    expected: list[str]
+
+
+class NoiseForGradient(torch.autograd.Function):
+    """The identity, whose gradient is noise of the same length."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor) -> Tensor:
+        """The images (N, 3, H, W)."""
+        return images.clone()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        """Noise in the place of the gradient."""
+        noise = torch.randn_like(gradient)
+        return noise * per_image((lengths(gradient, "l2") / lengths(noise, "l2")).to(noise), noise)
+
+
+def silent_off_grid(images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) as they are, all NaN where their pixels are not n/255: no file holds such an image."""
+    away = (255 * images - (255 * images).round()).abs().flatten(1).amax(1) > 1e-2
+    return torch.where(per_image(away, images), torch.nan, images)
+
+
+def straight_through(logits: Tensor, step: float) -> Tensor:
+    """Logits rounded to multiples of `step`, with the gradient of what was not rounded."""
+    return logits + ((logits / step).round() * step - logits).detach()
+
+
+CANARIES = {
+    "undefended": Spoiled(lambda _: {}, []),
+    "scaled logits": Spoiled(lambda _: {"after": lambda logits: 1e3 * logits}, ["gradient_ce", "logit_scale"]),
+    "probabilities": Spoiled(lambda _: {"after": lambda logits: logits.softmax(1)}, ["logits"]),
+    "quantised input": Spoiled(
+        lambda _: {"before": lambda images: (images * 32).round() / 32}, ["gradient_ce", "gradient_margin"]
+    ),
+    "noisy input": Spoiled(
+        lambda _: {"before": lambda images: images + 0.05 * torch.randn_like(images)}, ["deterministic"]
+    ),
+    "clipped logits": Spoiled(lambda top: {"after": lambda logits: logits.clamp(max=0.7 * top)}, ["saturation"]),
+    "noise for a gradient": Spoiled(lambda _: {"before": NoiseForGradient.apply}, ["slope"]),
+    "no graph": Spoiled(lambda _: {"before": lambda images: images.detach()}, ["gradient_path"]),
+    "silent detector": Spoiled(lambda _: {"before": silent_off_grid}, ["finite"]),
+    "straight-through ties": Spoiled(
+        lambda top: {"after": lambda logits: straight_through(logits, top)}, ["ties", "slope"]
+    ),
 }
 
 
@@ -149,26 +197,40 @@ def outcomes_of(
     for name, plan in plans.items():
         result = run_attack(plan, batch_of(plan, network, images, labels, seed=seed, ids=range(len(images))))
         result, counts = verify(network, images, labels, result, plan.norm)
-        outcomes[name] = Outcome(plan, result.clean_correct.numpy(), result.success.numpy(), counts)
+        outcomes[name] = outcome_of(plan, arrays_of(result), counts)
     return outcomes
 
 
 def find_flags(
-    network: nn.Module, images: Tensor, labels: Tensor, plans: Mapping[str, AttackPlan], seed: int
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    plans: Mapping[str, AttackPlan],
+    seed: int,
+    twin: nn.Module | None = None,
 ) -> tuple[list[str], dict[str, Outcome]]:
-    """Labels of every check that fails for a network under these attacks, and what the attacks did to it."""
+    """Labels of every check that fails for a network under these attacks, and what the attacks did to it.
+
+    twin: an undefended network whose adversarials it is shown too.
+    """
     outcomes = outcomes_of(network, images, labels, plans, seed)
     found = model_checks(network, images, labels, seed) + table_checks(outcomes)
-    return flags(found + probe_checks(network, images, labels, outcomes, seed)), outcomes
+    found += probe_checks(network, images, labels, outcomes, seed)
+    if twin is not None:
+        found += twin_checks(network, twin, images, labels, outcomes)
+    return flags(found), outcomes
 
 
 def run_canary(
     name: str, network: nn.Module, batch: tuple[Tensor, Tensor], plans: Mapping[str, AttackPlan], seed: int
 ) -> Canary:
     """Attack and check one canary. The undefended one is caught if nothing stands and no check fails."""
-    change, expected = CANARIES[name]
+    changes, expected = CANARIES[name]
     if expected:
-        found, _ = find_flags(Altered(network, **change).eval(), *batch, plans, seed)
+        with torch.no_grad():
+            top = network(batch[0]).amax(1).median().item()
+        images, labels = (part[:SPOILED_IMAGES] for part in batch)
+        found, _ = find_flags(Altered(network, **changes(top)).eval(), images, labels, plans, seed, twin=network)
         missed = [check for check in expected if check not in found]
         note = f"not flagged: {', '.join(missed)}" if missed else ""
         return Canary(name, expected, found, not missed, None, note)

@@ -60,7 +60,9 @@ def hsv_to_rgb(turns: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def shift_hue(images: Tensor, amount: float) -> Tensor:
-    """Images with their hue moved by `amount` turns."""
+    """Images with their hue moved by `amount` turns; a single channel is grey and has none."""
+    if images.shape[1] == 1:
+        return images
     turns, saturation, value = rgb_to_hsv(images)
     return hsv_to_rgb(turns + amount, saturation, value)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neurobust.attacks.decision_settings import START_TOLERANCE, Blended, HopSkipJump
+from neurobust.attacks.losses import logits_of
 from neurobust.attacks.norms import lengths, per_image
 from neurobust.attacks.search import AttackResult, Batch, Search, misread
 from neurobust.core.errors import InputError
@@ -72,7 +73,7 @@ def decide_many(search: Search, row: int, points: Tensor) -> Tensor:
     """The same for many points of one image."""
     search.n_forward[row, search.positive()[0][0]] += len(points)
     with torch.no_grad():
-        logits = torch.cat([search.model(part) for part in points.split(QUERY_BATCH)])
+        logits = torch.cat([logits_of(search.model, part) for part in points.split(QUERY_BATCH)])
     return misread(logits, search.labels[row])
 
 

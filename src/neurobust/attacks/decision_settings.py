@@ -18,6 +18,7 @@ class Blended(Attack, frozen=True):
     run = "neurobust.attacks.decision:blended"
     source = "baseline: interpolation towards another class's image"
     weaker = True
+    black_box = True
     minimum = True
     pool = True
 
@@ -35,6 +36,7 @@ class HopSkipJump(Attack, frozen=True):
     run = "neurobust.attacks.decision:hopskipjump"
     source = "Chen et al., IEEE S&P 2020, algorithm 2"
     weaker = True
+    black_box = True
     minimum = True
     pool = True
 

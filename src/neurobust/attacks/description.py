@@ -31,9 +31,10 @@ class Attack(Settings, frozen=True):
     source: paper and equation or algorithm. shown_unit: of budgets, where `UNITS` does not say it. largest: the budget
     that covers the whole range, in the attack's own unit; a larger one is refused.
     noise: it draws perturbations without looking at the network. climbs: it is an iterative gradient ascent, which must
-    break what weaker attacks break. weaker: what it breaks, an ascent of its norm must break too. probed: an ascent
-    with fields `loss` and `steps` whose climb the checks repeat, and which must break the undefended canary. canary: it
-    takes part in the attacks on canaries. minimum: one run serves every budget. pool: it is given other images of the
+    break what weaker attacks break. weaker: what it breaks, an ascent of its norm must break too. black_box: it asks
+    for answers, never for a gradient. probed: an ascent with `loss` and `steps` (`outcomes.Climb`), a climb of which
+    the checks repeat; on canaries it must break the undefended one. canary: it takes part in the attacks on canaries.
+    minimum: one run serves every budget. pool: it is given other images of the
     task. neural_head: it reads the head that the neural loss has trained. twins: it is given the images with the cue of
     another class, so that only tasks that bear a cue meet it.
     """
@@ -45,6 +46,7 @@ class Attack(Settings, frozen=True):
     noise: ClassVar[bool] = False
     climbs: ClassVar[bool] = False
     weaker: ClassVar[bool] = False
+    black_box: ClassVar[bool] = False
     probed: ClassVar[bool] = False
     canary: ClassVar[bool] = False
     minimum: ClassVar[bool] = False
@@ -58,6 +60,11 @@ class Attack(Settings, frozen=True):
     def norms(cls) -> tuple[str, ...]:
         """The norms or ranges that it can be run under."""
         return choices(cls, "norm")
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        """The attacks that it is made of, in the order of the result's `member`; none where it is one."""
+        return ()
 
     @property
     def unit(self) -> str:

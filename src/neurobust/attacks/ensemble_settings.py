@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from neurobust.attacks.description import Attack, Draws
 from neurobust.attacks.fmn_settings import FMN
@@ -20,6 +20,8 @@ class AutoAttack(Attack, frozen=True):
     run = "neurobust.attacks.ensemble:autoattack"
     source = "Croce and Hein, ICML 2020"
     climbs = True
+    probed = True
+    loss: ClassVar[str] = "margin"  # of the climb that the checks repeat; its members climb cross-entropy and DLR
 
     norm: Literal["linf", "l2"] = "linf"
     steps: Annotated[Count, about("of both APGD and of FMN")] = 100

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,22 +17,24 @@ import torch
 from torch import nn
 
 from neurobust.attacks.bounded import COUNTS, Bounded
-from neurobust.attacks.checks import Outcome, model_checks, table_checks
+from neurobust.attacks.checks import check, model_checks
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Outputs, Subject
 from neurobust.attacks.engine.table import attributes, rows_of, verification
 from neurobust.attacks.images import POOL_IMAGES, exact_kernels, to_batch, to_labels
+from neurobust.attacks.outcomes import Outcome, outcome_of, table_checks
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.probes import probe_checks
 from neurobust.attacks.transfer import Travelling, adversarials_of
 from neurobust.attacks.transfer_settings import Transfer
+from neurobust.attacks.twin import twin_checks
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance
 from neurobust.core.places import module_of
 from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
 from neurobust.files.adversarials import Adversarials, write_adversarials
-from neurobust.files.attack_table import AttackRecord, write_attack_table
+from neurobust.files.attack_table import AttackRecord, write_attack_table, write_failed_table
 from neurobust.files.checks import Check, write_checks
 from neurobust.files.dataset import Dataset, read_dataset
 from neurobust.files.examples import Examples, write_examples
@@ -41,6 +44,11 @@ logger = logging.getLogger("neurobust")
 
 CELL_IMAGES = 256  # part of what the names of finished cells stand for
 EXAMPLES = 6
+PASSING = (
+    MemoryError,
+    OSError,
+    torch.cuda.OutOfMemoryError,
+)  # of the machine, not of the attack: the job is tried again
 CHECK_IMAGES = 64
 
 
@@ -58,35 +66,71 @@ def attack_network(
     outputs: NetworkOutputs,
     transfer: Transfer | None = None,
     attack_batch: int = 128,
+    twin: Path | None = None,
 ) -> None:
     """Attack one network with every attack of `plans` and write what docs/design.md says.
 
     With `transfer`, the adversarials that other networks will meet go to `outputs.adversarials`. `attack_batch` images
-    are attacked at once: it costs memory and changes no result beyond float32 rounding. Raises InputError on files that
-    cannot be used.
+    are attacked at once: it costs memory and changes no result beyond float32 rounding. `twin`: weights of an
+    undefended network of the same task and architecture, whose adversarials the network is shown as a check. An attack
+    that raises has a table without rows that says why, and a failed check; the others go on. Raises InputError on files
+    that cannot be used, and what an attack raises where all of them do.
     """
     if set(outputs.tables) != set(plans):
         raise InputError(f"attacks {sorted(plans)} and their outputs {sorted(outputs.tables)} differ; name each once")
     bench = set_up(subject, plans, attack_batch)
     cells = Cells(outputs.cells, CELL_IMAGES, EXAMPLES, subject.origin())
-    pool = None
-    if any(plan.attack.pool for plan in plans.values()):
-        pool = to_batch(bench.data, bench.data.shown(POOL_IMAGES), bench.device)
-    found: dict[str, Arrays] = {}
-    progress = Progress(len(plans) * cells.number(bench), "attacks")
     with exact_kernels():
-        for name, plan in plans.items():
-            found[name] = evaluate(Bounded(plan, bench.network, subject.seed, pool, bench.data), bench, cells, progress)
-        checks = all_checks(bench, {name: outcome_of(plans[name], cell) for name, cell in found.items()}, subject)
+        found, failed = attack_all(bench, plans, subject, cells)
+        outcomes = {name: outcome_of(plans[name], cell, verification(cell, COUNTS)) for name, cell in found.items()}
+        checks = all_checks(bench, outcomes, subject, twin)
+        checks += [check("ran", False, None, said(error), name) for name, error in failed.items()]
         strong = None if transfer is None else travelling(bench, transfer, cells)
     origin = subject.provenance()
     for name, cell in found.items():
         record = record_of(subject, bench, plans[name], cell, origin)
         write_attack_table(outputs.tables[name], to_frame(bench.rows, plans[name], cell), record)
+    for name, error in failed.items():
+        write_failed_table(outputs.tables[name], failed_record(subject, bench, plans[name], error, origin))
     write_examples(outputs.examples, examples_of(bench, plans, found))
     if strong is not None and outputs.adversarials is not None:
         write_adversarials(outputs.adversarials, strong)
     write_checks(outputs.checks, checks)
+
+
+def attack_all(
+    bench: Bench, plans: Mapping[str, AttackPlan], subject: Subject, cells: Cells
+) -> tuple[dict[str, Arrays], dict[str, Exception]]:
+    """What each attack found, and what those raised that could not be carried out; raises where no attack could be."""
+    pool = None
+    if any(plan.attack.pool for plan in plans.values()):
+        pool = to_batch(bench.data, bench.data.shown(POOL_IMAGES), bench.device)
+    found: dict[str, Arrays] = {}
+    failed: dict[str, Exception] = {}
+    progress = Progress(len(plans) * cells.number(bench), "attacks")
+    for name, plan in plans.items():
+        method = Bounded(plan, bench.network, subject.seed, pool, bench.data)
+        try:
+            found[name] = evaluate(method, bench, cells, progress)
+        except PASSING:
+            raise
+        except Exception as error:  # whatever an attack raises costs its own cell
+            logger.error("%s: attack '%s' failed: %s", subject.model, name, error, exc_info=not expected(error))
+            failed[name] = error
+    if failed and not found:
+        raise next(iter(failed.values()))
+    return found, failed
+
+
+def expected(error: Exception) -> bool:
+    """Whether an error says in one line what is wrong: no trace is of use to its reader."""
+    return isinstance(error, InputError)
+
+
+def said(error: Exception) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())
+    return text if expected(error) else f"{type(error).__name__}: {text}"
 
 
 def set_up(subject: Subject, plans: Mapping[str, AttackPlan], attack_batch: int) -> Bench:
@@ -115,17 +159,16 @@ def code_of(plan: AttackPlan) -> ModuleType:
     return import_module(module_of(plan.attack.run))
 
 
-def outcome_of(plan: AttackPlan, cell: Arrays) -> Outcome:
-    """An attack's results as the checks read them."""
-    success = cell["first"][:, None] <= np.arange(len(plan.budgets))
-    return Outcome(plan, cell["clean_correct"], success, verification(cell, COUNTS))
-
-
-def all_checks(bench: Bench, outcomes: Mapping[str, Outcome], subject: Subject) -> list[Check]:
-    """The checks of a network, of its attacks' tables, and of their ascents; the failed ones go to the log."""
+def all_checks(
+    bench: Bench, outcomes: Mapping[str, Outcome], subject: Subject, twin: Path | None = None
+) -> list[Check]:
+    """The checks of a network, its attacks' tables and ascents, and by a twin; the failed ones go to the log."""
     images, labels = bench.batch(slice(CHECK_IMAGES))
     found = model_checks(bench.network, images, labels, subject.seed)
     found += table_checks(outcomes) + probe_checks(bench.network, images, labels, outcomes, subject.seed)
+    if twin is not None:
+        other = load_network(twin, neural_head=False).to(bench.device)
+        found += twin_checks(bench.network, other, images, labels, outcomes)
     for entry in found:
         if not entry.passed:
             logger.warning(
@@ -142,6 +185,17 @@ def travelling(bench: Bench, transfer: Transfer, cells: Cells) -> Adversarials:
     return adversarials_of(evaluate(Travelling(few.network, transfer), few, cells, progress))
 
 
+def failed_record(
+    subject: Subject, bench: Bench, plan: AttackPlan, error: Exception, origin: Provenance
+) -> AttackRecord:
+    """What an attack's parquet says where it could not be carried out."""
+    names: dict[str, Any] = {"task": bench.data.task, "seed": subject.seed, **subject.names, "attack": plan.name}
+    return AttackRecord(
+        **names, norm=plan.norm, unit=plan.unit, settings=plan.settings(), failed=said(error),
+        provenance={**origin, "params": plan.settings()},
+    )  # fmt: skip
+
+
 def record_of(subject: Subject, bench: Bench, plan: AttackPlan, cell: Arrays, origin: Provenance) -> AttackRecord:
     """What travels in an attack's parquet beside its rows; origin: the provenance of all attacks on this network."""
     return AttackRecord(
@@ -156,12 +210,14 @@ def record_of(subject: Subject, bench: Bench, plan: AttackPlan, cell: Arrays, or
 def to_frame(rows: np.ndarray, plan: AttackPlan, cell: Arrays) -> pd.DataFrame:
     """One row per (image, budget), images in the order of attack, budgets ascending, distances in the budgets' unit.
 
+    `abstained`: the image counts as broken because the network gives no finite logits.
     An ensemble's rows also name the `member` that broke the image, empty for clean errors and standing images.
     """
-    success = outcome_of(plan, cell).success
+    success = cell["first"][:, None] <= np.arange(len(plan.budgets))
     columns = {
         "clean_correct": cell["clean_correct"],
         "success": success,
+        "abstained": success & cell["abstained"][:, None],
         "distance": np.where(success, (cell["distance"] / plan.scale)[:, None], np.nan),
         "n_forward": cell["n_forward"],
         "n_backward": cell["n_backward"],

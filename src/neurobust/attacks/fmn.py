@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurobust.attacks.fmn_settings import FMN
 from neurobust.attacks.norms import lengths, per_image, shrink_into_ball, steepest
-from neurobust.attacks.search import AttackResult, Batch, Search, misread
+from neurobust.attacks.search import AttackResult, Batch, Search, abstains, misread
 
 # the norm that bounds how fast the loss can change under each norm (l0: one more value moves it by the largest slope)
 DUAL = {"linf": "l1", "l2": "l2", "l1": "linf", "l0": "linf"}
@@ -43,7 +43,7 @@ def find_nearest(search: Search, settings: FMN) -> None:
         share = (1 + math.cos(math.pi * step / steps)) / 2
         points = clean + delta
         loss, logits, gradient = search.gradient(rows, points, "margin", budget)
-        broken = (loss > 0) & logits.isfinite().all(1)
+        broken = (loss > 0) | abstains(logits)
         size = lengths(points.double() - clean.double(), norm)
         nearer = broken & (size < nearest)
         nearest, best = torch.where(nearer, size, nearest), torch.where(per_image(nearer, points), points, best)

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from neurobust.attacks.decision import decide, find_starts
 from neurobust.attacks.foolbox_settings import DDN, EAD, Boundary, BrendelBethge, CarliniWagner, DeepFool, Weighted
+from neurobust.attacks.losses import logits_of
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.search import AttackResult, Batch, Search, seeded
+from neurobust.attacks.search import AttackResult, Batch, Search, abstains, misread, seeded
 from neurobust.core.errors import InputError
 
 
@@ -37,7 +38,9 @@ class Counted(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Logits of `points`."""
         self.forwards += 1
-        logits = self.model(points)
+        logits = logits_of(self.model, points)
+        if points.requires_grad and not logits.requires_grad:
+            logits = logits + points.flatten(1)[:, :0].sum(1, keepdim=True)  # no graph: a gradient of zero
         if logits.requires_grad:
             logits.register_hook(self._count)
         return logits
@@ -131,7 +134,8 @@ def minimum_norm(batch: Batch, norm: str, name: str, options: Mapping[str, Any],
     for rows, points in parts:
         if points is not None:
             points = firm_start(search, rows, points)
-            if not decide(search, rows, points):
+            logits = search.forward(rows, points, search.positive()[0][0])
+            if abstains(logits) or not misread(logits, labels[rows]):  # foolbox takes no answer for some class
                 continue
         counted.forwards = counted.backwards = 0
         given = {} if points is None else {"starting_points": points}

@@ -102,6 +102,7 @@ class Boundary(Attack, frozen=True):
     run = "neurobust.attacks.foolbox_attacks:boundary"
     source = "Brendel et al., ICLR 2018"
     weaker = True
+    black_box = True
     minimum = True
     pool = True
 

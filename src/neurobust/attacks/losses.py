@@ -12,7 +12,7 @@ from neurobust.core.errors import InputError
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy. Its gradient underflows to zero once the margin is near 100 (float32): never use it alone."""
+    """Cross-entropy. Its gradient underflows once the margin is near 100 (of `uphill`: 700): never use it alone."""
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
@@ -66,20 +66,50 @@ def loss_values(logits: Tensor, labels: Tensor, loss: str, targets: Tensor | Non
     return LOSSES[loss](logits, labels) if targets is None else TARGETED[loss](logits, labels, targets)
 
 
+def uphill(logits: Tensor, labels: Tensor, loss: str, targets: Tensor | None = None) -> Tensor:
+    """What has the direction of a loss's gradient for each image, (N,): the loss, or cross-entropy over its own slope.
+
+    The latter is float64 and neither underflows in float32 where a network is sure, nor in half precision anywhere.
+    """
+    if loss != "ce" or targets is not None:
+        return loss_values(logits, labels, loss, targets)
+    wide = logits.double()
+    wrong = wide.detach().softmax(1).scatter(1, labels[:, None], 0).sum(1)  # how fast it rises: 1 - p(label)
+    return cross_entropy(wide, labels) / wrong.clamp_min(torch.finfo(torch.float64).tiny)
+
+
+def logits_of(model: nn.Module, points: Tensor) -> Tensor:
+    """Logits (N, K) of the points (N, 3, H, W); half precision as float32, which holds it exactly and adds better."""
+    logits: Tensor = model(points)
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def input_gradient(values: Tensor, points: Tensor) -> Tensor:
+    """The gradient of the sum of `values` (N,) with respect to the points; zero where no graph leads there.
+
+    A comparison, a detour over another library or `detach` ends the graph. Only the input's gradient is computed:
+    `autograd.grad` leaves `param.grad` alone.
+    """
+    gradient = None
+    if values.requires_grad:
+        (gradient,) = torch.autograd.grad(values.sum(), points, allow_unused=True)
+    return torch.zeros_like(points) if gradient is None else gradient
+
+
 def loss_gradient(
     model: nn.Module, points: Tensor, labels: Tensor, loss: str, targets: Tensor | None = None, draws: int = 1
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss (N,), logits (N, K) and the loss's gradient with respect to the `points` (N, 3, H, W), all detached.
+    """Loss (N,), logits (N, K) and the gradient of what is `uphill` by the `points` (N, 3, H, W), all detached.
 
-    Each is the mean over `draws` passes. Only the input's gradient is computed: `autograd.grad` leaves `param.grad`
-    alone.
+    Each is the mean over `draws` passes. The gradient's direction is the loss's; its length is that of the margin, the
+    ratio, or cross-entropy over its own slope.
     """
     points = points.detach().requires_grad_()
     passes = []
     for _ in range(draws):
         with torch.enable_grad():
-            logits = model(points)
-            values = loss_values(logits, labels, loss, targets)
-            (gradient,) = torch.autograd.grad(values.sum(), points)
-        passes.append((values.detach(), logits.detach(), gradient))
+            logits = logits_of(model, points)
+            gradient = input_gradient(uphill(logits, labels, loss, targets), points)
+        values = loss_values(logits.detach(), labels, loss, targets)
+        passes.append((values, logits.detach(), gradient))
     return passes[0] if draws == 1 else tuple(sum(parts) / draws for parts in zip(*passes, strict=True))

@@ -46,7 +46,11 @@ def lengths(delta: Tensor, kind: str) -> Tensor:
 
 
 def steepest(gradient: Tensor, kind: str) -> Tensor:
-    """Direction of steepest ascent of unit norm: sign (linf) or g / |g| (l2); a zero gradient gives zero."""
+    """Direction of steepest ascent of unit norm: sign (linf) or g / |g| (l2); a zero gradient gives zero.
+
+    An entry that is not a number counts as zero.
+    """
+    gradient = gradient.nan_to_num(nan=0.0)
     if kind == "linf":
         return gradient.sign()
     # float32 squares underflow below 1e-19: scale by the largest entry first

@@ -13,10 +13,11 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from neurobust.attacks.checks import TOLERANCE, Outcome, check, climb_of
-from neurobust.attacks.losses import loss_gradient
+from neurobust.attacks.checks import TOLERANCE, check
+from neurobust.attacks.losses import logits_of, loss_gradient
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths, project, steepest
+from neurobust.attacks.outcomes import Outcome, climb_of, half_way
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.run import batch_of, run_attack
 from neurobust.attacks.search import frozen, misread
@@ -32,18 +33,16 @@ def probe_checks(
 ) -> list[Check]:
     """Climb again on the first clean-correct images (N, 3, H, W), at the budget that breaks nearest to half of them.
 
-    outcomes: as in `checks.table_checks`; their first N rows are these images. One cold ascent from a random point with
-    twice the steps and no early end, and the attack itself on a network whose every answer is noted.
+    outcomes: as in `outcomes.table_checks`; their first N rows are these images. One cold ascent from a random point
+    with twice the steps and no early end, and the attack itself on a network whose every answer is noted.
     """
     found = []
     for name, outcome in outcomes.items():
         plan, count = outcome.plan, len(images)
         rows = np.flatnonzero(outcome.clean_correct[:count])[:PROBE_IMAGES]
-        ahead = [place for place, budget in enumerate(plan.budgets) if budget > 0]
-        if not plan.attack.probed or not len(rows) or not ahead:
+        place, success = half_way(outcome, rows), outcome.success[rows]
+        if not plan.attack.probed or place is None:
             continue
-        success = outcome.success[rows]
-        place = min(ahead, key=lambda place: abs(success[:, place].mean() - 0.5))
         chosen = torch.from_numpy(rows).to(images.device)
         one = replace(plan, budgets=(0.0, plan.budgets[place]))
         values, broken = climb_again(model, images[chosen], labels[chosen], one, seed)
@@ -104,7 +103,7 @@ class Noted(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Logits of `points`."""
-        logits = self.model(points)
+        logits = logits_of(self.model, points)
         with torch.no_grad():
             owner = torch.cdist(points.detach().flatten(1), self.images.flatten(1)).argmin(1)
             inside = lengths(points.detach() - self.images[owner], self.norm) <= self.radius

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.losses import loss_gradient, towards
+from neurobust.attacks.losses import logits_of, loss_gradient, towards
 from neurobust.attacks.norms import lengths
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import derive_seed
@@ -47,7 +47,8 @@ class AttackResult:
     adversarial: float (N, 3, H, W), the adversarial of the smallest broken budget; the clean image for clean errors
     and where nothing was found; n_forward, n_backward: float64 (N, B), passes spent on the image
     at this budget, so that a row's sum is the image's whole cost; member: int64 (N,), which
-    attack of an ensemble (`ensemble.MEMBERS`) reached `first`, -1 where none did; None for any other attack.
+    attack of an ensemble (`ensemble.MEMBERS`) reached `first`, -1 where none did; None for any other attack;
+    abstained: bool (N,), whether the image broke because the logits are not finite there; None before `verify.verify`.
     """
 
     budgets: list[float]
@@ -58,6 +59,7 @@ class AttackResult:
     n_forward: Tensor
     n_backward: Tensor
     member: Tensor | None = None
+    abstained: Tensor | None = None
 
     @property
     def success(self) -> Tensor:
@@ -106,13 +108,20 @@ def seeded(device: torch.device, *parts: object) -> Iterator[None]:
 
 def mean_logits(model: nn.Module, points: Tensor, draws: int = 1) -> Tensor:
     """Logits (N, K) of the points (N, 3, H, W), the mean over `draws` passes."""
-    total: Tensor = sum(model(points) for _ in range(draws))
+    total = logits_of(model, points)
+    for _ in range(draws - 1):
+        total = total + logits_of(model, points)
     return total / draws
 
 
+def abstains(logits: Tensor) -> Tensor:
+    """For which images a network gives no answer, bool (N,): some of their logits (N, K) are not finite."""
+    return ~logits.isfinite().all(1)
+
+
 def misread(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which images are taken for another class, bool (N,); logits (N, K) that are not finite do not count."""
-    return (logits.argmax(1) != labels) & logits.isfinite().all(1)
+    """Which images are not read rightly, bool (N,): taken for another class, or given no answer (`abstains`)."""
+    return (logits.argmax(1) != labels) | abstains(logits)
 
 
 class Search:
@@ -134,10 +143,8 @@ class Search:
         logits = self.forward(torch.arange(count, device=device), images, 0)
         if logits.ndim != 2 or logits.shape[1] < 2:
             raise InputError(f"attacked model returns shape {tuple(logits.shape)}; give (N, classes) with 2 or more")
-        if not logits.isfinite().all():
-            raise InputError("attacked model returns logits that are not finite on clean images; train it again")
         self.clean_logits = logits
-        self.clean_correct = logits.argmax(1) == batch.labels
+        self.clean_correct = ~misread(logits, batch.labels)
         self.first[~self.clean_correct] = 0
 
     def positive(self) -> list[tuple[int, float]]:
@@ -184,8 +191,9 @@ class Search:
         """
         self.n_forward[rows, budget] += self.draws
         with torch.no_grad():
-            leads = torch.stack([towards(self.model(points), self.labels[rows], wrong) for _ in range(self.draws)])
-        return leads.mean(0) > 2 * leads.std(0) / math.sqrt(self.draws)
+            passes = [logits_of(self.model, points) for _ in range(self.draws)]
+        leads = torch.stack([towards(logits, self.labels[rows], wrong) for logits in passes])
+        return (leads.mean(0) > 2 * leads.std(0) / math.sqrt(self.draws)) | abstains(torch.stack(passes).mean(0))
 
     def test(self, rows: Tensor, points: Tensor, budget: int) -> tuple[Tensor, Tensor]:
         """Forward and record: (broken (n,), logits (n, K))."""

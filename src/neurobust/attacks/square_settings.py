@@ -16,6 +16,7 @@ class Square(Attack, frozen=True):
     run = "neurobust.attacks.square:square"
     source = "Andriushchenko et al., ECCV 2020, algorithms 1 to 3"
     weaker = True
+    black_box = True
 
     norm: Literal["linf", "l2"] = "linf"
     queries: Annotated[Count, about("tries per budget")] = 1000

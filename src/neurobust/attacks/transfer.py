@@ -22,7 +22,7 @@ from neurobust.attacks.engine.subject import Bench
 from neurobust.attacks.images import exact_kernels, to_batch
 from neurobust.attacks.losses import loss_gradient
 from neurobust.attacks.norms import lengths, per_image, project, steepest
-from neurobust.attacks.search import frozen
+from neurobust.attacks.search import abstains, frozen
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.attacks.verify import ABSOLUTE, RELATIVE
 from neurobust.core.errors import InputError
@@ -59,7 +59,7 @@ def answers(model: nn.Module, images: Tensor) -> Tensor:
     """Predicted classes (N,) without gradients; -1 where the logits are not finite."""
     with frozen(model), torch.no_grad():
         logits = model(images)
-    return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
+    return torch.where(abstains(logits), -1, logits.argmax(1))
 
 
 @dataclass(frozen=True)

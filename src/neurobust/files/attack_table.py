@@ -20,7 +20,8 @@ COLUMNS = ("image", "budget", "clean_correct", "success", "n_forward", "n_backwa
 
 class AttackRecord(Struct, frozen=True):
     """How a table was made: whose it is, the settings in full, the norm and the unit of budgets, seconds of work, what
-    verification counted, versions of the software; space: what an adaptive attack acted on."""
+    verification counted, versions of the software; space: what an adaptive attack acted on; failed: why there are no
+    rows, where the attack could not be carried out."""
 
     attack: str = ""
     norm: str = ""
@@ -34,6 +35,7 @@ class AttackRecord(Struct, frozen=True):
     verification: Any = None
     versions: Any = None
     space: str | None = None
+    failed: str | None = None
     provenance: Provenance | None = None
 
 
@@ -47,8 +49,15 @@ def write_attack_table(path: Path, frame: pd.DataFrame, record: AttackRecord) ->
     write_parquet(path, frame, attributes_of(record))
 
 
+def write_failed_table(path: Path, record: AttackRecord) -> None:
+    """Write, in the place of a table, the record of an attack that could not be carried out (`record.failed`)."""
+    import pandas as pd
+
+    write_attack_table(path, pd.DataFrame({name: [] for name in COLUMNS}), record)
+
+
 def read_attack_table(path: Path) -> tuple[pd.DataFrame, AttackRecord]:
-    """The rows, sorted by image and budget, and how they were made.
+    """The rows, sorted by image and budget, and how they were made; no rows where the attack failed.
 
     Raises InputError where the file, a column, an image or a budget is missing.
     """

@@ -31,6 +31,11 @@ def checks_path(results: Path | str, network: str) -> Path:
     return Path(results) / "attacks" / network / "checks.json"
 
 
+def confirmed_path(results: Path | str) -> Path:
+    """Where it is said that every attack ran on every network."""
+    return Path(results) / "attacks" / "confirmed.txt"
+
+
 def write_checks(path: Path, checks: Sequence[Check]) -> None:
     """Write the checks of one network, atomically."""
     write_record(path, list(checks))

@@ -12,6 +12,7 @@ from neurobust.core.errors import InputError
 from neurobust.files.attack_table import AttackRecord, read_attack_table
 from neurobust.statistics import curve_area, relative_area
 
+COSTS = ("n_forward", "n_backward")  # passes of an image, by kind
 Cells = dict[tuple[str, int], "Cell"]  # under one attack, by the network's condition and seed
 
 
@@ -21,7 +22,8 @@ class Cell(NamedTuple):
     `cost`: passes per image; `record`: how its table was made. `distance` (n,): size of each image's verified
     adversarial, NaN where there is none; None where it is not recorded. `member` (n, b): which attack of an ensemble
     had broken the image, empty where none; None for any other attack. `clean` (n,): whether the network reads the image
-    rightly; None where that is what stands at budget 0.
+    rightly; None where that is what stands at budget 0. `abstained` (n, b): whether it counts as broken because the
+    network gives no answer; None where that is not recorded.
     """
 
     images: np.ndarray
@@ -32,6 +34,7 @@ class Cell(NamedTuple):
     distance: np.ndarray | None = None
     member: np.ndarray | None = None
     clean: np.ndarray | None = None
+    abstained: np.ndarray | None = None
 
     @property
     def correct(self) -> np.ndarray:
@@ -55,9 +58,12 @@ def read_cell(path: Path) -> Cell:
     """Read an attack's parquet file.
 
     A clean error counts as a success of the attack, so robust accuracy is 1 - mean(success). Where budget 0 is not in
-    the file, clean accuracy stands there. Raises InputError where a column, an image or a budget is missing.
+    the file, clean accuracy stands there. An attack that failed (`AttackRecord.failed`) has no images. Raises
+    InputError where a column, an image or a budget is missing.
     """
     frame, record = read_attack_table(path)
+    if record.failed:
+        return Cell(np.empty(0, np.int64), np.zeros(1), np.empty((0, 1), bool), dict.fromkeys(COSTS, np.nan), record)
     images, budgets = np.unique(frame["image"]), np.unique(frame["budget"])
     shape = (len(images), len(budgets))
     clean = frame["clean_correct"].to_numpy(bool).reshape(shape)
@@ -66,20 +72,28 @@ def read_cell(path: Path) -> Cell:
     distance = None if sizes is None else np.fmin.reduce(sizes, axis=1, initial=np.nan)
     if shape[0] and (not shape[1] or budgets[0] > 0):
         budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
-    cost = {name: float(frame[name].sum()) / max(shape[0], 1) for name in ("n_forward", "n_backward")}
+    cost = {name: float(frame[name].sum()) / max(shape[0], 1) for name in COSTS}
     member = frame["member"].to_numpy(str).reshape(shape) if "member" in frame and robust.shape == shape else None
-    return Cell(images, budgets, robust, cost, record, distance, member)
+    abstained = None
+    if "abstained" in frame and robust.shape == shape:
+        abstained = frame["abstained"].to_numpy(bool).reshape(shape)
+    return Cell(images, budgets, robust, cost, record, distance, member, abstained=abstained)
 
 
-def worst_case(cells: list[Cell]) -> Cell:
-    """The pointwise worst case: an image survives a budget if it survives every attack there (Carlini et al. 2019)."""
+def worst_case(cells: list[Cell], leading: Cell | None = None) -> Cell:
+    """The pointwise worst case: an image survives a budget if it survives every attack there (Carlini et al. 2019).
+
+    At the budgets of `leading`, one of the cells, or else at those that all of them have. An attack that lacks one of
+    the former counts with what it broke at a smaller one.
+    """
     images, budgets = cells[0].images, cells[0].budgets
     for cell in cells[1:]:
         images, budgets = np.intersect1d(images, cell.images), np.intersect1d(budgets, cell.budgets)
+    budgets = budgets if leading is None else leading.budgets
     robust = np.ones((len(images), len(budgets)), dtype=bool)
     for cell in cells:
-        rows, columns = np.isin(cell.images, images), np.isin(cell.budgets, budgets)
-        robust &= cell.robust[rows][:, columns]
+        columns = np.searchsorted(cell.budgets, budgets, side="right") - 1  # every list begins with 0
+        robust &= cell.robust[np.isin(cell.images, images)][:, columns]
     cost = {name: sum(cell.cost[name] for cell in cells) for name in cells[0].cost}
     return Cell(images, budgets, robust, cost)
 
@@ -99,6 +113,7 @@ def common_images(cells: list[Cell]) -> list[Cell]:
             robust=cell.robust[row],
             distance=None if cell.distance is None else cell.distance[row],
             clean=None if cell.clean is None else cell.clean[row],
+            abstained=None if cell.abstained is None else cell.abstained[row],
         )
         for cell, row in zip(cells, rows, strict=True)
     ]

@@ -38,7 +38,7 @@ from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.shifted_errors import shifted_error_rows, shifted_rows
-from neurobust.report.shown import ShownAttack, shown_attacks
+from neurobust.report.shown import ShownAttack, answering, shown_attacks
 from neurobust.report.transfer_matrix import transfer_checks, transfer_rows
 from neurobust.report.verdicts import trend_rows, verdict_rows
 from neurobust.study.model import NetworkName, Study
@@ -116,38 +116,51 @@ def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evi
         for row in rows["networks"]
         if all(row[name] == value for name, value in block.items())
     }
-    cells, shown = read_cells(study, networks), shown_attacks(study.attacks_of(block["task"]))
-    attacks, chosen = at_reference(shown, cells, study.primary_attack)
-    pairs = compared(study.conditions)
-    for name, attack in attacks.items():
+    cells, failed = read_cells(study, networks)
+    shown = shown_attacks(study.attacks_of(block["task"]), failed)
+    attacks, chosen = at_reference(shown, cells)
+    pairs, primary = compared(study.conditions), study.primary_attack
+    answer = answering(attacks, primary) if primary in attacks else primary
+    for name, attack in shown.items():
+        done = {**cells.get(name, {}), **failed.get(name, {})}
         if not attack.members:
-            rows["attacks"] += [attack_row(study, network, attack, cells[name][network[2:]]) for network in networks]
+            rows["attacks"] += [attack_row(study, network, attack, done[network[2:]]) for network in networks]
+    for name, attack in attacks.items():
         names = {**block, "attack": name}
         curves = [names | row for row in curve_rows(cells[name], attack.unit)]
         rows["robust_accuracy"] += curves
         rows["summary"] += [names | row for row in summary_rows(cells[name], attack, clean)]
-        primary = {"primary": name == study.primary_attack}
-        rows["differences"] += [names | primary | row for row in difference_rows(pairs, cells[name], attack)]
-        if name == study.primary_attack:
+        read = {"primary": name == primary, "answer": name == answer}
+        rows["differences"] += [names | read | row for row in difference_rows(pairs, cells[name], attack)]
+        if name == answer:
             rows["power"] += [names | row for row in power_rows(pairs, cells[name], attack)]
             rows["matched"] += [block | row for row in matched_rows(study, block["task"], attack, clean, curves)]
+    whole = {name: attack for name, attack in attacks.items() if name not in failed}
     for network in networks:
-        own = {name: cells[name][network[2:]] for name in study.attacks_of(block["task"])}
+        own = {name: cells[name][network[2:]] for name in whole}
         for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
-            rows[table] += [network._asdict() | row for row in make(attacks, own)]
+            rows[table] += [network._asdict() | row for row in make(whole, own)]
     return [Evidence(study, block["task"], block["architecture"], attacks, cells, chosen, clean)]
 
 
-def read_cells(study: Study, networks: list[NetworkName]) -> dict[str, Cells]:
-    """What every attack and the worst case per norm did to the networks of one task, by attack."""
+def read_cells(study: Study, networks: list[NetworkName]) -> tuple[dict[str, Cells], dict[str, Cells]]:
+    """What every attack and the worst case per norm did to the networks of one task, by attack; and what failed.
+
+    The worst case over the primary attack's norm has that attack's budgets.
+    """
     cells: dict[str, Cells] = {}
-    met = study.attacks_of(networks[0].task)
+    failed: dict[str, Cells] = {}
+    met, primary = study.attacks_of(networks[0].task), study.primary_attack
     for name in met:
-        cells[name] = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
-    for name, attack in shown_attacks(met).items():
+        found = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
+        cells[name] = {key: cell for key, cell in found.items() if not cell.record.failed}
+        if len(cells[name]) < len(found):
+            failed[name] = {key: cell for key, cell in found.items() if cell.record.failed}
+    for name, attack in shown_attacks(met, failed).items():
         if attack.members:
-            cells[name] = {n[2:]: worst_case([cells[member][n[2:]] for member in attack.members]) for n in networks}
-    return cells
+            own = {n[2:]: {member: cells[member][n[2:]] for member in attack.members} for n in networks}
+            cells[name] = {key: worst_case([*found.values()], found.get(primary)) for key, found in own.items()}
+    return cells, failed
 
 
 def trusted(evidence: Evidence, rows: Rows, extras: bool) -> Evidence:
@@ -177,7 +190,7 @@ def attack_row(study: Study, network: NetworkName, attack: ShownAttack, cell: Ce
         | {"attack": attack.name, "norm": record.norm or attack.norm, "unit": attack.unit}
         | {"n_images": len(cell.images), **cell.cost, "seconds": number(record.seconds)}
         | {"settings": canonical_json(used), "verification": canonical_json(record.verification)}
-        | {"versions": canonical_json(record.versions)}
+        | {"versions": canonical_json(record.versions), "failed": record.failed or ""}
     )
 
 

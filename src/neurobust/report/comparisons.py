@@ -15,16 +15,20 @@ from neurobust.study.power import SPREADS, pooled
 
 
 def curve_rows(cells: Cells, unit: str) -> list[Row]:
-    """Robust accuracy of each network at each budget, with the Wilson interval over its images."""
+    """Robust accuracy of each network at each budget, with the Wilson interval over its images.
+
+    abstained: share of images that count as broken because the network gives no answer; NaN where that is not recorded.
+    """
     rows = []
     for (condition, seed), cell in cells.items():
         n = len(cell.images)
-        for budget, survivors in zip(cell.budgets, cell.robust.sum(0), strict=True):
+        silent = np.full(len(cell.budgets), math.nan) if cell.abstained is None or not n else cell.abstained.mean(0)
+        for budget, survivors, share in zip(cell.budgets, cell.robust.sum(0), silent, strict=True):
             low, high = wilson_interval(int(survivors), n)
             accuracy = survivors / n if n else math.nan
             rows.append(
                 {"condition": condition, "seed": seed, "budget": budget, "unit": unit}
-                | {"robust_accuracy": accuracy, "wilson_low": low, "wilson_high": high, "n": n}
+                | {"robust_accuracy": accuracy, "wilson_low": low, "wilson_high": high, "n": n, "abstained": share}
             )
     return rows
 

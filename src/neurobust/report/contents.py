@@ -37,15 +37,15 @@ COLUMNS: dict[str, list[str]] = {
         "reason",
     ],
     "robust_accuracy": [
-        *NETWORK, "attack", "budget", "unit", "robust_accuracy", "wilson_low", "wilson_high", "n",
+        *NETWORK, "attack", "budget", "unit", "robust_accuracy", "wilson_low", "wilson_high", "n", "abstained",
     ],
     "summary": [
         "task", "architecture", "condition", "attack", "n_seeds", "n_images", *spread_columns("clean_accuracy"),
         "reference_budget", "unit", *spread_columns("robust_accuracy"), *spread_columns("area"),
     ],
     "differences": [
-        "task", "architecture", "condition", "baseline", "attack", "primary", "measure", "difference", "low", "high",
-        "df", "n_seeds", "n_images", "seed_min", "seed_max",
+        "task", "architecture", "condition", "baseline", "attack", "primary", "answer", "measure", "difference", "low",
+        "high", "df", "n_seeds", "n_images", "seed_min", "seed_max",
     ],
     "power": [
         "task", "architecture", "attack", "n_contrasts", "n_seeds", "n_images", "sd_seed", "sd_image", "sd_residual",
@@ -55,7 +55,7 @@ COLUMNS: dict[str, list[str]] = {
     "conditions": ["condition", "target", "control", "recipe"],
     "attacks": [
         *NETWORK, "attack", "norm", "unit", "n_images", "n_forward", "n_backward", "seconds", "settings",
-        "verification", "versions",
+        "verification", "versions", "failed",
     ],
     "predictors": [
         "roi", "subject", "seed", "n_voxels", "median_r", "r_q25", "r_q75", "median_noise_ceiling", "n_ceiling",

@@ -128,14 +128,14 @@ def named(evidence: Evidence, name: str) -> dict[str, str]:
 
 
 def attack_named(evidence: Evidence, name: str) -> str:
-    """The attack that a claim means: the primary one, one by its name, or the one that decides a norm."""
+    """The attack that a claim means: that of verdicts (`primary`), one by its name, or the one that decides a norm."""
     if name == "primary" and evidence.primary is not None:
         return evidence.primary
     if name in evidence.attacks:
         return name
     for attack in evidence.attacks.values():
         if attack.norm == name:
-            return deciding(evidence.attacks, attack.measure, evidence.study.primary_attack)
+            return deciding(evidence.attacks, attack.measure)
     raise NotInStudyError(f"attack {name}")
 
 
@@ -288,10 +288,13 @@ def primary_sums(evidence: Evidence, condition: str) -> list[Sum]:
     Raises NotInStudyError for what the study lacks of it.
     """
     attack = attack_named(evidence, "primary")
+    met = {name for name, _ in evidence.cells[attack]}
     if BASELINE not in evidence.conditions:
         raise NotInStudyError("the condition none")
     baselines = [control_of(evidence, condition, control) for control in required_controls(evidence, condition)]
     baselines.append(BASELINE)
+    if unmet := [name for name in (condition, *baselines) if name not in met]:
+        raise NotInStudyError(f"{unmet[0]} under {attack}")
     return [Sum(((1, condition), (-1, baseline)), attack) for baseline in baselines]
 
 

@@ -12,6 +12,7 @@ from neurobust.networks.conditions import Condition
 from neurobust.report.blocks import Row
 from neurobust.report.guided import Conditions, shuffles_of
 from neurobust.report.hierarchy import hierarchy_index
+from neurobust.report.shown import answering, shown_attacks
 from neurobust.study.model import Study
 
 Accuracies = dict[tuple[str, str, str, int], float]  # by task, architecture, condition and seed
@@ -31,10 +32,10 @@ def own_shuffle(conditions: Conditions, name: str) -> str | None:
 def gain_rows(study: Study, rows: Mapping[str, list[Row]]) -> list[Row]:
     """A row per network that one ROI guides and whose own shuffle was trained with the same seed.
 
-    rows: of the tables `summary` (whose reference budget of the primary attack is used), `robust_accuracy` and
-    `predictors`. A factor that is not known of a network is NaN or empty.
+    Under the attack that the answer is read from. rows: of the tables `summary` (whose reference budget is used),
+    `robust_accuracy` and `predictors`. A factor that is not known of a network is NaN or empty.
     """
-    attack, found = study.primary_attack, []
+    attack, found = answering(shown_attacks(study.attacks), study.primary_attack), []
     budgets = {
         (row["task"], row["architecture"]): float(row["reference_budget"])
         for row in rows["summary"] if row["attack"] == attack

@@ -16,7 +16,7 @@ import numpy as np
 from neurobust.report.blocks import Row
 from neurobust.report.cells import Cell, Cells, common_images, survival_differences, twins_of
 from neurobust.report.entries import percent, signed
-from neurobust.report.shown import NORMS, Measure, ShownAttack, format_budget
+from neurobust.report.shown import NORMS, Measure, ShownAttack, answering, format_budget
 from neurobust.statistics import SAME, Gate, Interval, crossed_interval
 from neurobust.study.model import BASELINE, Study
 
@@ -70,8 +70,10 @@ class Evidence:
 
     @property
     def primary(self) -> str | None:
-        """The attack that verdicts are read from; None where there are no results of it."""
-        return self.study.primary_attack if self.cells.get(self.study.primary_attack) else None
+        """The attack that verdicts are read from (`shown.answering`); None where there are no results of it."""
+        name = self.study.primary_attack
+        name = answering(self.attacks, name) if name in self.attacks else name
+        return name if self.cells.get(name) else None
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -123,17 +125,13 @@ def choose(attack: ShownAttack, cells: Cells) -> Chosen:
     return Chosen(attack.name, budget, accuracy, bool(inside), levels)
 
 
-def deciding(attacks: Shown, measure: Measure, primary: str) -> str:
-    """The attack of a norm that chooses its budget: the primary one, else the worst case, else the first that looks."""
+def deciding(attacks: Shown, measure: Measure) -> str:
+    """The attack of a norm that chooses its budget: the worst case, else the first that looks at the network."""
     own = [name for name, attack in attacks.items() if attack.measure == measure]
-    if primary in own:
-        return primary
     return min(own, key=lambda name: (not attacks[name].members, attacks[name].noise))
 
 
-def at_reference(
-    attacks: Shown, cells: Mapping[str, Cells], primary: str
-) -> tuple[dict[str, ShownAttack], dict[Measure, Chosen]]:
+def at_reference(attacks: Shown, cells: Mapping[str, Cells]) -> tuple[dict[str, ShownAttack], dict[Measure, Chosen]]:
     """The attacks with the reference budget of their norm, one for all of a norm, and how each was chosen.
 
     cells: of one task and architecture, by attack; attacks without cells are left out.
@@ -141,7 +139,7 @@ def at_reference(
     shown = {name: attack for name, attack in attacks.items() if cells.get(name)}
     chosen = {}
     for measure in dict.fromkeys(attack.measure for attack in shown.values()):
-        name = deciding(shown, measure, primary)
+        name = deciding(shown, measure)
         chosen[measure] = choose(shown[name], cells[name])
     return {n: replace(a, reference_budget=chosen[a.measure].budget) for n, a in shown.items()}, chosen
 
@@ -172,7 +170,7 @@ def range_gate(evidence: Evidence, attack: str) -> Gate:
 
 
 def control_attack(evidence: Evidence) -> str | None:
-    """The attack under which the positive control is read: the primary one, or the first of a norm where it is none."""
+    """The attack under which the positive control is read: that of verdicts, or where it has no norm the first with."""
     bounded = [name for name, attack in evidence.attacks.items() if attack.norm in NORMS and not attack.noise]
     return evidence.primary if evidence.primary in bounded else next(iter(bounded), None)
 
@@ -184,7 +182,8 @@ def sensitivity_gate(evidence: Evidence) -> Gate:
         lacking = "no adversarially trained condition" if control is None else "no bounded attack on it and on none"
         return Gate("sensitivity", False, f"there is {lacking} to show that a gain would be seen")
     chosen = evidence.chosen[evidence.attacks[attack].measure]
-    if not chosen.in_range or evidence.budget(attack) is None:
+    met = twins_of(evidence.cells[attack], control, BASELINE)
+    if not met or not chosen.in_range or evidence.budget(attack) is None:
         return Gate("sensitivity", False, f"{control} cannot be read: no budget of {attack} is in range")
     interval = crossed_interval(difference(evidence, attack, control, BASELINE))
     said = f"{control} − none is {interval_text(interval)} pp under {evidence.at(attack)}"
@@ -253,7 +252,7 @@ def checks_of(evidence: Evidence, attack: str, conditions: Iterable[str]) -> lis
 
 
 def gate_rows(evidence: Evidence) -> list[Row]:
-    """The rows of the table `gates`: those of the primary attack. affects: the conditions of which nothing is said."""
+    """The rows of the table `gates`: of the attack of verdicts. affects: the conditions of which nothing is said."""
     if evidence.primary is None:
         return []
     rows = []

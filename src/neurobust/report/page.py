@@ -96,6 +96,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
         "lede": sections.lede(study),
         "primary": view.primary,
+        "alone": view.label(study.primary_attack) if view.primary and view.primary.members else "",
         "verdict": verdict_section(view),
         "answers": sections.answers(view),
         "tables": sections.main_tables(view),

@@ -29,10 +29,16 @@ Deltas = dict[tuple[str, str, str], Any]  # rows of the table `differences` by c
 
 
 def answers(view: View) -> list[Row]:
-    """Per task and guided condition: accuracy under the primary attack, minus its controls' and minus `none`'s."""
+    """Per task and guided condition: accuracy under the attack of the answer, minus its controls' and minus `none`'s.
+
+    `alone`: the same under the primary attack itself, where the answer is read from the worst case of its norm.
+    """
     conditions, table = view.study.conditions, view.tables["differences"]
     attack = view.primary.name if view.primary else None
-    table = table[(table["attack"] == attack) & (table["measure"] == "robust_accuracy") & table["difference"].notna()]
+    table = table[(table["measure"] == "robust_accuracy") & table["difference"].notna()]
+    keys = ["task", "architecture", "condition", "baseline"]
+    own = table[table["attack"] == view.study.primary_attack].set_index(keys)["difference"]
+    table = table[table["attack"] == attack]
     found = []
     for task, architecture, part in blocks(table):
         rows = {(row.condition, row.baseline): row for row in part.itertuples()}
@@ -41,13 +47,13 @@ def answers(view: View) -> list[Row]:
             for baseline in (*controls_of(conditions, condition), BASELINE):
                 if (condition, baseline) not in rows:
                     continue
-                row = rows[condition, baseline]
+                row, alone = rows[condition, baseline], own.get((task, architecture, condition, baseline))
                 found.append(
                     {"task": task, "architecture": architecture, "condition": view.head(condition)}
                     | {"baseline": baseline, "difference": signed(row.difference), "budget": budget}
                     | {"interval": between(row.low, row.high, signed), "n_images": int(row.n_images)}
                     | {"seeds": between(row.seed_min, row.seed_max, signed), "n_seeds": int(row.n_seeds)}
-                    | {"own": baseline != BASELINE}
+                    | {"own": baseline != BASELINE, "alone": MISSING if alone is None else signed(alone)}
                 )
     return found
 
@@ -204,6 +210,7 @@ def attack_table(view: View) -> list[Row]:
             | {"mean": duration(part["seconds"].mean())}
             | {
                 "settings": sorted(set(part["settings"])),
+                "failed": int(part["failed"].map(lambda note: isinstance(note, str) and note != "").sum()),
                 "verified": ", ".join(
                     f"{k} {v:g}" for k, v in sorted(verified.items()) if v or k in ("checked", "demoted")
                 ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from neurobust.attacks.plan import AttackPlan
@@ -39,20 +39,26 @@ class ShownAttack:
         return float(self.reference_budget) if self.reference_budget in budgets else None
 
 
-def shown_attacks(plans: Mapping[str, AttackPlan]) -> dict[str, ShownAttack]:
+def shown_attacks(plans: Mapping[str, AttackPlan], failed: Collection[str] = ()) -> dict[str, ShownAttack]:
     """A study's attacks and, per norm and unit that two of them share, their per-image worst case `worst-<norm>`.
 
-    In reading order: attacks as configured, worst cases, noise.
+    In reading order: attacks as configured, worst cases, noise. failed: attacks that have not met every network; a
+    worst case that not every network met says nothing, so they are no part of it.
     """
     found = {
         name: ShownAttack(name, plan.label, plan.norm, plan.attack.unit, plan.attack.noise)
         for name, plan in plans.items()
     }
     for (norm, unit), members in by_measure(found).items():
-        if len(members) > 1:
+        if len(members) > 1 and (members := [member for member in members if member not in failed]):
             name, label = f"worst-{norm}", f"worst case {NORMS.get(norm, norm)}"
             found[name] = ShownAttack(name, label, norm, unit, members=tuple(members))
     return dict(sorted(found.items(), key=lambda item: item[1].noise))
+
+
+def answering(attacks: Mapping[str, ShownAttack], primary: str) -> str:
+    """The attack that the answer is read from: the worst case over the primary one's norm, itself where it is alone."""
+    return next((n for n, a in attacks.items() if a.members and a.measure == attacks[primary].measure), primary)
 
 
 def by_measure(attacks: Mapping[str, ShownAttack]) -> dict[Measure, list[str]]:

@@ -42,7 +42,7 @@ def summarise(study: Study, paths: list[Path], networks: pd.DataFrame) -> Tables
         clean = {(row.condition, row.seed): row.clean_accuracy for row in here.itertuples()}
         rows["summary"] += [names | row for row in summary_rows(cells, shown[name], clean)]
         differences = difference_rows(compared(study.conditions), cells, shown[name])
-        rows["differences"] += [names | {"primary": False} | row for row in differences]
+        rows["differences"] += [names | {"primary": False, "answer": False} | row for row in differences]
     return {name: pd.DataFrame(found, columns=COLUMNS[name]) for name, found in rows.items()}
 
 
@@ -55,7 +55,7 @@ def strengths_of(axes: Mapping[str, str], references: Mapping[str, float | None]
 
 
 def attacks_beside(view: View, axes: Mapping[str, str]) -> list[ShownAttack]:
-    """What stands side by side: the primary attack, then the semantic ones."""
+    """What stands side by side: the attack of the answer, then the semantic ones."""
     primary = [view.primary] if view.primary else []
     return [*primary, *strengths_of(axes, view.study.reference_strengths).values()]
 
@@ -100,7 +100,9 @@ def draw_side_by_side(view: View, semantic: pd.DataFrame) -> str:
     shown = attacks_beside(view, own.drop_duplicates("attack").set_index("attack")["axis"].to_dict())
     robust = view.tables["robust_accuracy"]
     curves = own.rename(columns={"strength": "budget", "accuracy": "robust_accuracy"})
-    table = pd.concat([robust[robust["attack"] == view.study.primary_attack], curves], ignore_index=True)
+    table = pd.concat(
+        [robust[robust["attack"] == (view.primary.name if view.primary else "")], curves], ignore_index=True
+    )
     pairs = set(zip(own["task"], own["condition"], strict=True))
     table, crowded = uncrowded(
         view, table[[pair in pairs for pair in zip(table["task"], table["condition"], strict=True)]]

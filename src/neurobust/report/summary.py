@@ -19,7 +19,7 @@ def print_summary(tables: Path) -> str:
 
     First what may be said: sentence, gates, verdicts, claims. Then robust accuracy in percent at the reference budgets,
     mean over seeds and half their range, and the difference between each guided condition and its baselines under the
-    primary attack, with its 95 % interval.
+    attack of the answer, with its 95 % interval, and under the primary attack alone.
     """
     if not (Path(tables) / "networks.csv").exists():
         raise InputError(f"{tables}: no networks.csv; run the pipeline up to its report first")
@@ -70,14 +70,17 @@ def layout(rows: list[list[str]]) -> list[str]:
 
 
 def difference_lines(differences: pd.DataFrame) -> list[str]:
-    """One line per comparison, under the study's primary attack."""
+    """One line per comparison, under the attack of the answer; where that is a worst case, the primary one's beside."""
     table = differences[(differences["measure"] == "robust_accuracy") & differences["difference"].notna()]
-    table = table[table["primary"].astype(bool)]
+    own = {(r.condition, r.baseline): r for r in table[table["primary"].astype(bool)].itertuples()}
+    table = table[table["answer"].astype(bool)]
     if not len(table):
         return ["no comparison: the study has no baseline beside a guided condition"]
     return [
         f"{row.condition} - {row.baseline}, {row.attack}: {signed(row.difference)} pp"
         + (f" [{between(row.low, row.high, signed)}], seeds {between(row.seed_min, row.seed_max, signed)}"
            if row.n_seeds > 1 else ", one seed")
+        + (f"; {alone.attack} alone {signed(alone.difference)}"
+           if (alone := own.get((row.condition, row.baseline))) and not row.primary else "")
         for row in table.itertuples()
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from neurobust.report.blocks import Block, Tables
 from neurobust.report.guided import in_order
-from neurobust.report.shown import ShownAttack, shown_attacks
+from neurobust.report.shown import ShownAttack, answering, shown_attacks
 from neurobust.report.style import Style, condition_style, reference_style, roi_style
 from neurobust.study.model import Study
 
@@ -42,8 +42,9 @@ class View:
 
     @property
     def primary(self) -> ShownAttack | None:
-        """The attack that the answer is read from; None in a study without attacks."""
-        return self.attacks.get(self.study.primary_attack)
+        """The attack that the answer is read from (`shown.answering`); None in a study without attacks."""
+        primary = self.study.primary_attack
+        return self.attacks[answering(self.attacks, primary)] if primary in self.attacks else None
 
     def label(self, attack: str) -> str:
         """An attack's name for readers."""

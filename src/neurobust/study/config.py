@@ -63,7 +63,9 @@ class Config(Settings, frozen=True, kw_only=True):
     seeds: Annotated[Seeds, about("of the networks")]
     attack_images: Annotated[Count, about("test images per network that attacks and analyses look at")]
     attacks: Annotated[Entries, about("methods with their settings and budgets, by name")]
-    primary_attack: Annotated[str, about("the attack that the report's answer is read from")]
+    primary_attack: Annotated[
+        str, about("the answer is read from the worst case of its norm, at its budgets; its own number stands beside")
+    ]
     phantom: Annotated[
         Phantom | None, about("what is planted, for `data.source: phantom` and for tasks that are rendered")
     ] = None

@@ -24,7 +24,9 @@ STAGES = {
         "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic",
     ),
     "explain": ("explain_network",),
-    "report": ("tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page"),
+    "report": (
+        "tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page", "confirm_attacks",
+    ),
 }  # fmt: skip
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 CANARY_PASSES = 48 * 500  # images, and passes of all canaries under all attacks
@@ -214,6 +216,7 @@ def _report(study: Study) -> Iterator[Job]:
     yield Job("write_index", (), networks, 5e6)
     for roi in study.rois:
         yield Job("write_roi_page", (roi,), networks / len(study.rois), 3e6, (roi,))
+    yield Job("confirm_attacks", (), networks)
 
 
 def download_bytes(study: Study) -> float:

@@ -27,7 +27,7 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
-from neurobust.study.model import NetworkName, Study
+from neurobust.study.model import BASELINE, NetworkName, Study
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -153,6 +153,13 @@ class Paths:
     def twins(self, wildcards: Wildcards, path: Callable[[str, str], Path]) -> list[str]:
         """A file of every network of one task and architecture; path: of results and network."""
         return self.of_networks(path, None, [wildcards.task], wildcards.architecture)
+
+    def undefended(self, wildcards: Wildcards) -> list[str]:
+        """The twin of a network whose adversarials it is shown: `none` of its seed; nothing for `none` itself."""
+        if wildcards.condition == BASELINE or BASELINE not in self.study.tasks[wildcards.task].conditions:
+            return []
+        twin = NetworkName(wildcards.task, wildcards.architecture, BASELINE, int(wildcards.seed))
+        return [str(network_weights_path(self.results, twin.path))]
 
     def transfer_tables(self) -> list[str]:
         """The transfer of every task and architecture, where the study asks for it."""

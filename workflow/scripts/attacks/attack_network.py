@@ -29,5 +29,6 @@ run(
         cells=Path(snakemake.params.cells) / ".cells",
         adversarials=Path(snakemake.output.adversarials) if transfer else None,
     ),
+    twin=Path(snakemake.input.twin[0]) if snakemake.input.twin else None,
     transfer=read(Transfer, transfer, "transfer") if transfer else None,
 )

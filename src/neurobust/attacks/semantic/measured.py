@@ -144,7 +144,7 @@ def verify(
     if keeps_lightness:
         change = (rgb_to_lab(points.double()) - rgb_to_lab(images.cpu()[rows].double()))[:, :1]
         light = change.abs().flatten(1).amax(1) <= LIGHTNESS
-    good, counts = look_again(network, points, labels[rows], ("lightness", light), len(images) // 2 + 1)
+    good, counts, _ = look_again(network, points, labels[rows], ("lightness", light), len(images) // 2 + 1)
     first = attempt.first.clone()
     first[rows[~good]] = size
     if counts["demoted"]:
