@@ -7,6 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
@@ -86,6 +87,7 @@ FILES = Paths(STUDY)
 RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
 DATA = str(MIRROR.folder)  # where files of the bucket are fetched to, or the phantom is planted
 ROOT = placed(DATA)
+PLACED = replace(STUDY.data, root=placed(STUDY.data.root), cache=placed(STUDY.data.cache))
 SUBJECTS = list(STUDY.subjects)
 ROIS = list(STUDY.rois)
 
@@ -129,3 +131,13 @@ def plans_of(attacks):
 def parameters(settings):
     """Settings as a parameter of a rule: canonical JSON of what is not at its default."""
     return canonical_json(brief(settings))
+
+
+def of_bucket(files):
+    """Inputs that are the bucket's: what somebody copied or fetched again is the same. Those of a phantom may change."""
+    return ancient(borrowed(files)) if STUDY.data.from_bucket else files
+
+
+def root_of_mirror(wildcards):
+    """As a parameter: where files lie. An object and no text: Snakemake compares texts, and this is no change."""
+    return PLACED.mirror

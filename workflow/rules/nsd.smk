@@ -1,8 +1,6 @@
 # nsd: from a mirror of the NSD bucket to responses per ROI and resized stimuli.
 import sys
 
-from msgspec.structs import replace
-
 from neurobust.files.betas import betas_path
 from neurobust.files.quality import quality_path
 from neurobust.files.roi import roi_path
@@ -11,18 +9,7 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.nsd import layout
 
 NSD = f"{sys.executable} -m neurobust.nsd"  # downloads are commands: a change of the code fetches nothing again
-PLACED = replace(STUDY.data, root=placed(STUDY.data.root), cache=placed(STUDY.data.cache))
 FETCHING = ("download_nsd", "download_stimuli", "download_shared_images")  # the rules that need a server
-
-
-def of_bucket(files):
-    """Inputs that are the bucket's: what somebody copied or fetched again is the same. Those of a phantom may change."""
-    return ancient(borrowed(files)) if STUDY.data.from_bucket else files
-
-
-def root_of_mirror(wildcards):
-    """As a parameter: where files lie. An object and no text: Snakemake compares texts, and this is no change."""
-    return PLACED.mirror
 
 
 if MIRROR.planted is not None:
