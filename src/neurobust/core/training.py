@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 
 from neurobust.core import deadline
+from neurobust.core.errors import InputError
 from neurobust.core.io import replacing
 from neurobust.core.progress import Progress
 from neurobust.core.seeding import seed_everything
@@ -53,6 +55,24 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     return None
 
 
+def finite_loss(loss: float, label: str) -> float:
+    """The loss of a batch or an epoch; InputError where it is not finite."""
+    if not math.isfinite(loss):
+        raise InputError(f"{label}: the loss is {loss}; lower learning_rate, or look at the data that it is fitted to")
+    return loss
+
+
+def take_up(checkpoint: Path | None, fingerprint: str) -> dict[str, Any] | None:
+    """The state that a training goes on from: of the same settings and inputs, and with losses that are all finite."""
+    saved = load_checkpoint(checkpoint) if checkpoint else None
+    if saved is None or saved["fingerprint"] != fingerprint:
+        return None
+    if not all(math.isfinite(row.get("loss", 0.0)) for row in saved["history"]):
+        logger.warning("%s: a checkpoint whose loss is not finite, passed over", checkpoint)
+        return None
+    return saved
+
+
 @dataclass(frozen=True)
 class KeepBest:
     """Which epoch's state is kept: the one with the highest metric `score`. Training stops after `patience` epochs
@@ -80,11 +100,13 @@ def train_epochs(
     model's best state is restored at the end; without, its last one stays. Checkpoints must lie outside the declared
     outputs: Snakemake deletes those on retry.
     With `checkpoint`, deadline.OutOfTime is raised before an epoch that the job's time limit leaves no room for.
+    InputError ends the training at an epoch whose `loss` is not finite, as does one that `run_epoch` raises (better, at
+    the batch); no checkpoint is left then, from which a retry would fail alike.
     """
     history: list[dict[str, float]] = []
     best: dict[str, Any] = {"epoch": -1, "value": float("-inf"), "state": None}
-    saved = load_checkpoint(checkpoint) if checkpoint else None
-    if saved is not None and saved["fingerprint"] == fingerprint:
+    saved = take_up(checkpoint, fingerprint)
+    if saved is not None:
         for name, part in parts.items():
             part.load_state_dict(saved["parts"][name])
         history, best = saved["history"], saved["best"]
@@ -98,7 +120,12 @@ def train_epochs(
             deadline.check()
         seed_everything(seed, "epoch", epoch)
         start = time.monotonic()
-        metrics = run_epoch(epoch)
+        try:
+            metrics = run_epoch(epoch)
+            finite_loss(metrics.get("loss", 0.0), f"{label}, epoch {epoch}")
+        except InputError:
+            clear_checkpoint(checkpoint)
+            raise
         history.append({"epoch": epoch, **metrics})
         if keep and metrics[keep.score] > best["value"]:
             state = {key: value.clone() for key, value in parts["model"].state_dict().items()}

@@ -35,6 +35,7 @@ class SubjectData:
     single_trial_nsd_id: np.ndarray  # (T,)
     trials: np.ndarray | None = None  # float32 (T, V), of the images that are not for testing, in order of time
     trial_nsd_id: np.ndarray | None = None  # (T,)
+    source: str = ""  # the file that the responses are of, for messages
 
     @property
     def voxels(self) -> int:
@@ -62,13 +63,17 @@ class SubjectData:
 
 
 def load_subject(roi: Path, stimuli: Path) -> SubjectData:
-    """Read `cortex/{subject}/{roi}.h5` with its stimuli. Raises InputError if a dataset or a picture is missing."""
+    """Read `cortex/{subject}/{roi}.h5` with its stimuli. Raises InputError if a dataset or a picture is missing.
+
+    What the arrays hold is looked at where they are fitted (`checks.checked_subjects`).
+    """
     found, shown = read_roi(roi), read_stimuli(stimuli)
     return SubjectData(
         subject=found.subject, images=shown.images, row=shown.rows(found.nsd_id, roi), responses=found.responses,
         n_repeats=found.n_repeats, split=found.split, nsd_id=found.nsd_id, voxel_index=found.voxel_index,
         ncsnr=found.ncsnr, noise_ceiling=found.noise_ceiling, single_trials=found.single_trials,
         single_trial_nsd_id=found.single_trial_nsd_id, trials=found.trials, trial_nsd_id=found.trial_nsd_id,
+        source=str(roi),
     )  # fmt: skip
 
 

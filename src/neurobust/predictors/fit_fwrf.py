@@ -15,7 +15,7 @@ from neurobust.predictors.fwrf import FwRF, candidate_fields, pool_maps
 from neurobust.predictors.fwrf_settings import FwRFSettings
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
-from neurobust.predictors.ridge import RidgePath
+from neurobust.predictors.ridge import RidgePath, standardisation
 
 FIELD_BATCH = 32  # candidate fields whose pooled features are held at a time: bounds the memory
 
@@ -66,7 +66,7 @@ def search_fields(
         some = fields[start : start + FIELD_BATCH]
         pooled = {name: pool_maps([m.to(device) for m in part], some) for name, part in maps.items()}
         for k in range(len(some)):
-            mean, std = pooled["train"][k].mean(0), pooled["train"][k].std(0).clamp_min(1e-6)
+            mean, std = standardisation(pooled["train"][k])
             x, x_held = ((pooled[name][k] - mean) / std for name in ("train", "held"))
             path = RidgePath.of(x.T @ x, x.T @ y)
             loss, which = path.losses(x_held, y_held, strengths).min(0)

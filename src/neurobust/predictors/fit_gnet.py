@@ -9,7 +9,7 @@ import torch
 
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import seed_everything
-from neurobust.core.training import KeepBest, train_epochs
+from neurobust.core.training import KeepBest, finite_loss, train_epochs
 from neurobust.predictors.data import channel_mean, to_float, training_batches
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.gabor import fill_prefilter
@@ -82,11 +82,12 @@ def train_fast(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, f
         loss, images = 0.0, 0
         for data, rows in training_batches(subjects, loop.batch_size, seed, epoch):
             optimiser.zero_grad(set_to_none=True)
-            loss += accumulate_gradients(
+            batch_loss = accumulate_gradients(
                 model, data.subject, to_float(data.pictures(rows), device),
                 torch.from_numpy(data.responses[rows]).to(device),
                 torch.from_numpy(data.n_repeats[rows].astype(np.float32)).to(device), terms,
             )  # fmt: skip
+            loss += finite_loss(batch_loss, f"gnet, {data.subject}, epoch {epoch}")
             images += len(rows)
             optimiser.step()
             schedule.step()

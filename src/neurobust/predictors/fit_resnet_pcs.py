@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from neurobust.core.seeding import seed_everything
-from neurobust.core.training import KeepBest, train_epochs
+from neurobust.core.training import KeepBest, finite_loss, train_epochs
 from neurobust.files.splits import TRAIN
 from neurobust.predictors.components import count_components, principal_components
 from neurobust.predictors.data import channel_statistics, to_float, training_batches
@@ -56,6 +56,7 @@ def fit_resnet_pcs(settings: ResNetPCs, context: FitContext) -> Fitted:
             target = target @ model.basis(data.subject).T
             scores = model.scores(to_float(data.pictures(rows), device))[data.subject]
             error = (scores - target).square().sum()
+            finite_loss(error.item(), f"resnet-pcs, {data.subject}, epoch {epoch}")
             optimiser.zero_grad(set_to_none=True)
             (error / len(rows)).backward()
             optimiser.step()

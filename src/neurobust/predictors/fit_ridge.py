@@ -14,7 +14,7 @@ from neurobust.predictors.fixed_features import cached_maps, make_features
 from neurobust.predictors.linear import PooledLinear
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
-from neurobust.predictors.ridge import ridge_cv
+from neurobust.predictors.ridge import ridge_cv, standardisation
 from neurobust.predictors.ridge_settings import Ridge
 
 logger = logging.getLogger("neurobust")
@@ -41,8 +41,8 @@ def fit_ridge(settings: Ridge, context: FitContext) -> Fitted:
     for data in context.subjects:
         rows = numpy_rng(context.seed, "folds", data.subject).permutation(np.flatnonzero(data.split != TEST))
         maps = cached_maps(model.features, data, rows, context)
-        x = torch.cat([m.float().flatten(1) for m in maps], 1).to(device)
-        mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
+        x = torch.cat([m.flatten(1) for m in maps], 1).to(device)
+        mean, std = standardisation(x)
         y = torch.from_numpy(data.responses[rows]).to(device)
         fit = ridge_cv((x - mean) / std, y, settings.alphas, settings.folds, max(context.voxel_batch, 2048))
         weights = fit.weights / std[:, None]

@@ -87,9 +87,20 @@ def most_variable(variances: list[Tensor], channels: int | None) -> list[Tensor]
 
 @torch.inference_mode()
 def cached_maps(features: FeatureMaps, data: SubjectData, rows: np.ndarray, context: FitContext) -> list[Tensor]:
-    """Feature maps (n, C, side, side) of some rows of the responses, once, in half precision on the CPU."""
+    """Feature maps (n, C, side, side) of some rows of the responses, once, in single precision on the CPU.
+
+    Not in half: what is far from 0 beside its spread would be rounded away before it is centred, and what is above
+    65,504 would be infinite. Raises InputError where a feature is not finite.
+    """
     parts = [
-        [m.half().cpu() for m in features(to_float(data.pictures(batch), context.device))]
+        [m.float().cpu() for m in features(to_float(data.pictures(batch), context.device))]
         for batch in image_batches(rows, context.image_batch)
     ]
-    return [torch.cat(layer) for layer in zip(*parts, strict=True)]
+    maps = [torch.cat(layer) for layer in zip(*parts, strict=True)]
+    for k, m in enumerate(maps):
+        if not torch.isfinite(m).all():
+            raise InputError(
+                f"features of {data.subject}'s images: map {k} of {len(maps)} is not finite; give the network other "
+                "weights, or read another layer"
+            )
+    return maps

@@ -48,7 +48,7 @@ def field_weights(fields: Tensor, side: int) -> Tensor:
 
 def pool_maps(maps: list[Tensor], fields: Tensor) -> Tensor:
     """Maps (N, C, side, side) seen through fields (K, 3): (K, N, all channels)."""
-    pooled = [m.flatten(2).float() @ field_weights(fields, m.shape[-1]) for m in maps]
+    pooled = [m.flatten(2) @ field_weights(fields, m.shape[-1]) for m in maps]
     return torch.cat(pooled, 1).permute(2, 0, 1)
 
 

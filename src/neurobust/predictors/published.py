@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from neurobust.core.seeding import numpy_rng
-from neurobust.core.training import KeepBest, train_epochs
+from neurobust.core.training import KeepBest, finite_loss, train_epochs
 from neurobust.files.splits import TEST
 from neurobust.predictors.data import SubjectData, to_float
 from neurobust.predictors.evaluate import pearson
@@ -128,7 +128,8 @@ def train_published(model: GNet, loop: Loop, context: FitContext) -> list[dict[s
         loss = 0.0
         for index in numpy_rng(context.seed, "order", epoch).permutation(len(batches)):
             trials, block = batches[index]
-            loss += two_pass_step(model, optimisers, trials, block, terms, context.device)
+            batch_loss = two_pass_step(model, optimisers, trials, block, terms, context.device)
+            loss += finite_loss(batch_loss, f"gnet published, {trials.data.subject}, epoch {epoch}")
         score = holdout_r(model, holdout, context.image_batch, context.device)
         return {"loss": loss / count, "validation_r": score}
 

@@ -15,6 +15,16 @@ import torch
 from torch import Tensor
 
 
+def standardisation(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (F,) of the columns of x (N, F).
+
+    The deviation of a constant column (but for rounding, beside its size) is infinite: standardised it is 0, whatever
+    its unit, and it gets no weight.
+    """
+    mean, std = x.mean(0), x.std(0)
+    return mean, torch.where(std > 1e-6 * x.abs().amax(0), std, torch.inf)
+
+
 @dataclass
 class RidgePath:
     """Solutions of every alpha: `vectors` (F, F) and `values` (F,) of X'X, `rotated` = vectors' X'Y (F, V)."""

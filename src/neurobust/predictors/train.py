@@ -19,6 +19,7 @@ from neurobust.core.settings import written
 from neurobust.core.training import clear_checkpoint
 from neurobust.files.predictor_tables import PredictorMetrics, Summary, write_predictor_metrics, write_voxels
 from neurobust.files.splits import TEST
+from neurobust.predictors.checks import check_test_images, checked_subjects
 from neurobust.predictors.data import SubjectData, load_subject
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.evaluate import (
@@ -97,11 +98,19 @@ def summarise_table(table: pd.DataFrame) -> Summary:
 
 
 def fit_predictor(settings: Predictor, context: FitContext) -> Fitted:
-    """Fit a predictor of any kind; with `settings.shuffle_pairing` to permuted pairs of image and response."""
+    """Fit a predictor of any kind; with `settings.shuffle_pairing` to permuted pairs of image and response.
+
+    Raises InputError for data that cannot be fitted (`checks.checked_subjects`) and for weights that are not finite.
+    """
     fit = cast(Callable[[Predictor, FitContext], Fitted], load(settings.fit))
+    context = replace(context, subjects=checked_subjects(context.subjects))
     if settings.shuffle_pairing:
         context = replace(context, subjects=[data.shuffled(context.seed) for data in context.subjects])
-    return fit(settings, context)
+    fitted = fit(settings, context)
+    for name, value in fitted.model.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise InputError(f"{settings.kind}: fitted {name} is not finite; look at the scale of responses and images")
+    return fitted
 
 
 def train_predictor(
@@ -116,6 +125,8 @@ def train_predictor(
     """
     subjects = [load_subject(roi, images) for roi, images in zip(rois, stimuli, strict=True)]
     subjects = [data for data in subjects if data.voxels]
+    for data in subjects:
+        check_test_images(data)
     if not subjects:
         raise InputError(f"{rois[0]}: the ROI has no voxels in any subject; widen its labels or remove it from `rois`")
     record = provenance({f"roi {path.parent.name}": path for path in rois}, written(settings), seed)
