@@ -297,6 +297,69 @@ def test_the_mirror_is_looked_at(folder, capsys):
     assert begin("--nsd", "copy") == 1 and "say --nsd phantom" in capsys.readouterr().err
 
 
+def test_paths_are_those_of_the_study_wherever_it_is_written(folder, capsys):
+    for name in ("Köpfe und 2 copies", 'a "quoted" one', "123", "null"):
+        study = folder / f"study of {len(name)}"
+        (folder / name).mkdir()
+        tasks = ["--tasks", f"cifar10={name}"]
+        assert begin("--directory", study.name, "--nsd", name, *tasks) == 0
+        written = yaml.safe_load((study / "config.yaml").read_text())
+        for path in (written["data"]["root"], written["tasks"]["cifar10"]["source"]):
+            assert (study / path).samefile(folder / name)
+        assert "no session of NSD lies in" in capsys.readouterr().out, "a root with a typo would be filled"
+        (study / "config.yaml").unlink()
+    assert begin("--nsd", "null") == 0 and main(["check"]) == 0, "a name that YAML would read as nothing"
+    assert yaml.safe_load(Path("config.yaml").read_text())["data"]["root"] == "null"
+
+
+def ended(question):
+    raise EOFError
+
+
+def test_no_answer_and_no_folder_are_one_line(folder, monkeypatch, capsys):
+    (folder / "file").touch()
+    assert begin("--directory", "file") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("neurobust: error: file: File exists") or "Not a directory" in said
+    assert begin("--nsd", "") == 1 and "--nsd: empty; give a value" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", ended)
+    assert main(["init", "mine"]) == 1 and "no answer" in capsys.readouterr().err
+    assert not Path("config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "empty; expected"), ("a: [\n", "not YAML"), ("a: 1\na: 2\n", ":2: key")]
+)
+def test_a_broken_file_is_named_before_snakemake_starts(folder, became, capsys, text, says):
+    Path("config.yaml").write_text(text)
+    assert main(["run"]) == 1 and not became
+    said = capsys.readouterr().err
+    assert said.startswith("neurobust: error: config.yaml:") and said.count("\n") == 1 and says in said
+
+
+def test_data_lie_neither_among_results_nor_in_one_another(folder, capsys):
+    assert begin("--nsd", "copy") == 0
+    file = Path("config.yaml")
+    text = file.read_text()
+    for root, cache, says in (
+        ("results/mine", None, "data.root: 'results/mine' lies among the results"),
+        ("results/mine/tasks/nsd", None, "data.root: 'results/mine/tasks/nsd' lies among the results"),
+        ("copy", "results/mine/report", "data.cache: 'results/mine/report' lies among the results"),
+        ("copy", "copy", "are one folder or lie in one another"),
+        ("copy", "copy/new", "are one folder or lie in one another"),
+        ("here/copy", "here", "are one folder or lie in one another"),
+    ):
+        lines = f"  root: {root}\n" + (f"  cache: {cache}\n" if cache else "")
+        file.write_text(text.replace("  root: copy\n", lines))
+        capsys.readouterr()
+        assert main(["check"]) == 1
+        said = capsys.readouterr().err
+        assert says in said and "config.yaml:" in said and said.endswith("1 fault\n")
+    file.write_text(text.replace("  root: copy\n", "  root: copy\n  cache: mine\n"))
+    assert main(["check"]) == 0
+
+
 # --- clean ---
 
 
@@ -344,6 +407,16 @@ def test_clean_removes_no_data_and_follows_no_link(folder, capsys):
     file.write_text(text.replace("root: resources/phantom", "root: results/mine/tasks/nsd"))
     assert main(["clean", "--yes"]) == 1
     assert "config.data.root: 'results/mine/tasks/nsd' lies in results/mine/tasks" in capsys.readouterr().err
+    begin("--directory", "real", "--nsd", "copy")
+    real = Path("real/config.yaml").read_text()
+    assert "  root: ../copy\n" in real
+    file.write_text(real.replace("  root: ../copy\n", "  root: copy\n  cache: results/mine/tasks/nsd\n"))
+    assert main(["clean", "--yes"]) == 1
+    assert "config.data.cache: 'results/mine/tasks/nsd' lies in results/mine/tasks" in capsys.readouterr().err
+    fill("results/mine/report/x.yaml")
+    Path("results/mine/report/x.yaml").write_text(text)
+    assert main(["clean", "--yes", "-c", "results/mine/report/x.yaml"]) == 1
+    assert "the study's file: 'results/mine/report/x.yaml' lies in" in capsys.readouterr().err
     file.write_text(text)
     Path("results/mine/networks").symlink_to(folder / "elsewhere")
     Path(".snakemake/locks").mkdir(parents=True)

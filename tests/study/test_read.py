@@ -38,6 +38,9 @@ FAULTS = [
     ("data/subjects/subj01/sessions", 12, "config.data.subjects.subj01.sessions: 12 is more than"),
     ("data/subjects/subj03", {"sessions": 2}, "config.data.subjects.subj03: the phantom has no such subject"),
     ("data/cache", "elsewhere", "config.data.cache: 'elsewhere': a phantom is planted under data.root; write null"),
+    ("attacks/corruptions", {"method": "fgsm", "budgets": [0, 1], "loss": "ce"}, "corruptions: the table"),
+    ("training/momentum", 1.0, "config.training.momentum: 1: expected a number < 1"),
+    ("predictors/gnet/dropout", 1, "config.predictors.gnet.dropout: 1: expected a number < 1"),
     ("attacks/fgsm/budgets", [0, 2, 1], "config.attacks.fgsm.budgets: [0, 2, 1] must ascend from 0"),
     ("attacks/fgsm/steps", 3, "config.attacks.fgsm: unknown key 'steps'; known keys are norm, loss"),
     ("attacks/fgsm/method", "fgsmm", "config.attacks.fgsm.method: 'fgsmm' is not known"),
@@ -377,3 +380,10 @@ def test_the_worlds_of_the_calibration_differ_in_what_they_say(project, world):
     assert (planted.cue.kind == "hue") == (world == "hue")
     assert study.results == f"results/calibration-{world}" and study.data.root == f"resources/calibration-{world}"
     assert {"none", "V1", "LO", "LO-shuffled", "adversarial"} <= set(study.trained["phantom-scenes"])
+
+
+def test_a_subject_of_nsd_has_no_more_sessions_than_it_ran(project):
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    config["data"]["subjects"]["subj04"]["sessions"] = 40
+    with pytest.raises(InputError, match=r"config.data.subjects.subj04.sessions: 40: subj04 ran 30 sessions of NSD"):
+        read_study(config)

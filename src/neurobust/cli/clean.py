@@ -30,7 +30,7 @@ def clean(configs: Sequence[str], yes: bool) -> int:
     if locked():
         raise InputError(f"{LOCKS}: Snakemake runs in this folder, or was killed; wait, or run `snakemake --unlock`")
     doomed = list(computed(study))
-    refuse_inputs(study, doomed)
+    refuse_inputs(study, files, doomed)
     if not doomed:
         print(f"nothing to remove: the study {study.name} has no results in {study.results}")
         return 0
@@ -60,9 +60,11 @@ def there(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def refuse_inputs(study: Study, doomed: Sequence[Path]) -> None:
+def refuse_inputs(study: Study, files: Sequence[Path], doomed: Sequence[Path]) -> None:
     """Raise InputError where something that the study only reads lies in what would be removed."""
-    inputs = [("config.data.root", study.data.root)]
+    inputs = [("config.data.root", study.data.root), *(("the study's file", str(file)) for file in files)]
+    inputs += [("config.data.cache", study.data.cache)] if study.data.cache is not None else []
+    inputs += [(f"config.shifted.{name}.source", asked.source) for name, asked in study.shifted.items()]
     inputs += [(file.key, file.path) for file in all_named_files(study)]
     inputs += [(f"config.tasks.{task.name}.source", task.source) for task in study.tasks.values() if task.source]
     for key, path in inputs:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurobust.core.errors import InputError
-from neurobust.core.names import nearest, neighbours
 
 CONFIG = "config.yaml"  # a study of its own folder, as `neurobust init` writes it
 DEMO = "config/demo.yaml"  # the study of the pipeline's own folder, as plain Snakemake takes it there
@@ -47,10 +46,3 @@ def profile(asked: str | None) -> str:
     name = asked or "local"
     found = (folder / "profiles" / name for folder in (Path(), pipeline()))
     return next((str(folder) for folder in found if (folder / CONFIG).is_file()), name)
-
-
-def refuse_missing(files: Sequence[Path]) -> None:
-    """Raise InputError for a file of a study that is not there."""
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; correct the path{nearest(file.name, neighbours(file))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -51,11 +52,14 @@ def begin(given: argparse.Namespace) -> int:
     kinds = [kind for kind in kinds if not TASKS[kind].faces]
     default = "phantom-scenes" if phantom else "digits"
     asked = split(answer(given.tasks, f"Which tasks, of {', '.join(kinds)} (KIND=PATH)?", default, "--tasks"))
-    tasks = dict(task_of(word, kinds) for word in asked)
+    tasks = dict(task_of(word, kinds, folder) for word in asked)
     cluster = given.cluster
     if cluster is None:
         cluster = answer(None, "Do jobs go through SLURM, yes or no?", "no", "--cluster").lower() in ("y", "yes")
-    mirror = None if phantom else look(nsd, shipped["data"]["subjects"])
+    mirror = None
+    if not phantom:
+        mirror = look(nsd, shipped["data"]["subjects"])
+        mirror = mirror._replace(root=seen_from(folder, nsd))
     text = filled(given.study, mirror, {name: known[name] for name in names}, tasks)
     write_text(folder / home.CONFIG, text)
     written = [home.CONFIG, *(copied_profile(folder) if cluster else [])]
@@ -75,6 +79,8 @@ def refuse_used(folder: Path) -> None:
 def answer(given: str | None, question: str, default: str, flag: str) -> str:
     """What a flag says; else what somebody at the terminal answers; else the default, which is printed."""
     if given is not None:
+        if not given.strip():
+            raise InputError(f"{flag}: empty; give a value, or leave it out for {default}")
         return given
     if sys.stdin.isatty():
         return input(f"{question} [{default}] ").strip() or default
@@ -90,8 +96,14 @@ def split(text: str) -> list[str]:
     return words
 
 
-def task_of(word: str, kinds: Iterable[str]) -> tuple[str, dict[str, Any]]:
-    """A task by what was said of it, KIND or KIND=PATH: its name and its entry."""
+def seen_from(folder: Path, path: str) -> str:
+    """A path that was given from here as the study in `folder` names it, which runs there."""
+    given = Path(path).expanduser()
+    return str(given) if given.is_absolute() else os.path.relpath(given, folder.resolve())
+
+
+def task_of(word: str, kinds: Iterable[str], folder: Path) -> tuple[str, dict[str, Any]]:
+    """A task by what was said of it, KIND or KIND=PATH: its name and its entry, for a study in `folder`."""
     kind, _, source = word.partition("=")
     if kind not in kinds:
         raise InputError(f"--tasks: {kind!r} is not known here; choose of {one_of(kind, kinds)}")
@@ -101,7 +113,7 @@ def task_of(word: str, kinds: Iterable[str]) -> tuple[str, dict[str, Any]]:
     if source and not brings:
         raise InputError(f"--tasks: {kind} needs no files; say {kind} alone")
     own = OWN.get(kind, {})
-    entry = {"kind": kind, **({"source": source} if source else {}), **own}
+    entry = {"kind": kind, **({"source": seen_from(folder, source)} if source else {}), **own}
     return kind, {**entry, "training": {"epochs": EPOCHS.get(kind, OTHERS), **own.get("training", {})}}
 
 
@@ -117,7 +129,7 @@ def filled(study: str, mirror: Found | None, rois: Mapping[str, Any], tasks: Map
     return made.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=study,
         schema=(home.pipeline() / "config/schema.yaml").resolve(),
-        mirror=mirror,
+        mirror=mirror and mirror._replace(root=flow(mirror.root)),
         rois={name: flow(roi) for name, roi in rois.items()},
         tasks={name: flow(task) for name, task in tasks.items()},
         architectures=architectures,
@@ -128,12 +140,14 @@ def filled(study: str, mirror: Found | None, rois: Mapping[str, Any], tasks: Map
 
 
 def flow(value: Any) -> str:
-    """A value in YAML on one line; text that is a plain word stays unquoted."""
+    """A value in YAML on one line; text that is a plain word or path, and nothing else to YAML, stays unquoted."""
+    import yaml
+
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {flow(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(flow, value)) + "]"
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", value):
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z./][A-Za-z0-9./_-]*", value) and yaml.safe_load(value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)
 
@@ -152,6 +166,8 @@ def copied_profile(folder: Path) -> list[str]:
 def say_next(folder: Path, written: Iterable[str], mirror: Found | None, cluster: bool) -> None:
     """Print what was written and what comes next."""
     print(f"wrote {', '.join(written)}" + ("" if folder == Path() else f" in {folder}; go there"))
+    if mirror is not None and not mirror.there:
+        print(f"no session of NSD lies in {mirror.root}: what the study needs will be fetched into it")
     steps = ["neurobust check    what is wrong with it?", "neurobust plan     what will it cost?"]
     if cluster:
         steps.insert(0, "name your partition and account in profiles/slurm/config.yaml")

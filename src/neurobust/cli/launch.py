@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from neurobust.cli import home
+from neurobust.study.yaml_file import read_yaml
 
 
 def program() -> list[str]:
@@ -29,7 +30,8 @@ def command(
 ) -> list[str]:
     """The words of a command line that makes targets of a study; options: of Snakemake, as they are."""
     files = home.config_files(configs)
-    home.refuse_missing(files)
+    for file in files:
+        read_yaml(file)  # Snakemake would not say which file is wrong, nor where
     folder = home.pipeline()
     words = program()
     if folder != Path():

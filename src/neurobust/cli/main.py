@@ -174,5 +174,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in messages_of(error):
             print(f"neurobust: error: {line}", file=sys.stderr)
         return 1
+    except EOFError:
+        print("\nneurobust: error: no answer, so nothing was done", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"neurobust: error: {error.filename}: {error.strerror}; name another place", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130

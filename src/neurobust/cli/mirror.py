@@ -14,7 +14,7 @@ FORMATS: tuple[SessionFormat, ...] = ("nii.gz", "hdf5")
 
 
 class Found(NamedTuple):
-    """A mirror: its root as text of YAML, the format of its sessions, whether they are kept (true or false), which
+    """A mirror: its root, the format of its sessions, whether they are kept (true or false), which
     images it has, its subjects with their sessions, what is said of these, and whether they are all of NSD's."""
 
     root: str
@@ -24,6 +24,11 @@ class Found(NamedTuple):
     subjects: dict[str, int]
     said: str
     whole: bool
+
+    @property
+    def there(self) -> bool:
+        """Whether it has any session."""
+        return self.keep == "true"
 
 
 def look(root: str, ran: Mapping[str, Any]) -> Found:
@@ -41,11 +46,10 @@ def look(root: str, ran: Mapping[str, Any]) -> Found:
     suffix = max(FORMATS, key=lambda suffix: sum(there[suffix].values()))
     found = {subject: count for subject, count in there[suffix].items() if count}
     stimuli = "all" if layout.stimuli(folder).exists() else "needed"
-    text = f'"{folder}"' if " " in str(folder) else str(folder)
     if not found:
-        return Found(text, suffix, "false", stimuli, everything, "sessions that each subject ran", True)
+        return Found(str(folder), suffix, "false", stimuli, everything, "sessions that each subject ran", True)
     said = "sessions that are there" if found != everything else "sessions that each subject ran"
-    return Found(text, suffix, "true", stimuli, found, said, found == everything)
+    return Found(str(folder), suffix, "true", stimuli, found, said, found == everything)
 
 
 def sessions(folder: Path, subjects: Mapping[str, int], suffix: str) -> dict[str, int]:

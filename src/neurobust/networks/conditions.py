@@ -20,6 +20,7 @@ from neurobust.core.settings import (
     Given,
     Names,
     NotNegative,
+    Part,
     Positive,
     Settings,
     Share,
@@ -55,7 +56,7 @@ class Training(Settings, frozen=True):
     batch_size: Annotated[int, Meta(ge=2), about("of an optimiser step", "images")] = 64
     optimizer: Annotated[Literal["sgd", "adamw"], about("of the network's weights")] = "sgd"
     learning_rate: Annotated[Positive, about("at its peak")] = 0.05
-    momentum: Annotated[Share, about("of SGD; the first beta of AdamW")] = 0.9
+    momentum: Annotated[Part, about("of SGD; the first beta of AdamW")] = 0.9
     weight_decay: Annotated[NotNegative, about("of the optimiser")] = 5e-4
     schedule: Annotated[Literal["onecycle", "step", "constant"], about("of the learning rate")] = "onecycle"
     augment: Annotated[Literal["none", "crop-flip"], about("of training images")] = "none"

@@ -8,7 +8,18 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Count, FilePath, NotNegative, Positive, Settings, Share, about, field_names, read
+from neurobust.core.settings import (
+    Count,
+    FilePath,
+    NotNegative,
+    Part,
+    Positive,
+    Settings,
+    Share,
+    about,
+    field_names,
+    read,
+)
 from neurobust.predictors.description import INPUT_SIZE, Predictor
 
 GABOR = "gabor"  # in place of a path: the documented Gabor bank
@@ -52,7 +63,7 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     finetune_prefilter: Annotated[bool, about("whether the prefilter is trained too")]
     prefilter_channels: Annotated[tuple[Count, Count], about("of its two layers; [64, 192] as published")]
     trunk_width: Annotated[Count, about("a quarter of the channels that a voxel reads of each map; 64 as published")]
-    dropout: Annotated[Share, about("of whole maps of the trunk; 0.5 as published")]
+    dropout: Annotated[Part, about("of whole maps of the trunk; 0.5 as published")]
     learning_rate: Annotated[Positive | None, about("of Adam; needed by `fast`; published 1e-3")] = None
     batch_size: Annotated[BatchSize | None, about("needed by `fast`; published 100", "images")] = None
     epochs: Annotated[Count | None, about("passes over the training images; needed by `fast`; published 50")] = None

@@ -21,6 +21,7 @@ from neurobust.predictors.description import Predictor
 from neurobust.study.model import BASELINE, Study, TaskPlan
 
 T = TypeVar("T", str, int)
+TAKEN = "corruptions"  # no name of an attack: `files.corruption_table` lies where its table would
 
 
 def check_names(names: Iterable[T], known: Collection[T], where: str, what: str, section: str) -> None:
@@ -42,6 +43,8 @@ def check_study(study: Study) -> None:
     faults = Faults()
     with faults.caught():
         check_phantom(study)
+    with faults.caught():
+        check_sessions(study)
     with faults.caught():
         check_splits(study)
     with faults.caught():
@@ -185,6 +188,8 @@ def check_attacks(study: Study) -> None:
         raise InputError(f"config.primary_attack: {primary!r} is a semantic attack; name one of {', '.join(attacks)}")
     if primary not in attacks:
         raise InputError(f"config.primary_attack: {primary!r} is not one of `attacks`: {one_of(primary, attacks)}")
+    if TAKEN in attacks:
+        raise InputError(f"config.attacks.{TAKEN}: the table of common corruptions is called so; take another name")
     norms = tuple(dict.fromkeys(plan.norm for plan in attacks.values()))
     for name, task in study.tasks.items():
         where = f"config.tasks.{name}.budgets"
@@ -231,6 +236,15 @@ def check_phantom(study: Study) -> None:
         raise InputError(f"config.data.cache: '{data.cache}': a phantom is planted under data.root; write null")
     if data.format not in planted.formats:
         raise InputError(f"config.data.format: the phantom is not written as {data.format}; add it to phantom.formats")
+
+
+def check_sessions(study: Study) -> None:
+    """Raise InputError where a subject of NSD has more sessions than it ran."""
+    for subject, count in study.data.sessions.items():
+        if study.data.from_bucket and count > (ran := study.data.ran(subject)):
+            raise InputError(
+                f"config.data.subjects.{subject}.sessions: {count}: {subject} ran {ran} sessions of NSD; lower it"
+            )
 
 
 def check_splits(study: Study) -> None:

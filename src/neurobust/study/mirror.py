@@ -19,7 +19,7 @@ from neurobust.phantom.outputs import phantom_files
 from neurobust.phantom.ownership import digest_of
 from neurobust.phantom.settings import PlantedNSD
 from neurobust.study.model import Study
-from neurobust.study.paths import Wildcards
+from neurobust.study.paths import FOLDERS, Wildcards
 
 
 class Mirror:
@@ -63,11 +63,29 @@ class Mirror:
 
     def check_root(self) -> None:
         """Raise InputError where the root is not this study's to use or to plant. Changes nothing."""
+        self.check_folders()
         if self.data.from_bucket:
             for folder in {Path(self.data.root), self.folder}:
                 ownership.refuse_planted(folder)
         elif self.planted is not None:
             ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest)
+
+    def check_folders(self) -> None:
+        """Raise InputError where data would lie among results, or the root and the cache in one another."""
+        given = {"config.data.root": self.data.root}
+        if self.data.cache is not None:
+            given["config.data.cache"] = self.data.cache
+        results = self.study.root.resolve()
+        for key, path in given.items():
+            folder = Path(path).resolve()
+            if folder == results or any(folder.is_relative_to(results / name) for name in FOLDERS):
+                raise InputError(f"{key}: {path!r} lies among the results in {self.study.results}; name another folder")
+        root, *cache = (Path(path).resolve() for path in given.values())
+        if any(root.is_relative_to(folder) or folder.is_relative_to(root) for folder in cache):
+            raise InputError(
+                f"config.data.cache: {self.data.cache!r} and data.root {self.data.root!r} are one folder or lie in one "
+                "another, and the root is only read; name a folder elsewhere, or null to fetch into the root"
+            )
 
     def enter(self, missing: Collection[str] = ()) -> None:
         """Note below the root that this study uses it; InputError where it may not, or where files are `missing` that
