@@ -1,4 +1,4 @@
-"""Data that cannot be fitted are refused in one line, before anything is fitted; numbers that go wrong end a training."""
+"""Data that cannot be fitted are refused in one line beforehand; numbers that go wrong end a training."""
 
 import logging
 import math

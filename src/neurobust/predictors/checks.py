@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,9 @@ def checked_subject(data: SubjectData) -> SubjectData:
         raise InputError(
             f"{where}: images are {data.images.dtype} {tuple(shape)}; give square uint8 colour images (M, S, S, 3)"
         )
-    parts = {name: as_float32(getattr(data, name), f"{where}: {name}") for name in ("responses", "single_trials")}
+    parts: dict[str, Any] = {
+        name: as_float32(getattr(data, name), f"{where}: {name}") for name in ("responses", "single_trials")
+    }
     if data.trials is not None:
         parts["trials"] = as_float32(data.trials, f"{where}: trials")
     check_rows(data, where)
