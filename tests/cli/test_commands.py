@@ -121,6 +121,13 @@ def test_a_file_that_is_not_there_is_one_line(folder, capsys, became):
     assert not became
 
 
+def test_an_roi_that_the_study_lacks_is_one_line(folder, became, capsys):
+    begin()
+    capsys.readouterr()
+    assert main(["run", "--roi", "V1", "--roi", "V9"]) == 1 and not became
+    assert "--roi: 'V9' is not an ROI of this study; choose of V1" in capsys.readouterr().err
+
+
 # --- check ---
 
 

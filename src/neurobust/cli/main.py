@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neurobust import __version__
 from neurobust.core.errors import InputError, messages_of
+from neurobust.core.names import one_of
 
 DESCRIPTION = "Does biasing a vision network with human brain responses make it more robust? From data to report."
 EPILOG = "`neurobust COMMAND --help` says more. Behind `--` follow options of Snakemake, as they are."
@@ -39,8 +40,12 @@ def run(given: argparse.Namespace) -> int:
         from neurobust.cli.home import config_files
         from neurobust.study.border import merged
 
-        results = merged(config_files(given.configfile)).get("results")
-        targets += [f"{results}/report/roi/{roi}.html" for roi in given.roi]
+        study = merged(config_files(given.configfile))
+        known = list(study.get("rois") or {})
+        for roi in given.roi:
+            if roi not in known:
+                raise InputError(f"--roi: {roi!r} is not an ROI of this study; choose of {one_of(roi, known)}")
+        targets += [f"{study.get('results')}/report/roi/{roi}.html" for roi in given.roi]
     return snakemake(given, targets or ["all"], ["--dry-run"] if given.dry_run else [])
 
 
