@@ -84,7 +84,7 @@ def test_responses_of_any_precision_are_taken(subject, read, dtype, settings):
 TRAINERS = {
     "gnet": (fit_gnet, "accumulate_gradients"),
     "published": (published, "two_pass_step"),
-    "resnet-pcs": (fit_resnet_pcs, "to_float"),
+    "resnet-pcs": (fit_resnet_pcs, "to_pixels"),
 }
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from neurobust.core.errors import InputError
-from neurobust.predictors.data import channel_mean, channel_statistics, load_subject, to_float, training_batches
+from neurobust.files.pixels import to_pixels
+from neurobust.predictors.data import channel_mean, channel_statistics, load_subject, training_batches
 
 
 def test_a_subject_comes_back_with_each_response_beside_its_picture(subject, write_subject):
@@ -53,7 +54,7 @@ def test_statistics_are_those_of_training_images_alone(subject):
 def test_to_float_is_channels_first_in_unit_range():
     images = np.zeros((1, 2, 3, 3), np.uint8)
     images[0, 1, 2, 0] = 255
-    tensor = to_float(images, torch.device("cpu"))
+    tensor = to_pixels(images, torch.device("cpu"))
     assert tensor.shape == (1, 3, 2, 3) and tensor[0, 0, 1, 2] == 1 and tensor.sum() == 1
     assert tensor.is_contiguous(memory_format=torch.channels_last), "in memory as the images are stored"
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from neurobust.core.settings import Positive, about
-from neurobust.predictors.data import to_float
+from neurobust.files.pixels import to_pixels
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.fitting import Fitted
 from neurobust.predictors.model import ResponseModel

@@ -23,8 +23,7 @@ def classify(
     classes = None if among is None else torch.from_numpy(among).to(device)
     with torch.no_grad():
         for start in range(0, len(images), image_batch):
-            part = to_pixels(images[start : start + image_batch], device)
-            logits = network(part.contiguous(memory_format=torch.channels_last))
+            logits = network(to_pixels(images[start : start + image_batch], device))
             best = logits.argmax(1) if classes is None else classes[logits[:, classes].argmax(1)]
             found.append(best.cpu())
     return torch.cat(found).numpy()

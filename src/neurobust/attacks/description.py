@@ -74,3 +74,15 @@ class Attack(Settings, frozen=True):
     def passes(self, budgets: int) -> float:
         """Passes through the network, forward and backward, that one image costs under this many budgets above 0."""
         raise NotImplementedError
+
+
+class RandomDraws(Attack, frozen=True):
+    """Best of several random perturbations."""
+
+    noise = True
+
+    repeats: Annotated[Count, about("draws per image, of which the best counts")] = 10
+
+    def passes(self, budgets: int) -> float:
+        """Every draw is tried at every budget."""
+        return self.repeats * budgets

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from neurobust.attacks.description import Attack, AttackLoss, Draws
+from neurobust.attacks.description import Attack, AttackLoss, Draws, RandomDraws
 from neurobust.core.settings import Count, NotNegative, Positive, Whole, about
 
 Points = Annotated[int, Meta(ge=2)]
@@ -58,16 +58,8 @@ class ReColorAdv(Functional, frozen=True):
     ] = 0.03
 
 
-class RandomFunction(Attack, frozen=True):
+class RandomFunction(RandomDraws, frozen=True):
     """Best of several random functions, by turns from one value for the whole to one per point."""
-
-    noise = True
-
-    repeats: Annotated[Count, about("draws per image, of which the best counts")] = 10
-
-    def passes(self, budgets: int) -> float:
-        """Every draw is tried at every budget."""
-        return self.repeats * budgets
 
 
 class RandomFlow(RandomFunction, frozen=True):

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from neurobust.attacks.description import Attack
-from neurobust.core.settings import Count, about
+from neurobust.attacks.description import RandomDraws
 
 
-class Noise(Attack, frozen=True):
-    """Best of several random perturbations."""
+class Noise(RandomDraws, frozen=True):
+    """Best of several random perturbations of a norm, or of single pixels."""
 
-    noise = True
     weaker = True
-
-    repeats: Annotated[Count, about("draws per image, of which the best counts")] = 10
-
-    def passes(self, budgets: int) -> float:
-        """Every draw is tried at every budget."""
-        return self.repeats * budgets
 
 
 class Uniform(Noise, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from neurobust.attacks.description import Attack, AttackLoss, Draws
+from neurobust.attacks.description import Attack, AttackLoss, Draws, RandomDraws
 from neurobust.core.settings import Count, Positive, about
 
 OF_AREA = "of the area"
@@ -34,18 +34,12 @@ class Patch(Attack, frozen=True):
         return self.eot * self.starts * (self.draws + 2 * self.steps + 2 * moves) * budgets
 
 
-class RandomPatch(Attack, frozen=True):
+class RandomPatch(RandomDraws, frozen=True):
     """Best of several square patches of random content at random places."""
 
     run = "neurobust.attacks.patch:random_patch"
     source = "baseline: random patches"
     shown_unit = OF_AREA
     largest = 1.0
-    noise = True
 
     norm: Literal["patch"] = "patch"
-    repeats: Annotated[Count, about("draws per image, of which the best counts")] = 10
-
-    def passes(self, budgets: int) -> float:
-        """Every draw is tried at every budget."""
-        return self.repeats * budgets

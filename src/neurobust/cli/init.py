@@ -17,6 +17,7 @@ from neurobust.cli.mirror import Found, look
 from neurobust.core.errors import InputError
 from neurobust.core.io import write_text
 from neurobust.core.names import one_of
+from neurobust.core.settings import Given
 from neurobust.networks.registry import TASKS
 from neurobust.study.yaml_file import read_yaml
 
@@ -26,7 +27,7 @@ ROIS = ("V1", "LO")  # without an answer
 # Where to begin with a task: passes over its training images, and what of its network differs from the study's.
 EPOCHS = {"digits": 4, "phantom-scenes": 12}
 OTHERS = 60
-OWN: dict[str, dict[str, Any]] = {
+OWN: dict[str, Given] = {
     "phantom-scenes": {"architectures": ["small"], "training": {"learning_rate": 0.4}},
     "digits": {"budgets": {"linf": [0, 4, 8, 16, 32]}},
 }
@@ -102,7 +103,7 @@ def seen_from(folder: Path, path: str) -> str:
     return str(given) if given.is_absolute() else os.path.relpath(given, folder.resolve())
 
 
-def task_of(word: str, kinds: Iterable[str], folder: Path) -> tuple[str, dict[str, Any]]:
+def task_of(word: str, kinds: Iterable[str], folder: Path) -> tuple[str, Given]:
     """A task by what was said of it, KIND or KIND=PATH: its name and its entry, for a study in `folder`."""
     kind, _, source = word.partition("=")
     if kind not in kinds:
@@ -117,7 +118,7 @@ def task_of(word: str, kinds: Iterable[str], folder: Path) -> tuple[str, dict[st
     return kind, {**entry, "training": {"epochs": EPOCHS.get(kind, OTHERS), **own.get("training", {})}}
 
 
-def filled(study: str, mirror: Found | None, rois: Mapping[str, Any], tasks: Mapping[str, Any]) -> str:
+def filled(study: str, mirror: Found | None, rois: Mapping[str, Given], tasks: Mapping[str, Given]) -> str:
     """The text of a configuration."""
     from jinja2 import Environment, StrictUndefined
 

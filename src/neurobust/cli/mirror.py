@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import Given
 from neurobust.nsd import layout
 from neurobust.nsd.settings import SessionFormat
 
@@ -31,7 +32,7 @@ class Found(NamedTuple):
         return self.keep == "true"
 
 
-def look(root: str, ran: Mapping[str, Any]) -> Found:
+def look(root: str, ran: Given) -> Found:
     """A mirror by its folder. ran: `data.subjects` of the shipped study, with the sessions that NSD's subjects ran.
 
     Where no session lies there, everything is still to be fetched. InputError for a root that is no folder.

@@ -8,7 +8,10 @@ from torch import Tensor
 
 
 def to_pixels(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """uint8 (n, H, W, 3) as float32 (n, 3, H, W) in [0, 1] on `device`, channels last in memory."""
+    """uint8 (n, H, W, 3) as float32 (n, 3, H, W) in [0, 1] on `device`, channels last in memory as they are stored.
+
+    Convolutions on the CPU sum in another order where the channels come first in memory.
+    """
     if isinstance(images, np.ndarray) and not images.flags.writeable:
         images = np.array(images)  # a mapped file: torch wants memory that it could write to
     images = torch.as_tensor(images).to(device).permute(0, 3, 1, 2)

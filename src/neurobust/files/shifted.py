@@ -13,6 +13,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, canonical_json, replacing
+from neurobust.core.unreadable import unreadable
 
 if TYPE_CHECKING:
     import h5py
@@ -78,7 +79,7 @@ def open_shifted(path: Path) -> Iterator[ShiftedFile]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path}: not a readable file of shifted images ({error}); delete it, run again") from error
+        raise unreadable(path, error, "not a readable file of shifted images; delete it, run again") from error
     with file:
         try:
             types, severities, record = (json.loads(file.attrs[name]) for name in ("types", "severities", "provenance"))

@@ -39,9 +39,9 @@ def check_place(path: Path, subject: str, affine: np.ndarray) -> None:
 
 
 def check_affine(path: Path, subject: str, found: np.ndarray, affine: np.ndarray) -> None:
-    """Raise InputError, with the likely cause, unless the affine of a subject's session is that of its brain mask, to a
-    thousandth of a millimetre, as for label volumes."""
-    if np.allclose(found, affine, atol=1e-3):
+    """Raise InputError, with the likely cause, unless the affine of a subject's session is that of its brain mask, as
+    for label volumes."""
+    if header.same_place(found, affine):
         return
     codes, wanted = ("".join(nib.aff2axcodes(each)) for each in (found, affine))
     if codes != wanted:

@@ -82,6 +82,11 @@ def read_exactly(stream, view: memoryview) -> None:
         done += count
 
 
+def same_place(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two affines (4, 4) place voxels alike, to a thousandth of a millimetre."""
+    return np.allclose(one, other, atol=1e-3)
+
+
 def read_header(path: Path, stream) -> Header:
     """The header of a stream, which is left at the first voxel; InputError for one that NSD's files do not have."""
     raw = bytearray(HEADER_BYTES)

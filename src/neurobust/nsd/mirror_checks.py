@@ -11,7 +11,7 @@ from neurobust.core.errors import InputError
 from neurobust.nsd import layout, manifest
 from neurobust.nsd.betas import check_affine
 from neurobust.nsd.ctab import read_ctab
-from neurobust.nsd.header import read_array
+from neurobust.nsd.header import read_array, same_place
 from neurobust.nsd.mirror import Mirror, Skip, need
 from neurobust.nsd.quality import judge_sessions
 from neurobust.nsd.stimuli import open_brick
@@ -71,7 +71,7 @@ def check_grids(mirror: Mirror) -> str:
         grid = mirror.grid(subject)
         affine = np.diag([side, side, side, 1.0])
         affine[:3, 3] = [-(n - 1) / 2 * side for n in grid.shape]
-        need(np.allclose(grid.affine, affine, atol=1e-3), f"{subject}: affine {grid.affine.round(3).tolist()}")
+        need(same_place(grid.affine, affine), f"{subject}: affine {grid.affine.round(3).tolist()}")
         for path in (layout.ncsnr(mirror.root, subject, prepared), layout.valid(mirror.root, subject, prepared.space)):
             read_volume(path, grid)
     return ", ".join(f"{subject} {mirror.grid(subject).shape}" for subject in mirror.sessions)

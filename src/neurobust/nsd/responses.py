@@ -21,6 +21,7 @@ from neurobust.files.lookup import find_rows
 from neurobust.files.roi import RoiFile, write_roi
 from neurobust.nsd import layout
 from neurobust.nsd.design import Design, load_design, repeats_table
+from neurobust.nsd.header import same_place
 from neurobust.nsd.held_out import TEST, TRAIN, VALIDATION, image_splits, used_trials
 from neurobust.nsd.layout import Root
 from neurobust.nsd.noise import ncsnr, noise_ceiling
@@ -47,7 +48,7 @@ def open_trials(root: Root, path: Path, subject: str) -> Iterator[tuple[BetasFil
         found = trials.subject, trials.shape
         if found != (subject, grid.shape):
             raise InputError(f"{path}: holds betas of {found}, not of {subject} {grid.shape}; delete it and run again")
-        if not np.allclose(trials.affine, grid.affine, atol=1e-3):
+        if not same_place(trials.affine, grid.affine):
             raise InputError(f"{path}: its voxels lie elsewhere than the brain mask's; delete it and run again")
         yield trials, grid
 

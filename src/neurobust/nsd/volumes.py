@@ -9,7 +9,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
-from neurobust.nsd.header import FETCH_AGAIN, read_array
+from neurobust.nsd.header import FETCH_AGAIN, read_array, same_place
 from neurobust.nsd.layout import Root
 
 
@@ -30,7 +30,7 @@ def read_volume(path: Path, grid: Grid | None = None) -> tuple[np.ndarray, np.nd
         data = data[..., 0]
     if data.ndim != 3:
         raise InputError(f"{path}: shape {data.shape} is not a volume (X, Y, Z); {FETCH_AGAIN}")
-    if grid is not None and (data.shape != grid.shape or not np.allclose(header.affine, grid.affine, atol=1e-3)):
+    if grid is not None and (data.shape != grid.shape or not same_place(header.affine, grid.affine)):
         raise InputError(
             f"{path}: its grid {data.shape} is not the brain mask's {grid.shape}, or is placed elsewhere; "
             f"use files of one subject in {grid.space}"

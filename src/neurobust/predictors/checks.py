@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -34,17 +33,15 @@ def checked_subject(data: SubjectData) -> SubjectData:
         raise InputError(
             f"{where}: images are {data.images.dtype} {tuple(shape)}; give square uint8 colour images (M, S, S, 3)"
         )
-    parts: dict[str, Any] = {
-        name: as_float32(getattr(data, name), f"{where}: {name}") for name in ("responses", "single_trials")
-    }
-    if data.trials is not None:
-        parts["trials"] = as_float32(data.trials, f"{where}: trials")
+    responses = as_float32(data.responses, f"{where}: responses")
+    single_trials = as_float32(data.single_trials, f"{where}: single_trials")
+    trials = None if data.trials is None else as_float32(data.trials, f"{where}: trials")
     check_rows(data, where)
     for split, name in ((TRAIN, "training"), (VALIDATION, "validation")):
         count = len(data.rows_of(split))
         if count < 2:
             raise InputError(f"{where}: {count} {name} images; a predictor needs at least 2: widen the split")
-    return replace(data, **parts)
+    return replace(data, responses=responses, single_trials=single_trials, trials=trials)
 
 
 def check_rows(data: SubjectData, where: str) -> None:

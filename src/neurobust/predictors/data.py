@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from neurobust.core.seeding import numpy_rng
-from neurobust.files.pixels import to_pixels
 from neurobust.files.roi import read_roi
 from neurobust.files.splits import TRAIN, VALIDATION, rows_of
 from neurobust.files.stimuli import read_stimuli
@@ -92,14 +89,6 @@ def training_batches(
 def image_batches(rows: np.ndarray, image_batch: int) -> Iterator[np.ndarray]:
     """Rows in their order, `image_batch` at a time."""
     return (rows[start : start + image_batch] for start in range(0, len(rows), image_batch))
-
-
-def to_float(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 (n, S, S, 3) as float32 (n, 3, S, S) in [0, 1] on `device`, channels last in memory as they are stored.
-
-    Convolutions on the CPU sum in another order where the channels come first in memory.
-    """
-    return to_pixels(images, device).contiguous(memory_format=torch.channels_last)
 
 
 def training_images(subjects: Iterable[SubjectData], image_batch: int) -> Iterator[np.ndarray]:

@@ -10,7 +10,8 @@ import torch
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import seed_everything
 from neurobust.core.training import KeepBest, finite_loss, train_epochs
-from neurobust.predictors.data import channel_mean, to_float, training_batches
+from neurobust.files.pixels import to_pixels
+from neurobust.predictors.data import channel_mean, training_batches
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter
@@ -83,7 +84,7 @@ def train_fast(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, f
         for data, rows in training_batches(subjects, loop.batch_size, seed, epoch):
             optimiser.zero_grad(set_to_none=True)
             batch_loss = accumulate_gradients(
-                model, data.subject, to_float(data.pictures(rows), device),
+                model, data.subject, to_pixels(data.pictures(rows), device),
                 torch.from_numpy(data.responses[rows]).to(device),
                 torch.from_numpy(data.n_repeats[rows].astype(np.float32)).to(device), terms,
             )  # fmt: skip

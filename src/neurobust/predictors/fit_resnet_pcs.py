@@ -6,9 +6,10 @@ import torch
 
 from neurobust.core.seeding import seed_everything
 from neurobust.core.training import KeepBest, finite_loss, train_epochs
+from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TRAIN
 from neurobust.predictors.components import count_components, principal_components
-from neurobust.predictors.data import channel_statistics, to_float, training_batches
+from neurobust.predictors.data import channel_statistics, training_batches
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
@@ -54,7 +55,7 @@ def fit_resnet_pcs(settings: ResNetPCs, context: FitContext) -> Fitted:
                 continue  # BatchNorm has no statistics of one image where the maps are one place
             target = torch.from_numpy(data.responses[rows]).to(device) - model.centre(data.subject)
             target = target @ model.basis(data.subject).T
-            scores = model.scores(to_float(data.pictures(rows), device))[data.subject]
+            scores = model.scores(to_pixels(data.pictures(rows), device))[data.subject]
             error = (scores - target).square().sum()
             finite_loss(error.item(), f"resnet-pcs, {data.subject}, epoch {epoch}")
             optimiser.zero_grad(set_to_none=True)

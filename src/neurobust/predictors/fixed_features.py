@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import seed_everything
 from neurobust.core.settings import written
-from neurobust.predictors.data import SubjectData, channel_statistics, image_batches, to_float, training_images
+from neurobust.files.pixels import to_pixels
+from neurobust.predictors.data import SubjectData, channel_statistics, image_batches, training_images
 from neurobust.predictors.features import FeatureMaps, NetworkMaps, build_features
 from neurobust.predictors.features_settings import RANDOM, FixedFeatures, LayerMaps
 from neurobust.predictors.fitting import FitContext
@@ -72,7 +73,7 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
 def channel_variances(module: NetworkMaps, subjects: Sequence[SubjectData], image_batch: int) -> list[Tensor]:
     """Variance of each layer's channels, averaged over the map, over the training images of all subjects."""
     pooled = [
-        [m.mean((2, 3)) for m in module.all_maps(to_float(images, torch.device("cpu")))]
+        [m.mean((2, 3)) for m in module.all_maps(to_pixels(images, torch.device("cpu")))]
         for images in training_images(subjects, image_batch)
     ]
     return [torch.cat(layer).var(0) for layer in zip(*pooled, strict=True)]
@@ -93,7 +94,7 @@ def cached_maps(features: FeatureMaps, data: SubjectData, rows: np.ndarray, cont
     65,504 would be infinite. Raises InputError where a feature is not finite.
     """
     parts = [
-        [m.float().cpu() for m in features(to_float(data.pictures(batch), context.device))]
+        [m.float().cpu() for m in features(to_pixels(data.pictures(batch), context.device))]
         for batch in image_batches(rows, context.image_batch)
     ]
     maps = [torch.cat(layer) for layer in zip(*parts, strict=True)]

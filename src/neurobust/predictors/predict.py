@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import VALIDATION
-from neurobust.predictors.data import SubjectData, image_batches, to_float
+from neurobust.predictors.data import SubjectData, image_batches
 from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.model import ResponseModel
 
@@ -20,7 +21,7 @@ def predict(
     model.eval()
     with torch.inference_mode():
         out = [
-            model(to_float(images[batch], device)).float().cpu().numpy() for batch in image_batches(rows, image_batch)
+            model(to_pixels(images[batch], device)).float().cpu().numpy() for batch in image_batches(rows, image_batch)
         ]
     return np.concatenate(out) if out else np.zeros((0, sum(model.voxels.values())), np.float32)
 

@@ -16,8 +16,9 @@ import torch
 
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.training import KeepBest, finite_loss, train_epochs
+from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST
-from neurobust.predictors.data import SubjectData, to_float
+from neurobust.predictors.data import SubjectData
 from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.gnet import GNet
@@ -83,7 +84,7 @@ def two_pass_step(
     """One batch: a pass and a step for the core, then, with the core as it is now, for the readout. Its first loss."""
     subject = trials.data.subject
     dtype = next(model.parameters()).dtype
-    images = to_float(trials.data.images[trials.picture[block]], device).to(dtype)
+    images = to_pixels(trials.data.images[trials.picture[block]], device).to(dtype)
     response = torch.from_numpy(trials.response[block]).to(device, dtype)
     weight = torch.from_numpy(trials.weight[block]).to(device, dtype)
     losses = []
