@@ -6,8 +6,12 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from neurobust.cli import launch
+from neurobust.cli.main import main
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILT_FROM = ("src", "workflow", "config", "profiles", "envs", "Snakefile", "pyproject.toml", "setup.py",
@@ -51,3 +55,44 @@ def build(folder):
 def wheel(once):
     """The folder of an unpacked wheel, as a Python path."""
     return once("wheel", build) / "site"
+
+
+@pytest.fixture
+def became(monkeypatch):
+    """The command lines that would have taken this process's place, less Snakemake's own words."""
+    lines = []
+
+    def become(name, words):
+        lines.append(words[len(launch.program()) :])
+        raise SystemExit(0)
+
+    monkeypatch.setattr(launch.os, "execvp", become)
+    return lines
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def begin():
+    """`begin(*words)`: a small study of digits, as `neurobust init` writes it; the exit status."""
+    usual = ["init", "mine", "--nsd", "phantom", "--rois", "V1", "--tasks", "digits", "--no-cluster"]
+    return lambda *words: main([*usual, *words])
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Somebody at a terminal, who gives these answers in turn; the questions that were asked."""
+    answers, asked = [], []
+
+    def ask(question):
+        asked.append(question)
+        return answers.pop(0)
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", ask)
+    return SimpleNamespace(answers=answers, asked=asked)

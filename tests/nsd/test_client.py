@@ -167,20 +167,26 @@ def locked():
 def test_a_locked_file_is_no_damaged_one(copied, bucket, locked):
     """Whoever reads it: the message says to wait, and never to delete."""
     from neurobust.files.betas import open_betas
+    from neurobust.files.corruptions import open_corruptions
     from neurobust.files.roi import read_roi_images
+    from neurobust.files.shifted import open_shifted
     from neurobust.nsd.betas import read_session
     from neurobust.nsd.fetch_stimuli import has_images
     from neurobust.nsd.stimuli import open_brick
 
-    def read_betas(path):
-        with open_betas(path):
-            pass
+    def opened(opener):
+        def read(path):
+            with opener(path):
+                pass
+
+        return read
 
     root = copied.root
     session, brick = locked(layout.session(root, "subj01", 1, "hdf5")), locked(layout.stimuli(root))
     voxels = np.array([100])
     for path, read in (
-        (session, lambda path: read_session(path, voxels, (9, 11, 8), 30)), (session, read_betas),
+        (session, lambda path: read_session(path, voxels, (9, 11, 8), 30)), (session, opened(open_betas)),
+        (session, opened(open_corruptions)), (session, opened(open_shifted)),
         (session, read_roi_images), (session, lambda path: download(bucket.source, root, path)),
         (brick, lambda path: open_brick(path, 340)), (brick, lambda path: has_images(path, [0])),
     ):  # fmt: skip
