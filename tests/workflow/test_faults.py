@@ -16,7 +16,7 @@ from study import PROJECT, numbers
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]
 EXECUTORS = ("warm", "local")
-NETWORK = "results/tiny/networks/digits/resnet18/none/seed0/model.safetensors"
+NETWORK = "results/tiny/networks/digits/small/none/seed0/model.safetensors"
 # More of them by NEUROBUST_KILLS=30.
 KILLS = int(os.environ.get("NEUROBUST_KILLS", "3"))
 
@@ -81,7 +81,7 @@ def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbe
     killed = 0
     for turn in range(KILLS):
         driver = start(tmp_path, executor)
-        end = time.monotonic() + rng.uniform(3, 25)
+        end = time.monotonic() + rng.uniform(3, 20)
         while time.monotonic() < end and driver.poll() is None:
             time.sleep(0.1)
         if driver.poll() is None:
@@ -103,7 +103,7 @@ def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbe
 def test_no_process_outlives_a_driver_that_runs_warm_jobs(number, tmp_path):
     """SIGKILL to the driver alone; SIGINT to all, as Ctrl-C in a terminal gives it."""
     driver = start(tmp_path, "warm")
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600  # its first jobs start in the plain way, until the worker is ready
     while not any("neurobust.core.warm" in members(driver.pid).get(parent, (0, ""))[1]
                   for parent, _ in members(driver.pid).values()):  # fmt: skip
         assert driver.poll() is None and time.monotonic() < end, (tmp_path / "out").read_text()[-3000:]
@@ -140,7 +140,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(snakemake, undisturbed
     failed = snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
     assert failed.returncode != 0
     assert len(errors(failed.text)) == 1 and "No space left on device" in errors(failed.text)[0], failed.text[-3000:]
-    log = (tmp_path / "logs/tiny/train_network/digits/resnet18/none/seed0.log").read_text()
+    log = (tmp_path / "logs/tiny/train_network/digits/small/none/seed0.log").read_text()
     assert "Traceback" not in log and "No space left on device" in log
     dataset = tmp_path / "results/tiny/networks/digits/dataset.h5"
     made = dataset.stat().st_mtime_ns
