@@ -5,11 +5,13 @@ tests that look at it come last.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,25 @@ def once():
 
 
 @pytest.fixture(scope="session")
+def count_jobs(once, snakemake):
+    """`count_jobs(name, configs, target)`: jobs per rule of a dry run, where the data that users bring lie."""
+
+    def count(name, configs, target="all"):
+        def run(folder):
+            for brought in ("imagenet", "cifar-10-batches-py"):
+                (folder / "resources" / brought).mkdir(parents=True)
+            files = [PROJECT / path for path in configs]
+            options = ("--configfile", *files, "-n", "--quiet", "rules", "--", target)
+            (folder / "text").write_text(snakemake(*options, directory=folder).text)
+
+        text = (once(f"dry-run-{name}", run) / "text").read_text()
+        table = text[text.index("Job stats:") :]
+        return Counter({rule: int(jobs) for rule, jobs in re.findall(r"(?m)^(\w+) +(\d+)$", table)})
+
+    return count
+
+
+@pytest.fixture(scope="session")
 def whole_cluster(once):
     """Two nodes with four GPUs each, for all test processes; without SLURM the tests are skipped by name."""
     if missing := slurm.missing_programs():
@@ -165,6 +186,6 @@ def demo():
         return Path(os.environ[DEMO])
     shared = Path(os.environ[SHARED])
     status, log = shared / "demo.status", shared / "demo.log"
-    slurm.wait_until("the demo is done", status.exists, 1800)
+    slurm.wait_until("the demo is done", status.exists, 3600)
     assert status.read_text().strip() == "0", log.read_text()[-5000:]
     return shared / "demo"

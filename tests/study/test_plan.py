@@ -40,20 +40,10 @@ def config(project):
     return load(project, "plain")
 
 
-def dry_run_counts(snakemake, configs, folder):
-    """rule -> jobs, of a dry run of `all`."""
-    for brought in ("imagenet", "cifar-10-batches-py"):
-        (folder / "resources" / brought).mkdir(parents=True)
-    text = snakemake("--configfile", *configs, "-n", "--quiet", "rules", "--", "all", directory=folder).text
-    table = text[text.index("Job stats:") :]
-    counts = Counter({rule: int(count) for rule, count in re.findall(r"(?m)^(\w+) +(\d+)$", table)})
-    counts["attack_network"] += counts["attack_uncued"]  # the same work on tasks without a cue
-    return counts
-
-
 @pytest.mark.parametrize("name", ["demo", "study-small", "paper"])
-def test_the_jobs_are_those_of_the_dag(project, snakemake, tmp_path, name):
-    counts = dry_run_counts(snakemake, [project / path for path in STUDIES[name]], tmp_path)
+def test_the_jobs_are_those_of_the_dag(project, count_jobs, name):
+    counts = count_jobs(name, STUDIES[name])
+    counts["attack_network"] += counts["attack_uncued"]  # the same work on tasks without a cue
     expected = Counter(job.rule for job in plan.study_jobs(study_of(project, name)))
     assert {rule: counts.get(rule, 0) for rule in plan.STAGE_OF} == {rule: expected[rule] for rule in plan.STAGE_OF}
 
