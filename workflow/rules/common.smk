@@ -21,8 +21,9 @@ from neurobust.core.settings import brief
 from neurobust.core.sources import source_files, source_hash
 from neurobust.core.spared import spare, spared
 from neurobust.core.warm_groups import take_part
-from neurobust.study.border import in_files, ready, study_of
+from neurobust.study.border import ready, study_of
 from neurobust.study.mirror import Mirror
+from neurobust.study.named_files import check_named_files
 from neurobust.study.paths import NETWORK, Paths
 
 # Snakemake puts Python's path into shell commands as it is; where it has a space, a job would not start. `exists`: a path
@@ -62,15 +63,17 @@ os.environ.update(
 )
 
 try:
-    STUDY = study_of(config, workflow.configfiles, Path(), HOME)
-    config.update(STUDY.config)
-    MIRROR = Mirror(STUDY)
-    if workflow.is_main_process:  # jobs read what was checked before them
-        for line in ready(STUDY, workflow.configfiles):
-            logger.warning(f"warning: {line}")
-        MIRROR.check_root()
+    # Jobs read what was checked before them.
+    ASKED = [check_named_files, lambda study: Mirror(study).check_root()] if workflow.is_main_process else []
+    STUDY = study_of(config, workflow.configfiles, Path(), HOME, also=ASKED)
 except InputError as error:
-    raise WorkflowError("\n".join(messages_of(in_files(error, workflow.configfiles)))) from None
+    raise WorkflowError("\n".join(messages_of(error))) from None
+
+config.update(STUDY.config)
+MIRROR = Mirror(STUDY)
+if workflow.is_main_process:
+    for line in ready(STUDY, workflow.configfiles):
+        logger.warning(f"warning: {line}")
 
 PREFIXED = workflow.modifier.path_modifier.replace_prefix
 

@@ -149,7 +149,7 @@ def check_sessions(mirror: Mirror) -> str:
             expected = list(shape[::-1] if path.suffix == ".hdf5" else shape)
             need(facts["shape"] == expected, f"{path.name} of {subject} is {facts['shape']}, not {expected}")
             if "affine" in facts:
-                check_affine(path, subject, np.array(facts["affine"]), mirror.grid(subject).affine)
+                check_affine(path, subject, np.array(facts["affine"]), mirror.grid(subject))
             attrs |= set(facts.get("attrs", ()))
     if not sizes:
         raise Skip("no session was fetched yet")

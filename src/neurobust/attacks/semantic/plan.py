@@ -10,6 +10,7 @@ from msgspec import Struct
 from neurobust.attacks.semantic.description import Helper, SemanticAttack
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
+from neurobust.core.faults import Faults
 from neurobust.core.settings import Given, Names, Settings, about, field_names, read, written
 
 
@@ -45,9 +46,10 @@ def read_semantic(name: str, given: Given, where: str = "semantic") -> SemanticP
     kind, where = SEMANTIC.find(name, f"{where}.{name}"), f"{where}.{name}"
     if not isinstance(given, Mapping):
         read(kind, given, where)  # which says so
-    outer = field_names(Choice)
-    attack = read(kind, {key: value for key, value in given.items() if key not in outer}, where)
-    choice = read(Choice, {key: value for key, value in given.items() if key in outer}, where)
+    outer, faults = field_names(Choice), Faults()
+    attack = faults.kept(lambda: read(kind, {key: value for key, value in given.items() if key not in outer}, where))
+    choice = faults.kept(lambda: read(Choice, {key: value for key, value in given.items() if key in outer}, where))
+    faults.refuse()
     if choice.reference_strength is not None and choice.reference_strength not in attack.strengths:
         raise InputError(
             f"{where}.reference_strength: {choice.reference_strength:g} is not one of its `strengths` "
