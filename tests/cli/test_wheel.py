@@ -27,7 +27,7 @@ def test_the_wheel_carries_every_file_of_the_pipeline(wheel, project):
         for path in files:
             assert (carried / path.relative_to(project)).read_bytes() == path.read_bytes(), path
     (points,) = wheel.glob("*.dist-info/entry_points.txt")
-    assert "neurobust = neurobust.cli.main:main" in points.read_text()
+    assert "neurobust = neurobust.cli.start:start" in points.read_text()
     assert not list(carried.rglob("__pycache__"))
 
 
