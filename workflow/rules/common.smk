@@ -17,6 +17,7 @@ from neurobust.core.borrowed import borrow, borrowed
 from neurobust.core.by_content import compare_content
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
+from neurobust.core.own_locks import keep_locks_of_others
 from neurobust.core.settings import brief
 from neurobust.core.sources import source_files, source_hash
 from neurobust.core.spared import spare, spared
@@ -53,6 +54,7 @@ workflow.__class__ = ByContent
 
 spare()
 borrow()
+keep_locks_of_others()
 compare_content()
 
 # The folder of the Snakefile, also where another workflow uses this one as a module.
@@ -64,8 +66,8 @@ os.environ.update(
 
 try:
     # Jobs read what was checked before them.
-    ASKED = [check_named_files, lambda study: Mirror(study).check_root()] if workflow.is_main_process else []
-    STUDY = study_of(config, workflow.configfiles, Path(), HOME, also=ASKED)
+    QUESTIONS = [check_named_files, lambda study: Mirror(study).check_root()] if workflow.is_main_process else []
+    STUDY = study_of(config, workflow.configfiles, Path(), HOME, also=QUESTIONS)
 except InputError as error:
     raise WorkflowError("\n".join(messages_of(error))) from None
 
