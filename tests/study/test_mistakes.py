@@ -124,6 +124,7 @@ OTHERS = [  # of the same kinds
     ("study", "demo\n", ["study: 'demo\\n': expected a name of letters"]),
     ("results", "results/..", ["results: 'results/..': expected"]),
     ("results", "results/a\n", ["results: 'results/a\\n': expected"]),
+    ("results", "results/attacks", ["results: 'results/attacks': a study in results has a folder of this name"]),
     ("study", "../demo", ["study: '../demo'"]),
     ("study", True, ["study: True: expected text, got true or false; quote it"]),
     ("data.root", "~/nsd", ["data.root: '~/nsd': expected a path"]),

@@ -15,6 +15,7 @@ from neurobust.networks.registry import LOSSES, TASKS
 from neurobust.predictors.description import Predictor
 from neurobust.study import fit_data
 from neurobust.study.model import BASELINE, Study
+from neurobust.study.paths import FOLDERS
 
 T = TypeVar("T", str, int)
 TAKEN = "corruptions"  # no name of an attack: `files.corruption_table` lies where its table would
@@ -42,6 +43,15 @@ def check_study(study: Study, faults: Faults) -> None:
 
 
 # --- the study ---
+
+
+def check_results(study: Study) -> None:
+    """Raise InputError for results in a folder that another study, of `results` itself, writes."""
+    folder = study.results.partition("/")[2]
+    if folder in FOLDERS:
+        raise InputError(
+            f"config.results: {study.results!r}: a study in results has a folder of this name; take another name"
+        )
 
 
 def check_baseline(study: Study) -> None:
@@ -257,7 +267,8 @@ def check_shifted(study: Study, name: str) -> None:
 
 OF_THE_STUDY: tuple[Callable[[Study], None], ...] = (
     fit_data.check_trials, fit_data.check_stimuli, fit_data.check_pictures, fit_data.check_missing,
-    fit_data.check_prepared, fit_data.check_cache, fit_data.check_format, check_baseline, check_primary,
+    fit_data.check_prepared, fit_data.check_cache, fit_data.check_format, check_results, check_baseline,
+    check_primary,
 )  # fmt: skip
 OF_ENTRIES: tuple[tuple[Callable[[Study], Iterable[str]], tuple[Callable[[Study, str], None], ...]], ...] = (
     (lambda study: study.data.subjects, (fit_data.check_subject, fit_data.check_split)),
