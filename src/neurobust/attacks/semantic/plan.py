@@ -58,11 +58,6 @@ def read_semantic(name: str, given: Given, where: str = "semantic") -> SemanticP
     return SemanticPlan(name, attack, choice.tasks, choice.conditions, choice.reference_strength)
 
 
-def read_semantics(given: Mapping[str, Given], where: str = "semantic") -> dict[str, SemanticPlan]:
-    """Every semantic attack of a configuration's `semantic`, by name, in the registry's order."""
-    return {name: read_semantic(name, given[name], where) for name in SEMANTIC if name in given}
-
-
 def read_helper(name: str, given: Given, where: str = "semantic.networks") -> Helper:
     """The settings of the auxiliary network `name`, with its own defaults; InputError for what none could use."""
     return read(HELPERS.find(name, f"{where}.{name}"), given, f"{where}.{name}")
