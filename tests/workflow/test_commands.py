@@ -153,12 +153,12 @@ def make_python(folder):
     packages = next((folder / ".venv/lib").glob("python*")) / "site-packages"
     others = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "copy.pth").write_text("\n".join([str(folder / "src"), *others]) + "\n")
-    for name, module in (("snakemake", "snakemake.cli"), ("neurobust", "neurobust.cli.main")):
+    for name, module, start in (("snakemake", "snakemake.cli", "main"), ("neurobust", "neurobust.cli.start", "start")):
         script = folder / ".venv/bin" / name
         # What installers write where a path has a space: `#!` cannot name such a Python.
         script.write_text(
             f"#!/bin/sh\n'''exec' \"{folder}/.venv/bin/python\" \"$0\" \"$@\"\n' '''\n"
-            f"import sys\nfrom {module} import main\nsys.exit(main())\n"
+            f"import sys\nfrom {module} import {start}\nsys.exit({start}())\n"
         )
         script.chmod(0o755)
     (folder / ".venv/.installed").touch()

@@ -15,13 +15,14 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.core.architecture_names import check_architecture
 from neurobust.core.io import canonical_json, provenance, save_weights
 from neurobust.core.settings import written
 from neurobust.core.training import clear_checkpoint, train_epochs
 from neurobust.files.dataset import read_dataset
 from neurobust.files.network_history import write_history
 from neurobust.files.network_metrics import NetworkMetrics, write_metrics
-from neurobust.networks.architectures import check_architecture
+from neurobust.networks.architectures import ARCHITECTURES
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
 from neurobust.networks.trainer import Trainer
@@ -42,7 +43,7 @@ def train_network(
     dataset or predictor that cannot be used, and if the loss is no longer finite.
     """
     start = time.monotonic()
-    check_architecture(recipe.architecture, recipe.stem)
+    check_architecture(recipe.architecture, recipe.stem, recipe.pretrained, "recipe", sorted(ARCHITECTURES))
     data = read_dataset(inputs.dataset)
     inputs.check(recipe.condition)
     record = provenance(inputs.by_name(), params=written(recipe), seed=seed)

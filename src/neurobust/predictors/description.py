@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
 
-from neurobust.core.settings import Settings, about
+from neurobust.core.settings import LARGEST_SIDE, Settings, about
 
 STIMULUS_DEGREES = 8.4  # width of an NSD stimulus: where a voxel looks is given in degrees
 INPUT_SIZE = about("side at which it sees an image; 227 as published", "pixels")
@@ -34,7 +34,7 @@ class Predictor(Settings, frozen=True, kw_only=True):
     instead: ClassVar[tuple[str, ...]] = ()
 
     kind: Annotated[str, about("how it is fitted: a registered kind of predictor")]
-    input_size: Annotated[int, Meta(ge=16), INPUT_SIZE]
+    input_size: Annotated[int, Meta(ge=16, le=LARGEST_SIDE), INPUT_SIZE]
     shuffle_pairing: Annotated[
         bool, about("train on permuted pairs of image and response, for the control predictor-shuffled")
     ] = False

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import (
+    LARGEST_SIDE,
     Count,
     FilePath,
     NotNegative,
@@ -54,7 +55,7 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     source: ClassVar[str] = "St-Yves, Allen, Wu, Kay & Naselaris 2023, Nat. Commun. 14:3329"
     instead: ClassVar[tuple[str, ...]] = (GABOR,)
 
-    input_size: Annotated[int, Meta(ge=47), INPUT_SIZE]
+    input_size: Annotated[int, Meta(ge=47, le=LARGEST_SIDE), INPUT_SIZE]
     schedule: Annotated[
         Literal["fast", "published"],
         about("published: single trials, two passes per batch, all epochs; fast: averages, one pass, the best epoch"),

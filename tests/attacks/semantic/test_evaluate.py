@@ -185,7 +185,7 @@ def test_descriptions_are_whole_and_the_schema_knows_every_key(project):
 def test_reading_descriptions_imports_nothing_heavy():
     code = (
         "import sys; from neurobust.attacks.semantic.plan import *; from neurobust.attacks.semantic.registry import *; "
-        "read_semantics({name: {} for name in SEMANTIC}); [read_helper(name, {}) for name in HELPERS]; "
+        "[read_semantic(name, {}) for name in SEMANTIC]; [read_helper(name, {}) for name in HELPERS]; "
         "[semantic_modules(name) for name in SEMANTIC]; [helper_modules(name) for name in HELPERS]; "
         "sys.exit(bool({'torch', 'scipy', 'pandas', 'h5py'} & set(sys.modules)))"
     )

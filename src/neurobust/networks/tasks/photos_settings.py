@@ -6,14 +6,14 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.settings import Count, Seed, Share, about
+from neurobust.core.settings import LARGEST_SIDE, Count, Seed, Share, about
 from neurobust.networks.description import Task
 
 
 class Photos(Task, frozen=True):
     """What photographs of a size of one's own have in common."""
 
-    image_size: Annotated[int, Meta(ge=16), about("side of the images", "pixels")] = 64
+    image_size: Annotated[int, Meta(ge=16, le=LARGEST_SIDE), about("side of the images", "pixels")] = 64
 
     @property
     def side(self) -> int:
