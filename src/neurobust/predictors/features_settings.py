@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.architecture_names import check_name, check_node, readable
+from neurobust.core.architecture_names import check_name, check_node, check_side, readable
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Count, FilePath, Names, Positive, Settings, about
 
@@ -34,8 +34,8 @@ class FixedFeatures(Settings, frozen=True, kw_only=True):
 
     map_size: MapSize
 
-    def check(self, where: str) -> None:
-        """Raise InputError, beginning with `where`, for fields that do not fit together."""
+    def check(self, where: str, input_size: int) -> None:
+        """Raise InputError, beginning with `where`, for fields that do not fit together or with the images' side."""
 
     def files(self) -> tuple[str, ...]:
         """Paths of the files that the settings name."""
@@ -67,9 +67,10 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
     layers: Layers
     channels: Channels = None
 
-    def check(self, where: str) -> None:
-        """The network has the layers, and each is read once."""
-        check_name(self.network, readable(), f"{where}.network")
+    def check(self, where: str, input_size: int) -> None:
+        """The network has the layers, each is read once, and a fixed grid fits the images."""
+        if check_name(self.network, readable(), f"{where}.network").multiple > 1:
+            check_side(self.network, input_size, f"{where}.input_size: {input_size}")
         for layer in self.layers:
             check_node(self.network, layer, f"{where}.layers")
         layer, count = Counter(self.layers).most_common(1)[0]

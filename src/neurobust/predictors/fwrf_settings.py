@@ -52,7 +52,7 @@ class FwRFSettings(Predictor, frozen=True, kw_only=True):
 
     def checked(self, where: str) -> Self:
         """As they are; features that do not fit together are refused."""
-        self.read_features.check(where)
+        self.read_features.check(where, self.input_size)
         return self
 
     def files(self) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class Ridge(Predictor, frozen=True, kw_only=True):
 
     def checked(self, where: str) -> Self:
         """As they are; Gabor energy and a network ask for keys of their own."""
-        self._read_features(where).check(where)
+        self._read_features(where).check(where, self.input_size)
         return self
 
     def files(self) -> tuple[str, ...]:
