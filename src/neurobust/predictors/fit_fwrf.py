@@ -15,7 +15,7 @@ from neurobust.predictors.fwrf import FwRF, candidate_fields, pool_maps
 from neurobust.predictors.fwrf_settings import FwRFSettings
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
-from neurobust.predictors.ridge import RidgePath, standardisation
+from neurobust.predictors.ridge import RidgePath, edge_shares, report_edges, standardisation
 
 FIELD_BATCH = 32  # candidate fields whose pooled features are held at a time: bounds the memory
 
@@ -23,8 +23,9 @@ FIELD_BATCH = 32  # candidate fields whose pooled features are held at a time: b
 def fit_fwrf(settings: FwRFSettings, context: FitContext) -> Fitted:
     """A field and a regularisation for each voxel, the pair that predicts the validation images best.
 
-    The weights are fitted on the training images. One eigendecomposition per field serves all regularisations and
-    voxels. Needs no checkpoint: minutes.
+    The weights are fitted on the training images. `validation_r` is on the images by which fields and penalties were
+    chosen, and so too good, most of all where there is no signal: accuracies are those on test images. One
+    eigendecomposition per field serves all regularisations and voxels. Needs no checkpoint: minutes.
     """
     device = context.device
     features, features_config = make_features(settings.read_features, context)
@@ -35,20 +36,25 @@ def fit_fwrf(settings: FwRFSettings, context: FitContext) -> Fitted:
     fields = candidate_fields(settings.field_sizes, settings.field_spacing).to(device)
     strengths = torch.tensor(settings.alphas, device=device)
     progress = Progress(len(fields) * len(context.subjects), settings.kind)
+    alphas = []
     for data in context.subjects:
         columns = model.columns(data.subject)
-        field, weight, bias = search_fields(model.features, data, fields, strengths, context, progress)
+        field, weight, bias, alpha = search_fields(model.features, data, fields, strengths, context, progress)
         with torch.no_grad():
             model.field[columns], model.weight[columns], model.bias[columns] = fields[field], weight, bias
-    history = [{"epoch": 0, "validation_r": validation_r(model, context.subjects, context.image_batch, device)}]
+        alphas.append(alpha)
+        report_edges(alpha, settings.alphas, f"{settings.kind}, {data.subject}")
+    r = validation_r(model, context.subjects, context.image_batch, device)
+    history = [{"epoch": 0, "validation_r": r, **edge_shares(torch.cat(alphas), settings.alphas)}]
     return Fitted(model.cpu().eval(), config, history)
 
 
 @torch.no_grad()
 def search_fields(
     features: FeatureMaps, data: SubjectData, fields: Tensor, strengths: Tensor, context: FitContext, progress: Progress
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Per voxel of a subject: index of its best field (V,); weights (V, C) and bias (V,) in the features' units.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Per voxel of a subject: index of its best field (V,); weights (V, C) and bias (V,) in the features' units; its
+    penalty (V,).
 
     fields (K, 3); strengths: the penalties (A,).
     """
@@ -61,7 +67,7 @@ def search_fields(
     best = torch.full((data.voxels,), torch.inf, device=device)
     index = torch.zeros(data.voxels, dtype=torch.long, device=device)
     weight = torch.zeros(data.voxels, sum(features.channels), device=device)
-    bias = centre.clone()
+    bias, penalty = centre.clone(), torch.full_like(centre, torch.nan)
     for start in range(0, len(fields), FIELD_BATCH):
         some = fields[start : start + FIELD_BATCH]
         pooled = {name: pool_maps([m.to(device) for m in part], some) for name, part in maps.items()}
@@ -76,5 +82,6 @@ def search_fields(
                 w = chosen.weights(strengths[which[better]]).T / std
                 best[better], index[better], weight[better] = loss[better], start + k, w
                 bias[better] = centre[better] - w @ mean
+                penalty[better] = strengths[which[better]]
             progress.step()
-    return index, weight, bias
+    return index, weight, bias, penalty
