@@ -70,12 +70,12 @@ def shuffled_partners(split: np.ndarray, seed: int) -> np.ndarray:
     return partners
 
 
-def predicted(setting: Setting) -> Respond:
-    """The predictors' own responses, in the voxels that the target keeps."""
+def predicted(setting: Setting, bounded: bool = True) -> Respond:
+    """The predictors' own responses, in the voxels that the target keeps; with `bounded`, pixels must be in [0, 1]."""
     if setting.columns is None:
-        return lambda pixels, rows: setting.module(pixels)
+        return lambda pixels, rows: setting.module(pixels, bounded=bounded)
     columns = torch.from_numpy(setting.columns).to(setting.device)
-    return lambda pixels, rows: setting.module(pixels)[:, columns]
+    return lambda pixels, rows: setting.module(pixels, bounded=bounded)[:, columns]
 
 
 def untrained(setting: Setting) -> Respond:
@@ -120,7 +120,7 @@ def oracle_features(setting: Setting) -> Respond:
 
 def phase_scrambled(setting: Setting) -> Respond:
     """The predictors' responses to images whose phases are random, fixed per image (the amplitudes are their own)."""
-    respond = predicted(setting)
+    respond = predicted(setting, bounded=False)  # a scrambled image leaves [0, 1] here and there (`scramble_phase`)
 
     def scrambled(pixels: Tensor, rows: np.ndarray) -> Tensor:
         shape = pixels.shape[-2:]

@@ -163,6 +163,10 @@ class GNet(ResponseModel):
         flat = self.flat_maps(images)
         return torch.cat([readout(flat) for readout in self.readouts.values()], 1)
 
+    def respond(self, images: Tensor, subject: str) -> Tensor:
+        """Responses (N, V) of one subject's voxels."""
+        return self.readout(subject)(self.flat_maps(images))
+
 
 def map_sizes(input_size: int) -> list[int]:
     """Sides of the two maps for an input of this size: [25, 13] at 227 pixels. Smallest usable input: 47 pixels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 # The keyword arguments that rebuild a module, as JSON: they travel in its weights file.
 Arguments = dict[str, Any]
@@ -24,3 +24,7 @@ class ResponseModel(nn.Module):
         subjects = list(self.voxels)
         start = sum(self.voxels[name] for name in subjects[: subjects.index(subject)])
         return slice(start, start + self.voxels[subject])
+
+    def respond(self, images: Tensor, subject: str) -> Tensor:
+        """Responses (N, V) of one subject's voxels: those columns of `forward`. A kind that can computes no others."""
+        return self(images)[:, self.columns(subject)]

@@ -16,6 +16,8 @@ from neurobust.files.pixels import resized
 from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.registry import PREDICTORS
 
+ROUNDING = 1e-3  # by which a resized image may leave [0, 1]
+
 
 def load_predictor(path: Path) -> ResponseModel:
     """A trained predictor from its `model.safetensors`: eval mode, frozen, images (N, 3, size, size) -> (N, voxels).
@@ -54,10 +56,26 @@ class Target(nn.Module):
         """Nothing changes: it stays in eval mode."""
         return self
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Responses (N, D) of all predictors, in their order."""
+    def forward(self, images: torch.Tensor, bounded: bool = True) -> torch.Tensor:
+        """Responses (N, D) of all predictors, in their order.
+
+        Raises InputError for what is no batch of colour images in [0, 1]: a predictor would answer it too, with numbers
+        that mean nothing. `bounded=False` takes pixels of any value, for images that are made to leave [0, 1].
+        """
+        check_pixels(images, bounded)
         parts = zip(self.predictors, self.sizes, strict=True)
         return torch.cat([predictor(resized(images, size)) for predictor, size in parts], 1)
+
+
+def check_pixels(images: torch.Tensor, bounded: bool) -> None:
+    """Raise InputError unless images are floats (N, 3, H, W), in [0, 1] (but for rounding) where `bounded`."""
+    way = "give float pixels (N, 3, H, W) in [0, 1], as `files.pixels.to_pixels` makes them of uint8"
+    if not images.is_floating_point() or images.ndim != 4 or images.shape[1] != 3:
+        raise InputError(f"target: images are {images.dtype} {tuple(images.shape)}; {way}")
+    if bounded and images.numel():
+        low, high = (float(value) for value in images.detach().aminmax())
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also refuses NaN
+            raise InputError(f"target: pixels from {low:g} to {high:g}; {way}, without any normalisation")
 
 
 def load_target(paths: Sequence[Path]) -> Target:
