@@ -12,6 +12,7 @@ from neurobust.core.training import load_checkpoint, save_checkpoint, train_epoc
 from neurobust.predictors import fit_gnet, fit_resnet_pcs, published
 from neurobust.predictors.checks import checked_subject, checked_subjects
 from neurobust.predictors.fitting import FitContext
+from neurobust.predictors.gnet import GNet
 from neurobust.predictors.train import Outputs, fit_predictor, train_predictor
 
 RIDGE = {"kind": "ridge", "input_size": 48, "features": "pixels", "folds": 3, "map_size": 2, "alphas": [0.1, 10]}
@@ -70,7 +71,22 @@ def test_a_study_without_test_images_is_refused_before_the_training(subject, wri
 
 def test_images_of_one_subject_are_of_the_size_of_the_others(subject_maker):
     with pytest.raises(InputError, match="subj02: images of 64 px, those of subj01 are of 48 px"):
-        checked_subjects([subject_maker(), subject_maker("subj02", size=64)])
+        checked_subjects([subject_maker(), subject_maker("subj02", size=64)], 48)
+
+
+def test_images_are_of_the_predictor_s_size(subject_maker, read):
+    """Its own size was passed over: a G-net of 227 px was fitted to images of 64."""
+    with pytest.raises(InputError, match=r"^subj01: images of 64 px for a predictor with input_size: 48; give images"):
+        fit_predictor(read(RIDGE), FitContext([subject_maker(size=64)], 0))
+
+
+@pytest.mark.parametrize("size", [16, 31, 46])
+def test_the_smallest_image_of_gnet_is_what_its_message_says(size, subject_maker, read, settings):
+    with pytest.raises(InputError, match=f"input_size: {size}: .*47"):
+        read(settings | {"input_size": size})
+    with pytest.raises(InputError, match=f"input_size: {size}: G-net takes images of at least 47 px"):
+        GNet({"subj01": 2}, input_size=size)
+    assert GNet({"subj01": 2}, 47, (2, 2), 1)(torch.rand(1, 3, 47, 47)).shape == (1, 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, ">f4"])

@@ -24,6 +24,7 @@ from neurobust.predictors.description import INPUT_SIZE, Predictor
 
 GABOR = "gabor"  # in place of a path: the documented Gabor bank
 ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's file of AlexNet, which the pipeline fetches to a path of this name
+SMALLEST = 47  # side in pixels of an image whose first map has 3 x 3 places; at 46 it has 2 x 2
 BatchSize = Annotated[int, Meta(ge=2)]
 
 
@@ -54,7 +55,7 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     source: ClassVar[str] = "St-Yves, Allen, Wu, Kay & Naselaris 2023, Nat. Commun. 14:3329"
     instead: ClassVar[tuple[str, ...]] = (GABOR,)
 
-    input_size: Annotated[int, Meta(ge=47), INPUT_SIZE]
+    input_size: Annotated[int, Meta(ge=SMALLEST), INPUT_SIZE]
     schedule: Annotated[
         Literal["fast", "published"],
         about("published: single trials, two passes per batch, all epochs; fast: averages, one pass, the best epoch"),

@@ -118,7 +118,7 @@ def fit_predictor(settings: Predictor, context: FitContext) -> Fitted:
     Raises InputError for data that cannot be fitted (`checks.checked_subjects`) and for weights that are not finite.
     """
     fit = cast(Callable[[Predictor, FitContext], Fitted], load(settings.fit))
-    context = replace(context, subjects=checked_subjects(context.subjects))
+    context = replace(context, subjects=checked_subjects(context.subjects, settings.input_size))
     if settings.shuffle_pairing:
         context = replace(context, subjects=[data.shuffled(context.seed) for data in context.subjects])
     fitted = fit(settings, context)
