@@ -13,7 +13,7 @@ from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.fixed_features import make_features
 from neurobust.predictors.predict import predict_subject
 from neurobust.predictors.registry import read_predictor
-from neurobust.predictors.train import fit_predictor
+from neurobust.predictors.train import fit_kind
 
 PLAIN = {"mean": [0.5] * 3, "std": [0.2] * 3, "channels": []}
 READ = {  # network -> side of the images, and of its layers: channels and side of the map
@@ -111,7 +111,7 @@ def test_a_swin_s_fields_are_read_from_its_places_and_come_back_from_a_file(subj
     data.single_trials = data.responses[data.rows_of(2)].repeat(2, 0)
     given = {"kind": "cnn-fwrf", "network": "swin_t", "weights": "random", "layers": ["features.0.1"], "input_size": 64,
              "map_size": 8, "field_sizes": [1.0], "field_spacing": 2.0, "alphas": [1.0, 100.0]}  # fmt: skip
-    fitted = fit_predictor(read_predictor("own", given), FitContext([data], 0))
+    fitted = fit_kind(read_predictor("own", given), FitContext([data], 0))
     model = fitted.model
     assert fitted.config["features"]["layouts"] == [["NHWC", 0]]
     signs = torch.tensor([[-1, -1], [1, -1], [-1, 1], [1, 1]])

@@ -11,7 +11,7 @@ from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.predict import predict_subject, validation_r
 from neurobust.predictors.registry import read_predictor
-from neurobust.predictors.train import Outputs, fit_predictor, train_predictor
+from neurobust.predictors.train import Outputs, fit_kind, train_predictor
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def fitted(subject_maker, kind_settings):
     subjects = [subject_maker(), subject_maker("subj02", voxels=3, seed=1), subject_maker("subj03", voxels=4, seed=2)]
     settings = read_predictor("other", kind_settings)
-    return fit_predictor(settings, FitContext(subjects, 0)).model, subjects
+    return fit_kind(settings, FitContext(subjects, 0)).model, subjects
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_the_voxel_table_is_predicted_on_the_device_of_the_fit(subject_maker, mo
 
     given = {"kind": "ridge", "input_size": 48, "features": "pixels", "folds": 3, "map_size": 2, "alphas": [1.0]}
     settings = read_predictor("own", given)
-    model = fit_predictor(settings, FitContext(subjects, 0)).model
+    model = fit_kind(settings, FitContext(subjects, 0)).model
     monkeypatch.setattr(train_module, "predict_subject", predicted)
     monkeypatch.setattr(torch.nn.Module, "cpu", lambda self: self)  # nothing comes back from there
     table = train_module.accuracy_table(settings, model, FitContext(subjects, 0, device=meta))

@@ -26,6 +26,10 @@ Layers = Annotated[Names, about("nodes of the network's graph")]
 Channels = Annotated[Count | None, about("most variable maps of a network that are kept; default: all")]
 Alphas = Annotated[tuple[Positive, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
 
+# For fits to a caller's own arrays: `Predictor.usual` of the kinds that read fixed features.
+USUAL_ALPHAS = tuple(10.0**k for k in range(-1, 9))
+USUAL_GABOR = {"frequencies": (2, 4, 8, 16), "orientations": 4}
+
 
 class FixedFeatures(Settings, frozen=True, kw_only=True):
     """What is read of an image. name: of the module in `features.FEATURES`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
@@ -11,6 +12,8 @@ from neurobust.predictors.description import Predictor
 from neurobust.predictors.features_settings import (
     FEATURE_PASSES,
     RANDOM,
+    USUAL_ALPHAS,
+    USUAL_GABOR,
     Alphas,
     Channels,
     FixedFeatures,
@@ -33,6 +36,10 @@ class FwRFSettings(Predictor, frozen=True, kw_only=True):
     fields: ClassVar[str] = "neurobust.predictors.fwrf:chosen_fields"
     source: ClassVar[str] = "St-Yves & Naselaris 2018, NeuroImage 180"
     instead: ClassVar[tuple[str, ...]] = (RANDOM,)
+
+    usual: ClassVar[Mapping[str, object]] = {
+        "map_size": 16, "field_sizes": (0.5, 1.0, 2.0), "field_spacing": 1.0, "alphas": USUAL_ALPHAS, **USUAL_GABOR,
+    }  # fmt: skip
 
     map_size: MapSize
     field_sizes: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
@@ -54,6 +55,11 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     fields: ClassVar[str] = "neurobust.predictors.gnet_fields:pooling_fields"
     source: ClassVar[str] = "St-Yves, Allen, Wu, Kay & Naselaris 2023, Nat. Commun. 14:3329"
     instead: ClassVar[tuple[str, ...]] = (GABOR,)
+    usual: ClassVar[Mapping[str, object]] = {
+        "prefilter": GABOR, "finetune_prefilter": False, "prefilter_channels": (64, 192), "trunk_width": 64,
+        "dropout": 0.5, "learning_rate": 1e-3, "batch_size": 100, "epochs": 50, "patience": 5, "l1": 0.1,
+        "weight_floor": 0.1,
+    }  # fmt: skip
 
     input_size: Annotated[int, Meta(ge=SMALLEST), INPUT_SIZE]
     schedule: Annotated[

@@ -25,6 +25,7 @@ def load_predictor(path: Path) -> ResponseModel:
     Its kind, which the file names, says what rebuilds it.
     """
     state, config = load_weights(path)
+    names = config.pop("names", {})
     kind = config.pop("kind", None)
     if kind not in PREDICTORS:
         raise InputError(
@@ -34,6 +35,7 @@ def load_predictor(path: Path) -> ResponseModel:
     build = cast(Callable[..., ResponseModel], load(PREDICTORS[kind].build))
     module = build(**config)
     module.load_state_dict(state)
+    module.names = names
     return module.eval().requires_grad_(False)
 
 
@@ -51,6 +53,13 @@ class Target(nn.Module):
         self.requires_grad_(False)
         self.dimensions = sum(sum(predictor.voxels.values()) for predictor in predictors)
         super().train(False)
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each column (D,): the voxel's own where it was fitted with one, else subject and number."""
+        return [
+            name for predictor in self.predictors for name in cast(ResponseModel, predictor).column_names()
+        ]  # fmt: skip
 
     def train(self, mode: bool = True) -> Target:
         """Nothing changes: it stays in eval mode."""
@@ -78,6 +87,7 @@ def check_pixels(images: torch.Tensor, bounded: bool) -> None:
             raise InputError(f"target: pixels from {low:g} to {high:g}; {way}, without any normalisation")
 
 
-def load_target(paths: Sequence[Path]) -> Target:
-    """Predictors of several ROIs as one frozen target module."""
-    return Target([load_predictor(path) for path in paths])
+def load_target(paths: str | Path | Sequence[str | Path]) -> Target:
+    """A predictor's file, or those of several ROIs side by side, as one frozen target module."""
+    chosen = [paths] if isinstance(paths, (str, Path)) else paths
+    return Target([load_predictor(Path(path)) for path in chosen])

@@ -112,7 +112,7 @@ def summarise_table(table: pd.DataFrame) -> Summary:
     }
 
 
-def fit_predictor(settings: Predictor, context: FitContext) -> Fitted:
+def fit_kind(settings: Predictor, context: FitContext) -> Fitted:
     """Fit a predictor of any kind; with `settings.shuffle_pairing` to permuted pairs of image and response.
 
     Raises InputError for data that cannot be fitted (`checks.checked_subjects`) and for weights that are not finite.
@@ -146,7 +146,7 @@ def train_predictor(
         raise InputError(f"{rois[0]}: the ROI has no voxels in any subject; widen its labels or remove it from `rois`")
     record = provenance({f"roi {path.parent.name}": path for path in rois}, written(settings), seed)
     context = FitContext(subjects, seed, outputs.checkpoint, canonical_json(record), voxel_batch, image_batch)
-    fitted = fit_predictor(settings, context)
+    fitted = fit_kind(settings, context)
     table = accuracy_table(settings, fitted.model, context)
     metrics = PredictorMetrics(
         over_all=summarise_table(table),
