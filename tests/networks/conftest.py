@@ -128,7 +128,7 @@ def predictor_file(tmp_path, monkeypatch, predictor):
 
     path = tmp_path / "predictor.safetensors"
     save_weights(path, predictor.state_dict(), {"predictor": "tiny"})
-    monkeypatch.setattr(neurobust.predictors.target, "load_target", lambda paths: predictor.train(), raising=False)
+    monkeypatch.setattr(neurobust.predictors.target, "load_target", lambda paths, members=1: predictor.train())
     return path
 
 

@@ -61,24 +61,29 @@ def test_a_predictor_guides_a_network_that_is_attacked(blocks, capsys):
     assert found.accuracy[0.0] == pytest.approx(share) and "{" in capsys.readouterr().out
 
 
-def tiny_predictor(path):
-    torch.manual_seed(0)
+def tiny_predictor(path, seed=0):
+    torch.manual_seed(seed)
     config = {"voxels": {"subj01": VOXELS}, "input_size": SIDE, "prefilter_channels": (4, 6), "trunk_width": 2}
     save_weights(path, GNet(**config).state_dict(), {"kind": "gnet", **config})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("control", [None, "shuffled"])
+@pytest.mark.parametrize("control", [None, "shuffled", "ensemble"])
 def test_the_printed_loop_gives_the_weights_of_a_condition_bit_for_bit(blocks, tmp_path, dataset, control):
     tiny_predictor(tmp_path / "predictor.safetensors")
-    condition = {"target": "V1", "loss": "cka", "weight": 0.9, "control": control}
+    tiny_predictor(tmp_path / "other.safetensors", seed=1)
+    condition = {"target": "V1", "loss": "cka", "weight": 0.9}
+    condition |= {"control": control} if control == "shuffled" else {"ensemble": control == "ensemble"}
     recipe = read_recipe({"architecture": "small", "epochs": 2, "batch_size": 16, "condition": condition})
-    inputs = NetworkInputs(dataset, (tmp_path / "predictor.safetensors",))
+    predictors = ["predictor.safetensors", "other.safetensors"][: 1 + (control == "ensemble")]
+    inputs = NetworkInputs(dataset, tuple(tmp_path / name for name in predictors))
     outputs = NetworkOutputs(*(tmp_path / name for name in ("network.safetensors", "metrics.json", "history.parquet")))
     train_network(inputs, recipe, 3, outputs, {"task": "t", "architecture": "small", "condition": "V1"})
     wanted, _ = load_weights(outputs.model)
     loop = blocks[2]
-    if control:
+    if control == "ensemble":
+        loop = loop.replace('load_target("predictor.safetensors")', f"load_target({predictors}, members=2)", 1)
+    if control == "shuffled":
         loop = loop.replace("device=device)", "device=device, shuffle_seed=seed)", 1)
     body = loop[loop.index("data, training") :].splitlines()
     assert len(body) <= 21

@@ -111,3 +111,38 @@ def test_pixels_outside_0_and_1_are_taken_where_they_are_asked_for(target):
     for fault in ("uint8", "one image", "one channel"):
         with pytest.raises(InputError, match=r"^target: images are"):
             target(WRONG[fault][0], bounded=False)
+
+
+def saved(folder, name, seed, voxels, size=48):
+    """A small G-net of a seed in a file."""
+    torch.manual_seed(seed)
+    model, config = small_gnet(size, voxels)
+    torch.manual_seed(seed)
+    for readout in model.readouts.values():
+        readout.weight.data.normal_()
+    save_weights(folder / name, model.state_dict(), {"kind": "gnet", **config})
+    return folder / name, model
+
+
+def test_an_ensemble_is_the_mean_of_its_seeds_and_rois_stay_side_by_side(tmp_path):
+    voxels = [{"subj01": 2, "subj02": 1}] * 3 + [{"subj01": 4}] * 3
+    made = [saved(tmp_path, f"{k}.safetensors", k, part) for k, part in enumerate(voxels)]
+    target = load_target([path for path, _ in made], members=3)
+    assert target.dimensions == 7 and [p.voxels for p in target.predictors] == [voxels[0], voxels[3]]
+    assert target.names == ["subj01 0", "subj01 1", "subj02 0", *(f"subj01 {k}" for k in range(4))]
+    images = torch.rand(3, 3, 48, 48)
+    answers = [model(images) for _, model in made]
+    assert not torch.allclose(answers[0], answers[1], atol=1e-3)
+    torch.testing.assert_close(target(images)[:, :3], sum(answers[:3]) / 3)
+    torch.testing.assert_close(target(images)[:, 3:], sum(answers[3:]) / 3)
+    one = target.predictors[0].respond(images, "subj02")
+    torch.testing.assert_close(one, sum(answers[:3])[:, 2:] / 3)
+    assert not any(p.requires_grad for p in target.parameters()) and not any(m.training for m in target.modules())
+
+
+def test_what_is_no_ensemble_is_one_line(tmp_path):
+    paths = [saved(tmp_path, f"{k}.safetensors", k, {"subj01": 2 + k})[0] for k in range(2)]
+    with pytest.raises(InputError, match=r"0.safetensors: member 1 has voxels \{'subj01': 3\} at 48 px, the first"):
+        load_target(paths, members=2)
+    with pytest.raises(InputError, match=r"0.safetensors: 2 files are no ensembles of 3; give each ROI as many seeds"):
+        load_target(paths, members=3)

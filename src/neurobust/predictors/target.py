@@ -13,6 +13,7 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights
 from neurobust.core.places import load
 from neurobust.files.pixels import resized
+from neurobust.predictors.ensemble import Ensemble
 from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.registry import PREDICTORS
 
@@ -87,7 +88,17 @@ def check_pixels(images: torch.Tensor, bounded: bool) -> None:
             raise InputError(f"target: pixels from {low:g} to {high:g}; {way}, without any normalisation")
 
 
-def load_target(paths: str | Path | Sequence[str | Path]) -> Target:
-    """A predictor's file, or those of several ROIs side by side, as one frozen target module."""
-    chosen = [paths] if isinstance(paths, (str, Path)) else paths
-    return Target([load_predictor(Path(path)) for path in chosen])
+def load_target(paths: str | Path | Sequence[str | Path], members: int = 1) -> Target:
+    """A predictor's file, or those of several ROIs side by side, as one frozen target module.
+
+    With `members` above 1, so many files one after the other are seeds of one predictor: their mean is its response.
+    Raises InputError for files that are no predictors, or no whole number of ensembles.
+    """
+    chosen = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    if len(chosen) % members:
+        raise InputError(f"{chosen[0]}: {len(chosen)} files are no ensembles of {members}; give each ROI as many seeds")
+    loaded = [load_predictor(path) for path in chosen]
+    if members == 1:
+        return Target(loaded)
+    starts = range(0, len(chosen), members)
+    return Target([Ensemble(loaded[k : k + members], str(chosen[k])) for k in starts])

@@ -302,6 +302,8 @@ def check_condition(study: Study, name: str, condition: Condition) -> None:
     if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
         both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
         raise InputError(f"{where}.control: {both}")
+    if condition.ensemble and len(study.predictor_seeds) < 2:
+        raise InputError(f"{where}.ensemble: a mean over 1 of `predictor_seeds`; give several, or remove it")
     known_categories = study.phantom or study.data.coco_annotations
     if condition.on_stimuli and condition.removes.categories and not known_categories:
         needs = "on stimuli needs their categories: give COCO's annotations as `data.coco_annotations`"
