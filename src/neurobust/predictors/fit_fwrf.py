@@ -74,12 +74,14 @@ def search_fields(
         for k in range(len(some)):
             mean, std = standardisation(pooled["train"][k])
             x, x_held = ((pooled[name][k] - mean) / std for name in ("train", "held"))
-            path = RidgePath.of(x.T @ x, x.T @ y)
-            loss, which = path.losses(x_held, y_held, strengths).min(0)
+            dual = len(x) < x.shape[1]  # fewer images than channels: `ridge` has both forms
+            path = RidgePath.of(x @ x.T, y) if dual else RidgePath.of(x.T @ x, x.T @ y)
+            loss, which = path.losses(x_held @ x.T if dual else x_held, y_held, strengths).min(0)
             better = torch.nonzero(loss < best).flatten()
             if len(better):
                 chosen = RidgePath(path.vectors, path.values, path.rotated[:, better])
-                w = chosen.weights(strengths[which[better]]).T / std
+                w = chosen.weights(strengths[which[better]])
+                w = (x.T @ w if dual else w).T / std
                 best[better], index[better], weight[better] = loss[better], start + k, w
                 bias[better] = centre[better] - w @ mean
                 penalty[better] = strengths[which[better]]
