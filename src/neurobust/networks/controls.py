@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +73,11 @@ def shuffled_partners(split: np.ndarray, seed: int) -> np.ndarray:
 
 def predicted(setting: Setting, bounded: bool = True) -> Respond:
     """The predictors' own responses, in the voxels that the target keeps; with `bounded`, pixels must be in [0, 1]."""
+    answer = setting.module if bounded else partial(setting.module, bounded=False)
     if setting.columns is None:
-        return lambda pixels, rows: setting.module(pixels, bounded=bounded)
+        return lambda pixels, rows: answer(pixels)
     columns = torch.from_numpy(setting.columns).to(setting.device)
-    return lambda pixels, rows: setting.module(pixels, bounded=bounded)[:, columns]
+    return lambda pixels, rows: answer(pixels)[:, columns]
 
 
 def untrained(setting: Setting) -> Respond:
