@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from neurobust.core.architecture_names import check_architecture
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights
-from neurobust.core.vision import models
+from neurobust.core.vision import models, size_arguments
 from neurobust.networks.low_pass import LowPass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -165,12 +165,8 @@ def _trained_head(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> nn.
 
 def _build_model(architecture: str, pretrained: bool, image_size: int) -> nn.Module:
     builder = ARCHITECTURES[architecture]
-    arguments: dict[str, object] = {}
-    if architecture.startswith("vit_"):
-        arguments["image_size"] = image_size
-    elif architecture.startswith("maxvit"):
-        arguments["input_size"] = (image_size, image_size)
-    elif architecture in ("googlenet", "inception_v3"):
+    arguments: dict[str, object] = size_arguments(architecture, image_size)
+    if architecture in ("googlenet", "inception_v3"):
         arguments.update(aux_logits=False, init_weights=True)
     try:
         if not pretrained:

@@ -88,6 +88,10 @@ class Condition(Settings, frozen=True, kw_only=True):
     weight: Weight
     target: Annotated[Names | None, about("ROIs, side by side")] = None
     predictor: Annotated[str | None, about("one of `predictors`")] = None
+    ensemble: Annotated[
+        bool,
+        about("the mean over all `predictor_seeds` is the target, the same for every network; default: a seed each"),
+    ] = False
     loss: Annotated[str | None, about("that pulls the features towards the target")] = None
     control: Annotated[str | None, about("removes one ingredient")] = None
     layers: Annotated[Names | None, about("of the network; default: penultimate")] = None
@@ -257,6 +261,8 @@ def _control_problems(condition: Condition) -> Iterator[tuple[str, str]]:
         for key in ("predictor", "subjects", "features", "match"):
             if getattr(condition, key) is not None:
                 yield key, "measured responses need no such key; remove it or `pairs`"
+        if condition.ensemble:
+            yield "ensemble", "measured responses have no predictor's seeds; remove it or `pairs`"
         if not control.pairs:
             taken = ", ".join(f"'{name}'" for name in CONTROLS if CONTROLS[name].pairs)
             yield "control", f"measured responses (pairs) take the control {taken} only"

@@ -73,7 +73,8 @@ class NeuralTarget:
         self.device = device
         self.names = ", ".join(str(path) for path in inputs.predictors)
         control = condition.removes
-        self.module = load_target(list(inputs.predictors)).eval().requires_grad_(False).to(device)
+        members = inputs.members(condition)
+        self.module = load_target(list(inputs.predictors), members).eval().requires_grad_(False).to(device)
         columns = self._columns(inputs, condition, seed)
         weights = next(iter(inputs.oracle), None)
         setting = Setting(self.module, dataset, seed, device, condition, columns, weights)

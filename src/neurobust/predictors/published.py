@@ -107,12 +107,11 @@ def build_optimisers(model: GNet, learning_rate: float) -> Optimisers:
 
 def holdout_r(model: GNet, holdout: Sequence[Trials], image_batch: int, device: torch.device) -> float:
     """Median over the voxels of all subjects of the correlation over held-out trials; each image is passed once."""
-    r, first = [], 0
+    r = []
     for trials in holdout:
         pictures, inverse = np.unique(trials.picture, return_inverse=True)
-        predicted = predict(model, trials.data.images, pictures, image_batch, device)
-        r.append(pearson(predicted[inverse, first : first + trials.data.voxels], trials.response))
-        first += trials.data.voxels
+        predicted = predict(model, trials.data.images, pictures, trials.data.subject, image_batch, device)
+        r.append(pearson(predicted[inverse], trials.response))
     return float(np.median(np.concatenate(r)))
 
 

@@ -139,6 +139,8 @@ def check_predictor(study: Study, name: str) -> None:
     if predictor.shuffle_pairing != condition.removes.shuffled_predictor:
         both = "predictor-shuffled goes with a predictor of `shuffle_pairing: true`, and such a one with it"
         raise InputError(f"{where}.control: {both}")
+    if condition.ensemble and len(study.predictor_seeds) < 2:
+        raise InputError(f"{where}.ensemble: a mean over 1 of `predictor_seeds`; give several, or remove it")
 
 
 def check_categories(study: Study, name: str) -> None:

@@ -127,6 +127,7 @@ def _predictors(study: Study) -> Iterator[Job]:
     for condition in study.conditions.values():
         if condition.predictor is not None:
             seeds = {study.predictor_seed(seed) for seed in study.seeds}
+            seeds |= set(study.predictor_seeds) if condition.ensemble else set()
             rois = (*(condition.target or ()), *(condition.match or ()))
             wanted |= {(condition.predictor, roi, seed) for roi in rois for seed in seeds}
     images = sum(_images_seen(study, subject) for subject in study.subjects)
@@ -173,7 +174,8 @@ def _training(study: Study, task: TaskPlan, condition: Condition, cost: float) -
     The predictor sees stimuli once, before the training, and the task's images too where they are not augmented."""
     read = 0.0
     if condition.predictor is not None:
-        read = len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
+        members = len(study.predictor_seeds) if condition.ensemble else 1
+        read = members * len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
     seen = sum(_images_seen(study, subject) for subject in study.subjects) if condition.on_stimuli else 0.0
     looks = 1 if task.training.augment == "none" else task.training.epochs
     trained = task.training.epochs * task.side**2 * 3 * condition.passes * cost

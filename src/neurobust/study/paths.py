@@ -95,9 +95,13 @@ class Paths:
         return spec
 
     def target_predictors(self, wildcards: Wildcards) -> list[str]:
-        """The predictors that a condition's target is made of; none for a condition without a target."""
+        """The predictors that a condition's target is made of, of an ensemble all seeds of an ROI one after the other;
+        none for a condition without a target."""
         condition = self.study.conditions[wildcards.condition]
-        return self.predictor_files(wildcards, condition.target, predictor_weights_path)
+        if not condition.ensemble or condition.predictor is None:
+            return self.predictor_files(wildcards, condition.target, predictor_weights_path)
+        members = itertools.product(condition.target or (), self.study.predictor_seeds)
+        return [str(predictor_weights_path(self.results, condition.predictor, roi, seed)) for roi, seed in members]
 
     def predictor_files(
         self, wildcards: Wildcards, rois: Iterable[str] | None, path: Callable[[str, str, str, int], Path]
