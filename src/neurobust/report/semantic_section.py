@@ -37,7 +37,7 @@ APART = 8  # percent between the names of two lines
 STYLES = (":", "-.", (0, (1, 3)))  # of baselines
 DISTANCES = ("ciede2000", "ssim", "l2", "feature_distance")
 COLUMNS = [
-    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", *DISTANCES,
+    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", "abstained", *DISTANCES,
     "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
 ]  # fmt: skip
 GATE_COLUMNS = ["task", "network", "gate", "value", "threshold", "at_most", "passed", "note"]
@@ -76,6 +76,7 @@ def variant_rows(frame: pd.DataFrame, record: SemanticRecord) -> list[Row]:
         row = {"attack": record.attack, "axis": record.axis, "variant": variant, "strength": strength}
         row |= {"n_images": len(part), "n_clean": len(clean), "accuracy": 1 - part["success"].mean()}
         row |= {"success": clean["success"].mean(), "oracle_correct": clean["oracle_correct"].mean()}
+        row |= {"abstained": part["abstained"].mean() if "abstained" in part else np.nan}
         row |= {name: broken[name].mean() for name in DISTANCES}
         row |= {"same_person": clean["same_person"].mean() if "same_person" in part else np.nan}
         row |= {name: part[name].mean() for name in ("n_forward", "n_backward")}
