@@ -6,6 +6,7 @@ Nothing heavy is imported: the workflow reads from here which modules a study's 
 from __future__ import annotations
 
 from neurobust.attacks.semantic.description import Helper, SemanticAttack
+from neurobust.attacks.semantic.verification_settings import Verification
 from neurobust.core.places import Places, modules_of
 
 PACKAGE = "neurobust.attacks.semantic"
@@ -40,6 +41,11 @@ def semantic_modules(name: str) -> list[str]:
 def helper_modules(name: str) -> list[str]:
     """The modules of an auxiliary network, its settings, its training, and the networks that these read, sorted."""
     return sorted(modules_of(HELPERS[name].trainer) | _networks((name, *HELPERS[name].reads)))
+
+
+def verification_modules() -> list[str]:
+    """The modules of face verification: its settings, and the auxiliary networks that it reads, sorted."""
+    return sorted({f"{PACKAGE}.verification_settings", *_networks(Verification.helpers)})
 
 
 def _networks(names: tuple[str, ...]) -> set[str]:

@@ -124,7 +124,8 @@ def total_variation(maps: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def random_edit(mix: Mixture, strength: float, ids: Sequence[int]) -> Tensor:
-    """Mixtures with weights drawn evenly from [1 - strength, 1], one draw per image whatever the strength."""
-    draws = [torch.rand(mix.here.shape[1:], generator=torch_generator("semanticadv", "random", i)) for i in ids]
+def random_edit(mix: Mixture, strength: float, ids: Sequence[int], draw: int = 0) -> Tensor:
+    """Mixtures with weights drawn evenly from [1 - strength, 1]: an image's draw `draw`, whatever the strength."""
+    which = ("semanticadv", "random", draw) if draw else ("semanticadv", "random")
+    draws = [torch.rand(mix.here.shape[1:], generator=torch_generator(*which, i)) for i in ids]
     return mix.render(slice(None), [1 - strength * torch.stack(draws).to(mix.here)])
