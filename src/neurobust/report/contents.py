@@ -106,6 +106,11 @@ SEMANTIC_TABLES = {
     "differences": "semantic_differences",
 }  # fmt: skip
 
+# Tables of face verification: name -> file.
+VERIFICATION_TABLES = {
+    "verification": "verification", "thresholds": "verification_thresholds", "differences": "verification_differences",
+}  # fmt: skip
+
 # Figures: name -> a function (view) -> SVG text.
 FIGURES: Places[Callable[[Any], str]] = Places(
     {

@@ -37,8 +37,8 @@ APART = 8  # percent between the names of two lines
 STYLES = (":", "-.", (0, (1, 3)))  # of baselines
 DISTANCES = ("ciede2000", "ssim", "l2", "feature_distance")
 COLUMNS = [
-    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", "abstained", *DISTANCES,
-    "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
+    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", "abstained",
+    *DISTANCES, "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
 ]  # fmt: skip
 GATE_COLUMNS = ["task", "network", "gate", "value", "threshold", "at_most", "passed", "note"]
 TABLES = {file: name for name, file in SEMANTIC_TABLES.items()}  # files and the names of their tables

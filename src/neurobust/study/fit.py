@@ -95,7 +95,8 @@ def check_corruptions(study: Study, task: str, side: int) -> None:
 
 
 def check_semantic(study: Study) -> None:
-    """Raise InputError where a semantic attack meets a task whose images it cannot change."""
+    """Raise InputError where a semantic attack meets a task whose images it cannot change, or face verification one
+    whose labels do not say who is shown."""
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or study.tasks:
             if plan.attack.faces and not study.tasks[task].task.faces:
@@ -103,6 +104,14 @@ def check_semantic(study: Study) -> None:
                 raise InputError(
                     f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}"
                 )
+    verification = study.semantic.verification
+    for task in () if verification is None else verification.tasks or study.tasks:
+        if not study.tasks[task].task.people:
+            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].people)
+            raise InputError(
+                f"config.semantic.verification.tasks: the labels of '{task}' do not say who is shown; name tasks of "
+                f"kind {kinds}"
+            )
 
 
 def check_baseline(conditions: Mapping[str, Condition]) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.verification_settings import read_verification
 from neurobust.core.architecture_names import check_architecture
 from neurobust.core.errors import Faults, InputError, ManyFaults, messages_of
 from neurobust.core.names import one_of
@@ -210,12 +211,15 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
     where, given = "config.semantic", dict(config.semantic or {})
     networks = given.pop("networks", {})
     images = given.pop("images", None)
+    verifies = "verification" in given
+    verified = given.pop("verification", {})
     if config.semantic is not None and (type(images) is not int or images < 1):
         raise InputError(f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1")
     for name in given:
         if name not in SEMANTIC:
             raise InputError(
-                f"{where}: unknown key '{name}'; known keys are {one_of(name, ['images', 'networks', *SEMANTIC])}"
+                f"{where}: unknown key '{name}'; known keys are "
+                f"{one_of(name, ['images', 'networks', 'verification', *SEMANTIC])}"
             )
     if not isinstance(networks, Mapping):
         raise InputError(f"{where}.networks: {networks!r}: expected a mapping of auxiliary networks to settings")
@@ -226,5 +230,10 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
     for name, plan in attacks.items():
         check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
         chosen(conditions, plan.conditions, f"{where}.{name}")
+    verification = None
+    if verifies:
+        verification = read_verification(verified, f"{where}.verification")
+        check_names(verification.tasks or (), config.tasks, f"{where}.verification.tasks", "task", "tasks")
+        chosen(conditions, verification.conditions, f"{where}.verification")
     helpers = {name: read_helper(name, networks.get(name, {}), f"{where}.networks") for name in HELPERS}
-    return Semantic(images or 0, attacks, helpers)
+    return Semantic(images or 0, attacks, helpers, verification)

@@ -23,7 +23,7 @@ from neurobust.attacks.semantic.measured import verify
 from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, save_weights, write_json
+from neurobust.core.io import read_parquet
 from neurobust.core.places import load
 from neurobust.core.settings import field_names, options, written
 
@@ -34,27 +34,6 @@ SETTINGS = {
     "tadv": {"strengths": [1, 3]},
     "semanticadv": {"strengths": [0, 1], "steps": 3, "rebuild": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def helpers(tmp_path_factory):
-    """Untrained auxiliary networks, written with gates of which one is failed."""
-    folder = tmp_path_factory.mktemp("helpers")
-    arguments = {
-        "colouriser": {"bins": [[5.0, 5.0], [-15.0, 25.0]], "width": 4},
-        "texture": {"classes": 4, "widths": [4, 4, 4, 4, 4]},
-        "oracle": {"classes": 4, "attributes": 4, "width": 4}, "identity": {"classes": 4, "width": 4},
-        "editor": {"attributes": 4, "width": 4, "blocks": 1},
-    }  # fmt: skip
-    for name, given in arguments.items():
-        torch.manual_seed(1)
-        network = load(HELPERS[name].network)(**given)
-        save_weights(
-            folder / f"{name}.safetensors", network.state_dict(), {"auxiliary": name, "arguments": network.arguments}
-        )
-        entry = {"gate": f"{name} gate", "value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
-        write_json(folder / f"{name}.json", {"network": name, "gates": [entry | {"passed": name != "editor"}]})
-    return folder
 
 
 @pytest.fixture

@@ -62,12 +62,14 @@ def thresholds_of(verifier: str, embeddings: Tensor, people: Tensor, rates: Sequ
     and none is guessed.
     """
     genuine, impostors = pair_distances(embeddings, people)
-    found, count = [], int(people.unique().numel())
+    found: list[Threshold] = []
+    count = int(people.unique().numel())
     for rate in sorted(rates, reverse=True):
-        known = may_pass(rate, len(impostors)) >= 1
-        limit = float(threshold_at(impostors, rate)) if known else None
-        passing = int((impostors <= limit).sum()) if known else None
-        accepted = float((genuine <= limit).double().mean()) if known and len(genuine) else None
+        limit, passing, accepted = None, None, None
+        if may_pass(rate, len(impostors)) >= 1:
+            limit = float(threshold_at(impostors, rate))
+            passing = int((impostors <= limit).sum())
+            accepted = float((genuine <= limit).double().mean()) if len(genuine) else None
         found.append(Threshold(verifier, float(rate), limit, len(impostors), passing, count, len(genuine), accepted))
     return found
 
