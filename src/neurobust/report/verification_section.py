@@ -25,7 +25,7 @@ from neurobust.study.model import BASELINE, NetworkName
 
 GOALS = {"targeted": "taken for another", "untargeted": "no longer the same"}
 VARIANTS = {"random-edit": "best of random edits", "edit-only": "edit only", "reconstruction": "given back"}
-STYLES = {"random-edit": ":", "edit-only": "-."}  # of the baselines that a figure shows
+STYLES: dict[str, Any] = {"random-edit": ":", "edit-only": "-."}  # of the baselines that a figure shows
 TABLES = {file: name for name, file in VERIFICATION_TABLES.items()}  # files and the names of their tables
 SHOWN = 1  # pairs per goal
 

@@ -207,8 +207,9 @@ def _semantic(study: Study) -> Iterator[Job]:
             passes = verification.settings.passes(study.tasks[task].task.attributes)
             units = verification.settings.pairs * passes * study.tasks[task].side ** 2 / 1000
             for network in study.networks(study.with_sweeps(verification.conditions), [task]):
-                where = (*network[:3], f"seed{network.seed}")
-                yield Job("attack_verification", where, units, 1e6, study.conditions[network.condition].target or ())
+                verifier = (*network[:3], f"seed{network.seed}")
+                rois = study.conditions[network.condition].target or ()
+                yield Job("attack_verification", verifier, units, 1e6, rois)
     yield from helpers.values()
 
 

@@ -3,6 +3,9 @@
 One ascent serves every threshold: the objective does not depend on it, so an attack that ends at a threshold, as the
 published one, is the same ascent cut short. Beside it: the plain edit, the face as the editor gives it back, and the
 best of some random mixtures.
+
+Source: Qiu et al., ECCV 2020, and their code. One thing differs: the weights that leave their range are put back at its
+end, where theirs wander on outside and are cut off when used.
 """
 
 from __future__ import annotations
