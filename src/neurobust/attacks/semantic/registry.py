@@ -5,11 +5,13 @@ Nothing heavy is imported: the workflow reads from here which modules a study's 
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from neurobust.attacks.semantic.description import Helper, SemanticAttack
-from neurobust.attacks.semantic.verification_settings import Verification
-from neurobust.core.places import Places, modules_of
+from neurobust.core.places import Places, load, modules_of
 
 PACKAGE = "neurobust.attacks.semantic"
+VERIFICATION = f"{PACKAGE}.verification_settings:Verification"  # not imported: who does not verify runs none of it
 SEMANTIC: Places[type[SemanticAttack]] = Places(
     {
         "cadv": f"{PACKAGE}.cadv_settings:CAdv",
@@ -45,7 +47,8 @@ def helper_modules(name: str) -> list[str]:
 
 def verification_modules() -> list[str]:
     """The modules of face verification: its settings, and the auxiliary networks that it reads, sorted."""
-    return sorted({f"{PACKAGE}.verification_settings", *_networks(Verification.helpers)})
+    helpers: tuple[str, ...] = cast(Any, load(VERIFICATION)).helpers
+    return sorted({VERIFICATION.partition(":")[0], *_networks(helpers)})
 
 
 def _networks(names: tuple[str, ...]) -> set[str]:
