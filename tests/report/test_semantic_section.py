@@ -35,7 +35,9 @@ def write_semantic(root, attack, condition, architecture="resnet18", tough=False
             frame = pd.DataFrame({"image": np.arange(10, 10 + N), "variant": variant, "strength": float(strength)})
             measures = {name: rng.random(N) for name in ("ciede2000", "ssim", "l2", "feature_distance")}
             frame = frame.assign(clean_correct=np.arange(N) > 0, success=success, oracle_correct=True, **measures)
-            frames.append(frame.assign(n_forward=3.0, n_backward=2.0))
+            if attack == "semanticadv":
+                frame = frame.assign(attribute=np.where(np.arange(N) < 3, "smiling", "glasses"))
+            frames.append(frame.assign(n_forward=3.0, n_backward=2.0, abstained=success & (np.arange(N) == 2)))
     gate = {"value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
     gates = [gate | {"network": n, "gate": f"{n} gate", "passed": n != "editor"} for n in NETWORKS[attack]]
     network = f"{TASK}/{architecture}/{condition}/seed0"
@@ -96,7 +98,9 @@ def test_the_report_says_which_gates_failed(tabulated):
     assert [table["failed"] for table in section["tables"]] == [False, False, True]
     assert "<svg" in section["figure"] and len(section["grids"]) == 3
     assert semantic_section(view, []) is None
-    with pytest.raises(InputError, match="give semantic, semantic_differences, semantic_gates, semantic_summary"):
+    with pytest.raises(
+        InputError, match="give semantic, semantic_attributes, semantic_differences, semantic_gates, semantic_"
+    ):
         semantic_section(view, files[:1])
 
 
@@ -119,6 +123,30 @@ def test_success_is_over_what_was_read_rightly(tabulated, tmp_path):
     assert row["success"] == pytest.approx(3 / 5) and row["accuracy"] == pytest.approx(1 - 4 / 6)
     assert (row["n_images"], row["n_clean"]) == (6, 5) and np.isnan(row["same_person"])
     assert table.loc[("noise", 8.0), "success"] == pytest.approx(1 / 5)
+
+
+def test_success_is_told_by_the_attribute_that_was_turned(tabulated, tmp_path):
+    """Images 0 to 2 smile, of which 0 is wrong when clean; image 1 falls at once, 2 at strength 1."""
+    view, files = tabulated(["cadv", "semanticadv"], ["FFA"])
+    table = read_csv(tmp_path / "semantic_attributes.csv")
+    assert set(table["attack"]) == {"semanticadv"}, "cAdv turns none"
+    found = table.set_index(["attribute", "strength"])
+    assert found.loc["smiling", "success"].tolist() == [1 / 2, 1] and (found.loc["smiling", "n_clean"] == 2).all()
+    assert (found.loc["glasses", "success"] == 0).all() and (found.loc["glasses", "n_clean"] == 3).all()
+    cadv, faces = semantic_section(view, files)["tables"]
+    assert cadv["attributes"] == []
+    lines = [(line["attribute"], [cell.main for cell in line["cells"]]) for line in faces["attributes"]]
+    assert lines == [("glasses", ["0", "0"]), ("smiling", ["50", "100"])]
+
+
+def test_no_answer_has_a_column_of_its_own(tabulated, tmp_path):
+    """Image 2 breaks at strength 4 because the network gives no answer: a sixth of the images."""
+    tabulated(["cadv"], ["FFA"])
+    table = read_csv(tmp_path / "semantic.csv").set_index(["variant", "strength"])["abstained"]
+    assert table.loc[("attack", 4.0)] == table.loc[("attack", 8.0)] == pytest.approx(1 / 6)
+    assert table.loc[("attack", 0.0)] == 0
+    cell, _ = semantic_cell(semantic_table_path(tmp_path, f"{TASK}/resnet18/FFA/seed0", "cadv"))
+    assert cell.abstained.sum(0).tolist() == [0, 1, 1]
 
 
 def test_semantic_attacks_are_summarised_as_bounded_ones_are(tabulated, tmp_path):

@@ -79,6 +79,7 @@ def test_a_comment_in_what_the_study_does_not_name_runs_nothing_again(edited):
     files += [f"attacks/{file}_settings.py" for file in (*attacks, "foolbox")]
     for file in ("semanticadv", "tadv", "texture", "editor", "identity"):
         files += [f"attacks/semantic/{file}.py", f"attacks/semantic/{file}_settings.py"]
+    files += [f"attacks/semantic/{file}.py" for file in ("verification", "verified", "verify_faces", "impersonation")]
     files += [
         f"predictors/{file}.py" for file in ("fwrf", "fwrf_settings", "ridge_settings", "fit_ridge", "resnet_pcs")
     ]

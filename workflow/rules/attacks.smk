@@ -1,7 +1,13 @@
 # attacks: one job attacks one network with every configured attack; finished cells survive a kill, undeclared.
 from neurobust.attacks.check_plans import canary_modules, canary_plans, network_modules
 from neurobust.attacks.corruptions.registry import corruption_modules
-from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
+from neurobust.attacks.semantic.registry import (
+    HELPERS,
+    SEMANTIC,
+    helper_modules,
+    semantic_modules,
+    verification_modules,
+)
 from neurobust.files.adversarials import adversarials_path
 from neurobust.files.attack_table import attack_table_path
 from neurobust.files.auxiliary import auxiliary_record_path, auxiliary_weights_path
@@ -15,6 +21,7 @@ from neurobust.files.semantic_table import semantic_examples_path, semantic_tabl
 from neurobust.files.shifted import shifted_path
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import transfer_table_path
+from neurobust.files.verification_table import verification_examples_path, verification_table_path
 from neurobust.files.weights import network_weights_path
 
 # Tasks by the attacks that their networks meet: those whose images bear a cue meet some that the others do not.
@@ -239,7 +246,7 @@ if STUDY.shifted:
             "../scripts/attacks/classify_shifted.py"
 
 
-if STUDY.semantic.attacks:
+if STUDY.semantic.asked:
 
     rule train_helper:
         """An auxiliary network of semantic attacks: trained once per task, and it must pass gates."""
@@ -271,6 +278,9 @@ if STUDY.semantic.attacks:
             "{wildcards.helper}, an auxiliary network of semantic attacks ({wildcards.task})"
         script:
             "../scripts/attacks/train_helper.py"
+
+
+if STUDY.semantic.attacks:
 
     rule attack_semantic:
         input:
@@ -306,3 +316,38 @@ if STUDY.semantic.attacks:
             "{wildcards.semantic} on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/attack_semantic.py"
+
+
+if STUDY.semantic.verification:
+
+    rule attack_verification:
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            helpers=lambda wildcards: FILES.helpers(
+                wildcards.task, STUDY.semantic.verification.settings.helpers, auxiliary_weights_path
+            ),
+            records=lambda wildcards: FILES.helpers(
+                wildcards.task, STUDY.semantic.verification.settings.helpers, auxiliary_record_path
+            ),
+        output:
+            table=at(verification_table_path, NETWORK),
+            examples=at(verification_examples_path, NETWORK),
+        log:
+            f"{LOGS}/attack_verification/{NETWORK}.log",
+        benchmark:
+            f"{BENCHMARKS}/attack_verification/{NETWORK}.tsv"
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=24000,
+            runtime=480,
+        params:
+            code=sources("attacks/attack_verification", *verification_modules()),
+            settings=parameters(STUDY.semantic.verification.settings),
+            cells=subpath(output.table, parent=True),
+        message:
+            "{wildcards.condition} as a verifier of faces ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/attack_verification.py"

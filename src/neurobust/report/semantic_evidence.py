@@ -24,7 +24,10 @@ def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:
     broken = own.pivot(index="image", columns="strength", values="success").astype(bool)
     clean = own.drop_duplicates("image").set_index("image")["clean_correct"].reindex(broken.index).to_numpy(bool)
     robust = ~broken.to_numpy() & clean[:, None]
-    cell = Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), robust, {}, clean=clean)
+    silent = None
+    if "abstained" in own:
+        silent = own.pivot(index="image", columns="strength", values="abstained").to_numpy(bool)
+    cell = Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), robust, {}, clean=clean, abstained=silent)
     return cell._replace(record=AttackRecord(attack=record.attack)), record
 
 

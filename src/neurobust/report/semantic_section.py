@@ -37,31 +37,34 @@ APART = 8  # percent between the names of two lines
 STYLES = (":", "-.", (0, (1, 3)))  # of baselines
 DISTANCES = ("ciede2000", "ssim", "l2", "feature_distance")
 COLUMNS = [
-    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", *DISTANCES,
-    "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
+    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", "abstained",
+    *DISTANCES, "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
 ]  # fmt: skip
+ATTRIBUTE_COLUMNS = [*NETWORK, "attack", "attribute", "strength", "n_clean", "success"]
 GATE_COLUMNS = ["task", "network", "gate", "value", "threshold", "at_most", "passed", "note"]
 TABLES = {file: name for name, file in SEMANTIC_TABLES.items()}  # files and the names of their tables
 SHOWN = 2  # images per attack
 
 
 def tabulate_semantic(study: Study, paths: list[Path], networks: Path, outputs: dict[str, Path]) -> None:
-    """Write `semantic`, a row per network, attack, variant and strength, `gates`, a row per gate, and two more.
+    """Write `semantic`, a row per network, attack, variant and strength, `gates`, a row per gate, and three more.
 
-    `summary` and `differences` hold what the tables of these names say of other attacks. networks: the table of that
-    name.
+    `attributes` has a row per attribute that an attack turned, and strength. `summary` and `differences` hold what the
+    tables of these names say of other attacks. networks: the table of that name.
     `success` and the oracle's agreement are over the images that the network reads rightly when clean, `accuracy` over
     all; distances are means over the images that the variant breaks.
     """
-    rows, found = [], {}
+    rows, turned, found = [], [], {}
     for path in paths:
         frame, record = read_semantic_table(path)
         names = {name: getattr(record, name) for name in NETWORK}
         rows += [names | row for row in variant_rows(frame, record)]
+        turned += [names | row for row in attribute_rows(frame, record)]
         for gate in record.gates:
             found[record.task, gate.network, gate.gate] = {"task": record.task, **written(gate)}
     table = pd.DataFrame(rows, columns=COLUMNS)
     tables = {"semantic": table, "gates": pd.DataFrame(found.values(), columns=GATE_COLUMNS)}
+    tables["attributes"] = pd.DataFrame(turned, columns=ATTRIBUTE_COLUMNS)
     tables |= summarise(study, paths, read_csv(networks))
     for name, path in outputs.items():
         write_text(path, tables[name].to_csv(index=False, lineterminator="\n"))
@@ -76,11 +79,24 @@ def variant_rows(frame: pd.DataFrame, record: SemanticRecord) -> list[Row]:
         row = {"attack": record.attack, "axis": record.axis, "variant": variant, "strength": strength}
         row |= {"n_images": len(part), "n_clean": len(clean), "accuracy": 1 - part["success"].mean()}
         row |= {"success": clean["success"].mean(), "oracle_correct": clean["oracle_correct"].mean()}
+        row |= {"abstained": part["abstained"].mean() if "abstained" in part else np.nan}
         row |= {name: broken[name].mean() for name in DISTANCES}
         row |= {"same_person": clean["same_person"].mean() if "same_person" in part else np.nan}
         row |= {name: part[name].mean() for name in ("n_forward", "n_backward")}
         rows.append(row | {"gates_passed": record.gates_passed, "settings": canonical_json(record.settings)})
     return rows
+
+
+def attribute_rows(frame: pd.DataFrame, record: SemanticRecord) -> list[Row]:
+    """One network's images by the attribute that an attack turned; none for an attack that turns none."""
+    if "attribute" not in frame:
+        return []
+    own = frame[(frame["variant"] == ATTACK) & frame["clean_correct"]]
+    return [
+        {"attack": record.attack, "attribute": attribute, "strength": strength, "n_clean": len(part)}
+        | {"success": part["success"].mean()}
+        for (attribute, strength), part in own.groupby(["attribute", "strength"])
+    ]
 
 
 def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
@@ -101,6 +117,7 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         "figure": Markup(inline_svg(draw_semantic(view, table), "semantic")),
         "tables": [
             one_table(view, task, architecture, attack, part)
+            | {"attributes": attribute_lines(view, tables["attributes"], task, architecture, attack)}
             for (task, architecture, attack), part in table.groupby(["task", "architecture", "attack"], sort=False)
         ],
         "gates": [gate_row(row) for row in gates.itertuples()],
@@ -137,6 +154,18 @@ def line_of(rows: pd.DataFrame, strengths: list[float]) -> Row:
     last = rows[rows["strength"] == strengths[-1]]
     shown = {name: plain(last[name].mean()) for name in DISTANCES}
     return {"cells": cells} | shown | {n: percent(last[n].mean(), 0) for n in ("oracle_correct", "same_person")}
+
+
+def attribute_lines(view: View, table: pd.DataFrame, task: str, architecture: str, attack: str) -> list[Row]:
+    """Images broken by strength: a line per condition and attribute that the attack turned."""
+    own = table[(table["task"] == task) & (table["architecture"] == architecture) & (table["attack"] == attack)]
+    lines = []
+    for condition in view.in_order(own["condition"]):
+        for attribute, part in own[own["condition"] == condition].groupby("attribute"):
+            cells = [over_seeds(rows["success"], digits=0, alone="") for _, rows in part.groupby("strength")]
+            most = int(part["n_clean"].max())
+            lines.append({"condition": view.head(condition), "attribute": attribute, "images": most, "cells": cells})
+    return lines
 
 
 def gate_row(row: Any) -> Row:

@@ -144,6 +144,9 @@ def others(study: Study, task: str) -> Iterator[tuple[str, int]]:
     """The other counts of test images of a task, by their keys."""
     if any(plan.tasks is None or task in plan.tasks for plan in study.semantic.attacks.values()):
         yield "config.semantic.images", study.semantic.images
+    verification = study.semantic.verification
+    if verification is not None and (verification.tasks is None or task in verification.tasks):
+        yield "config.semantic.verification.pairs", verification.settings.pairs
     if study.corruptions is not None:
         yield "config.corruptions.images", study.corruptions.images
 

@@ -254,6 +254,18 @@ def check_semantic(study: Study, name: str) -> None:
             raise InputError(f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}")
 
 
+def check_verification(study: Study) -> None:
+    """Raise InputError where face verification meets a task whose labels do not say who is shown."""
+    verification = study.semantic.verification
+    for task in () if verification is None else verification.tasks or study.tasks:
+        if task in study.tasks and not study.tasks[task].task.people:
+            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].people)
+            raise InputError(
+                f"config.semantic.verification.tasks: the labels of '{task}' do not say who is shown; name tasks of "
+                f"kind {kinds}"
+            )
+
+
 def check_shifted(study: Study, name: str) -> None:
     """Raise InputError where a published test set does not show the classes of its task."""
     asked = study.shifted[name]
@@ -270,7 +282,7 @@ def check_shifted(study: Study, name: str) -> None:
 OF_THE_STUDY: tuple[Callable[[Study], None], ...] = (
     fit_data.check_trials, fit_data.check_stimuli, fit_data.check_pictures, fit_data.check_missing,
     fit_data.check_prepared, fit_data.check_cache, fit_data.check_format, check_results, check_baseline,
-    check_primary,
+    check_primary, check_verification,
 )  # fmt: skip
 OF_ENTRIES: tuple[tuple[Callable[[Study], Iterable[str]], tuple[Callable[[Study, str], None], ...]], ...] = (
     (lambda study: study.data.subjects, (fit_data.check_subject, fit_data.check_split)),

@@ -6,7 +6,7 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from neurobust.explain.registry import analysis_passes
@@ -21,11 +21,12 @@ STAGES = {
     "networks": ("prepare_task", "train_network"),
     "attacks": (
         "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network",
-        "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic",
+        "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "attack_verification",
     ),
     "explain": ("explain_network",),
     "report": (
-        "tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page", "confirm_attacks",
+        "tabulate_results", "tabulate_semantic", "tabulate_verification", "draw_figures", "write_index",
+        "write_roi_page", "confirm_attacks",
     ),
 }  # fmt: skip
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
@@ -197,16 +198,31 @@ def _semantic(study: Study) -> Iterator[Job]:
     helpers: dict[tuple[str, str], Job] = {}  # one that two attacks need is trained once
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or tuple(study.tasks):
-            pixels = study.tasks[task].side ** 2 / 1000
-            for helper in plan.attack.helpers:
-                settings = study.semantic.helpers[helper]
-                units = study.tasks[task].images * settings.epochs * settings.cost * pixels
-                helpers[helper, task] = Job("train_helper", (task, helper), units, 2e6)
-            units = study.semantic.images * plan.attack.passes() * pixels
+            helpers |= _helpers(study, task, plan.attack.helpers)
+            units = study.semantic.images * plan.attack.passes() * study.tasks[task].side ** 2 / 1000
             for network in study.networks(study.with_sweeps(plan.conditions), [task]):
                 where = (*network[:3], f"seed{network.seed}", name)
                 yield Job("attack_semantic", where, units, 1e6, study.conditions[network.condition].target or ())
+    if (verification := study.semantic.verification) is not None:
+        for task in verification.tasks or tuple(study.tasks):
+            helpers |= _helpers(study, task, verification.settings.helpers)
+            passes = verification.settings.passes(study.tasks[task].task.attributes)
+            units = verification.settings.pairs * passes * study.tasks[task].side ** 2 / 1000
+            for network in study.networks(study.with_sweeps(verification.conditions), [task]):
+                verifier = (*network[:3], f"seed{network.seed}")
+                rois = study.conditions[network.condition].target or ()
+                yield Job("attack_verification", verifier, units, 1e6, rois)
     yield from helpers.values()
+
+
+def _helpers(study: Study, task: str, names: Iterable[str]) -> dict[tuple[str, str], Job]:
+    """The jobs that train some auxiliary networks of a task, by network and task."""
+    jobs = {}
+    for name in names:
+        settings = study.semantic.helpers[name]
+        units = study.tasks[task].images * settings.epochs * settings.cost * study.tasks[task].side ** 2 / 1000
+        jobs[name, task] = Job("train_helper", (task, name), units, 2e6)
+    return jobs
 
 
 def _report(study: Study) -> Iterator[Job]:
@@ -214,6 +230,8 @@ def _report(study: Study) -> Iterator[Job]:
     yield Job("tabulate_results", (), networks, 1e4 * networks)
     if study.semantic.attacks:
         yield Job("tabulate_semantic", (), networks, 1e5)
+    if study.semantic.verification is not None:
+        yield Job("tabulate_verification", (), networks, 1e5)
     yield Job("draw_figures", (), networks, 1e6)
     yield Job("write_index", (), networks, 5e6)
     for roi in study.rois:

@@ -13,6 +13,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.semantic.verification_settings import VerificationPlan
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
@@ -61,11 +62,18 @@ class TaskPlan(Struct, frozen=True, kw_only=True):
 
 
 class Semantic(Struct, frozen=True):
-    """The semantic attacks of a study: on how many images, which, and with which auxiliary networks."""
+    """The semantic attacks of a study: on how many images, which, and with which auxiliary networks; and its face
+    verification, where it has one."""
 
     images: int
     attacks: dict[str, SemanticPlan]
     helpers: dict[str, Helper]
+    verification: VerificationPlan | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything for which auxiliary networks are trained."""
+        return bool(self.attacks) or self.verification is not None
 
 
 class Study(Struct, frozen=True):

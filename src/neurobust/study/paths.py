@@ -199,6 +199,11 @@ class Paths:
             for network in self.networks(self.study.with_sweeps(plan.conditions), plan.tasks)
         ]
 
+    def verification_files(self, path: Callable[[str, str], Path]) -> list[str]:
+        """A file of every network that verifies faces, in the study's order; none where the study does not ask."""
+        plan = self.study.semantic.verification
+        return [] if plan is None else self.of_networks(path, self.study.with_sweeps(plan.conditions), plan.tasks)
+
     # --- explain ---
 
     def guiding_rois(self) -> list[str]:

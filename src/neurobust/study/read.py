@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.verification_settings import read_verification
 from neurobust.core.errors import InputError
 from neurobust.core.faults import UNREAD, Faults
 from neurobust.core.names import one_of
@@ -229,6 +230,8 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition], faults: Fau
     where, given = "config.semantic", dict(config.semantic or {})
     networks = given.pop("networks", {})
     images = given.pop("images", None)
+    verifies = "verification" in given
+    verified = given.pop("verification", {})
     if config.semantic is not None and (type(images) is not int or images < 1):
         faults.messages.append(
             f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1"
@@ -236,7 +239,7 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition], faults: Fau
         images = None
     for name in given:
         if name not in SEMANTIC:
-            known = one_of(name, ["images", "networks", *SEMANTIC])
+            known = one_of(name, ["images", "networks", "verification", *SEMANTIC])
             faults.messages.append(f"{where}: unknown key '{name}'; known keys are {known}")
     if not isinstance(networks, Mapping):
         faults.messages.append(
@@ -254,7 +257,14 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition], faults: Fau
             check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
         with faults.caught():
             chosen(conditions, plan.conditions, f"{where}.{name}")
+    verification = None
+    if verifies:
+        verification = faults.kept(partial(read_verification, verified, f"{where}.verification"))
+        with faults.caught():
+            check_names(verification.tasks or (), config.tasks, f"{where}.verification.tasks", "task", "tasks")
+        with faults.caught():
+            chosen(conditions, verification.conditions, f"{where}.verification")
     helpers = {
         name: faults.kept(partial(read_helper, name, networks.get(name, {}), f"{where}.networks")) for name in HELPERS
     }
-    return Semantic(images or 0, attacks, helpers)
+    return Semantic(images or 0, attacks, helpers, verification)

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,14 +14,16 @@ from torch import nn
 from neurobust.attacks.engine import run as engine
 from neurobust.attacks.engine.cells import OURS, cell_sources
 from neurobust.attacks.engine.subject import Outputs, Subject
+from neurobust.attacks.images import to_batch
 from neurobust.attacks.semantic import evaluate
-from neurobust.attacks.semantic.descent import Attempt, probability_lead
+from neurobust.attacks.semantic.data import read_task
+from neurobust.attacks.semantic.descent import Attempt, Book, probability_lead
 from neurobust.attacks.semantic.evaluate import Auxiliary, attack_semantic
 from neurobust.attacks.semantic.measured import verify
 from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, save_weights, write_json
+from neurobust.core.io import read_parquet
 from neurobust.core.places import load
 from neurobust.core.settings import field_names, options, written
 
@@ -31,27 +34,6 @@ SETTINGS = {
     "tadv": {"strengths": [1, 3]},
     "semanticadv": {"strengths": [0, 1], "steps": 3, "rebuild": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def helpers(tmp_path_factory):
-    """Untrained auxiliary networks, written with gates of which one is failed."""
-    folder = tmp_path_factory.mktemp("helpers")
-    arguments = {
-        "colouriser": {"bins": [[5.0, 5.0], [-15.0, 25.0]], "width": 4},
-        "texture": {"classes": 4, "widths": [4, 4, 4, 4, 4]},
-        "oracle": {"classes": 4, "attributes": 4, "width": 4}, "identity": {"classes": 4, "width": 4},
-        "editor": {"attributes": 4, "width": 4, "blocks": 1},
-    }  # fmt: skip
-    for name, given in arguments.items():
-        torch.manual_seed(1)
-        network = load(HELPERS[name].network)(**given)
-        save_weights(
-            folder / f"{name}.safetensors", network.state_dict(), {"auxiliary": name, "arguments": network.arguments}
-        )
-        entry = {"gate": f"{name} gate", "value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
-        write_json(folder / f"{name}.json", {"network": name, "gates": [entry | {"passed": name != "editor"}]})
-    return folder
 
 
 @pytest.fixture
@@ -90,7 +72,10 @@ def test_every_attack_writes_its_table_whatever_the_batch(attack, faces, helpers
     assert all((less <= more).all() for less, more in itertools.pairwise(by_strength))
     clean = frame[frame["clean_correct"]]
     assert frame[~frame["clean_correct"]]["success"].all() and clean["ciede2000"].notna().all()
-    assert frame[~frame["clean_correct"]]["l2"].isna().all()
+    assert frame[~frame["clean_correct"]]["l2"].isna().all() and not frame["abstained"].any()
+    if attack == "semanticadv":
+        turned = frame.groupby("image")["attribute"].agg(["first", "nunique"])
+        assert (turned["nunique"] == 1).all() and set(turned["first"]) <= set(read_task(faces).attribute_names)
     assert attrs["gates_passed"] == (attack != "semanticadv") and attrs["settings"]["confidence"] == 0.05
     assert attrs["verification"]["demoted"] == 0
     with np.load(path.with_suffix(".npz")) as file:
@@ -100,6 +85,44 @@ def test_every_attack_writes_its_table_whatever_the_batch(attack, faces, helpers
         assert (frame[name] == other[name]).all(), name
     for name in ("ciede2000", "ssim", "l2"):
         assert np.allclose(frame[name], other[name], atol=2e-3, equal_nan=True), name
+
+
+class SilentDetector(nn.Module):
+    """A network that answers with NaN to every image that is not on the grid of 8 bits, and to the first clean one."""
+
+    def __init__(self, network, spurned):
+        super().__init__()
+        self.network, self.spurned = network, spurned
+
+    def forward(self, images):
+        off = ((255 * images - (255 * images).round()).abs() > 1e-3).flatten(1).any(1)
+        off = off | (images - self.spurned).flatten(1).abs().amax(1).lt(1e-6)
+        return torch.where(off[:, None], torch.nan, self.network(images))
+
+
+@pytest.mark.parametrize("attack", list(SEMANTIC))
+def test_no_answer_counts_against_the_network(attack, faces, data, helpers, victim, tmp_path, monkeypatch):
+    rows = data.examined(6)
+    spurned = to_batch(data, rows[:1], torch.device("cpu"))
+    answers = victim(to_batch(data, np.arange(len(data.labels)), torch.device("cpu"))).argmax(1).numpy()
+    monkeypatch.setattr(evaluate, "load_network", lambda path: SilentDetector(victim, spurned))
+    monkeypatch.setattr(evaluate, "read_task", lambda path, attributes: replace(data, labels=answers))
+    frame, attrs = read_parquet(run(attack, faces, helpers, tmp_path))
+    own = frame[(frame["variant"] == "attack") & (frame["strength"] == SETTINGS[attack]["strengths"][-1])]
+    assert own["clean_correct"].tolist() == [False] + [True] * 5, "what gets no answer when clean is no right reading"
+    assert own["success"].all() and own["abstained"].all() and attrs["verification"]["demoted"] == 0
+    others = frame[(frame["variant"] != "attack") & frame["clean_correct"]]
+    assert (others["success"] >= others["abstained"]).all() and others["abstained"].any()
+
+
+def test_an_image_that_is_none_breaks_no_network(batch, toys):
+    images, labels, _ = batch
+    book = Book(toys.MeanColour(), images, labels, [1.0], 0.05)
+    bad = images.clone()
+    bad[0, 0, 0, 0] = torch.nan
+    rows = torch.arange(len(images))
+    gone = book.offer(rows, bad, toys.MeanColour()(bad), 0)
+    assert not gone.any() and book.lead[0] == -torch.inf and torch.equal(book.best[0], images[0])
 
 
 def test_finished_cells_are_read_and_damaged_ones_computed_again(faces, helpers, victim, tmp_path, monkeypatch):
@@ -133,7 +156,8 @@ def test_verification_demotes_what_is_no_adversarial(batch, toys):
 def test_a_lead_in_probability_survives_any_scale_of_the_logits():
     logits = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1e6], [1e6, 0.0], [float("nan"), 0.0]])
     lead = probability_lead(logits, torch.zeros(5, dtype=torch.int64))
-    assert (lead > 0).tolist() == [True, False, True, False, False]
+    assert (lead > 0).tolist() == [True, False, True, False, True]
+    assert lead[4] == 1, "no answer is no robustness"
 
 
 def test_settings_are_completed_and_checked():

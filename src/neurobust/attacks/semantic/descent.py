@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.losses import LOSSES
-from neurobust.attacks.search import check_budgets
+from neurobust.attacks.search import abstains, check_budgets, misread
 from neurobust.attacks.semantic.optimise import LBFGS, Adam
 
 Render = Callable[[Tensor, list[Tensor]], Tensor]  # (rows (n,), variables) -> images (n, 3, H, W) in [0,1]
@@ -27,7 +28,8 @@ class Attempt:
     clean_correct (N,); first int64 (N,): index of the smallest strength that broke the image, S where none did, 0 for
     clean errors; tried: S batches (N, 3, H, W), the adversarial where there is one, else the last image tried (the
     clean image for clean errors); baselines: name -> S batches made without the network under attack; n_forward and
-    n_backward float64 (N, S): its passes.
+    n_backward float64 (N, S): its passes; notes: what else the table says of each image, name -> (N,), such as the
+    attribute that was turned.
     """
 
     strengths: list[float]
@@ -37,13 +39,15 @@ class Attempt:
     n_forward: Tensor
     n_backward: Tensor
     baselines: dict[str, list[Tensor]] = field(default_factory=dict)
+    notes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Book:
     """Which images stand, what broke the others, what it cost.
 
     An image leaves once another class leads the true one by more than `confidence` in probability; at the end of a
-    strength those where another class leads at all are broken too, by the largest lead that was seen.
+    strength those where another class leads at all are broken too, by the largest lead that was seen. No answer (logits
+    that are not finite) is no robustness: it breaks an image as another class does.
     """
 
     def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, strengths: Sequence[float], confidence: float):
@@ -60,7 +64,7 @@ class Book:
         with torch.no_grad():
             logits = model(images)
         self.n_forward[:, 0] += 1
-        self.clean_correct = logits.argmax(1) == labels
+        self.clean_correct = ~misread(logits, labels)
         self.first[~self.clean_correct] = 0
 
     def standing(self) -> Tensor:
@@ -70,6 +74,9 @@ class Book:
     def offer(self, rows: Tensor, images: Tensor, logits: Tensor, strength: int) -> Tensor:
         """Look at the candidates of `rows`; bool (n,), which of them leave."""
         lead = probability_lead(logits, self.labels[rows])
+        lead = torch.where(
+            images.flatten(1).isfinite().all(1), lead, -torch.inf
+        )  # of an image that is none, not of a network
         better = lead > self.lead[rows]
         self.best[rows[better]], self.lead[rows[better]] = images[better], lead[better]
         gone = lead > self.confidence
@@ -92,11 +99,11 @@ class Book:
 
 
 def probability_lead(logits: Tensor, labels: Tensor) -> Tensor:
-    """Probability of the best wrong class minus that of the right one (n,); positive means broken."""
+    """Probability of the best wrong class minus that of the right one (n,); positive means broken, 1 no answer."""
     lead = LOSSES["margin"](logits.double().softmax(1), labels)
     # two probabilities that both round to zero tell nothing: the logits do
     tie = torch.where(LOSSES["margin"](logits, labels) > 0, 1e-12, -1e-12)
-    return torch.where(lead.isfinite(), torch.where(lead == 0, tie.double(), lead), -torch.inf).to(logits.dtype)
+    return torch.where(abstains(logits), 1.0, torch.where(lead == 0, tie.double(), lead)).to(logits.dtype)
 
 
 def descend(

@@ -41,12 +41,14 @@ class Celeba(Photos, frozen=True):
 
     brings: ClassVar[str] = "the folder of CelebA, with img_align_celeba and its text files"
     faces: ClassVar[bool] = True
+    attributes: ClassVar[int] = 40
 
 
 class CelebaIdentity(Celeba, frozen=True):
     """Who is shown, among the people with the most images; 70 / 10 / 20 % of each."""
 
     reader: ClassVar[str] = "neurobust.networks.tasks.photos:read_celeba_identity"
+    people: ClassVar[bool] = True
 
     identities: Annotated[int, Meta(ge=2), about("people with the most images")] = 100
     min_images: Annotated[Count, about("of each person")] = 20
