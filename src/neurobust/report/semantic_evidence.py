@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from neurobust.attacks.semantic.registry import title_of
 from neurobust.files.attack_table import AttackRecord
 from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic_table, semantic_table_path
 from neurobust.report.cells import Cell, Cells
 from neurobust.report.gates import Evidence, choose
 from neurobust.report.shown import ShownAttack
-
-NAMES = {"cadv": "cAdv (colour)", "tadv": "tAdv (texture)", "semanticadv": "SemanticAdv (faces)"}
 
 
 def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:
@@ -49,7 +48,7 @@ def with_semantic(evidence: Evidence) -> Evidence:
                 spoiled |= set() if record.gates_passed else {name}
         if not found:
             continue
-        attack = ShownAttack(name, NAMES.get(name, name), name, axis, reference_budget=plan.reference_strength)
+        attack = ShownAttack(name, title_of(name), name, axis, reference_budget=plan.reference_strength)
         chosen[attack.measure] = choose(attack, found)
         attacks[name] = replace(attack, reference_budget=chosen[attack.measure].budget)
         cells[name] = found

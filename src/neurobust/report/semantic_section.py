@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurobust.attacks.semantic.registry import title_of
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_text
 from neurobust.core.settings import written
@@ -21,7 +22,6 @@ from neurobust.report.blocks import Row, blocks
 from neurobust.report.contents import NETWORK, SEMANTIC_TABLES
 from neurobust.report.entries import over_seeds, percent, plain, text
 from neurobust.report.examples import ClassNames, png_data, thin
-from neurobust.report.semantic_evidence import NAMES
 from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv
@@ -31,14 +31,16 @@ from neurobust.study.model import NetworkName, Study
 VARIANTS = {
     "attack": "attack", "reconstruction": "given back", "colouriser-only": "colouriser only",
     "random-hints": "random hints", "texture-only": "texture only", "noise": "noise of the same L2",
+    "jpeg-only": "JPEG only",
     "edit-only": "edit only", "random-edit": "random edit",
 }  # fmt: skip
 APART = 8  # percent between the names of two lines
 STYLES = (":", "-.", (0, (1, 3)))  # of baselines
 DISTANCES = ("ciede2000", "ssim", "l2", "feature_distance")
+OUTCOMES = ("target", "third", "unchanged")  # of an attack that aims at a class: shares that end there
 COLUMNS = [
-    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", *DISTANCES,
-    "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
+    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", *OUTCOMES,
+    *DISTANCES, "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
 ]  # fmt: skip
 GATE_COLUMNS = ["task", "network", "gate", "value", "threshold", "at_most", "passed", "note"]
 TABLES = {file: name for name, file in SEMANTIC_TABLES.items()}  # files and the names of their tables
@@ -51,7 +53,8 @@ def tabulate_semantic(study: Study, paths: list[Path], networks: Path, outputs: 
     `summary` and `differences` hold what the tables of these names say of other attacks. networks: the table of that
     name.
     `success` and the oracle's agreement are over the images that the network reads rightly when clean, `accuracy` over
-    all; distances are means over the images that the variant breaks.
+    all; distances are means over the images that the variant breaks. Of an attack that aims at a class, `target`,
+    `third` and `unchanged` are the shares of the former that end at the target, at a third class and at their own.
     """
     rows, found = [], {}
     for path in paths:
@@ -76,11 +79,20 @@ def variant_rows(frame: pd.DataFrame, record: SemanticRecord) -> list[Row]:
         row = {"attack": record.attack, "axis": record.axis, "variant": variant, "strength": strength}
         row |= {"n_images": len(part), "n_clean": len(clean), "accuracy": 1 - part["success"].mean()}
         row |= {"success": clean["success"].mean(), "oracle_correct": clean["oracle_correct"].mean()}
+        row |= outcomes(clean)
         row |= {name: broken[name].mean() for name in DISTANCES}
         row |= {"same_person": clean["same_person"].mean() if "same_person" in part else np.nan}
         row |= {name: part[name].mean() for name in ("n_forward", "n_backward")}
         rows.append(row | {"gates_passed": record.gates_passed, "settings": canonical_json(record.settings)})
     return rows
+
+
+def outcomes(clean: pd.DataFrame) -> Row:
+    """Where the images that were read rightly end under a variant, as shares; missing where no class is aimed at."""
+    if "reached_target" not in clean:
+        return dict.fromkeys(OUTCOMES, np.nan)
+    target, broken = clean["reached_target"].mean(), clean["success"].mean()
+    return dict(zip(OUTCOMES, (target, broken - target, 1 - broken), strict=True))
 
 
 def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
@@ -124,10 +136,11 @@ def one_table(view: View, task: str, architecture: str, attack: str, part: pd.Da
         found = part[part["variant"] == variant]
         lines.append({"condition": None, "name": VARIANTS.get(variant, variant)} | line_of(found, strengths))
     return {
-        "task": task, "architecture": architecture, "attack": NAMES.get(attack, attack), "lines": lines,
+        "task": task, "architecture": architecture, "attack": title_of(attack), "lines": lines,
         "axis": part["axis"].iloc[0], "strengths": [f"{strength:g}" for strength in strengths],
         "images": int(part["n_images"].max()),
         "failed": not part["gates_passed"].astype(bool).all(), "people": bool(part["same_person"].notna().any()),
+        "aimed": bool(part["target"].notna().any()),
     }  # fmt: skip
 
 
@@ -136,7 +149,8 @@ def line_of(rows: pd.DataFrame, strengths: list[float]) -> Row:
     cells = [over_seeds(rows[rows["strength"] == strength]["success"], digits=0, alone="") for strength in strengths]
     last = rows[rows["strength"] == strengths[-1]]
     shown = {name: plain(last[name].mean()) for name in DISTANCES}
-    return {"cells": cells} | shown | {n: percent(last[n].mean(), 0) for n in ("oracle_correct", "same_person")}
+    shares = (*OUTCOMES, "oracle_correct", "same_person")
+    return {"cells": cells} | shown | {name: percent(last[name].mean(), 0) for name in shares}
 
 
 def gate_row(row: Any) -> Row:
@@ -161,7 +175,7 @@ def draw_semantic(view: View, table: pd.DataFrame) -> str:
                         axis.axis("off")
                         continue
                     draw(view, axis, part)
-                    axis.set(title=NAMES.get(attack, attack), xlabel=part["axis"].iloc[0])
+                    axis.set(title=title_of(attack), xlabel=part["axis"].iloc[0])
         return to_svg(figure, "Success of semantic attacks by strength, and the colour distance that it took")
 
 
@@ -231,4 +245,4 @@ def gallery(study: Study, network: NetworkName, path: Path) -> Row:
             pictures.append((examples.variants[ATTACK][k, s], note))
         rows.append([{"picture": png_data(thin(picture)), "note": note} for picture, note in pictures])
     heads = ["clean", *(VARIANTS.get(name, name) for name in variants), *strengths]
-    return network._asdict() | {"attack": NAMES.get(path.stem, path.stem), "heads": heads, "rows": rows}
+    return network._asdict() | {"attack": title_of(path.stem), "heads": heads, "rows": rows}

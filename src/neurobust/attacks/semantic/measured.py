@@ -66,7 +66,7 @@ class Judge:
     def measure(self, clean: Tensor, altered: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Columns (n,) of the table for images and what became of them, on the CPU."""
         found = {
-            "wrong": logits_again(self.network, altered, batch=len(altered) // 2 + 1).argmax(1) != labels.cpu(),
+            "shown": logits_again(self.network, altered, batch=len(altered) // 2 + 1).argmax(1),
             "ciede2000": colour_distance(clean, altered),
             "ssim": ssim(clean, altered),
             "l2": l2_distance(clean, altered),
@@ -115,12 +115,18 @@ class Measured:
 
 
 def measure_variant(judge: Judge, variant: str, images: Tensor, labels: Tensor, attempt: Attempt) -> Arrays:
-    """The columns of one variant as `{column}/{variant}` (n, S). A clean error counts as success, without distances."""
+    """The columns of one variant as `{column}/{variant}` (n, S). A clean error counts as success, without distances.
+
+    `reached_target` where the attack has targets: the network takes the image for its target.
+    """
     columns: dict[str, list[np.ndarray]] = {}
     for strength, batch in enumerate(attempt.tried if variant == ATTACK else attempt.baselines[variant]):
         found = judge.measure(images, batch.to(images.device), labels)
-        wrong = found.pop("wrong")
-        found["success"] = (attempt.first <= strength) if variant == ATTACK else wrong | ~attempt.clean_correct
+        shown = found.pop("shown")
+        wrong = (attempt.first <= strength) if variant == ATTACK else shown != labels.cpu()
+        found["success"] = wrong | ~attempt.clean_correct
+        if attempt.targets is not None:
+            found["reached_target"] = wrong & attempt.clean_correct & (shown == attempt.targets)
         for name in MEASURES:
             found[name] = torch.where(attempt.clean_correct, found[name], math.nan)
         for name, values in found.items():

@@ -12,7 +12,9 @@ PACKAGE = "neurobust.attacks.semantic"
 SEMANTIC: Places[type[SemanticAttack]] = Places(
     {
         "cadv": f"{PACKAGE}.cadv_settings:CAdv",
+        "cadv-confined": f"{PACKAGE}.cadv_confined_settings:CAdvConfined",
         "tadv": f"{PACKAGE}.tadv_settings:TAdv",
+        "tadv-jpeg": f"{PACKAGE}.tadv_settings:TAdvJPEG",
         "semanticadv": f"{PACKAGE}.semanticadv_settings:SemanticAdv",
     },
     "neurobust.semantic",
@@ -29,6 +31,11 @@ HELPERS: Places[type[Helper]] = Places(
     "neurobust.helpers",
     Helper,
 )
+
+
+def title_of(attack: str) -> str:
+    """An attack's name for readers; one that no registry knows has none but its own."""
+    return SEMANTIC[attack].title or attack if attack in SEMANTIC else attack
 
 
 def semantic_modules(name: str) -> list[str]:
