@@ -33,6 +33,8 @@ rule attack_network:
         dataset=at(dataset_path, "{task}"),
         model=at(network_weights_path, NETWORK),
         twin=FILES.undefended,
+        helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
+        records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
     output:
         **ADVERSARIALS,
         tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
@@ -69,6 +71,8 @@ if REST:
             dataset=at(dataset_path, "{task}"),
             model=at(network_weights_path, NETWORK),
             twin=FILES.undefended,
+            helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
+            records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
         output:
             **ADVERSARIALS,
             tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
@@ -239,10 +243,10 @@ if STUDY.shifted:
             "../scripts/attacks/classify_shifted.py"
 
 
-if STUDY.semantic.attacks:
+if STUDY.semantic.attacks or any(STUDY.helpers_of(task) for task in STUDY.tasks):
 
     rule train_helper:
-        """An auxiliary network of semantic attacks: trained once per task, and it must pass gates."""
+        """An auxiliary network of attacks: trained once per task, and it must pass gates."""
         input:
             dataset=at(dataset_path, "{task}"),
             others=lambda wildcards: FILES.helpers(
@@ -268,9 +272,12 @@ if STUDY.semantic.attacks:
             settings=lambda wildcards: parameters(STUDY.semantic.helpers[wildcards.helper]),
             checkpoint=subpath(output.weights, parent=True),
         message:
-            "{wildcards.helper}, an auxiliary network of semantic attacks ({wildcards.task})"
+            "{wildcards.helper}, an auxiliary network of attacks ({wildcards.task})"
         script:
             "../scripts/attacks/train_helper.py"
+
+
+if STUDY.semantic.attacks:
 
     rule attack_semantic:
         input:

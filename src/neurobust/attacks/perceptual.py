@@ -136,6 +136,28 @@ def feature_distance(features: Callable[[Tensor], Tensor | Sequence[Tensor]]) ->
     return distance
 
 
+def embedding_distance(features: Callable[[Tensor], Sequence[Tensor]]) -> Distance:
+    """The root of `feature_distance`, with a gradient: the Euclidean distance of unit channel vectors (Laidlaw et al.,
+    ICLR 2021, section 3).
+
+    features: images (N, 3, H, W) -> maps (N, C, ...), several. The gradient is zero where the images are equal. Float64
+    (N,) of features as they come: two batches of the same image may differ by the rounding of their network.
+    """
+
+    def embed(images: Tensor) -> list[Tensor]:
+        maps = _maps(features(images))
+        return [functional.normalize(part.flatten(2), dim=1) / math.sqrt(part[0, 0].numel()) for part in maps]
+
+    def distance(images: Tensor, others: Tensor) -> Tensor:
+        _check(images, others)
+        pairs = zip(embed(images), embed(others), strict=True)
+        gaps = [(one - other).double().square().flatten(1).sum(1) for one, other in pairs]
+        total = torch.stack(gaps).sum(0)
+        return torch.where(total > 0, total.clamp_min(torch.finfo(torch.float64).tiny).sqrt(), 0.0)
+
+    return distance
+
+
 def _unit_gap(one: Tensor, other: Tensor) -> Tensor:
     """Squared distance of unit channel vectors, mean over places: (N,)."""
     one, other = (functional.normalize(maps.double().flatten(2), dim=1) for maps in (one, other))

@@ -192,19 +192,20 @@ def _transfer(study: Study) -> Iterator[Job]:
 
 
 def _semantic(study: Study) -> Iterator[Job]:
-    helpers: dict[tuple[str, str], Job] = {}  # one that two attacks need is trained once
+    # an auxiliary network that two attacks need is trained once
+    needed = {(task, helper) for task in study.tasks for helper in study.helpers_of(task)}
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or tuple(study.tasks):
             pixels = study.tasks[task].side ** 2 / 1000
-            for helper in plan.attack.helpers:
-                settings = study.semantic.helpers[helper]
-                units = study.tasks[task].images * settings.epochs * settings.cost * pixels
-                helpers[helper, task] = Job("train_helper", (task, helper), units, 2e6)
+            needed |= {(task, helper) for helper in plan.attack.helpers}
             units = study.semantic.images * plan.attack.passes() * pixels
             for network in study.networks(study.with_sweeps(plan.conditions), [task]):
                 where = (*network[:3], f"seed{network.seed}", name)
                 yield Job("attack_semantic", where, units, 1e6, study.conditions[network.condition].target or ())
-    yield from helpers.values()
+    for task, helper in sorted(needed):
+        settings, pixels = study.semantic.helpers[helper], study.tasks[task].side ** 2 / 1000
+        units = study.tasks[task].images * settings.epochs * settings.cost * pixels
+        yield Job("train_helper", (task, helper), units, 2e6)
 
 
 def _report(study: Study) -> Iterator[Job]:

@@ -120,6 +120,10 @@ class Study(Struct, frozen=True):
         met = {name: plan for name, plan in self.attacks.items() if own.cue or not plan.attack.twins}
         return {name: replace(plan, budgets=own.budgets.get(plan.norm, plan.budgets)) for name, plan in met.items()}
 
+    def helpers_of(self, task: str) -> tuple[str, ...]:
+        """The auxiliary networks that the attacks with a budget read on a task, sorted."""
+        return tuple(sorted({name for plan in self.attacks_of(task).values() for name in plan.attack.helpers}))
+
     @property
     def reference_strengths(self) -> dict[str, float | None]:
         """Semantic attack -> the strength that tables quote; None: the middle one above 0."""
