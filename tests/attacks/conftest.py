@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import runpy
@@ -93,9 +94,8 @@ def attack(model, images, labels, settings, *, seed=0, ids=None, pool=None, twin
     plan = read_plan(name, {**settings, "budgets": [0, max(wanted) or 1]})
     plan = replace(plan, budgets=tuple(map(float, wanted)))
     ids = range(len(images)) if ids is None else ids
-    helpers = {"oracle": Seer()}
-    more = {"pool": pool, "twins": twins, "helpers": helpers}
-    return run_planned(plan, batch_of(plan, model, images, labels, seed=seed, ids=ids, **more))
+    given = batch_of(plan, model, images, labels, seed=seed, ids=ids, pool=pool, twins=twins)
+    return run_planned(plan, dataclasses.replace(given, helpers={"oracle": Seer()}))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Bounded flows and colour grids: the changes themselves, their bounds, and what they break beside random ones."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -136,8 +138,8 @@ def test_a_climb_that_sees_no_slope_is_flagged_by_random_changes_and_an_honest_o
     def flagged(network):
         found = {}
         for name, plan in plans.items():
-            given = {"seed": 0, "ids": range(len(images)), "helpers": {"oracle": toys.Seer()}}
-            one = batch_of(plan, network, images, labels, **given)
+            one = batch_of(plan, network, images, labels, seed=0, ids=range(len(images)))
+            one = replace(one, helpers={"oracle": toys.Seer()})
             measure = distance_of(plan, one)
             result, counts = verify(network, images, labels, run_attack_of(plan, one), plan.norm, 1, measure)
             assert counts["demoted"] == 0

@@ -1,6 +1,7 @@
 """The attack within a perceptual distance: the distance, a ball of known shape, and images that stay inside."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,7 +43,8 @@ def scenes(toys):
 
 
 def run(plan, model, images, labels, oracle):
-    batch = batch_of(plan, model, images, labels, seed=0, ids=range(len(images)), helpers={"oracle": oracle})
+    batch = batch_of(plan, model, images, labels, seed=0, ids=range(len(images)))
+    batch = replace(batch, helpers={"oracle": oracle})
     return run_attack(plan, batch), batch
 
 

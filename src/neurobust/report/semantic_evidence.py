@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from neurobust.attacks.semantic.registry import title_of
 from neurobust.files.attack_table import AttackRecord
 from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic_table, semantic_table_path
 from neurobust.report.cells import Cell, Cells
 from neurobust.report.gates import Evidence, choose
 from neurobust.report.shown import ShownAttack
+from neurobust.study.model import title_of
 
 
 def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:

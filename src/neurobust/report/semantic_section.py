@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurobust.attacks.semantic.registry import title_of
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_text
 from neurobust.core.settings import written
@@ -26,7 +25,7 @@ from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summa
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
-from neurobust.study.model import NetworkName, Study
+from neurobust.study.model import NetworkName, Study, title_of
 
 VARIANTS = {
     "attack": "attack", "reconstruction": "given back", "colouriser-only": "colouriser only",

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from neurobust.attacks.semantic.registry import title_of
 from neurobust.files.semantic_table import ATTACK
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.cells import Cells
@@ -20,7 +19,7 @@ from neurobust.report.semantic_evidence import semantic_cell
 from neurobust.report.shown import ShownAttack
 from neurobust.report.style import label_shares, panel_blocks, rc, to_svg
 from neurobust.report.view import Head, View
-from neurobust.study.model import Study
+from neurobust.study.model import Study, title_of
 
 
 def summarise(study: Study, paths: list[Path], networks: pd.DataFrame) -> Tables:

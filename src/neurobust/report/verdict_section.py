@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from neurobust.attacks.semantic.registry import title_of
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.entries import MISSING, plain, signed, text
 from neurobust.report.shown import format_budget
@@ -22,7 +21,7 @@ from neurobust.statistics import (
     detectable,
     seeds_for,
 )
-from neurobust.study.model import BASELINE
+from neurobust.study.model import BASELINE, title_of
 from neurobust.study.power import SPREADS, WANTED, points
 
 READINGS = {"area": "area over clean", "both": "read by both", "matched": "matched clean"}  # of clean accuracy

@@ -13,6 +13,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.semantic.registry import SEMANTIC
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
@@ -66,6 +67,11 @@ class Semantic(Struct, frozen=True):
     images: int
     attacks: dict[str, SemanticPlan]
     helpers: dict[str, Helper]
+
+
+def title_of(attack: str) -> str:
+    """A semantic attack's name for readers; one that no registry knows has none but its own."""
+    return SEMANTIC[attack].title or attack if attack in SEMANTIC else attack
 
 
 class Study(Struct, frozen=True):

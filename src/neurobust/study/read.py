@@ -210,8 +210,7 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
     where, given = "config.semantic", dict(config.semantic or {})
     networks = given.pop("networks", {})
     images = given.pop("images", None)
-    alone = config.semantic is not None and images is None and not given and "networks" in config.semantic
-    if config.semantic is not None and not alone and (type(images) is not int or images < 1):
+    if config.semantic is not None and (type(images) is not int or images < 1):
         raise InputError(f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1")
     for name in given:
         if name not in SEMANTIC:

@@ -18,11 +18,12 @@ from neurobust.attacks.semantic.descent import Attempt, probability_lead
 from neurobust.attacks.semantic.evaluate import Auxiliary, attack_semantic
 from neurobust.attacks.semantic.measured import verify
 from neurobust.attacks.semantic.plan import read_helper, read_semantic
-from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules, title_of
+from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_parquet, save_weights, write_json
 from neurobust.core.places import load
 from neurobust.core.settings import field_names, options, written
+from neurobust.study.model import title_of
 
 pytestmark = pytest.mark.slow
 

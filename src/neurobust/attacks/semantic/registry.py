@@ -33,11 +33,6 @@ HELPERS: Places[type[Helper]] = Places(
 )
 
 
-def title_of(attack: str) -> str:
-    """An attack's name for readers; one that no registry knows has none but its own."""
-    return SEMANTIC[attack].title or attack if attack in SEMANTIC else attack
-
-
 def semantic_modules(name: str) -> list[str]:
     """The modules of an attack, its settings and the auxiliary networks that it reads, sorted."""
     attack = SEMANTIC[name]
