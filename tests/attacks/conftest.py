@@ -41,15 +41,17 @@ class Canary(nn.Module):
 
 
 class Seer(nn.Module):
-    """An oracle: the maps of the two convolutions of the robust digits net, for images of any size."""
+    """An oracle: the maps of the two convolutions of the robust digits net, for images of any size and data type."""
 
     def __init__(self):
         super().__init__()
-        self.layers = UNDER_ATTACK["load"]("cnn-robust")[:4].requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):
+            self.layers = UNDER_ATTACK["load"]("cnn-robust")[:4].requires_grad_(False)
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        first = self.layers[:2](images)
-        return [first, self.layers[2:](first)]
+        layers = self.layers.to(images.dtype)
+        first = layers[:2](images)
+        return [first, layers[2:](first)]
 
 
 def linear(classes: int, shape=(3, 5, 4), seed: int = 0) -> nn.Sequential:

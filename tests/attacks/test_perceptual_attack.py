@@ -83,7 +83,7 @@ def test_a_ball_of_known_shape_is_searched_to_its_edge(scenes):
 def test_it_stays_inside_and_is_measured_again(net, batch, toys, method):
     images, labels = batch
     more = {"steps": 8, "rounds": 3} if method == "perceptual" else {"repeats": 10}
-    plan = read_plan("a", {"method": method, "budgets": [0, 0.2, 0.5], **more})
+    plan = read_plan("a", {"method": method, "budgets": [0, 0.2, 1.0], **more})
     result, given = run(plan, net, images, labels, toys.Seer())
     broken = result.clean_correct & (result.first < 3)
     assert broken.sum() > 5
