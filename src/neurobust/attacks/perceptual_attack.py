@@ -15,7 +15,7 @@ from torch.nn import functional
 from neurobust.attacks.functional import Family, fields
 from neurobust.attacks.losses import loss_values
 from neurobust.attacks.norms import per_image
-from neurobust.attacks.perceptual import embedding_distance
+from neurobust.attacks.perceptual import embed, embedding_distance, gap
 from neurobust.attacks.perceptual_settings import Perceptual, RandomPerceptual
 from neurobust.attacks.search import AttackResult, Batch, Search, misread
 from neurobust.attacks.semantic.oracle import Oracle
@@ -24,7 +24,7 @@ from neurobust.core.seeding import torch_generator
 INSIDE = 1 - 1e-3  # of a budget: features in another batch differ by rounding, and an adversarial must still be inside
 NOISE = 0.01  # standard deviation of the start, in pixels of [0,1]
 PROBE = 0.1  # length of the step that says how fast the distance grows, L2
-ROUNDS = 12  # of a bisection
+ROUNDS = 10  # of a bisection
 FACTOR = 10.0  # by which the penalty grows
 
 
@@ -81,7 +81,7 @@ class Space:
     """The distance of points to the images of a batch, in features of another network."""
 
     def __init__(self, batch: Batch):
-        self.images, self.measure = batch.images, distance_of(batch)
+        self.images, self.maps, self.measure = batch.images, oracle_of(batch).maps, distance_of(batch)
 
     def apart(self, rows: Tensor, points: Tensor) -> Tensor:
         """Distance of `points` (n, 3, H, W) to the images `rows`: float64 (n,)."""
@@ -99,9 +99,9 @@ class Space:
 
         low = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
         high, apart = torch.ones_like(low), torch.zeros_like(low)
-        share = high
+        share, here = high, embed(self.maps(self.images[rows]))
         for _ in range(ROUNDS + 1):  # the whole change first
-            far = self.apart(rows, make(share))
+            far = gap(here, embed(self.maps(make(share))))
             inside = far <= limit
             low, apart = torch.where(inside, share, low), torch.where(inside, far, apart)
             high = torch.where(inside, high, share)
@@ -111,7 +111,12 @@ class Space:
 
 def distance_of(batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:
     """The distance that budgets of the norm `lpips` bound: the root of Zhang's, in the oracle's features."""
-    return embedding_distance(cast(Oracle, batch.helper("oracle")).maps)
+    return embedding_distance(oracle_of(batch).maps)
+
+
+def oracle_of(batch: Batch) -> Oracle:
+    """The oracle of the batch's task."""
+    return cast(Oracle, batch.helper("oracle"))
 
 
 @dataclass(frozen=True)
