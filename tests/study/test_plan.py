@@ -161,6 +161,16 @@ def test_a_roi_is_charged_its_own_jobs(config):
     }  # fmt: skip
 
 
+def test_an_attack_that_reads_an_auxiliary_network_has_it_trained_once_a_task(config):
+    near = {"method": "perceptual", "budgets": [0, 0.2], "steps": 5}
+    config = {**config, "attacks": {**config["attacks"], "near": near}}
+    for semantic, helpers in ((None, ("oracle",)), ({"images": 4, "tadv": {}}, ("oracle", "texture"))):
+        study = read_study({**config, "semantic": semantic})
+        assert {study.helpers_of(task) for task in study.tasks} == {("oracle",)}
+        trained = [job.names for job in plan.study_jobs(study) if job.rule == "train_helper"]
+        assert trained == [(task, helper) for task in sorted(study.tasks) for helper in helpers]
+
+
 def test_wall_time_is_between_the_longest_chain_and_one_after_the_other():
     costs = [(plan.Job("extract_roi", (str(i),), 1.0), 10.0) for i in range(8)]
     costs += [(plan.Job("train_network", ("x",), 1.0), 100.0)]

@@ -104,7 +104,8 @@ def stand_ins(config, folder):
             {"recipe": json.dumps(read_config.recipe("digits", "resnet18", "V1")), "checkpoint": str(folder)}, NETWORK,
         ),
         "attacks/attack_network": (
-            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "twin": [at("t.safetensors")]},
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "twin": [at("t.safetensors")],
+             "helpers": [at("oracle.safetensors")], "records": [at("oracle.json")]},
             {"tables": [at(f"{a}.parquet") for a in config["attacks"]], "examples": at("e.npz"), "checks": at("c")},
             {"attacks": attacks, "images": 16, "cells": str(folder), "transfer": "null"},
             NETWORK,

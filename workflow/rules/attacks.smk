@@ -40,6 +40,8 @@ rule attack_network:
         dataset=at(dataset_path, "{task}"),
         model=at(network_weights_path, NETWORK),
         twin=FILES.undefended,
+        helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
+        records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
     output:
         **ADVERSARIALS,
         tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
@@ -76,6 +78,8 @@ if REST:
             dataset=at(dataset_path, "{task}"),
             model=at(network_weights_path, NETWORK),
             twin=FILES.undefended,
+            helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
+            records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
         output:
             **ADVERSARIALS,
             tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
@@ -246,10 +250,10 @@ if STUDY.shifted:
             "../scripts/attacks/classify_shifted.py"
 
 
-if STUDY.semantic.asked:
+if STUDY.semantic.asked or any(STUDY.helpers_of(task) for task in STUDY.tasks):
 
     rule train_helper:
-        """An auxiliary network of semantic attacks: trained once per task, and it must pass gates."""
+        """An auxiliary network of attacks: trained once per task, and it must pass gates."""
         input:
             dataset=at(dataset_path, "{task}"),
             others=lambda wildcards: FILES.helpers(
@@ -275,7 +279,7 @@ if STUDY.semantic.asked:
             settings=lambda wildcards: parameters(STUDY.semantic.helpers[wildcards.helper]),
             checkpoint=subpath(output.weights, parent=True),
         message:
-            "{wildcards.helper}, an auxiliary network of semantic attacks ({wildcards.task})"
+            "{wildcards.helper}, an auxiliary network of attacks ({wildcards.task})"
         script:
             "../scripts/attacks/train_helper.py"
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.architecture_names import check_name, check_node, check_side, readable
+from neurobust.core.architecture_names import check_name, check_node, check_side, known, readable
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Count, FilePath, Names, Positive, Settings, about
 
@@ -73,7 +73,8 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
 
     def check(self, where: str, input_size: int) -> None:
         """The network has the layers, each is read once, and a fixed grid fits the images."""
-        if check_name(self.network, readable(), f"{where}.network").multiple > 1:
+        check_name(self.network, readable(), f"{where}.network")
+        if known().architectures[self.network].multiple > 1:
             check_side(self.network, input_size, f"{where}.input_size: {input_size}")
         for layer in self.layers:
             check_node(self.network, layer, f"{where}.layers")

@@ -10,8 +10,7 @@ from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic
 from neurobust.report.cells import Cell, Cells
 from neurobust.report.gates import Evidence, choose
 from neurobust.report.shown import ShownAttack
-
-NAMES = {"cadv": "cAdv (colour)", "tadv": "tAdv (texture)", "semanticadv": "SemanticAdv (faces)"}
+from neurobust.study.model import title_of
 
 
 def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:
@@ -52,7 +51,7 @@ def with_semantic(evidence: Evidence) -> Evidence:
                 spoiled |= set() if record.gates_passed else {name}
         if not found:
             continue
-        attack = ShownAttack(name, NAMES.get(name, name), name, axis, reference_budget=plan.reference_strength)
+        attack = ShownAttack(name, title_of(name), name, axis, reference_budget=plan.reference_strength)
         chosen[attack.measure] = choose(attack, found)
         attacks[name] = replace(attack, reference_budget=chosen[attack.measure].budget)
         cells[name] = found

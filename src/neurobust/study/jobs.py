@@ -6,7 +6,7 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neurobust.explain.registry import analysis_passes
@@ -195,34 +195,29 @@ def _transfer(study: Study) -> Iterator[Job]:
 
 
 def _semantic(study: Study) -> Iterator[Job]:
-    helpers: dict[tuple[str, str], Job] = {}  # one that two attacks need is trained once
+    # an auxiliary network that two attacks need is trained once
+    needed = {(task, helper) for task in study.tasks for helper in study.helpers_of(task)}
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or tuple(study.tasks):
-            helpers |= _helpers(study, task, plan.attack.helpers)
-            units = study.semantic.images * plan.attack.passes() * study.tasks[task].side ** 2 / 1000
+            pixels = study.tasks[task].side ** 2 / 1000
+            needed |= {(task, helper) for helper in plan.attack.helpers}
+            units = study.semantic.images * plan.attack.passes() * pixels
             for network in study.networks(study.with_sweeps(plan.conditions), [task]):
                 where = (*network[:3], f"seed{network.seed}", name)
                 yield Job("attack_semantic", where, units, 1e6, study.conditions[network.condition].target or ())
     if (verification := study.semantic.verification) is not None:
         for task in verification.tasks or tuple(study.tasks):
-            helpers |= _helpers(study, task, verification.settings.helpers)
+            needed |= {(task, helper) for helper in verification.settings.helpers}
             passes = verification.settings.passes(study.tasks[task].task.attributes)
             units = verification.settings.pairs * passes * study.tasks[task].side ** 2 / 1000
             for network in study.networks(study.with_sweeps(verification.conditions), [task]):
                 verifier = (*network[:3], f"seed{network.seed}")
                 rois = study.conditions[network.condition].target or ()
                 yield Job("attack_verification", verifier, units, 1e6, rois)
-    yield from helpers.values()
-
-
-def _helpers(study: Study, task: str, names: Iterable[str]) -> dict[tuple[str, str], Job]:
-    """The jobs that train some auxiliary networks of a task, by network and task."""
-    jobs = {}
-    for name in names:
-        settings = study.semantic.helpers[name]
-        units = study.tasks[task].images * settings.epochs * settings.cost * study.tasks[task].side ** 2 / 1000
-        jobs[name, task] = Job("train_helper", (task, name), units, 2e6)
-    return jobs
+    for task, helper in sorted(needed):
+        settings, pixels = study.semantic.helpers[helper], study.tasks[task].side ** 2 / 1000
+        units = study.tasks[task].images * settings.epochs * settings.cost * pixels
+        yield Job("train_helper", (task, helper), units, 2e6)
 
 
 def _report(study: Study) -> Iterator[Job]:

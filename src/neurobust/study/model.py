@@ -13,6 +13,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.semantic.registry import SEMANTIC
 from neurobust.attacks.semantic.verification_settings import VerificationPlan
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
@@ -76,6 +77,11 @@ class Semantic(Struct, frozen=True):
         return bool(self.attacks) or self.verification is not None
 
 
+def title_of(attack: str) -> str:
+    """A semantic attack's name for readers; one that no registry knows has none but its own."""
+    return SEMANTIC[attack].title or attack if attack in SEMANTIC else attack
+
+
 class Study(Struct, frozen=True):
     """A study: what is measured, trained, attacked and shown. Mappings keep the order of the configuration, which is
     the page's. planted: what the phantom plants, where one is; config: the checked configuration that it was read from,
@@ -127,6 +133,10 @@ class Study(Struct, frozen=True):
         own = self.tasks[task]
         met = {name: plan for name, plan in self.attacks.items() if own.cue or not plan.attack.twins}
         return {name: replace(plan, budgets=own.budgets.get(plan.norm, plan.budgets)) for name, plan in met.items()}
+
+    def helpers_of(self, task: str) -> tuple[str, ...]:
+        """The auxiliary networks that the attacks with a budget read on a task, sorted."""
+        return tuple(sorted({name for plan in self.attacks_of(task).values() for name in plan.attack.helpers}))
 
     @property
     def reference_strengths(self) -> dict[str, float | None]:

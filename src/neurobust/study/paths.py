@@ -190,6 +190,10 @@ class Paths:
         """A file of some auxiliary networks of a task; path: of results, task and name."""
         return [str(path(self.results, task, name)) for name in names]
 
+    def attack_helpers(self, wildcards: Wildcards, path: Callable[[str, str, str], Path]) -> list[str]:
+        """A file of each auxiliary network that the attacks with a budget read on a task."""
+        return self.helpers(wildcards.task, self.study.helpers_of(wildcards.task), path)
+
     def semantic_files(self, path: Callable[[str, str, str], Path]) -> list[str]:
         """A file of every semantic attack on every network that meets it, in the study's order; path: of results,
         network and attack."""

@@ -26,12 +26,15 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import read_parquet
 from neurobust.core.places import load
 from neurobust.core.settings import field_names, options, written
+from neurobust.study.model import title_of
 
 pytestmark = pytest.mark.slow
 
 SETTINGS = {
-    "cadv": {"strengths": [0, 4, 8], "steps": 3},
+    "cadv": {"strengths": [0, 1, 3], "learning_rate": 0.05},
+    "cadv-confined": {"strengths": [0, 4, 8], "steps": 3},
     "tadv": {"strengths": [1, 3]},
+    "tadv-jpeg": {"strengths": [1, 3]},
     "semanticadv": {"strengths": [0, 1], "steps": 3, "rebuild": 1},
 }
 
@@ -78,6 +81,10 @@ def test_every_attack_writes_its_table_whatever_the_batch(attack, faces, helpers
         assert (turned["nunique"] == 1).all() and set(turned["first"]) <= set(read_task(faces).attribute_names)
     assert attrs["gates_passed"] == (attack != "semanticadv") and attrs["settings"]["confidence"] == 0.05
     assert attrs["verification"]["demoted"] == 0
+    aimed = attack in ("cadv", "tadv", "tadv-jpeg")
+    assert ("reached_target" in frame) == aimed
+    if aimed:
+        assert not (frame["reached_target"] & ~frame["success"]).any()
     with np.load(path.with_suffix(".npz")) as file:
         assert file["clean"].shape == (4, 16, 16, 3) and file["example/attack"].shape == (4, len(strengths), 16, 16, 3)
     other, _ = read_parquet(run(attack, faces, helpers, tmp_path / "again", attack_batch=2))
@@ -170,7 +177,8 @@ def test_settings_are_completed_and_checked():
     for name, settings, message in (
         ("cadv", {"stepz": 1}, r"semantic\.cadv: unknown key 'stepz'"), ("xadv", {}, "'xadv' is not known"),
         ("cadv", {"strengths": [4, 2]}, r"semantic\.cadv: strengths \[4, 2\] must ascend"),
-        ("cadv", {"strengths": [0, 9]}, "exceed the 8 clusters"), ("tadv", {"strengths": [1.5]}, "expected a whole"),
+        ("cadv-confined", {"strengths": [0, 9]}, "exceed the 8 clusters"),
+        ("tadv", {"strengths": [1.5]}, "expected a whole"), ("tadv-jpeg", {"quality": 96}, r"tadv-jpeg\.quality"),
         ("tadv", {"reference_strength": 3}, r"reference_strength: 3 is not one of its `strengths`"),
         ("semanticadv", {"loss": "x"}, "'x' is not known; choose one of ce, margin, dlr"),
         ("cadv", {"confidence": 1}, r"semantic\.cadv\.confidence"),
@@ -181,7 +189,9 @@ def test_settings_are_completed_and_checked():
 
 def test_prices_follow_the_settings():
     """One image's steps at the defaults, and with keys; tAdv goes on where a smaller strength ended."""
-    assert SEMANTIC["cadv"]().passes() == 60 * 5 and read_semantic("cadv", {"steps": 7}).attack.passes() == 35
+    confined = SEMANTIC["cadv-confined"]
+    assert confined().passes() == 60 * 5 and read_semantic("cadv-confined", {"steps": 7}).attack.passes() == 35
+    assert SEMANTIC["cadv"]().passes() == 500 and SEMANTIC["tadv-jpeg"]().passes() == 14
     assert SEMANTIC["tadv"]().passes() == 14 and read_semantic("tadv", {"strengths": [1, 3]}).attack.passes() == 3
     assert SEMANTIC["semanticadv"]().passes() == 60 * 5
     for name, kind in HELPERS.items():
@@ -196,6 +206,8 @@ def test_descriptions_are_whole_and_the_schema_knows_every_key(project):
         assert set(semantic[name]["properties"]) == {"tasks", "conditions", "reference_strength", *field_names(kind)}
         assert kind.source and kind.axis and callable(load(kind.run)) and set(kind.helpers) <= set(HELPERS)
         assert "oracle" in kind.helpers, "all are judged by it"
+    titles = [title_of(name) for name in SEMANTIC]
+    assert len(set(titles)) == len(titles) and not set(titles) & set(SEMANTIC) and title_of("another") == "another"
     assert set(semantic["networks"]["properties"]) == set(HELPERS)
     for name, kind in HELPERS.items():
         assert set(semantic["networks"]["properties"][name]["properties"]) == set(field_names(kind))
@@ -222,10 +234,13 @@ def test_a_line_of_one_attack_or_helper_discards_no_cell_of_another():
     for name in SEMANTIC:
         files = cell_sources("neurobust.attacks.semantic.measured", *semantic_modules(name))
         of[name] = {path.relative_to(OURS).as_posix() for path in files}
-        assert {"engine/run.py", "engine/verify.py", f"semantic/{name}.py"} <= of[name]
+        own = SEMANTIC[name].run.partition(":")[0].rpartition(".")[2]
+        assert {"engine/run.py", "engine/verify.py", f"semantic/{own}.py"} <= of[name]
         assert not {"semantic/registry.py", "semantic/evaluate.py", "semantic/fit.py", "bounded.py"} & of[name]
     assert {name for name, files in of.items() if "semantic/semanticadv.py" in files} == {"semanticadv"}
-    assert {name for name, files in of.items() if "semantic/colouriser.py" in files} == {"cadv"}
+    assert {name for name, files in of.items() if "semantic/colouriser.py" in files} == {"cadv", "cadv-confined"}
+    assert {name for name, files in of.items() if "semantic/cadv.py" in files} == {"cadv"}
+    assert {name for name, files in of.items() if "semantic/texture.py" in files} == {"tadv", "tadv-jpeg"}
     assert {name for name, files in of.items() if "semantic/editor.py" in files} == {"semanticadv"}
     assert "neurobust.attacks.semantic.oracle" in helper_modules("editor")
     assert not any("editor" in module for module in helper_modules("oracle"))

@@ -68,6 +68,7 @@ class Judge:
         """Columns (n,) of the table for images and what became of them, on the CPU."""
         logits = logits_again(self.network, altered, batch=len(altered) // 2 + 1)
         found = {
+            "shown": logits.argmax(1),
             "wrong": misread(logits, labels.cpu()),
             "abstained": abstains(logits),
             "ciede2000": colour_distance(clean, altered),
@@ -123,13 +124,19 @@ def measure_variant(judge: Judge, variant: str, images: Tensor, labels: Tensor, 
     """The columns of one variant as `{column}/{variant}` (n, S). A clean error counts as success, without distances.
 
     `abstained`: it counts as a success because the network gives no answer.
+    `reached_target` where the attack has targets: the network takes the image for its target.
     """
     columns: dict[str, list[np.ndarray]] = {}
     for strength, batch in enumerate(attempt.tried if variant == ATTACK else attempt.baselines[variant]):
         found = judge.measure(images, batch.to(images.device), labels)
-        wrong = found.pop("wrong")
-        found["success"] = (attempt.first <= strength) if variant == ATTACK else wrong | ~attempt.clean_correct
+        shown, wrong = found.pop("shown"), found.pop("wrong")
+        if variant == ATTACK:
+            wrong = attempt.first <= strength
+        found["success"] = wrong | ~attempt.clean_correct
         found["abstained"] &= found["success"]
+        if attempt.targets is not None:
+            taken = wrong & attempt.clean_correct & ~found["abstained"]
+            found["reached_target"] = taken & (shown == attempt.targets)
         for name in MEASURES:
             found[name] = torch.where(attempt.clean_correct, found[name], math.nan)
         for name, values in found.items():

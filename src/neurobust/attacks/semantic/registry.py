@@ -15,7 +15,9 @@ VERIFICATION = f"{PACKAGE}.verification_settings:Verification"  # not imported: 
 SEMANTIC: Places[type[SemanticAttack]] = Places(
     {
         "cadv": f"{PACKAGE}.cadv_settings:CAdv",
+        "cadv-confined": f"{PACKAGE}.cadv_confined_settings:CAdvConfined",
         "tadv": f"{PACKAGE}.tadv_settings:TAdv",
+        "tadv-jpeg": f"{PACKAGE}.tadv_settings:TAdvJPEG",
         "semanticadv": f"{PACKAGE}.semanticadv_settings:SemanticAdv",
     },
     "neurobust.semantic",
