@@ -49,12 +49,15 @@ def crop_flip(images: np.ndarray, *stream: object) -> np.ndarray:
     count, height, width = images.shape[:3]
     rng = numpy_rng(*stream)
     pad = max(1, min(height, width) // 8)
-    down, right = rng.integers(0, 2 * pad + 1, (2, count, 1))
-    rows = down + np.arange(height)
-    columns = right + np.arange(width)
-    columns = np.where(rng.random((count, 1)) < 0.5, columns[:, ::-1], columns)
-    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    down, right = rng.integers(0, 2 * pad + 1, (2, count)).tolist()
+    mirrored = (rng.random(count) < 0.5).tolist()
+    rows, columns = (np.pad(np.arange(side), pad, mode="reflect") for side in (height, width))
+    changed = np.empty_like(images)
+    for i in range(count):
+        across = columns[right[i] : right[i] + width]
+        lines = images[i][rows[down[i] : down[i] + height]]
+        lines.take(across[::-1] if mirrored[i] else across, axis=1, out=changed[i], mode="clip")
+    return changed
 
 
 # `Training.augment` -> function(uint8 images, *stream) -> images of the same shape; None leaves them as they are.

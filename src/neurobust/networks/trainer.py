@@ -138,9 +138,13 @@ class Trainer:
         if self.augment is None:
             return rows, images, None
         stream = (self.seed, "augment", epoch, step)
+        changed = self.augment(images, *stream)
         partners = self.guidance.partners_of(rows) if self.guidance else None
-        shown = None if partners is None else self.augment(self.data.images[partners], *stream)
-        return rows, self.augment(images, *stream), shown
+        if partners is None:
+            return rows, changed, None
+        if self.images is self.data.images and np.array_equal(partners, rows):
+            return rows, changed, changed
+        return rows, changed, self.augment(self.data.images[partners], *stream)
 
     def _step(self, pixels: Tensor, labels: Tensor, goal: Goal | Both | None) -> Tensor:
         """One optimiser step; the batch's loss, cross-entropy, neural loss and accuracy, still on the device."""
