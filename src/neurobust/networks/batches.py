@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -28,37 +30,48 @@ def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:
     return [rows[start : start + batch] for start in range(0, len(rows), batch)]
 
 
-def read_ahead(read: Callable[[Key], Value], keys: Iterable[Key]) -> Iterator[Value]:
-    """`read(key)` for each key, in order, one being read in a thread while the caller works on the one before."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = None
-        for key in keys:
-            following = pool.submit(read, key)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+def read_ahead(read: Callable[[Key], Value], keys: Iterable[Key], threads: int = 1) -> Iterator[Value]:
+    """`read(key)` for each key, in order, while the caller works on the values before.
 
-
-def crop_flip(images: np.ndarray, *stream: object) -> np.ndarray:
-    """Shift each image by up to an eighth of its side (reflected border) and mirror every other one by chance.
-
-    Images (N, H, W, 3); draws come from the named stream alone, so two calls with one stream transform alike.
+    `threads` read at a time, and at most `threads` values wait or are being read. What `read` raises is raised in the
+    place of its value; what nobody has begun to read by then, or when the caller leaves, is not read.
     """
-    count, height, width = images.shape[:3]
+    waiting: deque[Future[Value]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for key in keys:
+                waiting.append(pool.submit(read, key))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for following in waiting:
+                following.cancel()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the pixels of changed images come from: the lines (n, H) and the columns (n, W) of the images as stored."""
+
+    lines: np.ndarray
+    columns: np.ndarray
+
+
+def crop_flip(count: int, height: int, width: int, *stream: object) -> Windows:
+    """Shift each of `count` images by up to an eighth of its side (reflected border), mirror every other by chance.
+
+    Draws come from the named stream alone, so two calls with one stream transform alike.
+    """
     rng = numpy_rng(*stream)
     pad = max(1, min(height, width) // 8)
-    down, right = rng.integers(0, 2 * pad + 1, (2, count)).tolist()
-    mirrored = (rng.random(count) < 0.5).tolist()
+    down, right = rng.integers(0, 2 * pad + 1, (2, count))
+    mirrored = rng.random(count) < 0.5
     rows, columns = (np.pad(np.arange(side), pad, mode="reflect") for side in (height, width))
-    changed = np.empty_like(images)
-    for i in range(count):
-        across = columns[right[i] : right[i] + width]
-        lines = images[i][rows[down[i] : down[i] + height]]
-        lines.take(across[::-1] if mirrored[i] else across, axis=1, out=changed[i], mode="clip")
-    return changed
+    across = columns[right[:, None] + np.arange(width)]
+    across[mirrored] = across[mirrored, ::-1]
+    return Windows(rows[down[:, None] + np.arange(height)], across)
 
 
-# `Training.augment` -> function(uint8 images, *stream) -> images of the same shape; None leaves them as they are.
-AUGMENTATIONS: dict[str, Callable[..., np.ndarray] | None] = {"none": None, "crop-flip": crop_flip}
+# `Training.augment` -> function(images, height, width, *stream) -> windows; None leaves images as they are.
+AUGMENTATIONS: dict[str, Callable[..., Windows] | None] = {"none": None, "crop-flip": crop_flip}

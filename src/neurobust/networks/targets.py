@@ -121,7 +121,7 @@ class NeuralTarget:
         return self.responses[torch.from_numpy(self.partners[rows])].to(self.device)
 
     @torch.no_grad()
-    def live(self, partner_images: np.ndarray, partner_rows: np.ndarray) -> Tensor:
+    def live(self, partner_images: np.ndarray | Tensor, partner_rows: np.ndarray) -> Tensor:
         """Targets (n, D) of the partners' images as augmented: uint8 (n, H, W, 3), and the partners' rows (n,).
 
         The rows matter to controls that fix something per image (a draw, a phase).

@@ -1,0 +1,75 @@
+"""Where the images of a batch come from: a memory map, or the device that trains. Both give the same bytes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurobust.networks.batches import Windows
+
+SHARE = 0.5  # of the device's free memory that the images of a task may take
+BLOCK = 256 * 2**20  # bytes that are moved to the device at a time
+
+logger = logging.getLogger("neurobust")
+
+
+class Store(Protocol):
+    """Images uint8 (N, H, W, 3), some rows of which are read at a time."""
+
+    def read(self, rows: np.ndarray, windows: Windows | None = None) -> Tensor:
+        """The images `rows` uint8 (n, H, W, 3), as stored or as the windows cut them."""
+
+
+class Mapped:
+    """Images in an array or a memory map of the host, read into memory that the device can copy from by itself."""
+
+    def __init__(self, images: np.ndarray, device: torch.device):
+        self.images = np.asarray(images)
+        self.pinned = device.type == "cuda"
+
+    def read(self, rows: np.ndarray, windows: Windows | None = None) -> Tensor:
+        """As `Store.read`; pinned memory where the device is a GPU."""
+        found = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self.pinned)
+        if windows is None:
+            for row, out in zip(rows, found.numpy(), strict=True):
+                out[...] = self.images[row]
+            return found
+        for row, lines, columns, out in zip(rows, windows.lines, windows.columns, found.numpy(), strict=True):
+            self.images[row][lines].take(columns, axis=1, out=out, mode="clip")  # another mode would buffer `out`
+        return found
+
+
+class Resident:
+    """Images on the device, all of them, in its memory from the start."""
+
+    def __init__(self, images: np.ndarray, device: torch.device):
+        self.images = torch.empty(images.shape, dtype=torch.uint8, device=device)
+        step = max(1, BLOCK * len(images) // max(1, images.nbytes))
+        for start in range(0, len(images), step):
+            block = slice(start, start + step)
+            self.images[block] = torch.from_numpy(np.array(images[block]))
+
+    def read(self, rows: np.ndarray, windows: Windows | None = None) -> Tensor:
+        """As `Store.read`, on the device."""
+        device = self.images.device
+        which = torch.from_numpy(rows).to(device)
+        if windows is None:
+            return self.images[which]
+        lines, columns = (torch.from_numpy(part).to(device) for part in (windows.lines, windows.columns))
+        return self.images[which[:, None, None], lines[:, :, None], columns[:, None, :]]
+
+
+def open_store(images: np.ndarray, device: torch.device, share: float = SHARE) -> Store:
+    """Images uint8 (N, H, W, 3) on a GPU where they take at most `share` of its free memory, else as they are mapped.
+
+    The CPU has nothing to gain: what it maps it has at hand.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    if images.nbytes > share * free:
+        return Mapped(images, device)
+    logger.info("%.1f GB of images are kept on the device, which has %.1f GB free", images.nbytes / 1e9, free / 1e9)
+    return Resident(images, device)
