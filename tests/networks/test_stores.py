@@ -9,7 +9,7 @@ import torch
 
 from neurobust.core.seeding import numpy_rng
 from neurobust.networks.batches import crop_flip, read_ahead
-from neurobust.networks.stores import Mapped, Resident, open_store
+from neurobust.networks.stores import Mapped, Resident, open_store, readers
 
 CPU = torch.device("cpu")
 
@@ -90,3 +90,12 @@ def test_a_caller_who_leaves_ends_the_reading():
     assert next(values) == 0
     values.close()
     assert len(read) <= 3 and threading.active_count() < 50
+
+
+def test_a_gpu_is_fed_by_the_job_s_cpus_and_a_cpu_by_torch_s(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    found = []
+    for cpus in (4, 64):
+        monkeypatch.setattr("os.sched_getaffinity", lambda process, cpus=cpus: set(range(cpus)))
+        found += [readers(torch.device("cuda")), readers(CPU)]
+    assert found == [4, 3, 8, 3]

@@ -48,6 +48,7 @@ rule attack_network:
         "../../envs/neurobust.yaml"
     resources:
         gpu=1,
+        cpus_per_task=4,
         mem_mb=24000,
         runtime=480,
     params:
@@ -124,6 +125,7 @@ if STUDY.transfer:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=32000,
             runtime=240,
         params:
@@ -174,6 +176,7 @@ if STUDY.corruptions:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=120,
         params:
@@ -229,6 +232,7 @@ if STUDY.shifted:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=120,
         params:
@@ -261,6 +265,7 @@ if STUDY.semantic.attacks:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=240,
         params:
@@ -295,6 +300,7 @@ if STUDY.semantic.attacks:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=24000,
             runtime=480,
         params:

@@ -19,6 +19,7 @@ from neurobust.networks.description import load_function
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.moments import match_moments
 from neurobust.networks.pictures import Pictures
+from neurobust.networks.stores import readers
 from neurobust.networks.voxels import columns_of_subjects, same_ceilings
 
 VOXEL_BLOCK = 1024  # columns whose statistics are computed at a time: bounds the float64 copy
@@ -43,7 +44,7 @@ def standardise(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def compute_responses(respond: Respond, images: Any, rows: np.ndarray, batch: int, device: torch.device) -> np.ndarray:
     """Responses (n, D) float32 to some rows of uint8 images (N, H, W, 3), `batch` at a time."""
     parts = []
-    for group, block in read_ahead(lambda part: (part, images[part]), in_order(rows, batch)):
+    for group, block in read_ahead(lambda part: (part, images[part]), in_order(rows, batch), readers(device)):
         parts.append(respond(to_pixels(block, device), group).float().cpu().numpy())
     return np.concatenate(parts)
 

@@ -25,7 +25,7 @@ from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.low_pass import matched_cutoff
 from neurobust.networks.references import reference_loss
 from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
-from neurobust.networks.stores import SHARE, open_store
+from neurobust.networks.stores import SHARE, open_store, readers
 
 MATCHED_IMAGES = 128  # training images whose gradients say a cut-off
 Place = tuple[int, int]  # (epoch, step)
@@ -35,14 +35,15 @@ Batch = tuple[np.ndarray, Tensor, Tensor | None]  # rows, images, images of the 
 class Trainer:
     """A network with its optimiser, schedule and guidance: `run_epoch` trains, `summary` measures.
 
-    `share`: see `stores.open_store`. As many threads read images as torch computes with.
+    `share`: see `stores.open_store`.
     """
 
     def __init__(
         self, inputs: NetworkInputs, data: Dataset, recipe: Recipe, seed: int, eval_batch: int, share: float = SHARE
     ):
         self.data, self.recipe, self.seed, self.eval_batch = data, recipe, seed, eval_batch
-        self.device, self.threads = pick_device(), torch.get_num_threads()
+        self.device = pick_device()
+        self.threads = readers(self.device)
         if self.device.type == "cuda":
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         condition, training = recipe.condition, recipe.training
