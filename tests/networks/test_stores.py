@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from neurobust.core.reading import read_ahead
 from neurobust.core.seeding import numpy_rng
-from neurobust.networks.batches import crop_flip, read_ahead
-from neurobust.networks.stores import Mapped, Resident, open_store, readers
+from neurobust.core.training import readers
+from neurobust.networks.batches import crop_flip
+from neurobust.networks.stores import Mapped, Resident, open_store
 
 CPU = torch.device("cpu")
 

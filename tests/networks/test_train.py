@@ -11,11 +11,12 @@ import neurobust.networks.losses
 import neurobust.networks.train
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights, read_json, read_parquet
+from neurobust.core.reading import read_ahead
 from neurobust.core.settings import written
 from neurobust.files.dataset import read_dataset
 from neurobust.files.splits import TEST
 from neurobust.networks.architectures import load_network
-from neurobust.networks.batches import crop_flip, epoch_batches, read_ahead
+from neurobust.networks.batches import crop_flip, epoch_batches
 from neurobust.networks.conditions import read_recipe
 from neurobust.networks.guidance import mean_correlation
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs

@@ -1,19 +1,13 @@
-"""Batches: their order, their reading ahead of use, and augmentation, each from its own named random stream."""
+"""Batches: their order and their augmentation, each from its own named random stream."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from neurobust.core.seeding import numpy_rng
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 def epoch_batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -28,26 +22,6 @@ def epoch_batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> l
 def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:
     """`rows` in their order, in batches of `batch`."""
     return [rows[start : start + batch] for start in range(0, len(rows), batch)]
-
-
-def read_ahead(read: Callable[[Key], Value], keys: Iterable[Key], threads: int = 1) -> Iterator[Value]:
-    """`read(key)` for each key, in order, while the caller works on the values before.
-
-    `threads` read at a time, and at most `threads` values wait or are being read. What `read` raises is raised in the
-    place of its value; what nobody has begun to read by then, or when the caller leaves, is not read.
-    """
-    waiting: deque[Future[Value]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for key in keys:
-                waiting.append(pool.submit(read, key))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for following in waiting:
-                following.cancel()
 
 
 @dataclass(frozen=True)

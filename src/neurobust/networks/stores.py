@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Protocol
 
 import numpy as np
@@ -14,8 +13,6 @@ from neurobust.networks.batches import Windows
 
 SHARE = 0.5  # of the device's free memory that the images of a task may take
 BLOCK = 256 * 2**20  # bytes that are moved to the device at a time
-
-MOST_READERS = 8
 
 logger = logging.getLogger("neurobust")
 
@@ -76,10 +73,3 @@ def open_store(images: np.ndarray, device: torch.device, share: float = SHARE) -
         return Mapped(images, device)
     logger.info("%.1f GB of images are kept on the device, which has %.1f GB free", images.nbytes / 1e9, free / 1e9)
     return Resident(images, device)
-
-
-def readers(device: torch.device) -> int:
-    """How many threads read for a device: the CPUs of this job for a GPU, at most 8; else what torch computes with."""
-    if device.type == "cuda":
-        return min(MOST_READERS, len(os.sched_getaffinity(0)))
-    return torch.get_num_threads()

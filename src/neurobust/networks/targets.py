@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from neurobust.core.errors import InputError
+from neurobust.core.reading import read_ahead
+from neurobust.core.training import readers
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TRAIN
-from neurobust.networks.batches import in_order, read_ahead
+from neurobust.networks.batches import in_order
 from neurobust.networks.conditions import Condition
 from neurobust.networks.controls import Respond, Setting, predicted
 from neurobust.networks.description import load_function
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.moments import match_moments
 from neurobust.networks.pictures import Pictures
-from neurobust.networks.stores import readers
 from neurobust.networks.voxels import columns_of_subjects, same_ceilings
 
 VOXEL_BLOCK = 1024  # columns whose statistics are computed at a time: bounds the float64 copy

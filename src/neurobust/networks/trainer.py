@@ -12,20 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.core.errors import InputError
+from neurobust.core.reading import read_ahead
 from neurobust.core.seeding import numpy_rng, seed_everything
-from neurobust.core.training import pick_device
+from neurobust.core.training import pick_device, readers
 from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.networks.architectures import Classifier, build_network, load_network
-from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order, read_ahead
+from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.guidance import Both, Goal, Guidance
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.low_pass import matched_cutoff
 from neurobust.networks.references import reference_loss
 from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
-from neurobust.networks.stores import SHARE, open_store, readers
+from neurobust.networks.stores import SHARE, open_store
 
 MATCHED_IMAGES = 128  # training images whose gradients say a cut-off
 Place = tuple[int, int]  # (epoch, step)
