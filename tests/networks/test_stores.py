@@ -47,6 +47,14 @@ def test_every_store_gives_the_same_bytes(store, images, monkeypatch):
         np.testing.assert_array_equal(found.numpy(), pixel_by_pixel(images[rows], 5, "augment", 0, step))
 
 
+@pytest.mark.parametrize("side", [2, 3, 5, 9])
+def test_small_images_too(side):
+    """Whose borders are most of them."""
+    images = np.random.default_rng(side).integers(0, 256, (40, side, side + 1, 3), dtype=np.uint8)
+    found = Mapped(images, CPU).read(np.arange(40), crop_flip(40, side, side + 1, "small"))
+    np.testing.assert_array_equal(found.numpy(), pixel_by_pixel(images, "small"))
+
+
 @pytest.mark.parametrize(("free", "kind"), [(199, Mapped), (200, Resident), (0, Mapped)])
 def test_what_takes_too_much_of_the_device_stays_mapped(monkeypatch, images, free, kind):
     """Half of the free memory and no more; the device's memory is only asked of a GPU."""

@@ -26,10 +26,14 @@ def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the pixels of changed images come from: the lines (n, H) and the columns (n, W) of the images as stored."""
+    """Where the pixels of changed images come from: the lines (n, H) and the columns (n, W) of the images as stored.
+
+    Of `mirrored` ones (n,) the columns are then turned round. Each row of columns rises by one from its least on.
+    """
 
     lines: np.ndarray
     columns: np.ndarray
+    mirrored: np.ndarray
 
 
 def crop_flip(count: int, height: int, width: int, *stream: object) -> Windows:
@@ -42,9 +46,7 @@ def crop_flip(count: int, height: int, width: int, *stream: object) -> Windows:
     down, right = rng.integers(0, 2 * pad + 1, (2, count))
     mirrored = rng.random(count) < 0.5
     rows, columns = (np.pad(np.arange(side), pad, mode="reflect") for side in (height, width))
-    across = columns[right[:, None] + np.arange(width)]
-    across[mirrored] = across[mirrored, ::-1]
-    return Windows(rows[down[:, None] + np.arange(height)], across)
+    return Windows(rows[down[:, None] + np.arange(height)], columns[right[:, None] + np.arange(width)], mirrored)
 
 
 # `Training.augment` -> function(images, height, width, *stream) -> windows; None leaves images as they are.

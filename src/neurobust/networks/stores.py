@@ -38,9 +38,23 @@ class Mapped:
             for row, out in zip(rows, found.numpy(), strict=True):
                 out[...] = self.images[row]
             return found
-        for row, lines, columns, out in zip(rows, windows.lines, windows.columns, found.numpy(), strict=True):
-            self.images[row][lines].take(columns, axis=1, out=out, mode="clip")  # another mode would buffer `out`
+        parts = zip(rows, windows.lines, windows.columns, windows.mirrored, found.numpy(), strict=True)
+        for row, lines, columns, mirrored, out in parts:
+            moved = np.empty_like(out) if mirrored else out
+            shift(self.images[row].take(lines, axis=0), columns, moved)
+            if mirrored:
+                pixels = torch.from_numpy(moved).permute(2, 0, 1)[None]  # as torch mirrors fastest
+                out[...] = pixels.flip(3)[0].permute(1, 2, 0).numpy()
         return found
+
+
+def shift(image: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+    """`image[:, columns]` of (H, W, 3) into `out`: the rising run of columns in one piece, the borders one by one."""
+    first = int(columns.argmin())
+    end = first + int(columns[first:].argmax()) + 1
+    out[:, first:end] = image[:, columns[first] : columns[end - 1] + 1]
+    for border in (slice(first), slice(end, None)):
+        out[:, border] = image.take(columns[border], axis=1)
 
 
 class Resident:
@@ -59,7 +73,8 @@ class Resident:
         which = torch.from_numpy(rows).to(device)
         if windows is None:
             return self.images[which]
-        lines, columns = (torch.from_numpy(part).to(device) for part in (windows.lines, windows.columns))
+        columns = np.where(windows.mirrored[:, None], windows.columns[:, ::-1], windows.columns)
+        lines, columns = (torch.from_numpy(part).to(device) for part in (windows.lines, columns))
         return self.images[which[:, None, None], lines[:, :, None], columns[:, None, :]]
 
 
