@@ -3,12 +3,12 @@
     python benchmarks/gpu.py                # a few minutes on one GPU, 2 GB in the temporary folder
     python benchmarks/gpu.py --miniature    # the same on small things, for a machine without one
 
-training: images a second of whole epochs of ResNet18 (`networks.trainer.Trainer`: reading, crop and flip, copying, step):
-plain; guided by cached targets; guided by a G-net in the loop. busy: the share of that time that the same steps take
-on a batch that lies on the device already. predictors: images a second of G-net's readout and of its training step.
-attacks: images a second of PGD in one batch at one budget, with float32 convolutions, with TF32 and under bfloat16
-autocast, on a ResNet18 adversarially trained on digits: the robust accuracy that the search saw, and that of its
-adversarials in float32, which is the one that counts.
+training: images a second of whole epochs of ResNet18 (`networks.trainer.Trainer`: reading, crop and flip, copying
+and step): plain; guided by cached targets; guided by a G-net in the loop. busy: the share of that time that the same
+steps take on a batch that lies on the device already. predictors: images a second of G-net's readout and of its
+training step. attacks: images a second of PGD in one batch at one budget, with float32 convolutions, with TF32 and
+under bfloat16 autocast, on a ResNet18 adversarially trained on digits: the robust accuracy that the search saw, and
+that of its adversarials in float32, which is the one that counts.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def make_files(folder: Path, sizes: Sizes) -> NetworkInputs:
     split = np.where(np.arange(count + 1) < count, 0, 2).astype(np.uint8)
     labels = np.arange(count + 1) % 50
     classes = [f"class {number}" for number in range(50)]
-    source = Source(labels, split, classes, (sizes.side, sizes.side), images, lambda: {})
+    source = Source(labels, split, classes, (sizes.side, sizes.side), images, dict)
     write_dataset(dataset_path(folder, "random"), "random", source, {})
     config = {
         "voxels": {"subj01": sizes.voxels}, "input_size": sizes.gnet_side, "prefilter_channels": sizes.gnet_channels,
