@@ -73,8 +73,8 @@ class Resident:
         which = torch.from_numpy(rows).to(device)
         if windows is None:
             return self.images[which]
-        columns = np.where(windows.mirrored[:, None], windows.columns[:, ::-1], windows.columns)
-        lines, columns = (torch.from_numpy(part).to(device) for part in (windows.lines, columns))
+        across = np.where(windows.mirrored[:, None], windows.columns[:, ::-1], windows.columns)
+        lines, columns = (torch.from_numpy(part).to(device) for part in (windows.lines, across))
         return self.images[which[:, None, None], lines[:, :, None], columns[:, None, :]]
 
 
