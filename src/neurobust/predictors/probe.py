@@ -23,7 +23,7 @@ def untrained_gnet(settings: GNetSettings, voxels: int, path: Path) -> None:
 
 
 def gnet_seconds(settings: GNetSettings, voxels: int, least: float) -> float:
-    """Wall seconds of an image in a training step, over steps of `least` seconds in all after one that does not count."""
+    """Wall seconds of an image in a training step, over `least` seconds of steps after one that does not count."""
     device, batch = pick_device(), settings.loop.batch_size
     model = GNet(**_shape(settings, voxels)).to(device).train()
     model.prefilter.requires_grad_(settings.finetune_prefilter)
