@@ -11,7 +11,7 @@ import contextlib
 import csv
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -172,22 +172,19 @@ def known_rates(study: Study, folder: Path, configs: Path) -> tuple[dict[str, fl
     rates: dict[str, float] = {}
     origin: dict[str, str] = {}
 
-    def learn(found: Mapping[str, float], where: Callable[[str], str]) -> None:
+    def learn(found: Mapping[str, float], notes: Mapping[str, str]) -> None:
         for rule in found.keys() - rates.keys():
-            rates[rule], origin[rule] = found[rule], where(rule)
+            rates[rule], origin[rule] = found[rule], notes[rule]
 
     for known in (study, *other_studies(configs, study.name)):
         seconds = read_benchmarks(folder / known.results / "benchmarks")
         if seconds:
             counts = Counter(rule for rule, _ in seconds)
-            note = f"jobs of the study {known.name}"
-            learn(
-                measure_rates([(study_jobs(known), seconds)]),
-                lambda rule, counts=counts, note=note: f"measured on {counts[rule]} {note}",
-            )
+            measured = measure_rates([(study_jobs(known), seconds)])
+            learn(measured, {rule: f"measured on {counts[rule]} jobs of the study {known.name}" for rule in measured})
         if known is study:
             probed, device = probed_rates(study, folder)
-            learn(probed, lambda rule, device=device: f"measured by `probe` on {device}")
+            learn(probed, dict.fromkeys(probed, f"measured by `probe` on {device}"))
     return rates, origin
 
 

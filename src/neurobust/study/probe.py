@@ -47,7 +47,7 @@ def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float =
     (task, architecture), _ = Counter((name.task, name.architecture) for name in study.networks()).most_common(1)[0]
     plan, cost, share = study.tasks[task], COSTS.get(architecture, 1.0), seconds / 5
     kinds = Counter(name.condition for name in study.networks(tasks=[task]) if name.architecture == architecture)
-    chosen = [name for name in (BASELINE, _in_the_loop(study, kinds)) if name in kinds]
+    chosen = [name for name in (BASELINE, *_in_the_loop(study, kinds)) if name in kinds]
     gnet = next((kind for kind in study.predictors.values() if isinstance(kind, GNetSettings)), None)
     rates, took, units = {}, 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
@@ -76,10 +76,9 @@ def _recipe(study: Study, task: str, architecture: str, condition: str) -> Recip
     return read_recipe(study.recipe(task, architecture, condition) | {"pretrained": False})
 
 
-def _in_the_loop(study: Study, kinds: Counter[str]) -> str | None:
-    """The commonest condition that a single G-net guides on the task's images."""
-    found = [name for name in kinds if _single(study, name)]
-    return max(found, key=lambda name: kinds[name], default=None)
+def _in_the_loop(study: Study, kinds: Counter[str]) -> list[str]:
+    """The commonest condition that a single G-net guides on the task's images, where there is one."""
+    return [name for name, _ in kinds.most_common() if _single(study, name)][:1]
 
 
 def _single(study: Study, name: str) -> bool:
