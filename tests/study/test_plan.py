@@ -10,8 +10,11 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from neurobust.attacks.probe import pass_seconds
+from neurobust.networks.probe import fresh_network, training_seconds
+from neurobust.predictors.probe import gnet_seconds, untrained_gnet
 from neurobust.study import plan
-from neurobust.study.probe import Stopwatch, probe_machine, probe_path
+from neurobust.study.probe import Stopwatch, probe_machine, probe_path, probed_rates
 from neurobust.study.read import read_study
 
 STUDIES = {
@@ -239,3 +242,18 @@ def test_a_probe_gives_rates_in_the_units_of_the_jobs(config, tmp_path):
     write_benchmarks(tmp_path / study.results / "benchmarks", networks, lambda job: plan.startup(job.rule) + job.units)
     rates, origin = plan.known_rates(study, tmp_path, tmp_path / "none")
     assert rates["train_network"] == pytest.approx(1) and "measured on" in origin["train_network"]
+
+
+@pytest.mark.slow
+def test_what_the_stages_time_is_the_study_s_own_work(project, tmp_path):
+    """One step of each kind in the sizes of a tiny study: rates for the rules that use a GPU, none of them zero."""
+    config = load(project, "tiny")
+    config["training"]["batch_size"] = config["predictors"]["gnet"]["batch_size"] = 4
+    study = read_study(config)
+    timed = Stopwatch("a CPU", training_seconds, fresh_network, untrained_gnet, gnet_seconds, pass_seconds)
+    probe_machine(study, timed, probe_path(study, tmp_path), seconds=0)
+    rates, device = probed_rates(study, tmp_path)
+    assert device == "a CPU" and all(0 < rate < 10 for rate in rates.values())
+    assert (
+        {"train_network", "train_predictor", "attack_network", "transfer_attacks"} <= set(rates) <= set(plan.GPU_RULES)
+    )
