@@ -96,6 +96,31 @@ def snakemake():
     return run_snakemake
 
 
+# --- what a GPU would wait for ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def answers():
+    """`with answers() as asked:` counts in `asked.count` what would make the host wait for a GPU: numbers that are read
+    from tensors, and rows that are chosen by a mask."""
+    from torch import bool as mask
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Answers(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.count = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            name = function.overloadpacket.__name__
+            rows = arguments[1] if name in ("index", "index_put", "index_put_") else ()
+            self.count += name in ("_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero")
+            self.count += any(part is not None and part.dtype == mask for part in rows)
+            return function(*arguments, **(options or {}))
+
+    return Answers
+
+
 # --- made once ------------------------------------------------------------------------------------------------------
 
 

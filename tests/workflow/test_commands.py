@@ -91,6 +91,9 @@ ELSEWHERE = {
     "python benchmarks/nsd.py": "by hand",
     "python benchmarks/planted_studies.py": "by hand",
     "python benchmarks/predictors.py": "by hand",
+    # By hand too, and in miniature.
+    "python benchmarks/gpu.py": "tests/shared/test_benchmarks.py",
+    "python benchmarks/reader.py": "tests/shared/test_benchmarks.py",
 }
 TESTED_BY = {
     RUN: "fixture finished",
@@ -126,7 +129,7 @@ def test_every_command_is_run_somewhere():
     for command in sorted(commands):
         print(f"  {command:<95} {', '.join(sorted(commands[command])):<28} {TESTED_BY.get(command, '-')}")
     assert set(commands) == set(TESTED_BY)
-    assert len(commands) == 49
+    assert len(commands) == 51
     ci = (PROJECT / ".ci/run").read_text()
     assert all(re.search(rf"(?m)^ *{command}$", ci) for command, where in ELSEWHERE.items() if where == ".ci/run")
 

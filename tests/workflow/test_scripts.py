@@ -44,7 +44,7 @@ class StandIn:
     def __init__(self, folder, input=None, output=None, params=None, wildcards=None):
         self.input, self.output = Named(**(input or {})), Named(**(output or {}))
         self.params, self.wildcards = Named(**(params or {})), Named(**(wildcards or {}))
-        self.log, self.threads, self.resources = [str(folder / "rule.log")], 1, Named(runtime=60)
+        self.log, self.threads, self.resources = [str(folder / "rule.log")], 1, Named(runtime=60, resident_percent=50)
 
 
 @pytest.fixture

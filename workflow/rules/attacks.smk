@@ -57,6 +57,7 @@ rule attack_network:
         "../../envs/neurobust.yaml"
     resources:
         gpu=1,
+        cpus_per_task=4,
         mem_mb=24000,
         runtime=480,
     params:
@@ -135,6 +136,7 @@ if STUDY.transfer:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=32000,
             runtime=240,
         params:
@@ -185,6 +187,7 @@ if STUDY.corruptions:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=120,
         params:
@@ -240,6 +243,7 @@ if STUDY.shifted:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=120,
         params:
@@ -272,6 +276,7 @@ if STUDY.semantic.asked or any(STUDY.helpers_of(task) for task in STUDY.tasks):
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=240,
         params:
@@ -309,6 +314,7 @@ if STUDY.semantic.attacks:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=24000,
             runtime=480,
         params:

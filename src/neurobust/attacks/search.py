@@ -187,9 +187,10 @@ class Search:
         broken = misread(logits, self.labels[rows])
         if self.draws > 1 and broken.any():
             broken[broken.clone()] = self.confirm(rows[broken], points[broken], logits[broken].argmax(1), budget)
-        hit = rows[broken]
-        self.first[hit] = budget
-        self.adversarial[hit] = points[broken]
+        if broken.any():  # most of the time none is, and a GPU is asked once
+            hit = rows[broken]
+            self.first[hit] = budget
+            self.adversarial[hit] = points[broken]
         return broken
 
     def confirm(self, rows: Tensor, points: Tensor, wrong: Tensor, budget: int) -> Tensor:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.training import KeepBest, finite_loss, train_epochs
@@ -80,7 +81,7 @@ class Optimisers:
 
 def two_pass_step(
     model: GNet, optimisers: Optimisers, trials: Trials, block: slice, terms: LossTerms, device: torch.device
-) -> float:
+) -> Tensor:
     """One batch: a pass and a step for the core, then, with the core as it is now, for the readout. Its first loss."""
     subject = trials.data.subject
     dtype = next(model.parameters()).dtype
@@ -129,7 +130,7 @@ def train_published(model: GNet, loop: Loop, context: FitContext) -> list[dict[s
         for index in numpy_rng(context.seed, "order", epoch).permutation(len(batches)):
             trials, block = batches[index]
             batch_loss = two_pass_step(model, optimisers, trials, block, terms, context.device)
-            loss += finite_loss(batch_loss, f"gnet published, {trials.data.subject}, epoch {epoch}")
+            loss += finite_loss(batch_loss.item(), f"gnet published, {trials.data.subject}, epoch {epoch}")
         score = holdout_r(model, holdout, context.image_batch, context.device)
         return {"loss": loss / count, "validation_r": score}
 

@@ -159,7 +159,7 @@ def _networks(study: Study) -> Iterator[Job]:
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
         cost = COSTS.get(architecture, 1.0)
         attacked = plan.attack_images * pixels * cost
-        yield Job("train_network", where, _training(study, plan, condition, cost), 45e6, rois)
+        yield Job("train_network", where, training_units(study, plan, condition, cost), 45e6, rois)
         yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
         if study.corruptions is not None:
             yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels * cost, 1e5, rois)
@@ -169,7 +169,7 @@ def _networks(study: Study) -> Iterator[Job]:
         yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)
 
 
-def _training(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
+def training_units(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
     """Image passes of a training, in thousands of pixels of a ResNet18; a predictor's pass costs a quarter of that.
 
     The predictor sees stimuli once, before the training, and the task's images too where they are not augmented."""
