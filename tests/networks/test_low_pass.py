@@ -128,6 +128,7 @@ def test_the_oracle_trains_on_exactly_the_images_with_a_random_cue(tmp_path, cue
     trainer = Trainer(NetworkInputs(cued), data, read_recipe(reference(recipe, "oracle-cue")), 0, 32)
     rows = np.array([3, 40, 7])
     _, shown, _ = trainer._read(((0, 0), rows))
+    shown = np.asarray(shown)
     np.testing.assert_array_equal(shown, data.random_cue[rows])
     assert (shown != data.images[rows]).any((1, 2, 3)).all()
     (state, _), metrics = train(tmp_path / "oracle", reference(recipe, "oracle-cue"), NetworkInputs(cued))

@@ -55,7 +55,7 @@ def test_leads_are_those_of_softmax_and_ties_lead_to_nothing():
     assert target_lead(logits, zero)[0] == pytest.approx((p[0, 0] - p[0, 1]).item(), abs=1e-6)
     assert probability_lead(logits, zero)[0] == pytest.approx((p[0, 1] - p[0, 0]).item(), abs=1e-6)
     assert target_lead(logits, zero)[1] < 0 and probability_lead(logits, zero)[1] < 0
-    assert target_lead(logits, zero)[2] == probability_lead(logits, zero)[2] == -torch.inf
+    assert target_lead(logits, zero)[2] == -1 and probability_lead(logits, zero)[2] == 1, "no answer: broken, no target"
     assert target_lead(1e5 * logits, zero)[0] == 1
 
 
@@ -78,7 +78,9 @@ def test_the_three_outcomes_are_told_apart():
         def measure(self, clean, altered, labels):
             gone = torch.zeros(len(clean))
             names = ("ciede2000", "ssim", "l2", "feature_distance", "oracle_correct")
-            return {"shown": Colours()(altered).argmax(1), **{name: gone.clone() for name in names}}
+            shown = Colours()(altered).argmax(1)
+            told = {"shown": shown, "wrong": shown != labels, "abstained": torch.zeros(len(clean), dtype=torch.bool)}
+            return told | {name: gone.clone() for name in names}
 
     attempt = Attempt([1.0], clean, torch.tensor([0, 0, 1, 0]), [tried], counts, counts,
                       {"noise": [painted(2, 1, 1, 0)]}, torch.ones(4, dtype=torch.int64))  # fmt: skip
