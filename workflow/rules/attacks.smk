@@ -11,7 +11,9 @@ from neurobust.files.corruption_table import corruption_table_path
 from neurobust.files.corruptions import corruptions_path
 from neurobust.files.dataset import dataset_path
 from neurobust.files.examples import examples_path
+from neurobust.files.semantic_adversarials import semantic_adversarials_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.shifted import shifted_path
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import transfer_table_path
@@ -306,3 +308,70 @@ if STUDY.semantic.attacks:
             "{wildcards.semantic} on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/attack_semantic.py"
+
+
+if STUDY.semantic.transfer:
+
+    rule lend_semantic:
+        """Semantic adversarials of an undefended network, made once for all networks of the seed before."""
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            helpers=lambda wildcards: FILES.helpers(
+                wildcards.task, SEMANTIC[wildcards.semantic].helpers, auxiliary_weights_path
+            ),
+        output:
+            adversarials=at(semantic_adversarials_path, NETWORK, "{semantic}"),
+        log:
+            f"{LOGS}/lend_semantic/{NETWORK}/{{semantic}}.log",
+        benchmark:
+            f"{BENCHMARKS}/lend_semantic/{NETWORK}/{{semantic}}.tsv"
+        wildcard_constraints:
+            semantic=one_of(STUDY.semantic.attacks),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=24000,
+            runtime=480,
+        params:
+            code=lambda wildcards: sources("attacks/lend_semantic", *semantic_modules(wildcards.semantic)),
+            settings=lambda wildcards: parameters(STUDY.semantic.attacks[wildcards.semantic].attack),
+            transfer=parameters(STUDY.semantic.transfer),
+            images=STUDY.semantic.transfer.count(STUDY.semantic.images),
+            cells=subpath(output.adversarials, parent=True),
+        message:
+            "{wildcards.semantic} for other networks, on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/lend_semantic.py"
+
+    rule transfer_semantic:
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            adversarials=lambda wildcards: at(
+                semantic_adversarials_path, FILES.lender(wildcards).path, wildcards.semantic
+            ),
+        output:
+            table=at(semantic_transfer_path, NETWORK, "{semantic}"),
+        log:
+            f"{LOGS}/transfer_semantic/{NETWORK}/{{semantic}}.log",
+        benchmark:
+            f"{BENCHMARKS}/transfer_semantic/{NETWORK}/{{semantic}}.tsv"
+        wildcard_constraints:
+            semantic=one_of(STUDY.semantic.attacks),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=16000,
+            runtime=60,
+        params:
+            code=lambda wildcards: sources("attacks/transfer_semantic", SEMANTIC.module_name(wildcards.semantic)),
+            settings=lambda wildcards: parameters(STUDY.semantic.attacks[wildcards.semantic].attack),
+            transfer=parameters(STUDY.semantic.transfer),
+            source=lambda wildcards: FILES.lender(wildcards)[2:],
+        message:
+            "{wildcards.semantic} of another network, for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/transfer_semantic.py"

@@ -3,6 +3,7 @@ from neurobust.files.checks import checks_path, confirmed_path
 from neurobust.files.examples import examples_path
 from neurobust.files.inside import inside_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES
 
 # The configuration as it was given: a page shows it, and the order of its keys is the order of a page. What only says
@@ -60,6 +61,7 @@ if STUDY.semantic.attacks:
     rule tabulate_semantic:
         input:
             tables=FILES.semantic_files(semantic_table_path),
+            transfers=FILES.semantic_transfers(semantic_transfer_path),
             networks=f"{RESULTS}/report/tables/networks.csv",
         output:
             **{

@@ -103,7 +103,7 @@ COLUMNS: dict[str, list[str]] = {
 # Tables of semantic attacks: name -> file.
 SEMANTIC_TABLES = {
     "semantic": "semantic", "gates": "semantic_gates", "summary": "semantic_summary",
-    "differences": "semantic_differences",
+    "differences": "semantic_differences", "transfer": "semantic_transfer",
 }  # fmt: skip
 
 # Figures: name -> a function (view) -> SVG text.

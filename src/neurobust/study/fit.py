@@ -103,6 +103,11 @@ def check_semantic(study: Study) -> None:
                 raise InputError(
                     f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}"
                 )
+            if study.semantic.transfer is not None and BASELINE not in study.tasks[task].conditions:
+                raise InputError(
+                    f"config.semantic.transfer: the task '{task}' trains no '{BASELINE}', whose adversarials the "
+                    f"others would meet; add it to tasks.{task}.conditions, or name other semantic.{name}.tasks"
+                )
 
 
 def check_baseline(conditions: Mapping[str, Condition]) -> None:

@@ -21,7 +21,7 @@ STAGES = {
     "networks": ("prepare_task", "train_network"),
     "attacks": (
         "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network",
-        "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic",
+        "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "lend_semantic", "transfer_semantic",
     ),
     "explain": ("explain_network",),
     "report": (
@@ -204,7 +204,26 @@ def _semantic(study: Study) -> Iterator[Job]:
             for network in study.networks(study.with_sweeps(plan.conditions), [task]):
                 where = (*network[:3], f"seed{network.seed}", name)
                 yield Job("attack_semantic", where, units, 1e6, study.conditions[network.condition].target or ())
+            yield from _semantic_transfer(study, name, task)
     yield from helpers.values()
+
+
+def _semantic_transfer(study: Study, name: str, task: str) -> Iterator[Job]:
+    """One attack on each surrogate, and a pass of every other network over what it leaves."""
+    transfer, plan = study.semantic.transfer, study.semantic.attacks[name]
+    if transfer is None:
+        return
+    images, side = transfer.count(study.semantic.images), study.tasks[task].side
+    seen, lenders = images * len(plan.strengths), set()
+    for network in study.networks(study.with_sweeps(plan.conditions), [task]):
+        lender, rois = study.surrogate(network), study.conditions[network.condition].target or ()
+        if lender != network:
+            lenders.add(lender)
+            where = (*network[:3], f"seed{network.seed}", name)
+            yield Job("transfer_semantic", where, seen * side**2 / 1000, 1e5, rois)
+    for lender in sorted(lenders):
+        units = images * plan.attack.passes() * side**2 / 1000
+        yield Job("lend_semantic", (*lender[:3], f"seed{lender.seed}", name), units, 12 * seen * side**2)
 
 
 def _report(study: Study) -> Iterator[Job]:

@@ -13,6 +13,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
@@ -61,11 +62,13 @@ class TaskPlan(Struct, frozen=True, kw_only=True):
 
 
 class Semantic(Struct, frozen=True):
-    """The semantic attacks of a study: on how many images, which, and with which auxiliary networks."""
+    """The semantic attacks of a study: on how many images, which, and with which auxiliary networks; whether those made
+    on an undefended network are shown to all."""
 
     images: int
     attacks: dict[str, SemanticPlan]
     helpers: dict[str, Helper]
+    transfer: SemanticTransfer | None = None
 
 
 class Study(Struct, frozen=True):
@@ -173,6 +176,13 @@ class Study(Struct, frozen=True):
         """
         guided = set(conditions) - {BASELINE}
         return tuple(name for name, task in self.tasks.items() if guided & set(task.conditions)) or tuple(self.tasks)
+
+    def surrogate(self, network: NetworkName) -> NetworkName:
+        """The undefended network whose semantic adversarials a network meets: `none` of the task's next seed, counted
+        round: all networks of a seed meet the same ones and none its own, but where there is one seed."""
+        seeds = self.tasks[network.task].seeds
+        following = seeds[(seeds.index(network.seed) + 1) % len(seeds)]
+        return network._replace(condition=BASELINE, seed=following)
 
     def predictor_seed(self, seed: int) -> int:
         """The predictor's seed for a network's seed: the k-th goes with the k-th, counted round."""

@@ -195,6 +195,23 @@ class Paths:
             for network in self.networks(self.study.with_sweeps(plan.conditions), plan.tasks)
         ]
 
+    def lender(self, wildcards: Wildcards) -> NetworkName:
+        """The undefended network whose semantic adversarials a network meets."""
+        names = (wildcards.task, wildcards.architecture, wildcards.condition, int(wildcards.seed))
+        return self.study.surrogate(NetworkName(*names))
+
+    def semantic_transfers(self, path: Callable[[str, str, str], Path]) -> list[str]:
+        """A file of every semantic attack on every network that meets a surrogate's adversarials beside its own; path:
+        of results, network and attack. The only `none` of a task is its own surrogate, and meets nobody's."""
+        if self.study.semantic.transfer is None:
+            return []
+        return [
+            str(path(self.results, network.path, name))
+            for name, plan in self.study.semantic.attacks.items()
+            for network in self.study.networks(self.study.with_sweeps(plan.conditions), plan.tasks)
+            if self.study.surrogate(network) != network
+        ]
+
     # --- explain ---
 
     def guiding_rois(self) -> list[str]:

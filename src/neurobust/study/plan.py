@@ -26,7 +26,7 @@ from neurobust.study.read import read_study
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
     "train_predictor", "train_network", "attack_network", "transfer_attacks", "corrupt_network",
-    "classify_shifted", "explain_network", "train_helper", "attack_semantic",
+    "classify_shifted", "explain_network", "train_helper", "attack_semantic", "lend_semantic", "transfer_semantic",
 )  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
 DEFAULTS = {
@@ -50,6 +50,8 @@ DEFAULTS = {
     "classify_shifted": 5e-4,  # per image pass and 1000 pixels
     "train_helper": 1e-3,  # per image pass of the oracle and 1000 pixels
     "attack_semantic": 2e-3,  # per image, step and 1000 pixels
+    "lend_semantic": 2e-3,
+    "transfer_semantic": 5e-4,  # per image pass and 1000 pixels
     "explain_network": 1e-3,  # per image pass and 1000 pixels
     "tabulate_results": 0.2,  # per network
     "tabulate_semantic": 0.05,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantics
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.core.architecture_names import check_architecture
 from neurobust.core.errors import Faults, InputError, ManyFaults, messages_of
 from neurobust.core.names import one_of
@@ -43,6 +44,7 @@ class TaskChoice(Settings, frozen=True):
     ] = None
 
 
+SEMANTIC_KEYS = ("images", "networks", "transfer")  # of `semantic`; the rest are attacks
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
 
 
@@ -210,12 +212,13 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
     where, given = "config.semantic", dict(config.semantic or {})
     networks = given.pop("networks", {})
     images = given.pop("images", None)
+    transfer = given.pop("transfer", None)
     if config.semantic is not None and (type(images) is not int or images < 1):
         raise InputError(f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1")
     for name in given:
         if name not in SEMANTIC:
             raise InputError(
-                f"{where}: unknown key '{name}'; known keys are {one_of(name, ['images', 'networks', *SEMANTIC])}"
+                f"{where}: unknown key '{name}'; known keys are {one_of(name, [*SEMANTIC_KEYS, *SEMANTIC])}"
             )
     if not isinstance(networks, Mapping):
         raise InputError(f"{where}.networks: {networks!r}: expected a mapping of auxiliary networks to settings")
@@ -227,4 +230,5 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic
         check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
         chosen(conditions, plan.conditions, f"{where}.{name}")
     helpers = {name: read_helper(name, networks.get(name, {}), f"{where}.networks") for name in HELPERS}
-    return Semantic(images or 0, attacks, helpers)
+    travelling = None if transfer is None else read(SemanticTransfer, transfer, f"{where}.transfer")
+    return Semantic(images or 0, attacks, helpers, travelling)

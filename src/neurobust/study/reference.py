@@ -12,6 +12,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.semantic.plan import Choice
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.places import Places, load
@@ -61,6 +62,7 @@ def reference_text() -> str:
     parts += kinds(
         "Semantic attacks (`semantic:`)", SEMANTIC, None, f"{own}\nKeys of each:\n\n{table(options(Choice))}"
     )
+    parts += section("semantic: transfer", SemanticTransfer)
     parts += kinds("Auxiliary networks (`semantic: networks`)", HELPERS, None)
     parts += analyses()
     return "\n".join(parts) + "\n"

@@ -15,6 +15,7 @@ from neurobust.attacks.plan import UNITS, Shown
 from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.semantic.plan import Choice
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.core.settings import schema
 from neurobust.networks.conditions import Condition, Training
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
@@ -120,8 +121,9 @@ def semantic(text: str) -> Schema:
                "properties": {name: schema(kind) for name, kind in HELPERS.items()},
                "description": "what differs from an auxiliary network's defaults"}  # fmt: skip
     images = {"type": "integer", "minimum": 1, "description": "the first of the list that attacks work through"}
+    transfer = {**schema(SemanticTransfer), "description": "of a `none`'s semantic adversarials to all other networks"}
     return {"type": "object", "additionalProperties": False, "required": ["images"], "description": text,
-            "properties": {"images": images, "networks": helpers, **attacks}}  # fmt: skip
+            "properties": {"images": images, "networks": helpers, "transfer": transfer, **attacks}}  # fmt: skip
 
 
 def schema_text() -> str:
