@@ -18,6 +18,7 @@ from neurobust.files.shifted import shifted_path
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path
+from neurobust.study.model import OUTSIDE
 
 # Tasks by the attacks that their networks meet: those whose images bear a cue meet some that the others do not.
 MET = {task: STUDY.attacks_of(task) for task in STUDY.tasks}
@@ -83,6 +84,48 @@ if REST:
             attacks=lambda wildcards: MET_PLANS[wildcards.task],
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
             transfer=parameters(STUDY.transfer),
+            cells=subpath(output.examples, parent=True),
+
+
+# Networks that others trained, by whether their task has every attack: the same jobs, without transfer.
+OUTSIDE_MODULES = sorted({module for plan in STUDY.outside.values() for module in plan.modules()})
+OUTSIDE_TASKS = {plan.task for plan in STUDY.outside.values()}
+
+if OUTSIDE_TASKS & set(WHOLE):
+
+    use rule attack_network as attack_outside with:
+        output:
+            tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
+            examples=at(examples_path, NETWORK),
+            checks=at(checks_path, NETWORK),
+        wildcard_constraints:
+            task=one_of(WHOLE),
+            architecture=OUTSIDE,
+            condition=one_of(STUDY.outside),
+        params:
+            code=sources("attacks/attack_network", *network_modules(STUDY.attacks), *OUTSIDE_MODULES),
+            attacks=lambda wildcards: MET_PLANS[wildcards.task],
+            images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
+            transfer=parameters(None),
+            cells=subpath(output.examples, parent=True),
+
+
+if OUTSIDE_TASKS & set(REST):
+
+    use rule attack_network as attack_outside_uncued with:
+        output:
+            tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
+            examples=at(examples_path, NETWORK),
+            checks=at(checks_path, NETWORK),
+        wildcard_constraints:
+            task=one_of(REST),
+            architecture=OUTSIDE,
+            condition=one_of(STUDY.outside),
+        params:
+            code=sources("attacks/attack_network", *network_modules(MET[REST[0]]), *OUTSIDE_MODULES),
+            attacks=lambda wildcards: MET_PLANS[wildcards.task],
+            images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
+            transfer=parameters(None),
             cells=subpath(output.examples, parent=True),
 
 
@@ -184,6 +227,15 @@ if STUDY.corruptions:
             "corrupted images for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/corrupt_network.py"
+
+    if STUDY.outside:
+
+        use rule corrupt_network as corrupt_outside with:
+            wildcard_constraints:
+                architecture=OUTSIDE,
+                condition=one_of(STUDY.outside),
+            params:
+                code=sources("attacks/corrupt_network", *OUTSIDE_MODULES),
 
 
 if STUDY.shifted:

@@ -35,6 +35,7 @@ rule tabulate_results:
         corruptions=FILES.corruption_tables(),
         shifted=FILES.shifted_tables(),
         semantic=FILES.semantic_files(semantic_table_path),
+        outside=FILES.outside_results(),
     output:
         **{
             table: report(path, category="Tables", caption="../report/table.rst", labels={"table": table})
@@ -179,7 +180,7 @@ rule confirm_attacks:
     """The pages come first: they show what failed. Then a study of which an attack failed somewhere ends with an error."""
     input:
         rules.report.input,
-        checks=FILES.of_networks(checks_path),
+        checks=FILES.of_networks(checks_path) + FILES.of_outsiders(checks_path),
     output:
         confirmed=at(confirmed_path),
     log:

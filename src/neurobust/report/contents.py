@@ -90,6 +90,10 @@ COLUMNS: dict[str, list[str]] = {
     "corruption_errors": [*NETWORK, "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
     "shifted": [*NETWORK, "set", "corruption", "scored", "severity", "n", "classes", "clean_accuracy", "accuracy"],
     "shifted_errors": [*NETWORK, "set", "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
+    "outside": [
+        "task", "network", "label", "kind", "attack", "budget", "unit", "robust_accuracy", "wilson_low", "wilson_high",
+        "n", "abstained", "clean_accuracy", "corruption_accuracy", "failed_checks",
+    ],
     "gains": [
         *NETWORK, "roi", "shuffle", "attack", "budget", "gain", "hierarchy", "predictor_accuracy", "noise_ceiling",
         "n_voxels", "weight", "loss", "images", "layer_depth", "alignment", "alignment_cka",

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from neurobust.attacks.corruptions.tables import too_fine, way_out
 from neurobust.attacks.plan import with_budgets
-from neurobust.core.architecture_names import check_layer, check_name, check_side, trainable
+from neurobust.core.architecture_names import check_architecture, check_layer, check_name, check_side, trainable
 from neurobust.core.errors import Faults, InputError
 from neurobust.core.names import nearest, one_of
+from neurobust.core.sources import module_file
 from neurobust.networks.conditions import Condition
 from neurobust.networks.registry import LOSSES, TASKS
 from neurobust.nsd.ctab import read_ctab
@@ -65,7 +66,27 @@ def check_study(study: Study) -> None:
     for name in study.shifted:
         with faults.caught():
             check_shifted(study, name)
+    for name in study.outside:
+        with faults.caught():
+            check_outside(study, name)
     faults.refuse()
+
+
+def check_outside(study: Study, name: str) -> None:
+    """Raise InputError where a network from outside names a task, an architecture or a module that there is not."""
+    wanted, where = study.outside[name], f"config.outside.{name}"
+    check_names([wanted.task], study.tasks, f"{where}.task", "task", "tasks")
+    if name in study.conditions:
+        raise InputError(f"{where}: a condition is called so; rename the network")
+    if wanted.kind == "architecture":
+        check_architecture(wanted.network, wanted.stem, False, f"{where}.network")
+        check_side(wanted.network, wanted.side or study.tasks[wanted.task].side, f"{where}.side")
+    module = wanted.network.partition(":")[0]
+    if wanted.kind == "function" and module_file(module) is None:
+        raise InputError(
+            f"{where}.network: {wanted.network!r}: no module {module} is found; install its package, or name its "
+            "folder in PYTHONPATH"
+        )
 
 
 def check_shifted(study: Study, name: str) -> None:

@@ -18,7 +18,7 @@ STAGES = {
     "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "check_betas",
             "extract_roi", "build_stimuli"),
     "predictors": ("train_predictor",),
-    "networks": ("prepare_task", "train_network"),
+    "networks": ("prepare_task", "train_network", "bring_network"),
     "attacks": (
         "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network",
         "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "lend_semantic", "transfer_semantic",
@@ -51,7 +51,7 @@ class Job:
 
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the target `all`, in the order of the stages."""
-    parts = (_phantom, _nsd, _predictors, _tasks, _networks, _transfer, _semantic, _report)
+    parts = (_phantom, _nsd, _predictors, _tasks, _networks, _outside, _transfer, _semantic, _report)
     return [job for part in parts for job in part(study)]
 
 
@@ -165,6 +165,18 @@ def _networks(study: Study) -> Iterator[Job]:
             if shown.task == task:
                 yield Job("classify_shifted", (*where, shift), shown.shown() * pixels * cost, 1e5, rois)
         yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)
+
+
+def _outside(study: Study) -> Iterator[Job]:
+    """Networks that others trained: read, attacked, shown corrupted images; a pass is taken to cost a ResNet18's."""
+    for task, architecture, name, seed in study.outsiders():
+        plan, where = study.tasks[task], (task, architecture, name, f"seed{seed}")
+        pixels = (study.outside[name].side or plan.side) ** 2 / 1000
+        yield Job("bring_network", where, plan.images * pixels, 1e8)
+        met = sum(attack.passes for attack in study.attacks_of(task).values())
+        yield Job("attack_network", where, plan.attack_images * pixels * (met + 20), 2e6 * (plan.side / 32) ** 2)
+        if study.corruptions is not None:
+            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5)
 
 
 def _training(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:

@@ -19,12 +19,14 @@ from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
 from neurobust.networks.conditions import Architecture, Condition, Training, with_sweeps
 from neurobust.networks.description import Task
+from neurobust.networks.outside_settings import OutsideNetwork
 from neurobust.nsd.settings import ROI, Data, Splits
 from neurobust.phantom.settings import Phantom
 from neurobust.predictors.description import Predictor
 from neurobust.study.claims import Claim
 
 BASELINE = "none"  # the condition that every guided one is compared with
+OUTSIDE = "outside"  # in the place of an architecture, in the paths of networks that others trained
 
 
 class NetworkName(NamedTuple):
@@ -74,7 +76,8 @@ class Semantic(Struct, frozen=True):
 class Study(Struct, frozen=True):
     """A study: what is measured, trained, attacked and shown. Mappings keep the order of the configuration, which is
     the page's. planted: what the phantom plants, where one is; config: the checked configuration that it was read from,
-    for pages and records; claims: what the report tests, by name; shifted: published test sets, by name."""
+    for pages and records; claims: what the report tests, by name; shifted: published test sets, outside: networks
+    that others trained, by name."""
 
     name: str
     results: str
@@ -96,6 +99,7 @@ class Study(Struct, frozen=True):
     config: dict[str, Any]
     claims: dict[str, Claim] = {}
     shifted: dict[str, ShiftedSet] = {}
+    outside: dict[str, OutsideNetwork] = {}
 
     @property
     def root(self) -> Path:
@@ -144,6 +148,10 @@ class Study(Struct, frozen=True):
                 for condition in plan.conditions:
                     if condition in chosen:
                         yield from (NetworkName(task, architecture, condition, seed) for seed in plan.seeds)
+
+    def outsiders(self) -> Iterator[NetworkName]:
+        """The networks that others trained, as paths have them. They are none of `networks`: nothing compares them."""
+        yield from (NetworkName(plan.task, OUTSIDE, name, 0) for name, plan in self.outside.items())
 
     def blocks(self) -> Iterator[tuple[str, str]]:
         """The tasks with each architecture that is trained on them: networks are compared within such a block."""

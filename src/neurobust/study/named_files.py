@@ -78,6 +78,11 @@ def all_named_files(study: Study) -> Iterator[NamedFile]:
         if condition.features is not None and condition.features.weights is not None and condition.sweep is None:
             key = f"config.conditions.{name}.features.weights"
             yield NamedFile(key, condition.features.weights, "the weights of a network")
+    for name, wanted in study.outside.items():
+        if wanted.file is not None:
+            yield NamedFile(f"config.outside.{name}.weights", wanted.file, "the weights of a network")
+        if isinstance(wanted.outputs, str):
+            yield NamedFile(f"config.outside.{name}.outputs", wanted.outputs, "a list of class folders")
 
 
 def key_of(predictor: Predictor, path: str) -> str:

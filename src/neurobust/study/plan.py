@@ -25,7 +25,7 @@ from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
-    "train_predictor", "train_network", "attack_network", "transfer_attacks", "corrupt_network",
+    "train_predictor", "train_network", "bring_network", "attack_network", "transfer_attacks", "corrupt_network",
     "classify_shifted", "explain_network", "train_helper", "attack_semantic", "lend_semantic", "transfer_semantic",
 )  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
@@ -40,6 +40,7 @@ DEFAULTS = {
     "build_labels": 8e-4,  # per image
     "train_predictor": 2.5e-4,  # per image pass and 1000 pixels
     "prepare_task": 1.5e-3,  # per image
+    "bring_network": 5e-4,  # per image and 1000 pixels
     "train_network": 1.6e-3,  # per image pass and 1000 pixels
     "attack_network": 1e-3,  # per image pass and 1000 pixels
     "attack_canaries": 2e-4,  # per image pass of its small network and 1000 pixels

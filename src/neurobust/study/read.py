@@ -95,6 +95,7 @@ def read_study(given: Given) -> Study:
         config=dict(given),
         claims=claims,
         shifted=config.shifted or {},
+        outside=config.outside or {},
     )
     check_study(study)
     return study

@@ -19,6 +19,7 @@ from neurobust.core.places import Places, load
 from neurobust.core.settings import Option, options
 from neurobust.explain.registry import ANALYSES
 from neurobust.networks.conditions import Architecture, Condition, Oracle, Training
+from neurobust.networks.outside_settings import OutsideNetwork
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
 from neurobust.nsd.settings import ROI, Data, Region, Splits
 from neurobust.phantom.settings import Cue, FaceTask, Phantom, PhantomSubject, SceneTask
@@ -49,7 +50,7 @@ def reference_text() -> str:
         ("phantom.scenes", SceneTask), ("phantom.face_task", FaceTask), ("architectures: an entry", Architecture),
         ("training", Training), ("conditions: an entry", Condition), ("conditions: features", Oracle),
         ("transfer", Transfer), ("corruptions", Corruptions),
-        ("shifted: an entry", ShiftedSet), ("claims: an entry", Claim),
+        ("shifted: an entry", ShiftedSet), ("outside: an entry", OutsideNetwork), ("claims: an entry", Claim),
         ("claims: a contrast", Contrast),
     ):  # fmt: skip
         parts += section(title, kind)
