@@ -79,7 +79,8 @@ def check_outside(study: Study, name: str) -> None:
     if name in study.conditions:
         raise InputError(f"{where}: a condition is called so; rename the network")
     if wanted.kind == "architecture":
-        check_architecture(wanted.network, wanted.stem, False, f"{where}.network")
+        check_name(wanted.network, trainable(), f"{where}.network")
+        check_architecture(wanted.network, wanted.stem, False, where)
         check_side(wanted.network, wanted.side or study.tasks[wanted.task].side, f"{where}.side")
     module = wanted.network.partition(":")[0]
     if wanted.kind == "function" and module_file(module) is None:
