@@ -1,4 +1,4 @@
-"""A network that others trained under attack, from its function to its table: the rows are those of its known answer."""
+"""A network that others trained under attack, from its function to its table: the rows of its known answer."""
 
 import sys
 import types
@@ -62,7 +62,7 @@ def test_a_constant_network_stands_where_it_is_right(attacked, dataset):
 
 
 def test_a_linear_network_falls_at_its_closed_form(attacked, dataset, toys):
-    """Where the box does not bind, an image falls at a budget if its distance in closed form is less, and not before."""
+    """No image falls at a budget below its distance to the boundary in closed form."""
     frame, _ = attacked("linear")[0]
     data, body = read_dataset(dataset), toys.linear(10, shape=(3, 8, 8))
     rows = frame["image"].unique()
