@@ -2,7 +2,11 @@
 # Rules are in workflow/rules, one file a stage; what they take as input is worked out in neurobust.study.
 from snakemake.utils import min_version
 
+from neurobust.core.interrupted import in_one_line
+
 min_version("9.19")
+if workflow.is_main_process:
+    in_one_line()  # from here to the first job, from which on Snakemake sees to Ctrl-C itself
 
 
 # Only where none is given: Snakemake would mix the demo's ROIs and tasks into the given study.

@@ -1,13 +1,16 @@
 """Predictors side by side with what users would run instead: G-net's step and memory, and ridge.
 
     python benchmarks/predictors.py [--batch 20] [--voxels 1000] [--steps 3] [--ridge 1000 500 1000]
+    python benchmarks/predictors.py --only kernel --kernel 1000 3000 1000             # fewer images than features
     python benchmarks/predictors.py --only memory --batch 100 --voxels 10000          # the size of a subject
 
 step: images a second of a training step at 227 pixels, as published (dense readout, a full forward and backward pass
 for each of two optimisers, gradients into the prefilter that nobody uses) and ours (`accumulate_gradients`, one pass).
 memory: peak memory of one step, readout dense and in voxel batches. ridge: the same folds and penalties as
-himalaya's RidgeCV, and scikit-learn's (leave-one-out) beside them. Each runs in a process of its own, on one thread, in
-turns; times are CPU seconds, the least of the repeats.
+himalaya's RidgeCV, and scikit-learn's (leave-one-out) beside them. kernel: the same with fewer images than features,
+beside himalaya's KernelRidgeCV with the features' weights (its data are centred once, ours in each fold, so that a few
+penalties differ). Each runs in a process of its own, on one thread, in turns; times are CPU seconds, the least of the
+repeats.
 """
 
 from __future__ import annotations
@@ -148,6 +151,24 @@ def himalaya_ridge(n: int, features: int, voxels: int) -> Callable[[], Any]:
     return lambda: [float(alpha) for alpha in model.fit(x, y).best_alphas_]
 
 
+def himalaya_kernel(n: int, features: int, voxels: int) -> Callable[[], Any]:
+    from himalaya.backend import set_backend
+    from himalaya.kernel_ridge import KernelRidgeCV
+    from sklearn.model_selection import KFold
+
+    set_backend("torch")
+    x, y = regression(n, features, voxels)
+    x, y = x - x.mean(0), y - y.mean(0)  # its linear kernel has no intercept
+    model = KernelRidgeCV(alphas=ALPHAS, kernel="linear", cv=KFold(5))
+
+    def fit():
+        model.fit(x, y)
+        model.get_primal_coef()
+        return [float(alpha) for alpha in model.best_alphas_]
+
+    return fit
+
+
 def sklearn_ridge(n: int, features: int, voxels: int) -> Callable[[], Any]:
     from sklearn.linear_model import RidgeCV
 
@@ -160,6 +181,7 @@ GROUPS: dict[str, dict[str, Callable[..., Callable[[], Any]]]] = {
     "step": {"published loop": published_step, "ours": our_step},
     "memory": {"dense": dense_step, "ours": our_step},
     "ridge": {"ours": our_ridge, "himalaya": himalaya_ridge, "scikit-learn": sklearn_ridge},
+    "kernel": {"ours": our_ridge, "himalaya": himalaya_kernel},
 }
 
 
@@ -199,6 +221,7 @@ def main() -> None:
     parser.add_argument("--voxels", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--ridge", type=int, nargs=3, default=[1000, 500, 1000], metavar=("N", "FEATURES", "VOXELS"))
+    parser.add_argument("--kernel", type=int, nargs=3, default=[500, 2000, 500], metavar=("N", "FEATURES", "VOXELS"))
     parser.add_argument("--entry", help=argparse.SUPPRESS)
     parser.add_argument("--sizes", type=int, nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -206,17 +229,17 @@ def main() -> None:
         measure(options.only, options.entry, options.sizes, options.steps)
         return
     for group in [options.only] if options.only else list(GROUPS):
-        sizes = options.ridge if group == "ridge" else [options.batch, options.voxels]
+        sizes = {"ridge": options.ridge, "kernel": options.kernel}.get(group, [options.batch, options.voxels])
         results = run(group, sizes, 1 if group == "memory" else options.steps)
         print(f"{group}, {' x '.join(map(str, sizes))}")
         ours = results["ours"]
         for name, result in results.items():
-            rate = f"{sizes[0] / result['seconds']:8.2f} images/s" if group != "ridge" else " " * 17
+            rate = f"{sizes[0] / result['seconds']:8.2f} images/s" if group in ("step", "memory") else " " * 17
             print(
                 f"  {name:<16}{result['seconds']:9.2f} s {rate}{result['seconds'] / ours['seconds']:7.2f} x ours"
                 f"{result['peak']:8.2f} GiB peak{result['extra']:8.2f} GiB of it in the step"
             )
-        if group == "ridge":
+        if group in ("ridge", "kernel"):
             same = [abs(a / b - 1) < 1e-6 for a, b in zip(ours["found"], results["himalaya"]["found"], strict=True)]
             print(f"  the same penalty as himalaya for {sum(same)} of {len(same)} voxels")
 

@@ -5,11 +5,13 @@ tests that look at it come last.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,31 @@ def snakemake():
     return run_snakemake
 
 
+# --- what a GPU would wait for ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def answers():
+    """`with answers() as asked:` counts in `asked.count` what would make the host wait for a GPU: numbers that are read
+    from tensors, and rows that are chosen by a mask."""
+    from torch import bool as mask
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Answers(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.count = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            name = function.overloadpacket.__name__
+            rows = arguments[1] if name in ("index", "index_put", "index_put_") else ()
+            self.count += name in ("_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero")
+            self.count += any(part is not None and part.dtype == mask for part in rows)
+            return function(*arguments, **(options or {}))
+
+    return Answers
+
+
 # --- made once ------------------------------------------------------------------------------------------------------
 
 
@@ -113,6 +140,25 @@ def once():
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def count_jobs(once, snakemake):
+    """`count_jobs(name, configs, target)`: jobs per rule of a dry run, where the data that users bring lie."""
+
+    def count(name, configs, target="all"):
+        def run(folder):
+            for brought in ("imagenet", "cifar-10-batches-py"):
+                (folder / "resources" / brought).mkdir(parents=True)
+            files = [PROJECT / path for path in configs]
+            options = ("--configfile", *files, "-n", "--quiet", "rules", "--", target)
+            (folder / "text").write_text(snakemake(*options, directory=folder).text)
+
+        text = (once(f"dry-run-{name}", run) / "text").read_text()
+        table = text[text.index("Job stats:") :]
+        return Counter({rule: int(jobs) for rule, jobs in re.findall(r"(?m)^(\w+) +(\d+)$", table)})
+
+    return count
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +211,6 @@ def demo():
         return Path(os.environ[DEMO])
     shared = Path(os.environ[SHARED])
     status, log = shared / "demo.status", shared / "demo.log"
-    slurm.wait_until("the demo is done", status.exists, 1800)
+    slurm.wait_until("the demo is done", status.exists, 3600)
     assert status.read_text().strip() == "0", log.read_text()[-5000:]
     return shared / "demo"

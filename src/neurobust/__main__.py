@@ -2,6 +2,6 @@
 
 import sys
 
-from neurobust.cli.main import main
+from neurobust.cli.start import start
 
-sys.exit(main())
+sys.exit(start())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import runpy
@@ -39,6 +40,20 @@ class Canary(nn.Module):
         return self.after(logits) if self.after else logits
 
 
+class Seer(nn.Module):
+    """An oracle: the maps of the two convolutions of the robust digits net, for images of any size and data type."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            self.layers = UNDER_ATTACK["load"]("cnn-robust")[:4].requires_grad_(False)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        layers = self.layers.to(images.dtype)
+        first = layers[:2](images)
+        return [first, layers[2:](first)]
+
+
 def linear(classes: int, shape=(3, 5, 4), seed: int = 0) -> nn.Sequential:
     """A random linear classifier: its minimal adversarial distances have a closed form."""
     torch.manual_seed(seed)
@@ -72,7 +87,7 @@ def tiny_net(classes: int = 5, seed: int = 0, channels: int = 3) -> nn.Sequentia
 
 def simple_batch(model: nn.Module, images: Tensor, labels: Tensor, budgets) -> Batch:
     """A batch of seed 0 whose images are the first of the data set."""
-    return Batch(model, images, labels, tuple(budgets), 0, tuple(range(len(images))))
+    return Batch(model, images, labels, tuple(budgets), 0, tuple(range(len(images))), helpers={"oracle": Seer()})
 
 
 def attack(model, images, labels, settings, *, seed=0, ids=None, pool=None, twins=None, name="attack") -> AttackResult:
@@ -81,7 +96,8 @@ def attack(model, images, labels, settings, *, seed=0, ids=None, pool=None, twin
     plan = read_plan(name, {**settings, "budgets": [0, max(wanted) or 1]})
     plan = replace(plan, budgets=tuple(map(float, wanted)))
     ids = range(len(images)) if ids is None else ids
-    return run_planned(plan, batch_of(plan, model, images, labels, seed=seed, ids=ids, pool=pool, twins=twins))
+    given = batch_of(plan, model, images, labels, seed=seed, ids=ids, pool=pool, twins=twins)
+    return run_planned(plan, dataclasses.replace(given, helpers={"oracle": Seer()}))
 
 
 @pytest.fixture(scope="session")
@@ -180,4 +196,5 @@ def toys() -> SimpleNamespace:
         batch=simple_batch,
         to_tensor=to_tensor,
         load=UNDER_ATTACK["load"],
+        Seer=Seer,
     )

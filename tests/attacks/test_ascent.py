@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from neurobust.attacks import ascent as ascent_module
-from neurobust.attacks.ascent import Climber, ascend_towards, fingerprints
+from neurobust.attacks.ascent import Ascent, Ball, Climber, ascend_towards, climb_fixed, fingerprints
 from neurobust.attacks.ensemble import MEMBERS
 from neurobust.attacks.losses import TARGETED, loss_gradient
-from neurobust.attacks.search import Search
+from neurobust.attacks.search import Batch, Search, frozen
 from neurobust.attacks.verify import verify
 from neurobust.core.seeding import torch_generator
 
@@ -215,3 +215,25 @@ def test_climb_from_the_clean_image_is_not_a_circle(run, net, batch):
     images = torch.rand(4, 3, 8, 8, generator=generator)
     result = run(flat, (images, torch.zeros(4, dtype=torch.long)), "pgd", steps=50, budgets=[0, 8])
     assert not result.success.any() and (result.n_backward.sum(1) <= 4).all()
+
+
+def test_a_step_of_ascent_asks_the_device_three_times(net, batch, answers):
+    """For circles, for images that break and whether all stand: no matter how many images or steps there are."""
+    images, labels, counts = *batch, []
+    with frozen(net):
+        labels = net(images).argmax(1)
+        for steps in (10, 20):
+            search = Search(Batch(net, images, labels, (1e-6,), 0, tuple(range(len(images)))))
+            ball = Ball(0, 1e-6, "linf")  # too small to break an image, which would leave
+            ascent = Ascent(search, ball, "margin", torch.arange(len(images)), images, images.clone())
+            with answers() as asked:
+                climb_fixed(ascent, steps, 0.01)
+            counts.append(asked.count)
+    assert search.n_backward.min() == 20, "no image was to leave"
+    assert counts[1] - counts[0] == 30
+
+
+def test_weights_of_fingerprints_are_drawn_once(monkeypatch):
+    first = fingerprints(torch.rand(2, 3, 5, 7))
+    monkeypatch.setattr(torch, "randint", lambda *given, **options: pytest.fail("drawn again"))
+    assert fingerprints(torch.rand(4, 3, 5, 7)).dtype == first.dtype

@@ -56,6 +56,8 @@ SETTINGS = {
     "random-flow": {"method": "random-flow", "budgets": [0, 0.03, 0.1], "repeats": 4},
     "recoloradv": {"method": "recoloradv", "budgets": [0, 0.06, 0.2], "steps": 4, "grid": [4, 5, 6]},
     "random-colour": {"method": "random-colour", "budgets": [0, 0.06, 0.2], "repeats": 4, "grid": [4, 5, 6]},
+    "perceptual": {"method": "perceptual", "budgets": [0, 0.1, 0.4], "steps": 4, "rounds": 2},
+    "random-perceptual": {"method": "random-perceptual", "budgets": [0, 0.1, 0.4], "repeats": 4},
     "patch": {"method": "patch", "budgets": [0, 0.05, 0.2], "steps": 6, "starts": 2},
     "random-patch": {"method": "random-patch", "budgets": [0, 0.05, 0.2], "repeats": 4},
     "adaptive-joint": {"method": "adaptive-joint", **LINF, "steps": 5},

@@ -14,13 +14,16 @@ from neurobust.attacks.checks import flags
 from neurobust.attacks.engine import run
 from neurobust.attacks.engine.cells import OURS, cell_sources
 from neurobust.attacks.engine.subject import Subject
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.plan import read_plan, read_plans
 from neurobust.attacks.registry import ATTACKS as METHODS
 from neurobust.attacks.registry import attack_modules
+from neurobust.attacks.semantic.oracle import Oracle
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_json, read_parquet
+from neurobust.core.io import read_json, read_parquet, save_weights
 from neurobust.files.attack_table import read_attack_table
+from neurobust.files.auxiliary import AuxiliaryRecord, Gate, write_auxiliary_record
 from neurobust.files.checks import read_checks
 
 ATTACKS = {
@@ -42,15 +45,16 @@ def study(tmp_path, monkeypatch, dataset, net):
     monkeypatch.setattr(evaluate, "pick_device", lambda: torch.device("cpu"))
 
     def run(
-        folder, cells="cells", attacks=ATTACKS, attack_batch=5, transfer=None, adversarials=None, twin=None, **changes
-    ):
+        folder, cells="cells", attacks=ATTACKS, attack_batch=5, transfer=None, adversarials=None, twin=None,
+        helpers=None, **changes,
+    ):  # fmt: skip
         out, plans = tmp_path / folder, read_plans(attacks)
         tables = changes.pop("tables", {name: out / f"{name}.parquet" for name in attacks})
         subject = replace(Subject(dataset, weights, 0, 20, NAMES), **changes)
         outputs = evaluate.NetworkOutputs(
             tables, out / "examples.npz", tmp_path / cells, out / "checks.json", adversarials
         )
-        evaluate.attack_network(subject, plans, outputs, transfer, attack_batch, twin)
+        evaluate.attack_network(subject, plans, outputs, transfer, attack_batch, twin, helpers)
         return out
 
     return run
@@ -327,6 +331,37 @@ def test_adaptive_attacks_say_where_they_acted(study, monkeypatch, net):
     assert len(net.collision_pool[0]) > 200, "training images that the network reads"
 
 
+def test_a_perceptual_attack_reads_the_oracle_of_its_task(study, tmp_path):
+    """Its cells stand for the oracle's weights, a check tells of a failed gate, a missing file costs its own."""
+
+    def trained(seed, passed):
+        torch.manual_seed(seed)
+        network, folder = Oracle(10, width=4), tmp_path / f"oracle{seed}"
+        config = {"auxiliary": "oracle", "arguments": network.arguments}
+        save_weights(folder / "oracle.safetensors", network.state_dict(), config)
+        gate = Gate(gate="label accuracy", value=0.5, threshold=0.4, at_most=False, passed=passed)
+        write_auxiliary_record(folder / "oracle.json", AuxiliaryRecord(network="oracle", gates=[gate], passed=passed))
+        return Helpers({"oracle": folder / "oracle.safetensors"}, {"oracle": folder / "oracle.json"})
+
+    def asked(out):
+        checks = read_json(out / "checks.json")
+        return {entry["check"]: entry["passed"] for entry in checks if entry["attack"] == "near"}
+
+    near = {"method": "perceptual", "budgets": [0, 0.1, 1.0], "steps": 3, "rounds": 2}
+    attacks = {"near": near, "hue": ATTACKS["hue"]}
+    out = study("out", attacks=attacks, helpers=trained(0, True))
+    frame, attrs = read_parquet(out / "near.parquet")
+    assert attrs["norm"] == "lpips" and attrs["verification"]["demoted"] == 0 and asked(out)["auxiliary"]
+    broken = frame[frame["success"] & frame["clean_correct"]]
+    assert len(broken) and (broken["distance"] <= broken["budget"]).all() and (broken["distance"] > 0).all()
+    cells = len(list((tmp_path / "cells").glob("*.npz")))
+    out = study("other", attacks=attacks, helpers=trained(1, False))
+    assert len(list((tmp_path / "cells").glob("*.npz"))) == cells + 3, "three cells of the one attack, none of hue"
+    assert not asked(out)["auxiliary"]
+    out = study("without", attacks=attacks)
+    assert not asked(out)["ran"] and "oracle" in read_parquet(out / "near.parquet")[1]["failed"]
+
+
 # --- what a finished cell's name stands for ---
 
 
@@ -344,6 +379,8 @@ def test_a_line_of_one_attack_discards_no_cell_of_another():
         "square.py": {"square", "autoattack"}, "square_settings.py": {"square", "autoattack"},
         "fmn.py": {"fmn", "autoattack"}, "spatial.py": {"rotation-translation"},
         "adaptive.py": {"adaptive-joint", "adaptive-collision"}, "ensemble.py": {"autoattack"},
+        "semantic/oracle.py": {"perceptual", "random-perceptual"},
+        "semantic/description.py": {"perceptual", "random-perceptual"},
     }.items():  # fmt: skip
         assert {method for method, files in of.items() if file in files} == users, file
     for method, files in of.items():

@@ -1,16 +1,25 @@
 """Bounded flows and colour grids: the changes themselves, their bounds, and what they break beside random ones."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from neurobust.attacks.bounded import arrays_of, distance_of
 from neurobust.attacks.functional import Family, fields, flow, flows, recolour, recolourings, roughness, roughness_slope
 from neurobust.attacks.luv import luv_to_rgb, rgb_to_luv
+from neurobust.attacks.outcomes import outcome_of, table_checks
+from neurobust.attacks.plan import read_plan
 from neurobust.attacks.registry import ATTACKS
+from neurobust.attacks.run import batch_of
+from neurobust.attacks.run import run_attack as run_attack_of
+from neurobust.attacks.verify import verify
 
 # The attack, its baseline, budgets and settings: small, for digits. A budget of stAdv is a share of 8 px.
 PAIRS = {
     "stadv": ("random-flow", [0, 0.03, 0.05], {"steps": 15, "restarts": 0}, {}),
     "recoloradv": ("random-colour", [0, 0.06, 0.12], {"steps": 15, "restarts": 0}, {"grid": [8, 8, 8]}),
+    "perceptual": ("random-perceptual", [0, 0.4], {"steps": 10, "rounds": 3}, {}),
     "patch": ("random-patch", [0, 0.03, 0.05], {"steps": 20, "starts": 2}, {}),  # 5 and 7 px of 32
 }
 LUV = {  # sRGB -> L*, u*, v* (D65), as colour tables have them
@@ -94,6 +103,8 @@ def run(run_attack, net, images, labels, method, **changes):
 def test_each_breaks_far_more_than_random_ones_at_equal_budgets_and_passes(run_attack, toys, batch, name, method):
     baseline, budgets, settings, shared = PAIRS[method]
     net, (images, labels) = toys.load(name), batch
+    if method == "perceptual":
+        images, labels = images[:24], labels[:24]  # a random change takes a dozen looks by the oracle
     if method == "patch":  # of 8 px, three would be a patch
         net, images = torch.nn.Sequential(torch.nn.AvgPool2d(4), net), images.repeat_interleave(4, 2)
         images = images.repeat_interleave(4, 3)
@@ -107,6 +118,36 @@ def test_each_breaks_far_more_than_random_ones_at_equal_budgets_and_passes(run_a
     for result in (attack, noise):
         broken = result.clean_correct & result.success[:, -1]
         assert (result.distance[broken] <= limits[result.first[broken]]).all() and (result.distance[broken] > 0).all()
+
+
+# Budgets at which random changes, too, break some digits.
+WIDE = {"stadv": [0, 0.2, 0.4], "recoloradv": [0, 0.3, 0.6], "perceptual": [0, 0.5, 1.0], "patch": [0, 0.15, 0.3]}
+
+
+@pytest.mark.parametrize("method", PAIRS)
+def test_a_climb_that_sees_no_slope_is_flagged_by_random_changes_and_an_honest_one_is_not(toys, batch, method):
+    baseline, _, settings, shared = PAIRS[method]
+    budgets, net, (images, labels) = WIDE[method], toys.load("cnn"), batch
+    if method == "patch":  # which draws patches at random before it climbs
+        settings = settings | {"draws": 1, "starts": 1}
+    plans = {
+        "climb": read_plan("climb", {"method": method, "budgets": budgets, **settings, **shared}),
+        "random": read_plan("random", {"method": baseline, "budgets": budgets, "repeats": 20, **shared}),
+    }
+
+    def flagged(network):
+        found = {}
+        for name, plan in plans.items():
+            one = batch_of(plan, network, images, labels, seed=0, ids=range(len(images)))
+            one = replace(one, helpers={"oracle": toys.Seer()})
+            measure = distance_of(plan, one)
+            result, counts = verify(network, images, labels, run_attack_of(plan, one), plan.norm, 1, measure)
+            assert counts["demoted"] == 0
+            found[name] = outcome_of(plan, arrays_of(result), counts)
+        return [entry.label for entry in table_checks(found) if not entry.passed]
+
+    assert flagged(net) == []
+    assert flagged(toys.Canary(net, before=lambda x: (x * 255).round() / 255).eval()) == ["worst_case/climb"]
 
 
 def test_a_flow_takes_each_pixel_from_nearby(run_attack, toys, batch):

@@ -73,8 +73,11 @@ def test_facts_are_those_of_the_methods():
         return {method for method in ATTACKS if getattr(ATTACKS[method], fact)}
 
     plain = {"uniform", "sign", "gaussian", "salt-pepper"}
-    assert those("noise") == plain | {"random-flow", "random-colour", "random-patch"}
-    assert those("climbs") == {"pgd", "apgd", "autoattack"}
+    assert those("noise") == plain | {"random-flow", "random-colour", "random-patch", "random-perceptual"}
+    functional = {"stadv", "recoloradv", "patch", "perceptual"}  # random ones of their norm may break nearly as much:
+    assert those("climbs") == {"pgd", "apgd", "autoattack"} | functional  # they are noise and not `weaker`
+    assert not functional & (those("probed") | those("canary")), "the checks' own climb and balls are of linf and l2"
+    assert those("helpers") == {"perceptual", "random-perceptual"} == those("measure")
     assert those("probed") == {"pgd", "apgd", "autoattack"} <= those("climbs")
     assert those("black_box") == {"square", "hopskipjump", "boundary", "blended"} <= those("weaker")
     assert those("weaker") == plain | {"fgsm", "square", "hopskipjump", "boundary", "blended"}

@@ -10,7 +10,7 @@ from neurobust.attacks import transfer
 from neurobust.attacks.engine.run import compute_cell
 from neurobust.attacks.engine.subject import Bench
 from neurobust.attacks.norms import lengths
-from neurobust.attacks.transfer import Travelling, adversarials_of, ascend, transfer_attacks
+from neurobust.attacks.transfer import Target, Travelling, adversarials_of, ascend, transfer_attacks
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_parquet
@@ -163,8 +163,39 @@ def test_ensembles_are_shown_to_strangers_alone(study):
 
 def test_networks_held_at_once_change_nothing(study):
     frame, _ = study()
-    again, _ = study("again.parquet", networks_batch=1, attack_batch=30)
+    again, _ = study("apart/again.parquet", networks_bytes=1, attack_batch=30)
     assert frame.equals(again)
+
+
+def test_a_killed_job_goes_on_from_the_pairs_that_it_finished(study, monkeypatch):
+    """And a network that is added later meets the others, and they meet it; no other pair is computed again."""
+    settings, met = Transfer(budget=24, steps=5, ensembles=True), []
+    whole, _ = study("whole/t.parquet", settings=settings)
+    meet = Target.meet
+
+    def killed(self, source, found):
+        if len(met) == 4:
+            raise KeyboardInterrupt
+        met.append((source.name, self.key))
+        meet(self, source, found)
+
+    monkeypatch.setattr(Target, "meet", killed)
+    with pytest.raises(KeyboardInterrupt):
+        study("later/t.parquet", settings=settings)
+
+    def counted(self, source, found):
+        met.append((source.name, self.key))
+        meet(self, source, found)
+
+    monkeypatch.setattr(Target, "meet", counted)
+    few = [study.paths[key] for key in (("none", 0), ("V1", 0))]
+    study("later/t.parquet", settings=settings, models=[path / "model.safetensors" for path in few],
+          adversarials=[path / "transfer.npz" for path in few])  # fmt: skip
+    again, _ = study("later/t.parquet", settings=settings)
+    assert again.equals(whole)
+    assert len(met) == len(set(met)) == 7, "the adversarials of two exact twins are one source"
+    monkeypatch.setattr(transfer, "load_network", lambda path: pytest.fail("nothing is left to do"))
+    assert study("later/t.parquet", settings=settings)[0].equals(whole)
 
 
 def test_files_that_do_not_fit_are_one_clear_line(study, tmp_path):

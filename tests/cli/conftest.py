@@ -63,7 +63,8 @@ def became(monkeypatch):
     lines = []
 
     def become(name, words):
-        lines.append(words[len(launch.program()) :])
+        assert words[:4] == [name, "-P", "-m", "neurobust.cli.snakemake"]
+        lines.append(words[4:])
         raise SystemExit(0)
 
     monkeypatch.setattr(launch.os, "execvp", become)

@@ -1,8 +1,10 @@
 """A wheel is enough: a study is begun in an empty folder, checked, priced and run without a checkout."""
 
+import json
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def test_the_wheel_carries_every_file_of_the_pipeline(wheel, project):
         for path in files:
             assert (carried / path.relative_to(project)).read_bytes() == path.read_bytes(), path
     (points,) = wheel.glob("*.dist-info/entry_points.txt")
-    assert "neurobust = neurobust.cli.main:main" in points.read_text()
+    assert "neurobust = neurobust.cli.start:start" in points.read_text()
     assert not list(carried.rglob("__pycache__"))
 
 
@@ -115,3 +117,32 @@ def test_the_first_hour(wheel, neurobust, tmp_path):
     assert {path: now[path] for path in before} == before, "nothing of the mirror was touched"
     ended = os.times()
     print(f"CPU seconds: {sum(ended[2:4]) - sum(started[2:4]):.0f}")
+
+
+@pytest.mark.slow
+@pytest.mark.snakemake
+def test_a_second_study_on_the_same_mirror_meanwhile(neurobust, tmp_path):
+    """Both begun by `init`, both at the extraction of their ROI at the same time: each has its own."""
+    mirror, done = tmp_path / "our copy of NSD", {}
+    plant_mirror(mirror)
+    before = state(mirror)
+
+    def study(name, roi):
+        folder = tmp_path / name
+        folder.mkdir()
+        neurobust("init", name, "--nsd", mirror, "--rois", roi, "--tasks", "digits", "--no-cluster", directory=folder)
+        target = f"results/{name}/cortex/subj01/{roi}.h5"
+        options = ("--cores", "1", "--", "--executor", "local", "--scheduler", "greedy")
+        done[name] = neurobust("run", target, *options, directory=folder, check=False)
+        return folder / target
+
+    with ThreadPoolExecutor(2) as both:
+        files = list(both.map(study, ("first", "second"), ("V1", "LO")))
+    assert [status for status, _, _ in done.values()] == [0, 0], done
+    assert all(path.exists() for path in files)
+    betas = [path.with_name("betas.h5").read_bytes() for path in files]
+    assert betas[0] == betas[1], "from the same sessions"
+    now = state(mirror)
+    assert {path: now[path] for path in before} == before, "nothing of the mirror was touched"
+    notes = json.loads(layout.studies(mirror).read_text())
+    assert len(notes) == 2, "each is known there"

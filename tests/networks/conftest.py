@@ -12,6 +12,7 @@ from torch import nn
 import neurobust.networks.architectures as architectures
 from neurobust.core.io import save_weights
 from neurobust.networks.trainer import Trainer
+from neurobust.predictors.target import check_pixels
 
 SIZE, CLASSES, VOXELS = 16, 4, 6
 
@@ -41,7 +42,8 @@ class TinyPredictor(nn.Module):
             self.readout.weight.copy_(torch.randn(voxels, 48, generator=torch.Generator().manual_seed(5)))
             self.readout.bias.fill_(offset)
 
-    def forward(self, images):
+    def forward(self, images, bounded=True):
+        check_pixels(images, bounded)
         return self.readout(self.pool(self.normalise(images)).flatten(1))
 
 
@@ -126,7 +128,7 @@ def predictor_file(tmp_path, monkeypatch, predictor):
 
     path = tmp_path / "predictor.safetensors"
     save_weights(path, predictor.state_dict(), {"predictor": "tiny"})
-    monkeypatch.setattr(neurobust.predictors.target, "load_target", lambda paths: predictor.train(), raising=False)
+    monkeypatch.setattr(neurobust.predictors.target, "load_target", lambda paths, members=1: predictor.train())
     return path
 
 

@@ -53,7 +53,27 @@ def test_tokens_are_averaged_and_swin_maps_have_their_channels_last(tiny):
     vit = build_network("vit_b_16", 3, image_size=32)
     assert layers_of(vit, ["encoder.layers.encoder_layer_0"], 1, "vit_b_16", 32).widths == [768]
     swin = build_network("swin_t", 3)
-    assert layers_of(swin, ["features.1"], 1, "swin_t", 64).widths == [96]
+    assert layers_of(swin, ["features.1", "features.0.0"], 1, "swin_t", 64).widths == [96, 96]
+
+
+def test_channels_last_are_found_inside_of_any_network():
+    """A name told Swin's maps before: its first convolution and ConvNeXt's inner layers were averaged over channels."""
+    network = build_network("convnext_tiny", 3).eval()
+    names = ["features.1", "features.1.0.block.2", "features.1.0.block.0"]
+    layers = layers_of(network, names, 1, "convnext_tiny", 64)
+    assert layers.widths == [96, 96, 96] and layers.last == {"features.1.0.block.2"}
+    images, seen = torch.rand(2, 3, 64, 64), []
+    network.trunk.get_submodule(names[1]).register_forward_hook(lambda module, given, output: seen.append(output))
+    found = layers.collect(network.features(images))
+    torch.testing.assert_close(found[:, 96:192], seen[0].mean((1, 2)))
+
+
+def test_maps_with_as_many_channels_as_places_are_told_by_their_growth(tiny):
+    """8 channels of 8 x 8 places: no shape alone says which axis is which."""
+    network = build_network(tiny, 3).eval()
+    layers = layers_of(network, ["0"])
+    maps = network.trunk[0](torch.zeros(1, 3, 16, 16))
+    assert maps.shape == (1, 8, 8, 8) and layers.widths == [8] and not layers.last
 
 
 def test_depth_is_the_share_of_weighted_layers_passed():

@@ -170,7 +170,7 @@ def test_a_task_s_size_and_number_of_images_follow_its_settings():
 
 
 def test_names_of_literals_are_those_of_the_functions_behind_them():
-    from neurobust.networks.architectures import STEMS
+    from neurobust.core.architecture_names import STEMS
     from neurobust.networks.batches import AUGMENTATIONS
     from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES, WEIGHT_SCHEDULES
 

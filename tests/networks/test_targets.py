@@ -7,6 +7,7 @@ import torch
 from neurobust.core.errors import InputError
 from neurobust.files.dataset import read_dataset
 from neurobust.files.splits import TEST, TRAIN
+from neurobust.networks import streamed, targets
 from neurobust.networks.conditions import Condition
 from neurobust.networks.controls import shuffled_partners
 from neurobust.networks.inputs import NetworkInputs
@@ -102,4 +103,30 @@ def test_responses_that_are_not_finite_are_named(dataset, predictor_file, predic
     with torch.no_grad():
         predictor.readout.bias[0] = float("nan")
     with pytest.raises(InputError, match=r"predictor\.safetensors.*not finite"):
+        make_target(dataset, predictor_file)
+
+
+@pytest.mark.parametrize("control", [None, "shuffled"])
+def test_targets_that_do_not_fit_are_streamed_in_half_precision(monkeypatch, dataset, predictor_file, control):
+    """The same targets to a rounding of half precision, the same statistics and the same answer to a batch."""
+    kept = make_target(dataset, predictor_file, control)
+    monkeypatch.setattr(targets, "IN_MEMORY", 96 * 6 * 4 - 1)
+    monkeypatch.setattr(streamed, "PILOT", 10)  # whose statistics are not those of all
+    found = make_target(dataset, predictor_file, control, batch=7)
+    assert found.responses.numbers.dtype == np.float16 and found.dim == 6
+    rows = np.random.default_rng(0).permutation(96)
+    exact = kept.cached(rows)
+    assert (found.cached(rows) - exact).abs().max() < 2**-10 * exact.abs().max()
+    torch.testing.assert_close(found.mean, kept.mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.std, kept.std, rtol=1e-5, atol=1e-6)
+    images = read_dataset(dataset).images[rows]
+    torch.testing.assert_close(found.live(images, rows), kept.live(images, rows), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found.responses.numpy()[found.partners[rows]], found.cached(rows).numpy())
+
+
+def test_streamed_responses_that_are_not_finite_are_refused(monkeypatch, dataset, predictor_file, predictor):
+    monkeypatch.setattr(targets, "IN_MEMORY", 0)
+    with torch.no_grad():
+        predictor.readout.bias[2] = torch.inf
+    with pytest.raises(InputError, match=r"predictor\.safetensors: responses that are not finite; train"):
         make_target(dataset, predictor_file)

@@ -66,10 +66,11 @@ def test_what_cannot_be_combined_is_refused_here_as_in_training():
     cases = [("vgg11", "cifar", False), ("small", "imagenet", True), ("resnet18", "cifar", True),
              ("inception_v3", "imagenet", True)]  # fmt: skip
     for name, stem, pretrained in cases:
-        with pytest.raises(InputError):
-            check_architecture(name, stem, pretrained, "here")
-        with pytest.raises(InputError):
+        with pytest.raises(InputError) as here:
+            check_architecture(name, stem, pretrained, "network")
+        with pytest.raises(InputError) as training:
             build_network(name, 2, stem=stem, pretrained=pretrained)
+        assert str(here.value) == str(training.value), "one check, one message"
     check_architecture("densenet121", "cifar", False, "here")
     check_side("alexnet", 63, "here")
     with pytest.raises(InputError, match=r"^here: alexnet cannot take images of 62 px; their side must be at least 63"):

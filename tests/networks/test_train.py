@@ -11,11 +11,12 @@ import neurobust.networks.losses
 import neurobust.networks.train
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights, read_json, read_parquet
+from neurobust.core.reading import read_ahead
 from neurobust.core.settings import written
 from neurobust.files.dataset import read_dataset
 from neurobust.files.splits import TEST
 from neurobust.networks.architectures import load_network
-from neurobust.networks.batches import crop_flip, epoch_batches, read_ahead
+from neurobust.networks.batches import crop_flip, epoch_batches
 from neurobust.networks.conditions import read_recipe
 from neurobust.networks.guidance import mean_correlation
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
@@ -23,12 +24,14 @@ from neurobust.networks.references import pgd_examples
 from neurobust.networks.references_settings import Adversarial
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES
 from neurobust.networks.schedules import WEIGHT_SCHEDULES, one_cycle, steps
+from neurobust.networks.stores import Mapped, Resident
 from neurobust.networks.train import train_network
 from neurobust.networks.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 
 GUIDED, UNGUIDED = {"target": "V1", "loss": "mse", "weight": 0.5}, {"target": None, "weight": 0.5}
+CPU = torch.device("cpu")
 NAMES = {"task": "tiny", "architecture": "tiny", "condition": "V1"}
 
 
@@ -44,6 +47,11 @@ def train(folder, dataset, predictors, recipe, seed=0, checkpoint=None):
 def trainer_of(dataset, predictor_file, recipe):
     """The trainer of a recipe, before its first epoch."""
     return Trainer(NetworkInputs(dataset, (predictor_file,)), read_dataset(dataset), read_recipe(recipe), 0, 32)
+
+
+def cropped(images, *stream):
+    """Images (n, H, W, 3) as the named stream crops and flips them."""
+    return Mapped(images, CPU).read(np.arange(len(images)), crop_flip(*images.shape[:3], *stream)).numpy()
 
 
 def none_of(recipe):
@@ -161,7 +169,7 @@ def test_augmented_target_is_the_response_to_the_augmented_partner(
     target, data = trainer.guidance.target, trainer.data
     for index, (rows, (pixels, responses)) in enumerate(zip(trainer.batches(0), seen, strict=True)):
         stream = (0, "augment", 0, index)
-        own, partner = (crop_flip(data.images[part], *stream) for part in (rows, target.partners[rows]))
+        own, partner = (cropped(data.images[part], *stream) for part in (rows, target.partners[rows]))
         torch.testing.assert_close(pixels, torch.from_numpy(own).permute(0, 3, 1, 2) / 255)
         torch.testing.assert_close(responses, target.live(partner, target.partners[rows]))
 
@@ -264,9 +272,9 @@ def test_batches_hold_every_row_once_and_are_even():
 def test_crop_flip_moves_and_mirrors():
     """Each result is a window of the image's reflection, mirrored or not; both occur, as do different shifts."""
     images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
-    changed = crop_flip(images, 1, "a")
+    changed = cropped(images, 1, "a")
     assert changed.dtype == np.uint8 and changed.shape == images.shape
-    np.testing.assert_array_equal(changed, crop_flip(images, 1, "a"))
+    np.testing.assert_array_equal(changed, cropped(images, 1, "a"))
     draws = set()
     for image, result in zip(images, changed, strict=True):
         padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
@@ -281,6 +289,17 @@ def test_crop_flip_moves_and_mirrors():
         draws.add(found[0])
     assert {flip for _, _, flip in draws} == {1, -1}
     assert {down for down, _, _ in draws} == {right for _, right, _ in draws} == set(range(5))
+
+
+def test_images_on_the_device_train_the_same_network(monkeypatch, tmp_path, dataset, predictor_file, recipe):
+    """As on a GPU that holds them, with several readers: the same weights, bit for bit."""
+    recipe |= {"augment": "crop-flip", "epochs": 1}
+    recipe["condition"]["control"] = "shuffled"
+    mapped, metrics, _ = train(tmp_path / "mapped", dataset, [predictor_file], recipe)
+    monkeypatch.setattr("neurobust.networks.trainer.open_store", lambda images, device, share: Resident(images, device))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    resident, again, _ = train(tmp_path / "resident", dataset, [predictor_file], recipe)
+    assert same(resident, mapped) and again | {"seconds": 0} == metrics | {"seconds": 0}
 
 
 def test_read_ahead_keeps_order_and_passes_errors_on():

@@ -11,7 +11,8 @@ import pytest
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import header, layout
-from neurobust.nsd.betas import read_session
+from neurobust.nsd.betas import check_place, read_session
+from neurobust.nsd.volumes import Grid
 from neurobust.phantom import files
 
 TRIALS = 30
@@ -182,3 +183,20 @@ def test_missing_or_strange_file(tmp_path):
     (tmp_path / "betas_session01.mat").write_bytes(b"")
     with pytest.raises(InputError, match="only"):
         read_session(tmp_path / "betas_session01.mat", np.arange(3), (9, 11, 8), TRIALS)
+
+
+@pytest.mark.parametrize("space", ["func1pt8mm", "func1mm"])
+@pytest.mark.parametrize("name", ["betas_session01.nii.gz", "betas_session01.nii"])
+def test_betas_out_of_place_name_their_space(tmp_path, space, name):
+    """Compressed or not: an uncompressed copy went unlooked at."""
+    import nibabel as nib
+
+    shape, affine = (4, 5, 6), np.diag([1.0, 1.0, 1.0, 1.0])
+    grid = Grid(shape, affine, np.arange(120), space)
+    moved = affine.copy()
+    moved[0, 3] = 2
+    nib.Nifti1Image(np.zeros((*shape, 2), np.int16), moved).to_filename(tmp_path / name)
+    with pytest.raises(InputError, match=rf"subj01: its affine places it \[2.0, 0.0, 0.0\].*; use betas of {space} as"):
+        check_place(tmp_path / name, "subj01", grid)
+    nib.Nifti1Image(np.zeros((*shape, 2), np.int16), affine).to_filename(tmp_path / name)
+    check_place(tmp_path / name, "subj01", grid)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
 import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -17,9 +19,13 @@ from neurobust.core.errors import InputError
 from neurobust.core.settings import read
 from neurobust.nsd import layout, manifest, studies
 from neurobust.nsd.download import download
+from neurobust.nsd.fetch_stimuli import fetch_stimuli
 from neurobust.nsd.layout import Copies
 from neurobust.nsd.plan import plan
 from neurobust.nsd.settings import Data
+from neurobust.phantom import files
+from neurobust.study.mirror import Mirror as StudyMirror
+from neurobust.study.read import read_study
 
 RULES = ("--scheduler", "greedy", "--rerun-triggers", "mtime", "params", "input", "software-env", "--quiet", "progress")
 BETAS, V1, IMAGES = "results/cortex/subj01/betas.h5", "results/cortex/subj01/V1.h5", "results/stimuli/subj01/8.h5"
@@ -159,6 +165,19 @@ def test_files_packed_again_and_dates_in_the_future_cost_nothing(bucket, tiny, s
     assert (tmp_path / BETAS).stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
+def test_images_that_were_fetched_into_a_copy_that_is_only_read_serve_the_next_study(
+    bucket, tiny, study, read_only, tmp_path
+):
+    """No server answers, no terms were accepted, and the cache gets no copy of 5 GB."""
+    root, cache = tmp_path / "nsd", tmp_path / "cache"
+    fetched(bucket, tiny, root, 2)
+    before = lying(read_only(root))
+    study(IMAGES, cache=str(cache))
+    assert lying(root) == before
+    assert not list(cache.rglob("*.hdf5"))
+
+
 # --- where files lie ------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +193,60 @@ def test_a_file_is_looked_for_in_the_root_and_goes_into_the_cache(tmp_path):
     assert manifest.key_of(both, mine) == manifest.key_of(both, both.cache / key) == key
     with pytest.raises(InputError, match=r"not inside the mirror .* data.root or data.cache"):
         manifest.key_of(both, tmp_path / key)
+
+
+def fetched(bucket, tiny, root, sessions):
+    """A root into which the images of subj01 were fetched, its design, and the path of the images."""
+    bucket.put_tree(tiny.root, "nsddata_stimuli/**/*")
+    files.write_expdesign(root, tiny.design)
+    output = layout.subject_stimuli(root, "subj01")
+    fetch_stimuli(bucket.server, root, "subj01", sessions, output)
+    return output
+
+
+def of_images(tmp_path, project, sessions):
+    """The file that the images of subj01 are cut from, in a study with a cache."""
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    config["data"] |= {"root": str(tmp_path / "nsd"), "cache": str(tmp_path / "cache")}
+    config["data"]["subjects"] = {"subj01": {"sessions": sessions}}
+    mirror = StudyMirror(read_study(config | {"claims": None}))
+    return Path(mirror.stimuli(SimpleNamespace(subject="subj01")))
+
+
+def test_images_of_a_read_root_are_used_if_they_are_of_enough_sessions(bucket, tiny, project, tmp_path):
+    root, cache = tmp_path / "nsd", tmp_path / "cache"
+    theirs, mine = fetched(bucket, tiny, root, 3), layout.subject_stimuli(cache, "subj01")
+    assert of_images(tmp_path, project, 2) == of_images(tmp_path, project, 3) == theirs
+    assert of_images(tmp_path, project, 4) == mine, "which is fetched"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert of_images(tmp_path, project, 2) == mine
+
+
+def test_records_without_sessions_say_so_by_their_images(bucket, tiny, project, tmp_path):
+    """Of 40 sessions all 10,000; of fewer at most 750 each."""
+    theirs = fetched(bucket, tiny, tmp_path / "nsd", 3)
+    notes = layout.records(tmp_path / "nsd")
+    for images, sessions, used in ((10000, 40, True), (9999, 40, False), (1500, 2, True), (1499, 2, False)):
+        record = {"key": f"neurobust/{theirs.name}", "facts": {"images": images}}
+        notes.write_text(json.dumps(record) + "\n")
+        assert (of_images(tmp_path, project, sessions) == theirs) == used
+
+
+def test_images_that_no_record_knows_are_linked_and_not_fetched_again(bucket, tiny, tmp_path):
+    theirs = fetched(bucket, tiny, tmp_path / "nsd", 3)
+    layout.records(tmp_path / "nsd").unlink()
+    both = Copies(tmp_path / "nsd", tmp_path / "cache")
+    output = layout.subject_stimuli(both, "subj01")
+    before = theirs.read_bytes()
+
+    def nobody():
+        raise AssertionError("no server is asked")
+
+    fetch_stimuli(nobody, both, "subj01", 2, output)
+    assert output.is_symlink() and output.resolve() == theirs
+    fetch_stimuli(bucket.server, both, "subj01", 4, output)
+    assert not output.is_symlink() and theirs.read_bytes() == before, "more are fetched beside it, not into it"
 
 
 def test_of_a_session_the_twin_that_is_there(tmp_path):

@@ -311,4 +311,4 @@ def test_hashes_of_what_was_fetched(bucket, tiny, mirror, tmp_path):
     record = manifest.read_records(mirror)["neurobust/nsd_stimuli_subj01.hdf5"]
     assert record["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
     count = len(np.unique(tiny.design.nsd_ids(1, 3)))
-    assert record["facts"] == {"contiguous": True, "images": count, "shape": [340, 12, 12, 3]}
+    assert record["facts"] == {"contiguous": True, "images": count, "sessions": 3, "shape": [340, 12, 12, 3]}

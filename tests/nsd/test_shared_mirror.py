@@ -26,7 +26,8 @@ from neurobust.nsd.settings import Data, Sessions
 from neurobust.phantom import files
 
 MASK = "nsddata/ppdata/subj01/func1pt8mm/mean.nii.gz"
-SLOW = 0.15  # s that the slowed verification takes
+SLOW = 0.1  # s that the slowed verification takes
+RACES = 20  # in either order
 RULES = ("--scheduler", "greedy", "--rerun-triggers", "mtime", "params", "input", "software-env", "--quiet", "progress")
 
 
@@ -39,7 +40,7 @@ def lying(root: Path) -> list[str]:
 
 @pytest.mark.parametrize("slow", ["first", "second"])
 def test_two_that_fetch_one_file_both_have_it(bucket, tmp_path, content, slow, monkeypatch):
-    """Ten races each: the window between the last byte and the verified file is where one used to lose."""
+    """Twenty races each: the window between the last byte and the verified file is where one used to lose."""
     bucket.put(MASK, content)
     verify = module.verify
 
@@ -49,7 +50,7 @@ def test_two_that_fetch_one_file_both_have_it(bucket, tmp_path, content, slow, m
         return verify(key, path)
 
     monkeypatch.setattr(module, "verify", slowed)
-    for race in range(10):
+    for race in range(RACES):
         root, ends = tmp_path / f"root{race}", {}
 
         def fetch(root=root, ends=ends):
@@ -61,7 +62,7 @@ def test_two_that_fetch_one_file_both_have_it(bucket, tmp_path, content, slow, m
 
         threads = [threading.Thread(target=fetch, name=name) for name in ("first", "second")]
         threads[0].start()
-        time.sleep(race * SLOW / 8)
+        time.sleep(race * SLOW / RACES * 1.2)
         threads[1].start()
         for thread in threads:
             thread.join()

@@ -12,7 +12,8 @@ from neurobust.core.training import load_checkpoint, save_checkpoint, train_epoc
 from neurobust.predictors import fit_gnet, fit_resnet_pcs, published
 from neurobust.predictors.checks import checked_subject, checked_subjects
 from neurobust.predictors.fitting import FitContext
-from neurobust.predictors.train import Outputs, fit_predictor, train_predictor
+from neurobust.predictors.gnet import GNet
+from neurobust.predictors.train import Outputs, fit_kind, train_predictor
 
 RIDGE = {"kind": "ridge", "input_size": 48, "features": "pixels", "folds": 3, "map_size": 2, "alphas": [0.1, 10]}
 
@@ -57,7 +58,7 @@ def test_data_that_cannot_be_fitted_are_refused_in_one_line(subject, read, fault
     spoil, message = WRONG[fault]
     spoil(subject)
     with pytest.raises(InputError, match=f"^subj01: .*{message}"):
-        fit_predictor(read(RIDGE), FitContext([subject], 0))
+        fit_kind(read(RIDGE), FitContext([subject], 0))
 
 
 def test_a_study_without_test_images_is_refused_before_the_training(subject, write_subject, read, tmp_path):
@@ -70,14 +71,29 @@ def test_a_study_without_test_images_is_refused_before_the_training(subject, wri
 
 def test_images_of_one_subject_are_of_the_size_of_the_others(subject_maker):
     with pytest.raises(InputError, match="subj02: images of 64 px, those of subj01 are of 48 px"):
-        checked_subjects([subject_maker(), subject_maker("subj02", size=64)])
+        checked_subjects([subject_maker(), subject_maker("subj02", size=64)], 48)
+
+
+def test_images_are_of_the_predictor_s_size(subject_maker, read):
+    """Its own size was passed over: a G-net of 227 px was fitted to images of 64."""
+    with pytest.raises(InputError, match=r"^subj01: images of 64 px for a predictor with input_size: 48; give images"):
+        fit_kind(read(RIDGE), FitContext([subject_maker(size=64)], 0))
+
+
+@pytest.mark.parametrize("size", [16, 31, 46])
+def test_the_smallest_image_of_gnet_is_what_its_message_says(size, subject_maker, read, settings):
+    with pytest.raises(InputError, match=f"input_size: {size}: .*47"):
+        read(settings | {"input_size": size})
+    with pytest.raises(InputError, match=f"input_size: {size}: G-net takes images of at least 47 px"):
+        GNet({"subj01": 2}, input_size=size)
+    assert GNet({"subj01": 2}, 47, (2, 2), 1)(torch.rand(1, 3, 47, 47)).shape == (1, 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, ">f4"])
 def test_responses_of_any_precision_are_taken(subject, read, dtype, settings):
     subject.responses = subject.responses.astype(dtype)
     assert checked_subject(subject).responses.dtype == np.float32
-    model = fit_predictor(read(settings | {"epochs": 1}), FitContext([subject], 0)).model
+    model = fit_kind(read(settings | {"epochs": 1}), FitContext([subject], 0)).model
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
@@ -102,7 +118,7 @@ def test_a_training_stops_at_the_first_loss_that_is_not_finite(subject, read, ev
     monkeypatch.setattr(module, name, goes_wrong)
     checkpoint = tmp_path / "c.pt"
     with pytest.raises(InputError, match="subj01, epoch 0: the loss is nan; lower learning_rate"):
-        fit_predictor(read(chosen), FitContext([subject], 0, checkpoint))
+        fit_kind(read(chosen), FitContext([subject], 0, checkpoint))
     assert len(calls) == 2 and not checkpoint.exists()
 
 

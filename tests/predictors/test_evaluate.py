@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from neurobust.predictors.evaluate import (
+    LEAST_CEILING,
     bootstrap_interval,
     explained_fraction,
     fdr_adjust,
@@ -32,6 +33,18 @@ def test_the_ceiling_of_a_correlation_is_the_root_of_that_of_variance():
     assert normalise_r(np.array([0.6, 0.1]), np.array([36.0, 0.5]))[0] == pytest.approx(1)
     assert np.isnan(normalise_r(np.array([0.1]), np.array([0.5]))[0])
     assert summarise(np.zeros(0), np.zeros(0))["median_r"] is None
+
+
+def test_nothing_is_divided_by_a_ceiling_that_is_mostly_error(project):
+    """A chance r of .3 at NC 1 % read 3.0, on maps and in quartiles."""
+    r, ceiling = np.array([0.3, 0.3, 0.3]), np.array([1.0, 4.9, 36.0])
+    assert np.isnan(normalise_r(r, ceiling)[:2]).all() and normalise_r(r, ceiling)[2] == pytest.approx(0.5)
+    assert summarise(r, ceiling)["median_r_normalised"] == pytest.approx(0.5)
+    measured = np.random.default_rng(0).normal(size=(50, 3))
+    assert np.isfinite(explained_fraction(measured * 0.9, measured, ceiling)).tolist() == [False, False, True]
+    stated = f"below {LEAST_CEILING:g} %"
+    assert stated in (project / "docs/design.md").read_text()
+    assert stated in (project / "src/neurobust/report/templates/page.html").read_text()
 
 
 def test_explained_fraction_is_1_for_the_signal_and_counts_scale():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 from torch import nn
 
 from neurobust.core.errors import InputError
@@ -138,6 +139,23 @@ def test_the_search_finds_planted_fields_and_features(subject_maker, read):
     with torch.no_grad():
         assert torch.allclose(model(images), torch.from_numpy(data.responses), atol=0.05)
     assert history[0]["validation_r"] > 0.99 and config["features"]["name"] == "gabor"
+
+
+@pytest.mark.parametrize("orientations", [4, 30])
+def test_weights_of_a_field_are_those_of_ridge_with_fewer_and_more_channels_than_images(subject, read, orientations):
+    """40 training images, 8 channels or 60: the dual form gives scikit-learn's weights too."""
+    settings = {"kind": "gabor-fwrf", "input_size": 48, "map_size": 8, "frequencies": [3, 6],
+                "orientations": orientations, "field_sizes": [2.0], "field_spacing": 2.0, "alphas": [10.0]}  # fmt: skip
+    model = fit_fwrf(read(settings), FitContext([subject], 0)).model
+    images = torch.from_numpy(subject.pictures(subject.rows_of(0))).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        maps = model.features(images)
+    for v in range(subject.voxels):
+        x = pool_maps(maps, model.field[v : v + 1])[0].double().numpy()
+        mean, std = x.mean(0), x.std(0, ddof=1)
+        wanted = Ridge(10.0).fit((x - mean) / std, subject.responses[subject.rows_of(0), v])
+        assert np.allclose(model.weight[v].detach().numpy() * std, wanted.coef_, atol=2e-3)
+        assert np.isclose(model.bias[v].item() + model.weight[v].detach().numpy() @ mean, wanted.intercept_, atol=1e-2)
 
 
 def test_every_feature_is_a_module_without_trained_state_of_its_own():

@@ -107,9 +107,21 @@ def test_gradients_equal_the_dense_loss(voxel_batch):
     loss = (omega * errors).sum() / omega.mean() + 0.1 * readout.weight.abs().sum()
     wanted = dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, list(model.parameters())), strict=True))
     given = accumulate_gradients(model, "subj01", images, target, repeats, LossTerms(0.1, 0.1, voxel_batch))
-    assert given == pytest.approx(loss.item(), rel=1e-10)
+    assert given.item() == pytest.approx(loss.item(), rel=1e-10)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-8, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("voxel_batch", [2, 5])
+def test_a_step_reads_no_number_from_the_device(voxel_batch, answers):
+    model = GNet({"subj01": 9}, 64, (4, 6), 3).train()
+    images, target, weight = torch.rand(6, 3, 64, 64), torch.randn(6, 9), torch.ones(6)
+    with answers() as asked:
+        loss = accumulate_gradients(model, "subj01", images, target, weight, LossTerms(0.1, 0.1, voxel_batch))
+    assert asked.count == 0 and loss.dtype == torch.float64
+    with answers() as asked:
+        assert loss.item() > 0
+    assert asked.count == 1, "it would have been seen"
 
 
 def test_correlation_weights_are_clamped_and_carry_no_gradient():

@@ -50,7 +50,7 @@ def test_predictors_stand_side_by_side_each_at_its_own_size_with_its_own_mean(ta
 def test_a_frozen_predictor_stays_frozen_under_train(target):
     """BatchNorm statistics, dropout and weights are untouched by a training loop around the target."""
     target, _ = target
-    network = nn.Sequential(nn.Conv2d(3, 3, 1), target)
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid(), target)
     images = torch.rand(4, 3, 48, 48)
     before, expected = copy.deepcopy(target.state_dict()), target(images)
     network.train()
@@ -80,3 +80,69 @@ def test_files_that_are_no_predictors_are_named(tmp_path):
     path.write_bytes(b"\0" * 20)
     with pytest.raises(InputError, match=r"model.safetensors: not a readable safetensors file"):
         load_predictor(path)
+
+
+WRONG = {
+    "uint8": (torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8), r"images are torch.uint8 \(2, 3, 48, 48\)"),
+    "0 to 255": (torch.rand(2, 3, 48, 48) * 255, r"pixels from 0.* to 25\d"),
+    "one image": (torch.rand(3, 48, 48), r"images are torch.float32 \(3, 48, 48\)"),
+    "one channel": (torch.rand(2, 1, 48, 48), r"images are torch.float32 \(2, 1, 48, 48\)"),
+    "channels last": (torch.rand(2, 48, 48, 3), r"images are torch.float32 \(2, 48, 48, 3\)"),
+    "normalised": ((torch.rand(2, 3, 48, 48) - 0.45) / 0.22, "pixels from -2.* to 2"),
+    "not finite": (torch.full((2, 3, 48, 48), torch.nan), "pixels from nan to nan"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_what_is_no_batch_of_pixels_is_refused_in_one_line(target, fault):
+    """A predictor would answer with finite numbers that mean nothing."""
+    images, message = WRONG[fault]
+    with pytest.raises(InputError, match=f"^target: {message}.*give float pixels .* in .0, 1.") as error:
+        target[0](images)
+    assert "\n" not in str(error.value)
+
+
+def test_pixels_outside_0_and_1_are_taken_where_they_are_asked_for(target):
+    """As of scrambled phases; and rounding is no fault."""
+    target, models = target
+    images = torch.rand(2, 3, 48, 48) * 1.4 - 0.2
+    torch.testing.assert_close(target(images, bounded=False)[:, :3], models[0](images))
+    target(torch.rand(2, 3, 48, 48).clamp(max=1) + 1e-4)
+    for fault in ("uint8", "one image", "one channel"):
+        with pytest.raises(InputError, match=r"^target: images are"):
+            target(WRONG[fault][0], bounded=False)
+
+
+def saved(folder, name, seed, voxels, size=48):
+    """A small G-net of a seed in a file."""
+    torch.manual_seed(seed)
+    model, config = small_gnet(size, voxels)
+    torch.manual_seed(seed)
+    for readout in model.readouts.values():
+        readout.weight.data.normal_()
+    save_weights(folder / name, model.state_dict(), {"kind": "gnet", **config})
+    return folder / name, model
+
+
+def test_an_ensemble_is_the_mean_of_its_seeds_and_rois_stay_side_by_side(tmp_path):
+    voxels = [{"subj01": 2, "subj02": 1}] * 3 + [{"subj01": 4}] * 3
+    made = [saved(tmp_path, f"{k}.safetensors", k, part) for k, part in enumerate(voxels)]
+    target = load_target([path for path, _ in made], members=3)
+    assert target.dimensions == 7 and [p.voxels for p in target.predictors] == [voxels[0], voxels[3]]
+    assert target.names == ["subj01 0", "subj01 1", "subj02 0", *(f"subj01 {k}" for k in range(4))]
+    images = torch.rand(3, 3, 48, 48)
+    answers = [model(images) for _, model in made]
+    assert not torch.allclose(answers[0], answers[1], atol=1e-3)
+    torch.testing.assert_close(target(images)[:, :3], sum(answers[:3]) / 3)
+    torch.testing.assert_close(target(images)[:, 3:], sum(answers[3:]) / 3)
+    one = target.predictors[0].respond(images, "subj02")
+    torch.testing.assert_close(one, sum(answers[:3])[:, 2:] / 3)
+    assert not any(p.requires_grad for p in target.parameters()) and not any(m.training for m in target.modules())
+
+
+def test_what_is_no_ensemble_is_one_line(tmp_path):
+    paths = [saved(tmp_path, f"{k}.safetensors", k, {"subj01": 2 + k})[0] for k in range(2)]
+    with pytest.raises(InputError, match=r"0.safetensors: member 1 has voxels \{'subj01': 3\} at 48 px, the first"):
+        load_target(paths, members=2)
+    with pytest.raises(InputError, match=r"0.safetensors: 2 files are no ensembles of 3; give each ROI as many seeds"):
+        load_target(paths, members=3)

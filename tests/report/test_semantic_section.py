@@ -17,9 +17,14 @@ from neurobust.report.tables import read_csv
 from neurobust.report.view import View
 
 TASK, N, SIDE = "phantom-faces", 6, 8
-AXES = {"cadv": "free colour clusters", "tadv": "steps", "semanticadv": "share of the turn"}
-STRENGTHS = {"cadv": [0, 4, 8], "tadv": [1, 3], "semanticadv": [0, 1]}
-NETWORKS = {"cadv": ["colouriser"], "tadv": ["texture"], "semanticadv": ["editor"]}
+AXES = {
+    "cadv-confined": "free colour clusters",
+    "cadv": "steps of recolouring",
+    "tadv": "steps",
+    "semanticadv": "share of the turn",
+}
+STRENGTHS = {"cadv-confined": [0, 4, 8], "cadv": [0, 4, 8], "tadv": [1, 3], "semanticadv": [0, 1]}
+NETWORKS = {"cadv-confined": ["colouriser"], "cadv": ["colouriser"], "tadv": ["texture"], "semanticadv": ["editor"]}
 
 
 def write_semantic(root, attack, condition, architecture="resnet18", tough=False):
@@ -35,7 +40,11 @@ def write_semantic(root, attack, condition, architecture="resnet18", tough=False
             frame = pd.DataFrame({"image": np.arange(10, 10 + N), "variant": variant, "strength": float(strength)})
             measures = {name: rng.random(N) for name in ("ciede2000", "ssim", "l2", "feature_distance")}
             frame = frame.assign(clean_correct=np.arange(N) > 0, success=success, oracle_correct=True, **measures)
-            frames.append(frame.assign(n_forward=3.0, n_backward=2.0))
+            if attack == "semanticadv":
+                frame = frame.assign(attribute=np.where(np.arange(N) < 3, "smiling", "glasses"))
+            if attack == "cadv":  # the last image that breaks shows a third class
+                frame = frame.assign(reached_target=success & (np.arange(N) > 0) & ~(np.arange(N) == place + 1))
+            frames.append(frame.assign(n_forward=3.0, n_backward=2.0, abstained=success & (np.arange(N) == 2)))
     gate = {"value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
     gates = [gate | {"network": n, "gate": f"{n} gate", "passed": n != "editor"} for n in NETWORKS[attack]]
     network = f"{TASK}/{architecture}/{condition}/seed0"
@@ -65,7 +74,8 @@ def tabulated(tmp_path, new_study, new_plan, new_condition):
             for attack in attacks for name in conditions for architecture in architectures
         ]  # fmt: skip
         study = new_study(
-            tmp_path, tasks=(TASK,), architectures=architectures, rois=("FFA",), reference_strengths={"cadv": 8},
+            tmp_path, tasks=(TASK,), architectures=architectures, rois=("FFA",),
+            reference_strengths={"cadv-confined": 8},
             conditions={"none": Condition(weight=0.9), "FFA": new_condition("FFA")},
             attacks={"pgd": new_plan("pgd", label="PGD")}, primary_attack="pgd",
         )  # fmt: skip
@@ -93,16 +103,18 @@ def test_the_report_says_which_gates_failed(tabulated):
     view, files = tabulated(AXES, ["FFA"])
     section = semantic_section(view, files)
     assert section["failed"] == [f"editor ({TASK})"]
-    assert [table["failed"] for table in section["tables"]] == [False, False, True]
-    assert "<svg" in section["figure"] and len(section["grids"]) == 3
+    assert [table["failed"] for table in section["tables"]] == [False, False, False, True]
+    assert "<svg" in section["figure"] and len(section["grids"]) == 4
     assert semantic_section(view, []) is None
-    with pytest.raises(InputError, match="give semantic, semantic_differences, semantic_gates, semantic_summary"):
+    with pytest.raises(
+        InputError, match="give semantic, semantic_attributes, semantic_differences, semantic_gates, semantic_"
+    ):
         semantic_section(view, files[:1])
 
 
 def test_a_network_that_nothing_breaks_hides_no_other(tabulated):
     """Two of five images of the one break at once; averaged with the other's none, it would read 20 %."""
-    view, files = tabulated(["cadv"], ["none", "FFA"], ("resnet18", "resnet34"))
+    view, files = tabulated(["cadv-confined"], ["none", "FFA"], ("resnet18", "resnet34"))
     weak, strong = semantic_section(view, files)["tables"]
     assert (weak["architecture"], strong["architecture"]) == ("resnet18", "resnet34")
     for table, shares in ((weak, ["20", "40", "60"]), (strong, ["0", "0", "0"])):
@@ -113,7 +125,7 @@ def test_a_network_that_nothing_breaks_hides_no_other(tabulated):
 
 
 def test_success_is_over_what_was_read_rightly(tabulated, tmp_path):
-    tabulated(["cadv"], ["FFA"])
+    tabulated(["cadv-confined"], ["FFA"])
     table = read_csv(tmp_path / "semantic.csv").set_index(["variant", "strength"])
     row = table.loc[("attack", 8.0)]
     assert row["success"] == pytest.approx(3 / 5) and row["accuracy"] == pytest.approx(1 - 4 / 6)
@@ -121,10 +133,49 @@ def test_success_is_over_what_was_read_rightly(tabulated, tmp_path):
     assert table.loc[("noise", 8.0), "success"] == pytest.approx(1 / 5)
 
 
+def test_success_is_told_by_the_attribute_that_was_turned(tabulated, tmp_path):
+    """Images 0 to 2 smile, of which 0 is wrong when clean; image 1 falls at once, 2 at strength 1."""
+    view, files = tabulated(["cadv", "semanticadv"], ["FFA"])
+    table = read_csv(tmp_path / "semantic_attributes.csv")
+    assert set(table["attack"]) == {"semanticadv"}, "cAdv turns none"
+    found = table.set_index(["attribute", "strength"])
+    assert found.loc["smiling", "success"].tolist() == [1 / 2, 1] and (found.loc["smiling", "n_clean"] == 2).all()
+    assert (found.loc["glasses", "success"] == 0).all() and (found.loc["glasses", "n_clean"] == 3).all()
+    cadv, faces = semantic_section(view, files)["tables"]
+    assert cadv["attributes"] == []
+    lines = [(line["attribute"], [cell.main for cell in line["cells"]]) for line in faces["attributes"]]
+    assert lines == [("glasses", ["0", "0"]), ("smiling", ["50", "100"])]
+
+
+def test_no_answer_has_a_column_of_its_own(tabulated, tmp_path):
+    """Image 2 breaks at strength 4 because the network gives no answer: a sixth of the images."""
+    tabulated(["cadv"], ["FFA"])
+    table = read_csv(tmp_path / "semantic.csv").set_index(["variant", "strength"])["abstained"]
+    assert table.loc[("attack", 4.0)] == table.loc[("attack", 8.0)] == pytest.approx(1 / 6)
+    assert table.loc[("attack", 0.0)] == 0
+    cell, _ = semantic_cell(semantic_table_path(tmp_path, f"{TASK}/resnet18/FFA/seed0", "cadv"))
+    assert cell.abstained.sum(0).tolist() == [0, 1, 1]
+
+
+def test_the_three_outcomes_of_an_attack_that_aims_stand_in_table_and_page(tabulated, tmp_path):
+    view, files = tabulated(["cadv", "cadv-confined"], ["FFA"])
+    table = read_csv(tmp_path / "semantic.csv").set_index(["attack", "variant", "strength"])
+    row = table.loc[("cadv", "attack", 8.0)]
+    assert [row[name] for name in ("target", "third", "unchanged")] == pytest.approx([2 / 5, 1 / 5, 2 / 5])
+    assert table.loc[("cadv-confined", "attack", 8.0), ["target", "third", "unchanged"]].isna().all()
+    aimed, free = semantic_section(view, files)["tables"]
+    assert (aimed["attack"], free["attack"]) == ("cAdv (colour)", "confined recolouring"), (
+        "neither has the other's name"
+    )
+    assert (aimed["aimed"], free["aimed"]) == (True, False)
+    line = aimed["lines"][0]
+    assert [line[name] for name in ("target", "third", "unchanged")] == ["40", "20", "40"]
+
+
 def test_semantic_attacks_are_summarised_as_bounded_ones_are(tabulated, tmp_path):
     """The same count of survivors on the same images, condition minus none, beside the primary attack."""
-    view, files = tabulated(["cadv"], ["none", "FFA"])
-    frame, _ = read_semantic_table(semantic_table_path(tmp_path, f"{TASK}/resnet18/FFA/seed0", "cadv"))
+    view, files = tabulated(["cadv-confined"], ["none", "FFA"])
+    frame, _ = read_semantic_table(semantic_table_path(tmp_path, f"{TASK}/resnet18/FFA/seed0", "cadv-confined"))
     quoted = frame[(frame["variant"] == "attack") & (frame["strength"] == 8)]
     summary, differences = (read_csv(tmp_path / f"semantic_{name}.csv") for name in ("summary", "differences"))
     row = summary[summary["condition"] == "FFA"].iloc[0]
@@ -133,16 +184,16 @@ def test_semantic_attacks_are_summarised_as_bounded_ones_are(tabulated, tmp_path
     assert set(differences["condition"]) == {"FFA"} and (differences["difference"] == 0).all(), "one network, twice"
     section = semantic_section(view, files)
     (table,) = section["beside"]
-    assert [head.name for head in table["heads"]] == ["clean", "PGD", "cAdv (colour)"]
+    assert [head.name for head in table["heads"]] == ["clean", "PGD", "confined recolouring"]
     assert [line["condition"].name for line in table["lines"]] == ["none", "FFA"]
     assert table["lines"][1]["cells"][2].main == f"{100 * row['robust_accuracy']:.1f}"
-    assert table["lines"][1]["cells"][1].main == "62.5" and table["images"] == {"PGD": 48, "cAdv (colour)": 6}
+    assert table["lines"][1]["cells"][1].main == "62.5" and table["images"] == {"PGD": 48, "confined recolouring": 6}
     assert "PGD" in section["beside_figure"] and "free colour clusters" in section["beside_figure"]
     assert semantic_section(View(replace(view.study, attacks={}), view.tables), files), "no bounded attack, no column"
 
 
 def test_pictures_say_when_an_image_fell(tabulated):
-    view, files = tabulated(["cadv"], ["FFA"])
+    view, files = tabulated(["cadv-confined"], ["FFA"])
     (grid,) = semantic_section(view, files)["grids"]
     assert grid["heads"] == ["clean", "noise of the same L2", "strength 0", "strength 4", "strength 8"]
     assert [[cell["note"] for cell in row] for row in grid["rows"]] == [

@@ -50,6 +50,7 @@ from neurobust.files.semantic_transfer_table import read_semantic_transfer, sema
 from neurobust.files.shifted import ShiftedImages, open_shifted, shifted_path, write_shifted
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import TransferRecord, read_transfer_table, write_transfer_table
+from neurobust.files.verification_table import verification_examples_path, verification_table_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 
 NETWORK = "digits/resnet18/none/seed0"
@@ -69,6 +70,8 @@ def test_paths_take_names_and_wildcards_alike():
         semantic_examples_path("r", NETWORK, "{semantic}"): f"r/attacks/{NETWORK}/semantic/{{semantic}}.npz",
         semantic_adversarials_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/transfer/cadv.npz",
         semantic_transfer_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/transfer/cadv.parquet",
+        verification_table_path("r", NETWORK): f"r/attacks/{NETWORK}/verification.parquet",
+        verification_examples_path("r", "{task}"): "r/attacks/{task}/verification.npz",
         history_path("r", NETWORK): f"r/networks/{NETWORK}/history.parquet",
         network_weights_path("r", NETWORK): f"r/networks/{NETWORK}/model.safetensors",
         predictor_weights_path("r", "gnet", "V1", "{seed}"): "r/predictors/gnet/V1/seed{seed}/model.safetensors",

@@ -17,6 +17,7 @@ from neurobust.core.io import canonical_json, read_parquet
 PROJECT = Path(__file__).resolve().parents[2]
 # Looks at its jobs every few seconds; else the study is run as users run it.
 FAST = ("--slurm-init-seconds-before-status-checks", "3")
+TRAINING = "training: {epochs: 8}"  # the tiny study's; here longer, so that a training can be met while it runs
 
 
 class Study:
@@ -30,7 +31,9 @@ class Study:
             shutil.copytree(PROJECT / name, folder / name)
         for name in ("Snakefile", "slurm"):
             shutil.copy(PROJECT / name, folder / name, follow_symlinks=False)
-        shutil.copy(PROJECT / "tests/slurm/tiny.yaml", folder / "config/demo.yaml")
+        text = (PROJECT / "tests/slurm/tiny.yaml").read_text()
+        assert TRAINING in text
+        (folder / "config/demo.yaml").write_text(text.replace(TRAINING, "training: {epochs: 60}"))
 
     def start(self, *arguments):
         """`snakemake ARGUMENTS` in the background."""

@@ -97,7 +97,7 @@ def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local
 
 def test_a_job_leaves_before_its_limit_and_the_retry_goes_on(study, local_numbers):
     """The first attempt has three minutes and is frozen for most of them: it leaves by itself, and says so."""
-    target = "results/tiny/networks/digits/resnet18/none/seed0/model.safetensors"
+    target = "results/tiny/networks/digits/small/none/seed0/model.safetensors"
     more = "train_network:runtime=3 * attempt * attempt * attempt"
     driver = study.start("--profile", "slurm", *FAST, "--set-resources", more, "--", target)
     try:
@@ -126,9 +126,9 @@ def test_networks_in_one_job_are_forks_of_one_worker(study, local_folder, local_
         profile.write(lines)
     for name in ("resources", "results"):
         shutil.copytree(local_folder / name, study.folder / name)
-    networks = study.folder / "results/tiny/networks/digits/resnet18"
+    networks = study.folder / "results/tiny/networks/digits/small"
     shutil.rmtree(networks)
-    targets = [f"results/tiny/networks/digits/resnet18/{name}/seed0/model.safetensors" for name in ("none", "V1")]
+    targets = [f"results/tiny/networks/digits/small/{name}/seed0/model.safetensors" for name in ("none", "V1")]
     monkeypatch.setenv("NEUROBUST_WARM_GROUPS", "1")
     seen, ended = set(), threading.Event()
 

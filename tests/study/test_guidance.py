@@ -199,3 +199,33 @@ def test_the_oracle_needs_a_task_with_a_cue(config):
     assert str(caught.value) == (
         "config.tasks.digits.conditions: 'oracle' needs images that bear a cue, which this task has not"
     )
+
+
+def test_an_ensemble_reads_all_seeds_of_each_roi_and_its_plan_trains_them(config):
+    config["predictor_seeds"] = [4, 5, 6]
+    config["seeds"] = [0, 1]
+    config["conditions"]["all-seeds"] = {**V1, "ensemble": True}
+    study = read_study(config)
+    files = Paths(study)
+    found = [
+        re.search(r"/(V1|LO)/seed(\d)/model", path).groups() for path in files.target_predictors(wildcards("all-seeds"))
+    ]
+    assert found == [(roi, seed) for roi in ("V1", "LO") for seed in "456"]
+    assert files.target_predictors(wildcards("all-seeds", 1)) == files.target_predictors(wildcards("all-seeds"))
+    assert len(files.target_predictors(wildcards("V1-stimuli"))) == 2, "others take a seed each, as before"
+    recipe = study.recipe("scenes", "resnet18", "all-seeds")
+    assert recipe["condition"]["ensemble"] is True and read_recipe(recipe).condition.ensemble
+    assert "ensemble" not in study.recipe("scenes", "resnet18", "V1-both")["condition"]
+    jobs = {job.names for job in study_jobs(study) if job.rule == "train_predictor"}
+    assert {("gnet", "LO", f"seed{seed}") for seed in (4, 5, 6)} <= jobs
+
+
+def test_an_ensemble_of_one_and_one_of_measured_responses_are_refused(config):
+    config["predictor_seeds"] = [0]
+    config["conditions"]["V1-stimuli"]["ensemble"] = True
+    with pytest.raises(InputError, match=r"conditions.V1-stimuli.ensemble: a mean over 1 of `predictor_seeds`"):
+        read_study(config)
+    del config["conditions"]["V1-stimuli"]["ensemble"]
+    config["conditions"]["V1-pairs"]["ensemble"] = True
+    with pytest.raises(InputError, match=r"conditions.V1-pairs.ensemble: measured responses have no predictor's seeds"):
+        read_study(config)

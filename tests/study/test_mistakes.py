@@ -124,9 +124,21 @@ OTHERS = [  # of the same kinds
     ("study", "demo\n", ["study: 'demo\\n': expected a name of letters"]),
     ("results", "results/..", ["results: 'results/..': expected"]),
     ("results", "results/a\n", ["results: 'results/a\\n': expected"]),
+    ("results", "results/attacks", ["results: 'results/attacks': a study in results has a folder of this name"]),
     ("study", "../demo", ["study: '../demo'"]),
     ("study", True, ["study: True: expected text, got true or false; quote it"]),
     ("data.root", "~/nsd", ["data.root: '~/nsd': expected a path"]),
+    ("data.root", "$HOME/nsd", ["data.root: '$HOME/nsd': expected a path", "no shell reads it: write /home/me/nsd"]),
+    ("data.root", "~/nsd", ["no shell reads it: write /home/me/nsd"]),
+    ("data.cache", "$NOBODY/nsd", ["data.cache: '$NOBODY/nsd': expected a path", "no shell reads it: write it out"]),
+    ("tasks.digits.source", "$HOME", ["tasks.digits.source: '$HOME'", "write /home/me"]),
+    ("attack_images", "08", ["attack_images: '08'", "write 8, without zeros"]),
+    ("phantom.subjects.subj01.grid", [900, 900, 900], ["phantom.subjects.subj01.grid: [900, 900, 900]: a session of",
+                                                     "GB of memory; a phantom is a miniature, of at most 16 GB"]),
+    ("phantom.scenes.train", 10**9, ["phantom.scenes.size: 32:", "1000000", "GB of memory"]),
+    ("phantom.stimulus_size", 64000, ["phantom.stimulus_size: 64000: expected a whole number <= 4096"]),
+    ("tasks.digits.image_size", 10**6, ["tasks.digits.image_size: 1000000: expected a whole number <= 4096"]),
+    ("predictors.gnet.input_size", 10**6, ["predictors.gnet.input_size: 1000000: expected a whole number <= 4096"]),
     ("seeds", [4294967296], ["seeds.0: 4294967296: expected a whole number <= 4294967295"]),
     ("seeds", [-1], ["seeds.0: -1: expected a whole number >= 0"]),
     ("phantom.seed", 1e300, ["phantom.seed", "expected a whole number"]),
@@ -147,14 +159,16 @@ OTHERS = [  # of the same kinds
     ("attack_images", "32", ["attack_images: '32': expected a whole number, got text; write 32 without quotes"]),
     ("predictors.gnet.prefilter", "a\nb", ["predictors.gnet.prefilter: 'a\\nb': expected a path"]),
     ("tasks.digits.source", "{x}", ["tasks.digits.source: '{x}': expected a path"]),
-    ("primary_attack", "cadv", ["primary_attack: 'cadv' is a semantic attack; name one of"]),
+    ("primary_attack", "cadv-confined", ["primary_attack: 'cadv-confined' is a semantic attack; name one of"]),
     ("conditions.V1", None, ["conditions.V1: None: expected a mapping"]),
     ("claims", "config/claim.yaml", ["study.yaml:", "claims: config/claim.yaml: missing: the file of claims"]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value", "says"), OTHERS, ids=[f"{path}-{value}"[:40] for path, value, _ in OTHERS])
-def test_others_of_the_same_kinds_are_refused(path, value, says, demo_text, at_home, tmp_path):
+def test_others_of_the_same_kinds_are_refused(path, value, says, demo_text, at_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("NOBODY", raising=False)
     file = tmp_path / "study.yaml"
     file.write_bytes(applied(demo_text, {"set": {path: value}}))
     with pytest.raises(InputError) as caught:
@@ -184,6 +198,16 @@ def test_an_architecture_that_is_too_large_for_a_tasks_images_is_refused(demo_te
             read_files([file])
 
 
+def said(file):
+    """Key -> what is wrong with it, of every line about a file."""
+    with pytest.raises(InputError) as caught:
+        read_files([file])
+    lines = messages_of(caught.value)
+    found = dict(line.split(": ", 2)[1:] for line in lines)
+    assert len(found) == len(lines) and all(line.startswith(f"{file}:") for line in lines), lines
+    return found
+
+
 def test_what_is_wrong_is_said_at_once(demo_text, at_home, tmp_path):
     file = tmp_path / "study.yaml"
     edits = {"training.learning_rat": 1, "seeds": [-1], "roi": {}, "phantom.faces": 2}
@@ -194,12 +218,96 @@ def test_what_is_wrong_is_said_at_once(demo_text, at_home, tmp_path):
     known = ("study, results, data, rois, splits, predictors, predictor_seeds, tasks, architectures, training, "
              "conditions, seeds, attack_images, attacks, primary_attack, phantom, corruptions, shifted, outside, "
              "semantic, claims, transfer")  # fmt: skip
-    assert keys == ["phantom.faces", "seeds.0", f"unknown key 'roi'; known keys are {known}; nearest"]
+    assert keys == ["phantom.faces", "seeds.0", f"unknown key 'roi'; known keys are {known}; nearest", "training"]
     edits = {"conditions.V1.loss": "mae", "attacks.hue.budgets": [0, 90], "predictors.gnet.lr": 1}
+    file.write_bytes(applied(demo_text, {"set": edits}))
+    assert len(said(file)) == 3
+
+
+TOGETHER = {  # a fault of each kind, each in another section: what reads alone, what two sections say, what disk lacks
+    "study": ("a b", "expected a name of letters"),
+    "data.format": ("nifti", "is not known"),
+    "rois.FFA.labels": (["FFA-3"], "is not a label of floc-faces"),
+    "splits.seed": ("x", "expected a whole number"),
+    "predictors.gnet.prefilter": ("/nope.pth", "no such file"),
+    "tasks.digits.seeds": ([7], "unknown seed"),
+    "architectures.resnet19": ({"stem": "imagenet", "pretrained": False}, "is not known"),
+    "training.momentum": (1, "expected a number < 1"),
+    "conditions.LO.target": (["LOO"], "unknown ROI"),
+    "attacks.hue.budgets": ([0, 90], "the whole range"),
+    "primary_attack": ("pgd", "is not one of `attacks`"),
+    "claims": ("nope.yaml", "missing"),
+    "semantic.cadv.tasks": (["faces"], "unknown task"),
+    "transfer.budget": ("8/255", "expected a number"),
+}
+
+
+def key_of_fault(key, found):
+    """The key that a line about it names: architectures and list items name the entry."""
+    return next((named for named in found if named == key or named.startswith(f"{key}.")), None)
+
+
+def test_faults_of_every_kind_are_said_together(demo_text, at_home, tmp_path):
+    """Of fourteen faults in fourteen sections none waits until another is mended."""
+    file = tmp_path / "study.yaml"
+    file.write_bytes(applied(demo_text, {"set": {key: value for key, (value, _) in TOGETHER.items()}}))
+    found = said(file)
+    assert len(found) == len(TOGETHER), found
+    for key, (_, words) in TOGETHER.items():
+        named = key_of_fault(key, found)
+        assert named is not None, (key, found)
+        assert words in found[named]
+
+
+def test_every_fault_of_one_entry_is_said(demo_text, at_home, tmp_path):
+    file = tmp_path / "study.yaml"
+    edits = {
+        "attacks.pgd-l2": {"method": "pgd", "norm": "l3", "stepz": 2, "unit": "2", "budgets": [1], "label": 3},
+        "conditions.V1": {"target": ["V1"], "weight": 2, "pairs": 3, "reference": {"kind": "trade"}},
+        "tasks.digits": {"kind": "digits", "image_size": 2, "training": {"epochs": 0}, "conditions": ["V2"],
+                         "architectures": ["vgg"]},
+        "predictors.gnet.epochs": 0,
+        "predictors.gnet.lr": 0,
+        "data.subjects": {"subj01": {"sessions": 0}, "subj09": {"sessions": 1}, "subj02": {}},
+        "rois.V1": {"atlas": "prf", "labels": []},
+    }  # fmt: skip
     file.write_bytes(applied(demo_text, {"set": edits}))
     with pytest.raises(InputError) as caught:
         read_files([file])
-    assert len(messages_of(caught.value)) == 3
+    count = {"attacks.pgd-l2": 5, "conditions.V1": 3, "tasks.digits": 4, "predictors.gnet": 2, "data.subjects": 3,
+             "rois.V1": 2}  # fmt: skip
+    lines = [line.split(": ", 1)[1] for line in messages_of(caught.value)]
+    assert {key: sum(line.startswith(key) for line in lines) for key in count} == count, lines
+    assert len(lines) == sum(count.values()), "nothing is made up about what cannot be read"
+
+
+def test_nothing_is_made_up_about_what_cannot_be_read(demo_text, at_home, tmp_path):
+    """Each section of the demo in turn is no section at all, or its entries are none: one line each, about it alone."""
+    demo = yaml.safe_load(demo_text) | {"claims": None}
+    for section, given in demo.items():
+        if section in ("claims", "corruptions", "semantic", "transfer"):
+            continue
+        edits = [{**demo, section: 1.5}]
+        if section in ("rois", "predictors", "tasks", "architectures", "conditions", "attacks"):
+            edits += [{**demo, section: {**given, name: 1.5}} for name in given]
+        for config in edits:
+            with pytest.raises(InputError) as caught:
+                study_of(config, [])
+            lines = messages_of(caught.value)
+            assert len(lines) == 1 and lines[0].startswith(f"config.{section}"), (section, lines)
+
+
+def test_keys_that_yaml_reads_otherwise_are_said_beside_the_rest(demo_text, at_home, tmp_path):
+    file = tmp_path / "study.yaml"
+    text = demo_text.replace("  LO: {target: [LO], predictor", "  off: {target: [LO], predictor", 1)
+    text = text.replace("attack_images: ", "attack_images: 0", 1) + "seeds: [0, 010]\n"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_files([file])
+    text = "\n".join(messages_of(caught.value))
+    for words in ("key 'seeds' stands at line", "YAML reads the key off as false", "in base 8",
+                  "seeds.1: 010: YAML reads it in base 8, as 8; write 10"):  # fmt: skip
+        assert words in text
 
 
 def test_a_file_that_a_rule_makes_may_be_absent(demo_text, at_home, tmp_path):
@@ -303,6 +411,11 @@ FILES = [
     (b"a:\n- yes: 2\n", r":2: a\.0\.yes: YAML reads the key yes as true; quote it"),
     (b"a: {b: 1, b: 2}\n", r":1: key 'b' stands at line 1 already"),
     (b"[" * 5000, r"not YAML"),
+    (b"a: 0200\n", r":1: a: 0200: YAML reads it in base 8, as 128; write 200"),
+    (b"a: {b: [1, -017]}\n", r":1: a\.b\.1: -017: YAML reads it in base 8, as -15; write -17"),
+    (b"a: 1:30\n", r":1: a: 1:30: YAML reads it in base 60, as a time; write the number itself"),
+    (b"a: 1:30.5\n", r":1: a: 1:30\.5: YAML reads it in base 60"),
+    (b"a: 2020-13-45\n", r"not YAML: month must be in"),
 ]
 
 
@@ -313,6 +426,13 @@ def test_a_file_that_is_no_configuration_is_one_line(data, says, tmp_path):
     with pytest.raises(InputError, match=rf"study\.yaml:? ?.*{says}") as caught:
         read_yaml(file)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_one_meaning_are_read(tmp_path):
+    """Zero, underscores, the bases that say so, decimals with a zero before them, and what is quoted."""
+    file = tmp_path / "study.yaml"
+    file.write_text("a: [0, -0, 00, 1_000, 0x10, 0b11, 0.5, 007.5, '0200', '1:30']\n")
+    assert read_yaml(file)["a"][:8] == [0, 0, 0, 1000, 16, 3, 0.5, 7.5]
 
 
 def test_a_folder_or_an_absent_file_is_one_line(tmp_path):

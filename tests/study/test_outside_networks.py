@@ -94,3 +94,18 @@ def test_each_is_brought_attacked_and_corrupted_once(config, snakemake, project,
     page = "results/demo/report/roi/V1.html"
     alone = jobs(snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", page, directory=tmp_path).text)
     assert not {"bring_network", "attack_outside", "corrupt_outside"} & set(alone), "no ROI's page reads them"
+
+
+def test_faults_of_several_entries_are_said_together(config):
+    """Nothing is made up about an entry that cannot be read, and each other one is asked everything."""
+    config["outside"] = {
+        "Red": {**GUESTS["Red"], "kind": "pickle", "wieghts": "x"},
+        "Zoo": {**GUESTS["Zoo"], "task": "mnist", "network": "resnet19"},
+        "none": GUESTS["Zoo"],
+    }
+    config["semantic"] = {**config["semantic"], "transfer": {"images": 0}}
+    with pytest.raises(InputError) as error:
+        read_study(config)
+    keys = sorted(line.removeprefix("config.").split(": ")[0] for line in messages_of(error.value))
+    assert keys == ["outside.Red", "outside.Red.kind", "outside.Zoo.network", "outside.Zoo.task", "outside.none",
+                    "semantic.transfer.images"]  # fmt: skip

@@ -10,7 +10,11 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from neurobust.attacks.probe import pass_seconds
+from neurobust.networks.probe import fresh_network, training_seconds
+from neurobust.predictors.probe import gnet_seconds, untrained_gnet
 from neurobust.study import plan
+from neurobust.study.probe import Stopwatch, probe_machine, probe_path, probed_rates
 from neurobust.study.read import read_study
 
 STUDIES = {
@@ -40,20 +44,10 @@ def config(project):
     return load(project, "plain")
 
 
-def dry_run_counts(snakemake, configs, folder):
-    """rule -> jobs, of a dry run of `all`."""
-    for brought in ("imagenet", "cifar-10-batches-py"):
-        (folder / "resources" / brought).mkdir(parents=True)
-    text = snakemake("--configfile", *configs, "-n", "--quiet", "rules", "--", "all", directory=folder).text
-    table = text[text.index("Job stats:") :]
-    counts = Counter({rule: int(count) for rule, count in re.findall(r"(?m)^(\w+) +(\d+)$", table)})
-    counts["attack_network"] += counts["attack_uncued"]  # the same work on tasks without a cue
-    return counts
-
-
 @pytest.mark.parametrize("name", ["demo", "study-small", "paper"])
-def test_the_jobs_are_those_of_the_dag(project, snakemake, tmp_path, name):
-    counts = dry_run_counts(snakemake, [project / path for path in STUDIES[name]], tmp_path)
+def test_the_jobs_are_those_of_the_dag(project, count_jobs, name):
+    counts = count_jobs(name, STUDIES[name])
+    counts["attack_network"] += counts["attack_uncued"]  # the same work on tasks without a cue
     expected = Counter(job.rule for job in plan.study_jobs(study_of(project, name)))
     assert {rule: counts.get(rule, 0) for rule in plan.STAGE_OF} == {rule: expected[rule] for rule in plan.STAGE_OF}
 
@@ -171,6 +165,16 @@ def test_a_roi_is_charged_its_own_jobs(config):
     }  # fmt: skip
 
 
+def test_an_attack_that_reads_an_auxiliary_network_has_it_trained_once_a_task(config):
+    near = {"method": "perceptual", "budgets": [0, 0.2], "steps": 5}
+    config = {**config, "attacks": {**config["attacks"], "near": near}}
+    for semantic, helpers in ((None, ("oracle",)), ({"images": 4, "tadv": {}}, ("oracle", "texture"))):
+        study = read_study({**config, "semantic": semantic})
+        assert {study.helpers_of(task) for task in study.tasks} == {("oracle",)}
+        trained = [job.names for job in plan.study_jobs(study) if job.rule == "train_helper"]
+        assert trained == [(task, helper) for task in sorted(study.tasks) for helper in helpers]
+
+
 def test_wall_time_is_between_the_longest_chain_and_one_after_the_other():
     costs = [(plan.Job("extract_roi", (str(i),), 1.0), 10.0) for i in range(8)]
     costs += [(plan.Job("train_network", ("x",), 1.0), 100.0)]
@@ -201,3 +205,55 @@ def test_snakemake_plan_prints_it_and_runs_nothing(project, snakemake, tmp_path)
     assert set(left) == {"plan.txt", "plan_study.tsv"}
     again = snakemake("--configfile", project / STUDIES["tiny"][0], "--cores", "1", "--", "plan", directory=tmp_path)
     assert "Study tiny:" in again.text, "each question is answered again"
+
+
+def test_a_probe_gives_rates_in_the_units_of_the_jobs(config, tmp_path):
+    """A machine of known speed: seconds per image that the price of a network and of a predictor come out with."""
+    study, asked = read_study(config), []
+
+    def training(recipe, side, predictors, least):
+        asked.append((recipe.condition.roi, side, len(predictors)))
+        return 2.0 if predictors else 0.5
+
+    timed = Stopwatch(
+        device="a stopwatch", training=training, network=lambda recipe, side: side,
+        write_gnet=lambda settings, voxels, path: None, gnet=lambda settings, voxels, least: 3.0,
+        passes=lambda network, side, least: (0.25, 0.125),
+    )  # fmt: skip
+    probe_machine(study, timed, probe_path(study, tmp_path))
+    rates, origin = plan.known_rates(study, tmp_path, tmp_path / "none")
+    assert origin["train_network"] == "measured by `probe` on a stopwatch"
+    jobs = plan.study_jobs(study)
+    networks = [job for job in jobs if job.rule == "train_network"]
+    task = study.tasks[networks[0].names[0]]
+    block = [job for job in networks if job.names[0] == task.name]
+    (roi,) = {roi for roi, _, files in asked if files}
+    units = {name: next(job.units for job in block if job.names[2] == name) for name in ("none", roi)}
+    guided = sum(study.conditions[job.names[2]].predictor is not None for job in block)
+    plain = len(block) - guided
+    spent = task.images * task.training.epochs * (2.0 * guided + 0.5 * plain)
+    assert rates["train_network"] * (units["none"] * plain + units[roi] * guided) == pytest.approx(spent)
+    assert 0 < plain < guided and units["none"] < units[roi]
+    predictor = next(job for job in jobs if job.rule == "train_predictor")
+    settings = study.predictors[predictor.names[0]]
+    images = predictor.units / (settings.passes() * settings.input_size**2 / 1000)
+    assert rates["train_predictor"] * predictor.units == pytest.approx(3.0 * images * settings.passes())
+    assert rates["attack_network"] == 2 * rates["transfer_attacks"]
+    write_benchmarks(tmp_path / study.results / "benchmarks", networks, lambda job: plan.startup(job.rule) + job.units)
+    rates, origin = plan.known_rates(study, tmp_path, tmp_path / "none")
+    assert rates["train_network"] == pytest.approx(1) and "measured on" in origin["train_network"]
+
+
+@pytest.mark.slow
+def test_what_the_stages_time_is_the_study_s_own_work(project, tmp_path):
+    """One step of each kind in the sizes of a tiny study: rates for the rules that use a GPU, none of them zero."""
+    config = load(project, "tiny")
+    config["training"]["batch_size"] = config["predictors"]["gnet"]["batch_size"] = 4
+    study = read_study(config)
+    timed = Stopwatch("a CPU", training_seconds, fresh_network, untrained_gnet, gnet_seconds, pass_seconds)
+    probe_machine(study, timed, probe_path(study, tmp_path), seconds=0)
+    rates, device = probed_rates(study, tmp_path)
+    assert device == "a CPU" and all(0 < rate < 10 for rate in rates.values())
+    assert (
+        {"train_network", "train_predictor", "attack_network", "transfer_attacks"} <= set(rates) <= set(plan.GPU_RULES)
+    )

@@ -310,6 +310,14 @@ SEMANTIC_FAULTS = [
     ({"cadv": {"conditions": "none"}}, "semantic.cadv.conditions: 'none': expected a list"),
     ({"networks": []}, "semantic.networks: []: expected a mapping"),
     ({"images": True}, "semantic.images: True: give how many images"),
+    ({"verification": None}, "semantic.verification: None: expected a mapping"),
+    ({"verification": {"goals": ["dodge"]}}, "semantic.verification.goals.0: 'dodge'"),
+    ({"verification": {"tasks": ["photos"]}}, "semantic.verification.tasks: unknown task 'photos'"),
+    ({"verification": {"conditions": ["V7"]}}, "semantic.verification.conditions: unknown condition 'V7'"),
+    (
+        {"verification": {"tasks": ["digits"]}},
+        "semantic.verification.tasks: the labels of 'digits' do not say who is shown; name tasks of kind ",
+    ),
     ({"networks": {"painter": {}}}, "semantic.networks: unknown key 'painter'; known keys are colouriser"),
 ]
 

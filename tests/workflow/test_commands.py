@@ -92,6 +92,9 @@ ELSEWHERE = {
     "python benchmarks/nsd.py": "by hand",
     "python benchmarks/planted_studies.py": "by hand",
     "python benchmarks/predictors.py": "by hand",
+    # By hand too, and in miniature.
+    "python benchmarks/gpu.py": "tests/shared/test_benchmarks.py",
+    "python benchmarks/reader.py": "tests/shared/test_benchmarks.py",
 }
 TESTED_BY = {
     RUN: "fixture finished",
@@ -127,7 +130,7 @@ def test_every_command_is_run_somewhere():
     for command in sorted(commands):
         print(f"  {command:<95} {', '.join(sorted(commands[command])):<28} {TESTED_BY.get(command, '-')}")
     assert set(commands) == set(TESTED_BY)
-    assert len(commands) == 50
+    assert len(commands) == 51
     ci = (PROJECT / ".ci/run").read_text()
     assert all(re.search(rf"(?m)^ *{command}$", ci) for command, where in ELSEWHERE.items() if where == ".ci/run")
 
@@ -154,12 +157,12 @@ def make_python(folder):
     packages = next((folder / ".venv/lib").glob("python*")) / "site-packages"
     others = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "copy.pth").write_text("\n".join([str(folder / "src"), *others]) + "\n")
-    for name, module in (("snakemake", "snakemake.cli"), ("neurobust", "neurobust.cli.main")):
+    for name, module, start in (("snakemake", "snakemake.cli", "main"), ("neurobust", "neurobust.cli.start", "start")):
         script = folder / ".venv/bin" / name
         # What installers write where a path has a space: `#!` cannot name such a Python.
         script.write_text(
             f"#!/bin/sh\n'''exec' \"{folder}/.venv/bin/python\" \"$0\" \"$@\"\n' '''\n"
-            f"import sys\nfrom {module} import main\nsys.exit(main())\n"
+            f"import sys\nfrom {module} import {start}\nsys.exit({start}())\n"
         )
         script.chmod(0o755)
     (folder / ".venv/.installed").touch()

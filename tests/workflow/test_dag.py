@@ -1,32 +1,12 @@
 """The DAG of the paper's grid: it resolves, it is as large as the docs say, and one ROI is asked for alone."""
 
 import re
-from collections import Counter
-
-import pytest
 
 GRID = ("config/config.yaml", "tests/workflow/paper_grid.yaml")
 
 
-@pytest.fixture(scope="module")
-def grid(project, tmp_path_factory, snakemake):
-    """(jobs per rule of a dry run of some target) in a folder with the data that a user brings."""
-    folder = tmp_path_factory.mktemp("grid")
-    (folder / "resources/imagenet").mkdir(parents=True)
-    (folder / "resources/cifar-10-batches-py").mkdir()
-
-    def counts(target):
-        files = [project / path for path in GRID]
-        config = ("--configfile", *files)
-        text = snakemake(*config, "-n", "--quiet", "rules", "--", target, directory=folder).text
-        table = text[text.index("Job stats:") :]
-        return Counter({rule: int(count) for rule, count in re.findall(r"(?m)^(\w+) +(\d+)$", table)})
-
-    return counts
-
-
-def test_the_papers_grid_resolves(grid):
-    jobs = grid("all")
+def test_the_papers_grid_resolves(count_jobs):
+    jobs = count_jobs("paper", GRID)
     networks = 2 * 2 * 28 * 5  # tasks, architectures, conditions, seeds
     assert jobs["train_network"] == jobs["attack_network"] == jobs["explain_network"] == networks
     assert jobs["train_predictor"] == 11 * 5
@@ -36,8 +16,8 @@ def test_the_papers_grid_resolves(grid):
     assert jobs["total"] > 1500
 
 
-def test_one_rois_page_asks_for_its_chain_alone(grid):
-    jobs = grid("results/paper-grid/report/roi/LO.html")
+def test_one_rois_page_asks_for_its_chain_alone(count_jobs):
+    jobs = count_jobs("paper-roi", GRID, "results/paper-grid/report/roi/LO.html")
     assert jobs["write_roi_page"] == 1
     assert jobs["train_predictor"] == 5
     assert jobs["extract_roi"] == 8

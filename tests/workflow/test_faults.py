@@ -16,9 +16,9 @@ from study import PROJECT, numbers
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]
 EXECUTORS = ("warm", "local")
-NETWORK = "results/tiny/networks/digits/resnet18/none/seed0/model.safetensors"
+NETWORK = "results/tiny/networks/digits/small/none/seed0/model.safetensors"
 # More of them by NEUROBUST_KILLS=30.
-KILLS = int(os.environ.get("NEUROBUST_KILLS", "3"))
+KILLS = int(os.environ.get("NEUROBUST_KILLS", "2"))
 
 
 def tiny(executor):
@@ -38,12 +38,12 @@ def undisturbed(snakemake, once):
     return numbers(once("undisturbed", lambda folder: snakemake(*tiny("local"), "--", "all", directory=folder)))
 
 
-def start(folder, executor):
-    """The tiny study in the background, in a process group of its own."""
+def start(folder, executor, target="all"):
+    """The tiny study, or one target of it, in the background, in a process group of its own."""
     command = [sys.executable, "-m", "snakemake", "-s", PROJECT / "Snakefile", "--directory", folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
     with (folder / "out").open("ab") as out:
-        words = list(map(str, [*command, *tiny(executor), "--", "all"]))
+        words = list(map(str, [*command, *tiny(executor), "--", target]))
         return subprocess.Popen(words, stdout=out, stderr=out, env=environment, start_new_session=True)
 
 
@@ -69,7 +69,7 @@ def jobs(group):
 
 
 def wait_until_gone(group):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120  # a worker that is still importing ends when it has
     while left := members(group):
         assert time.monotonic() < end, f"processes stay behind: {left}"
         time.sleep(0.1)
@@ -81,7 +81,7 @@ def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbe
     killed = 0
     for turn in range(KILLS):
         driver = start(tmp_path, executor)
-        end = time.monotonic() + rng.uniform(3, 25)
+        end = time.monotonic() + rng.uniform(3, 20)
         while time.monotonic() < end and driver.poll() is None:
             time.sleep(0.1)
         if driver.poll() is None:
@@ -102,8 +102,8 @@ def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbe
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_process_outlives_a_driver_that_runs_warm_jobs(number, tmp_path):
     """SIGKILL to the driver alone; SIGINT to all, as Ctrl-C in a terminal gives it."""
-    driver = start(tmp_path, "warm")
-    end = time.monotonic() + 120
+    driver = start(tmp_path, "warm", NETWORK.replace("none", "V1"))  # at the end of a chain
+    end = time.monotonic() + 600  # its first jobs start in the plain way, until the worker is ready
     while not any("neurobust.core.warm" in members(driver.pid).get(parent, (0, ""))[1]
                   for parent, _ in members(driver.pid).values()):  # fmt: skip
         assert driver.poll() is None and time.monotonic() < end, (tmp_path / "out").read_text()[-3000:]
@@ -126,7 +126,7 @@ def disk(tmp_path):
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         return subprocess.run(command, capture_output=True).returncode == 0
 
-    if not mount("size=24m"):
+    if not mount("size=1600k"):
         pytest.skip("no file system can be mounted here")
     yield mount
     subprocess.run(["umount", str(folder)], check=True)
@@ -140,7 +140,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(snakemake, undisturbed
     failed = snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
     assert failed.returncode != 0
     assert len(errors(failed.text)) == 1 and "No space left on device" in errors(failed.text)[0], failed.text[-3000:]
-    log = (tmp_path / "logs/tiny/train_network/digits/resnet18/none/seed0.log").read_text()
+    log = (tmp_path / "logs/tiny/train_network/digits/small/none/seed0.log").read_text()
     assert "Traceback" not in log and "No space left on device" in log
     dataset = tmp_path / "results/tiny/networks/digits/dataset.h5"
     made = dataset.stat().st_mtime_ns

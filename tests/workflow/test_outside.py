@@ -65,9 +65,9 @@ def test_plan_workflow_engine_and_report_know_all_five(environment, study, snake
     snakemake(*profile, "--", "all", directory=tmp_path)
     root = tmp_path / "results/tiny"
     for condition in ("none", "V1", "V1-reversed"):
-        frame, attrs = read_parquet(root / f"attacks/stripes/resnet18/{condition}/seed0/frame.parquet")
+        frame, attrs = read_parquet(root / f"attacks/stripes/small/{condition}/seed0/frame.parquet")
         assert attrs["norm"] == "frame" and set(frame.budget) == {0, 0.1, 0.3}
-    metrics = json.loads((root / "networks/stripes/resnet18/V1/seed0/metrics.json").read_text())
+    metrics = json.loads((root / "networks/stripes/small/V1/seed0/metrics.json").read_text())
     assert metrics["provenance"]["params"]["condition"]["loss"] == "cosine"
     page = (root / "report/index.html").read_text()
     assert "black frame" in page and "of the side" in page and "V1-reversed" in page

@@ -94,6 +94,13 @@ def test_gpu_rules_ask_for_gpu_and_never_for_gpus(project):
         assert not re.search(r"\bgpus=", text)
 
 
+def test_gpu_rules_ask_for_the_cpus_that_feed_it(project):
+    """As a resource, which only SLURM reads: `threads` would be those that torch computes with, and change rounding."""
+    texts = [text for path, _, text in rule_texts(project) if path.stem in STAGES]
+    asked = [re.findall(r"^\s+cpus_per_task=(\d+),$", text, re.M) for text in texts if "gpu=1," in text]
+    assert len(asked) > 5 and all(len(found) == 1 and 4 <= int(found[0]) <= 8 for found in asked)
+
+
 def test_profiles(project):
     assert (project / "slurm").is_symlink()
     assert (project / "slurm").readlink().as_posix() == "profiles/slurm", "`--profile slurm` must resolve from the root"
@@ -148,7 +155,10 @@ def test_rooms_import_what_lies_below_them(project):
 
 def test_packages_are_empty(project):
     found = [path for path in (project / "src/neurobust").rglob("__init__.py") if path.read_text().strip()]
-    assert found == [project / "src/neurobust/__init__.py"], "imports of a whole package make its files sources"
+    package = project / "src/neurobust"
+    named = [package / "__init__.py", package / "predictors/__init__.py"]
+    assert sorted(found) == named, "imports of a whole package make its files sources"
+    assert {module for module, _ in imports(named[1])} == {"importlib"}, "it names places and imports none of ours"
 
 
 def test_no_import_circle(project):

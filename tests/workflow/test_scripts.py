@@ -44,7 +44,7 @@ class StandIn:
     def __init__(self, folder, input=None, output=None, params=None, wildcards=None):
         self.input, self.output = Named(**(input or {})), Named(**(output or {}))
         self.params, self.wildcards = Named(**(params or {})), Named(**(wildcards or {}))
-        self.log, self.threads, self.resources = [str(folder / "rule.log")], 1, Named(runtime=60)
+        self.log, self.threads, self.resources = [str(folder / "rule.log")], 1, Named(runtime=60, resident_percent=50)
 
 
 @pytest.fixture
@@ -104,7 +104,8 @@ def stand_ins(config, folder):
             {"recipe": json.dumps(read_config.recipe("digits", "resnet18", "V1")), "checkpoint": str(folder)}, NETWORK,
         ),
         "attacks/attack_network": (
-            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "twin": [at("t.safetensors")]},
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "twin": [at("t.safetensors")],
+             "helpers": [at("oracle.safetensors")], "records": [at("oracle.json")]},
             {"tables": [at(f"{a}.parquet") for a in config["attacks"]], "examples": at("e.npz"), "checks": at("c")},
             {"attacks": attacks, "images": 16, "cells": str(folder), "transfer": "null"},
             NETWORK,
@@ -146,6 +147,12 @@ def stand_ins(config, folder):
             {"table": at("cadv.parquet"), "examples": at("cadv.npz")},
             {"settings": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
         ),
+        "attacks/attack_verification": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "helpers": [at("editor.safetensors")],
+             "records": [at("editor.json")]},
+            {"table": at("verification.parquet"), "examples": at("verification.npz")},
+            {"settings": '{"pairs": 4}', "cells": str(folder)}, NETWORK,
+        ),
         "explain/explain_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
             {"inside": at("i.parquet")}, {"rois": ["V1"], "images": 16}, NETWORK,
@@ -155,9 +162,13 @@ def stand_ins(config, folder):
             {"tables": [at("cadv.parquet")], "networks": at("networks.csv")},
             {"semantic": at("semantic.csv"), "gates": at("gates.csv")}, {"study": study}, {},
         ),
+        "report/tabulate_verification": (
+            {"tables": [at("verification.parquet")]}, {"verification": at("verification.csv")}, {"study": study}, {},
+        ),
         "report/draw_figures": ({"tables": [at("a.csv")]}, {"inside": at("inside.svg")}, {"study": study}, {}),
         "report/write_index": (
-            {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")], "semantic": []},
+            {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")], "semantic": [],
+             "verification": []},
             {"page": at("i.html")}, {"study": study}, {},
         ),
         "report/write_roi_page": ({}, {"page": at("LO.html")}, {"study": study}, {"roi": "LO"}),

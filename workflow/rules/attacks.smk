@@ -1,7 +1,13 @@
 # attacks: one job attacks one network with every configured attack; finished cells survive a kill, undeclared.
 from neurobust.attacks.check_plans import canary_modules, canary_plans, network_modules
 from neurobust.attacks.corruptions.registry import corruption_modules
-from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
+from neurobust.attacks.semantic.registry import (
+    HELPERS,
+    SEMANTIC,
+    helper_modules,
+    semantic_modules,
+    verification_modules,
+)
 from neurobust.files.adversarials import adversarials_path
 from neurobust.files.attack_table import attack_table_path
 from neurobust.files.auxiliary import auxiliary_record_path, auxiliary_weights_path
@@ -17,6 +23,7 @@ from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.shifted import shifted_path
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import transfer_table_path
+from neurobust.files.verification_table import verification_examples_path, verification_table_path
 from neurobust.files.weights import network_weights_path
 from neurobust.study.model import OUTSIDE
 
@@ -36,6 +43,8 @@ rule attack_network:
         dataset=at(dataset_path, "{task}"),
         model=at(network_weights_path, NETWORK),
         twin=FILES.undefended,
+        helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
+        records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
     output:
         **ADVERSARIALS,
         tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
@@ -51,6 +60,7 @@ rule attack_network:
         "../../envs/neurobust.yaml"
     resources:
         gpu=1,
+        cpus_per_task=4,
         mem_mb=24000,
         runtime=480,
     params:
@@ -72,6 +82,8 @@ if REST:
             dataset=at(dataset_path, "{task}"),
             model=at(network_weights_path, NETWORK),
             twin=FILES.undefended,
+            helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
+            records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
         output:
             **ADVERSARIALS,
             tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
@@ -169,6 +181,7 @@ if STUDY.transfer:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=32000,
             runtime=240,
         params:
@@ -219,6 +232,7 @@ if STUDY.corruptions:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=120,
         params:
@@ -283,6 +297,7 @@ if STUDY.shifted:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=120,
         params:
@@ -293,10 +308,10 @@ if STUDY.shifted:
             "../scripts/attacks/classify_shifted.py"
 
 
-if STUDY.semantic.attacks:
+if STUDY.semantic.asked or any(STUDY.helpers_of(task) for task in STUDY.tasks):
 
     rule train_helper:
-        """An auxiliary network of semantic attacks: trained once per task, and it must pass gates."""
+        """An auxiliary network of attacks: trained once per task, and it must pass gates."""
         input:
             dataset=at(dataset_path, "{task}"),
             others=lambda wildcards: FILES.helpers(
@@ -315,6 +330,7 @@ if STUDY.semantic.attacks:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=240,
         params:
@@ -322,9 +338,12 @@ if STUDY.semantic.attacks:
             settings=lambda wildcards: parameters(STUDY.semantic.helpers[wildcards.helper]),
             checkpoint=subpath(output.weights, parent=True),
         message:
-            "{wildcards.helper}, an auxiliary network of semantic attacks ({wildcards.task})"
+            "{wildcards.helper}, an auxiliary network of attacks ({wildcards.task})"
         script:
             "../scripts/attacks/train_helper.py"
+
+
+if STUDY.semantic.attacks:
 
     rule attack_semantic:
         input:
@@ -349,6 +368,7 @@ if STUDY.semantic.attacks:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=24000,
             runtime=480,
         params:
@@ -360,6 +380,41 @@ if STUDY.semantic.attacks:
             "{wildcards.semantic} on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/attack_semantic.py"
+
+
+if STUDY.semantic.verification:
+
+    rule attack_verification:
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            helpers=lambda wildcards: FILES.helpers(
+                wildcards.task, STUDY.semantic.verification.settings.helpers, auxiliary_weights_path
+            ),
+            records=lambda wildcards: FILES.helpers(
+                wildcards.task, STUDY.semantic.verification.settings.helpers, auxiliary_record_path
+            ),
+        output:
+            table=at(verification_table_path, NETWORK),
+            examples=at(verification_examples_path, NETWORK),
+        log:
+            f"{LOGS}/attack_verification/{NETWORK}.log",
+        benchmark:
+            f"{BENCHMARKS}/attack_verification/{NETWORK}.tsv"
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=24000,
+            runtime=480,
+        params:
+            code=sources("attacks/attack_verification", *verification_modules()),
+            settings=parameters(STUDY.semantic.verification.settings),
+            cells=subpath(output.table, parent=True),
+        message:
+            "{wildcards.condition} as a verifier of faces ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/attack_verification.py"
 
 
 if STUDY.semantic.transfer:

@@ -17,12 +17,14 @@ from neurobust.core.borrowed import borrow, borrowed
 from neurobust.core.by_content import compare_content
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
+from neurobust.core.own_locks import keep_locks_of_others
 from neurobust.core.settings import brief
 from neurobust.core.sources import source_files, source_hash
 from neurobust.core.spared import spare, spared
 from neurobust.core.warm_groups import take_part
-from neurobust.study.border import in_files, ready, study_of
+from neurobust.study.border import ready, study_of
 from neurobust.study.mirror import Mirror
+from neurobust.study.named_files import check_named_files
 from neurobust.study.paths import NETWORK, Paths
 
 # Snakemake puts Python's path into shell commands as it is; where it has a space, a job would not start. `exists`: a path
@@ -52,6 +54,7 @@ workflow.__class__ = ByContent
 
 spare()
 borrow()
+keep_locks_of_others()
 compare_content()
 
 # The folder of the Snakefile, also where another workflow uses this one as a module.
@@ -62,15 +65,17 @@ os.environ.update(
 )
 
 try:
-    STUDY = study_of(config, workflow.configfiles, Path(), HOME)
-    config.update(STUDY.config)
-    MIRROR = Mirror(STUDY)
-    if workflow.is_main_process:  # jobs read what was checked before them
-        for line in ready(STUDY, workflow.configfiles):
-            logger.warning(f"warning: {line}")
-        MIRROR.check_root()
+    # Jobs read what was checked before them.
+    QUESTIONS = [check_named_files, lambda study: Mirror(study).check_root()] if workflow.is_main_process else []
+    STUDY = study_of(config, workflow.configfiles, Path(), HOME, also=QUESTIONS)
 except InputError as error:
-    raise WorkflowError("\n".join(messages_of(in_files(error, workflow.configfiles)))) from None
+    raise WorkflowError("\n".join(messages_of(error))) from None
+
+config.update(STUDY.config)
+MIRROR = Mirror(STUDY)
+if workflow.is_main_process:
+    for line in ready(STUDY, workflow.configfiles):
+        logger.warning(f"warning: {line}")
 
 PREFIXED = workflow.modifier.path_modifier.replace_prefix
 

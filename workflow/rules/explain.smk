@@ -20,6 +20,7 @@ rule explain_network:
         "../../envs/neurobust.yaml"
     resources:
         gpu=1,
+        cpus_per_task=4,
         mem_mb=16000,
         runtime=60,
     params:

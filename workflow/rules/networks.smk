@@ -48,6 +48,8 @@ rule train_network:
         "../../envs/neurobust.yaml"
     resources:
         gpu=1,
+        cpus_per_task=4,
+        resident_percent=50,  # of the GPU's free memory that the task's images may take
         mem_mb=32000,
         runtime=480,
     params:

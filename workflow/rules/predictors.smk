@@ -30,6 +30,7 @@ rule train_predictor:
         "../../envs/neurobust.yaml"
     resources:
         gpu=1,
+        cpus_per_task=4,
         mem_mb=32000,
         runtime=480,
     params:

@@ -4,7 +4,8 @@ from neurobust.files.examples import examples_path
 from neurobust.files.inside import inside_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
 from neurobust.files.semantic_transfer_table import semantic_transfer_path
-from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES
+from neurobust.files.verification_table import verification_examples_path, verification_table_path
+from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES, VERIFICATION_TABLES
 
 # The configuration as it was given: a page shows it, and the order of its keys is the order of a page. What only says
 # where files come from is on no page; that there are COCO's annotations is what some conditions need.
@@ -23,6 +24,12 @@ SEMANTIC_RESULTS = (
     [f"{RESULTS}/report/tables/{table}.csv" for table in SEMANTIC_TABLES.values()]
     + FILES.semantic_files(semantic_examples_path)
     if STUDY.semantic.attacks
+    else []
+)
+VERIFICATION_RESULTS = (
+    [f"{RESULTS}/report/tables/{table}.csv" for table in VERIFICATION_TABLES.values()]
+    + FILES.verification_files(verification_examples_path)
+    if STUDY.semantic.verification
     else []
 )
 
@@ -90,6 +97,37 @@ if STUDY.semantic.attacks:
             "../scripts/report/tabulate_semantic.py"
 
 
+if STUDY.semantic.verification:
+
+    rule tabulate_verification:
+        input:
+            tables=FILES.verification_files(verification_table_path),
+        output:
+            **{
+                name: report(
+                    f"{RESULTS}/report/tables/{table}.csv",
+                    category="Tables",
+                    caption="../report/table.rst",
+                    labels={"table": table},
+                )
+                for name, table in VERIFICATION_TABLES.items()
+            },
+        log:
+            f"{LOGS}/tabulate_verification.log",
+        benchmark:
+            f"{BENCHMARKS}/report/tabulate_verification.tsv"
+        localrule: True
+        conda:
+            "../../envs/neurobust.yaml"
+        params:
+            code=sources("report/tabulate_verification"),
+            study=SHOWN,
+        message:
+            "collecting the results of face verification"
+        script:
+            "../scripts/report/tabulate_verification.py"
+
+
 rule draw_figures:
     input:
         tables=list(TABLE_FILES.values()),
@@ -120,6 +158,7 @@ rule write_index:
         figures=list(FIGURE_FILES.values()),
         examples=FILES.of_networks(examples_path),
         semantic=SEMANTIC_RESULTS,
+        verification=VERIFICATION_RESULTS,
     output:
         page=report(
             f"{RESULTS}/report/index.html", category="Pages", caption="../report/page.rst", labels={"page": "all ROIs"}

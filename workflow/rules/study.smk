@@ -71,6 +71,37 @@ rule preflight:
     localrule: True
 
 
+rule probe_machine:
+    output:
+        probe=f"{RESULTS}/preflight/probe.json",
+    log:
+        f"{LOGS}/probe_machine.log",
+    benchmark:
+        f"{BENCHMARKS}/preflight/probe_machine.tsv"
+    conda:
+        "../../envs/neurobust.yaml"
+    resources:
+        gpu=1,
+        cpus_per_task=4,
+        mem_mb=16000,
+        runtime=15,
+    params:
+        code=sources("study/probe_machine"),
+        asked=ASKED,
+        config=canonical_json(config),
+    message:
+        "half a minute of the study's work, timed on a machine that runs it"
+    script:
+        "../scripts/study/probe_machine.py"
+
+
+rule probe:
+    """How fast is the machine that will run the study? A job of a minute; `plan` takes its rates from then on."""
+    input:
+        rules.probe_machine.output,
+    localrule: True
+
+
 rule plan_study:
     output:
         plan=f"{RESULTS}/preflight/plan.txt",

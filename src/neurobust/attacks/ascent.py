@@ -6,6 +6,7 @@ of the last, scaled to the new radius. Every iterate is tested, not the last alo
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -84,8 +85,10 @@ class Ascent:
 
     def remember(self, rows: Tensor, points: Tensor, values: Tensor) -> None:
         """Keep the points whose loss is the highest so far."""
-        better = values > self.best_loss[rows]
-        self.best[rows[better]], self.best_loss[rows[better]] = points[better], values[better]
+        best, highest = self.best[rows], self.best_loss[rows]
+        better = values > highest
+        self.best[rows] = torch.where(per_image(better, points), points, best)
+        self.best_loss[rows] = torch.where(better, values, highest)
 
     def project(self, rows: Tensor, points: Tensor) -> Tensor:
         """Project onto the ball of this climb and the box."""
@@ -211,8 +214,14 @@ def random_points(batch: Batch, ball: Ball, rows: Tensor, restart: int) -> Tenso
 def fingerprints(points: Tensor) -> Tensor:
     """A 64-bit hash (N,) of each image's exact bits: their sum, each weighted by its own random odd number."""
     bits = points.flatten(1).contiguous().view(torch.int64 if points.dtype == torch.float64 else torch.int32).long()
-    weights = torch.randint(-(2**62), 2**62, bits.shape[1:], generator=torch_generator("fingerprint")) * 2 + 1
-    return (bits * weights.to(bits.device)).sum(1)
+    return (bits * odd_numbers(bits.shape[1], bits.device)).sum(1)
+
+
+@functools.lru_cache(maxsize=4)
+def odd_numbers(count: int, device: torch.device) -> Tensor:
+    """The weights (count,) of `fingerprints`, drawn once for images of a size."""
+    drawn = torch.randint(-(2**62), 2**62, (count,), generator=torch_generator("fingerprint")) * 2 + 1
+    return drawn.to(device)
 
 
 def climb_fixed(ascent: Ascent, steps: int, rel_stepsize: float) -> None:
@@ -227,8 +236,9 @@ def climb_fixed(ascent: Ascent, steps: int, rel_stepsize: float) -> None:
     for _ in range(steps):
         if circles and len(rows):
             codes = fingerprints(points)[:, None]
-            new = (seen != codes).all(1)
-            rows, points, seen = rows[new], points[new], torch.cat([seen, codes], dim=1)[new]
+            new, seen = (seen != codes).all(1), torch.cat([seen, codes], dim=1)
+            if not new.all():
+                rows, points, seen = rows[new], points[new], seen[new]
         if not len(rows):
             return
         _, gradient, standing = ascent.measure(rows, points)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from neurobust.attacks.registry import attack_modules
 from neurobust.attacks.run import run_attack
 from neurobust.attacks.search import AttackResult, Batch
 from neurobust.attacks.verify import verify
+from neurobust.core.places import load
 from neurobust.files.dataset import Dataset
 
 logger = logging.getLogger("neurobust")
@@ -30,7 +31,8 @@ PER_IMAGE = ("clean_correct", "first", "distance", "n_forward", "n_backward", "a
 @dataclass(frozen=True)
 class Bounded:
     """One attack of a study on one network of a seed. `pool`: training images (M, 3, H, W) for attacks that want some;
-    `data`: the task, for attacks that mix in the twins of its images.
+    `data`: the task, for attacks that mix in the twins of its images; `helpers` and `digests`: the auxiliary
+    networks that the attack reads, and of their files.
 
     Arrays of a cell: those of `search.AttackResult`, `member` being -1 where the attack is not an ensemble;
     `adversarial` (keep, 3, H, W); `counts` in the order of COUNTS.
@@ -41,11 +43,14 @@ class Bounded:
     seed: int
     pool: Tensor | None = None
     data: Dataset | None = None
+    helpers: Mapping[str, nn.Module] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> Mapping[str, Any]:
-        """Settings, seed and sources."""
-        return {"attack": self.plan.settings(), "seed": self.seed, "sources": sources_of(self.plan)}
+        """Settings, seed and sources, and the auxiliary networks that it reads."""
+        parts = {"attack": self.plan.settings(), "seed": self.seed, "sources": sources_of(self.plan)}
+        return {**parts, "helpers": dict(self.digests)} if self.digests else parts
 
     @property
     def arrays(self) -> frozenset[str]:
@@ -58,12 +63,22 @@ class Bounded:
         twins = None
         if plan.attack.twins and self.data is not None:
             twins = to_twins(self.data, np.array(ids), images.device)
-        result = run_attack(plan, Batch(self.network, images, labels, plan.radii, self.seed, ids, pool, twins))
-        result, counts = verify(self.network, images, labels, result, plan.norm, getattr(plan.attack, "eot", 1))
+        batch = Batch(self.network, images, labels, plan.radii, self.seed, ids, pool, twins, self.helpers)
+        measure = distance_of(plan, batch)
+        draws = getattr(plan.attack, "eot", 1)
+        result = run_attack(plan, batch)
+        result, counts = verify(self.network, images, labels, result, plan.norm, draws, measure)
         if counts["demoted"]:
             logger.warning("%s: verification demoted %s", plan.name, counts)
         found = arrays_of(result) | {"adversarial": result.adversarial[:keep].numpy()}
         return found | {"counts": np.array([[counts[name] for name in COUNTS]])}
+
+
+def distance_of(plan: AttackPlan, batch: Batch) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """The distance that a plan's budgets bound where no norm does; None where the attack names none."""
+    if not plan.attack.measure:
+        return None
+    return cast(Callable[[Batch], Callable[[Tensor, Tensor], Tensor]], load(plan.attack.measure))(batch)
 
 
 def arrays_of(result: AttackResult) -> Arrays:

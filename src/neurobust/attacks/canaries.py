@@ -164,7 +164,7 @@ def train_small(images: Tensor, labels: Tensor, classes: int, seed: int) -> nn.M
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "canaries", "network"))
         network = nn.Sequential(
-            nn.AdaptiveAvgPool2d(min(SIDE, images.shape[-1])),
+            nn.AdaptiveAvgPool2d(SIDE) if images.shape[-1] > SIDE else nn.Identity(),
             nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
             nn.Flatten(), nn.Linear(32 * ((min(SIDE, images.shape[-1]) + 3) // 4) ** 2, classes),
         )  # fmt: skip

@@ -36,7 +36,9 @@ class Attack(Settings, frozen=True):
     the checks repeat; on canaries it must break the undefended one. canary: it takes part in the attacks on canaries.
     minimum: one run serves every budget. pool: it is given other images of the
     task. neural_head: it reads the head that the neural loss has trained. twins: it is given the images with the cue of
-    another class, so that only tasks that bear a cue meet it.
+    another class, so that only tasks that bear a cue meet it. helpers: names of the auxiliary networks of the task
+    (`semantic.registry.HELPERS`) that it is given. measure: `package.module:function` that makes of a batch the
+    distance which budgets bound, where that is no norm of `norms.MEASURED`: the verification measures by it again.
     """
 
     run: ClassVar[str] = ""
@@ -53,6 +55,8 @@ class Attack(Settings, frozen=True):
     pool: ClassVar[bool] = False
     neural_head: ClassVar[bool] = False
     twins: ClassVar[bool] = False
+    helpers: ClassVar[tuple[str, ...]] = ()
+    measure: ClassVar[str] = ""
 
     norm: str = "linf"
 

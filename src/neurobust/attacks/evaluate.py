@@ -21,6 +21,7 @@ from neurobust.attacks.checks import check, model_checks
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Outputs, Subject
 from neurobust.attacks.engine.table import attributes, rows_of, verification
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import POOL_IMAGES, exact_kernels, to_batch, to_labels
 from neurobust.attacks.outcomes import Outcome, outcome_of, table_checks
 from neurobust.attacks.plan import AttackPlan
@@ -67,13 +68,15 @@ def attack_network(
     transfer: Transfer | None = None,
     attack_batch: int = 128,
     twin: Path | None = None,
+    helpers: Helpers | None = None,
 ) -> None:
     """Attack one network with every attack of `plans` and write what docs/design.md says.
 
     With `transfer`, the adversarials that other networks will meet go to `outputs.adversarials`. `attack_batch` images
     are attacked at once: it costs memory and changes no result beyond float32 rounding. `twin`: weights of an
-    undefended network of the same task and architecture, whose adversarials the network is shown as a check. An attack
-    that raises has a table without rows that says why, and a failed check; the others go on. Raises InputError on files
+    undefended network of the same task and architecture, whose adversarials the network is shown as a check. `helpers`:
+    the auxiliary networks of the task that some attacks read; one that failed a gate is a failed check. An attack that
+    raises has a table without rows that says why, and a failed check; the others go on. Raises InputError on files
     that cannot be used, and what an attack raises where all of them do.
     """
     if set(outputs.tables) != set(plans):
@@ -81,10 +84,12 @@ def attack_network(
     bench = set_up(subject, plans, attack_batch)
     cells = Cells(outputs.cells, CELL_IMAGES, EXAMPLES, subject.origin())
     with exact_kernels():
-        found, failed = attack_all(bench, plans, subject, cells)
+        given = helpers or Helpers({}, {})
+        found, failed = attack_all(bench, plans, subject, cells, given)
         outcomes = {name: outcome_of(plans[name], cell, verification(cell, COUNTS)) for name, cell in found.items()}
         checks = all_checks(bench, outcomes, subject, twin)
         checks += [check("ran", False, None, said(error), name) for name, error in failed.items()]
+        checks += gate_checks({name: plans[name] for name in found}, given)
         strong = None if transfer is None else travelling(bench, transfer, cells)
     origin = subject.provenance()
     for name, cell in found.items():
@@ -99,7 +104,7 @@ def attack_network(
 
 
 def attack_all(
-    bench: Bench, plans: Mapping[str, AttackPlan], subject: Subject, cells: Cells
+    bench: Bench, plans: Mapping[str, AttackPlan], subject: Subject, cells: Cells, helpers: Helpers
 ) -> tuple[dict[str, Arrays], dict[str, Exception]]:
     """What each attack found, and what those raised that could not be carried out; raises where no attack could be."""
     pool = None
@@ -109,8 +114,10 @@ def attack_all(
     failed: dict[str, Exception] = {}
     progress = Progress(len(plans) * cells.number(bench), "attacks")
     for name, plan in plans.items():
-        method = Bounded(plan, bench.network, subject.seed, pool, bench.data)
+        names = plan.attack.helpers
         try:
+            given = helpers.networks(names, bench.device), helpers.digests(names)
+            method = Bounded(plan, bench.network, subject.seed, pool, bench.data, *given)
             found[name] = evaluate(method, bench, cells, progress)
         except PASSING:
             raise
@@ -120,6 +127,17 @@ def attack_all(
     if failed and not found:
         raise next(iter(failed.values()))
     return found, failed
+
+
+def gate_checks(plans: Mapping[str, AttackPlan], helpers: Helpers) -> list[Check]:
+    """Whether the auxiliary networks that attacks read passed their gates: else an attack is not what its name says."""
+    found = []
+    for name, plan in plans.items():
+        if plan.attack.helpers:
+            failed = helpers.failed(plan.attack.helpers)
+            note = f"auxiliary networks that failed a gate{': ' if failed else ''}{', '.join(failed)}"
+            found.append(check("auxiliary", not failed, len(failed), note, name))
+    return found
 
 
 def expected(error: Exception) -> bool:

@@ -18,6 +18,8 @@ OF_SIDE, OF_LUV = "of the side", "of LUV"
 class Functional(Attack, frozen=True):
     """Projected ascent over the parameters of a bounded function, at every budget from the last one's best."""
 
+    climbs = True
+
     loss: AttackLoss = "margin"
     steps: Annotated[Count, about("of a climb")] = 50
     rel_stepsize: Annotated[Positive | None, about("length of a step; default: 2.5 / steps", "budgets")] = None

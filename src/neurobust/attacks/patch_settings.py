@@ -18,6 +18,7 @@ class Patch(Attack, frozen=True):
     source = "Rao, Stutz and Schiele, ECCV workshops 2020"
     shown_unit = OF_AREA
     largest = 1.0
+    climbs = True
 
     norm: Literal["patch"] = "patch"
     loss: AttackLoss = "margin"

@@ -136,6 +136,33 @@ def feature_distance(features: Callable[[Tensor], Tensor | Sequence[Tensor]]) ->
     return distance
 
 
+def embedding_distance(features: Callable[[Tensor], Sequence[Tensor]]) -> Distance:
+    """The root of `feature_distance`, with a gradient: the Euclidean distance of unit channel vectors (Laidlaw et al.,
+    ICLR 2021, section 3).
+
+    features: images (N, 3, H, W) -> maps (N, C, ...), several. The gradient is zero where the images are equal. Float64
+    (N,) of features as they come: two batches of the same image may differ by the rounding of their network.
+    """
+
+    def distance(images: Tensor, others: Tensor) -> Tensor:
+        _check(images, others)
+        return gap(embed(features(images)), embed(features(others)))
+
+    return distance
+
+
+def embed(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps (N, C, ...) with unit channel vectors over the root of the number of places, (N, C, places) each."""
+    return [functional.normalize(part.flatten(2), dim=1) / math.sqrt(part[0, 0].numel()) for part in _maps(maps)]
+
+
+def gap(one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
+    """Euclidean distance of what `embed` gives for two batches, over all maps together: float64 (N,)."""
+    gaps = [(mine - yours).double().square().flatten(1).sum(1) for mine, yours in zip(one, other, strict=True)]
+    total = torch.stack(gaps).sum(0)
+    return torch.where(total > 0, total.clamp_min(torch.finfo(torch.float64).tiny).sqrt(), 0.0)
+
+
 def _unit_gap(one: Tensor, other: Tensor) -> Tensor:
     """Squared distance of unit channel vectors, mean over places: (N,)."""
     one, other = (functional.normalize(maps.double().flatten(2), dim=1) for maps in (one, other))

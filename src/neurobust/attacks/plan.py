@@ -14,6 +14,7 @@ from neurobust.attacks.description import Attack
 from neurobust.attacks.registry import ATTACKS
 from neurobust.core.errors import InputError
 from neurobust.core.explain import as_number
+from neurobust.core.faults import Faults
 from neurobust.core.names import one_of
 from neurobust.core.settings import Given, Settings, about, field_names, read, written
 
@@ -72,20 +73,31 @@ class AttackPlan(Struct, frozen=True):
 
 def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
     """The attack `name` that a configuration describes; InputError for whatever no attack could use."""
-    where = f"{where}.{name}"
+    where, faults = f"{where}.{name}", Faults()
     kind = ATTACKS.chosen(given, "method", where)
+    own = {key: value for key, value in given.items() if key not in COMMON}
     norm, norms = given.get("norm"), kind.norms()
     if norm is not None and norms and norm not in norms:
-        raise InputError(
-            f"{where}.norm: {norm!r} is not a norm of {given['method']}; choose one of {one_of(norm, norms)}"
-        )
-    attack = read(kind, {key: value for key, value in given.items() if key not in COMMON}, where)
-    unit = str(given.get("unit", "1/255" if attack.norm == "linf" else "1"))
+        said = f"{where}.norm: {norm!r} is not a norm of {given['method']}; choose one of {one_of(norm, norms)}"
+        faults.messages.append(said)
+        own["norm"] = norms[0]
+    attack = faults.kept(lambda: read(kind, own, where))
+    shown = faults.kept(lambda: read(Shown, {key: given[key] for key in field_names(Shown) if key in given}, where))
+    unit = faults.kept(lambda: unit_of(given, attack, where))
+    plan = AttackPlan(name, given["method"], attack, (), unit, faults.kept(lambda: shown.label or name))
+    planned = faults.kept(lambda: with_budgets(plan, given.get("budgets"), f"{where}.budgets"))
+    faults.refuse()
+    return planned
+
+
+def unit_of(given: Given, attack: Attack, where: str) -> str:
+    """The unit of an attack's budgets; InputError for one that there is not."""
+    unit = str(given["unit"]) if "unit" in given else "1"
+    if "unit" not in given and attack.norm == "linf":
+        unit = "1/255"
     if unit not in UNITS:
         raise InputError(f"{where}.unit: {unit!r} is not known; choose one of {one_of(unit, UNITS)}")
-    shown = read(Shown, {key: given[key] for key in field_names(Shown) if key in given}, where)
-    plan = AttackPlan(name, given["method"], attack, (), unit, shown.label or name)
-    return with_budgets(plan, given.get("budgets"), f"{where}.budgets")
+    return unit
 
 
 def with_budgets(plan: AttackPlan, budgets: Any, where: str) -> AttackPlan:

@@ -42,6 +42,8 @@ ATTACKS: Places[type[Attack]] = Places(
         "random-flow": "neurobust.attacks.functional_settings:RandomFlow",
         "recoloradv": "neurobust.attacks.functional_settings:ReColorAdv",
         "random-colour": "neurobust.attacks.functional_settings:RandomColour",
+        "perceptual": "neurobust.attacks.perceptual_settings:Perceptual",
+        "random-perceptual": "neurobust.attacks.perceptual_settings:RandomPerceptual",
         "patch": "neurobust.attacks.patch_settings:Patch",
         "random-patch": "neurobust.attacks.patch_settings:RandomPatch",
         "adaptive-joint": "neurobust.attacks.adaptive_settings:AdaptiveJoint",

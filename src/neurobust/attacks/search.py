@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ class Batch:
     model: takes images (N, 3, H, W) in [0,1] to logits (N, K); images (N, 3, H, W); labels int64 (N,); budgets: they
     ascend, in the attack's own unit (pixels in [0,1] for norms); seed, and ids, the images' N dataset rows: they name
     the streams of random numbers; pool: other images of the task (M, 3, H, W) for attacks that start from one, or None;
-    twins: the images with the cue of another class (N, 3, H, W) for attacks that ask for them, or None.
+    twins: the images with the cue of another class (N, 3, H, W) for attacks that ask for them, or None; helpers:
+    auxiliary networks of the task by name, for attacks that read some.
     """
 
     model: nn.Module
@@ -35,6 +36,13 @@ class Batch:
     ids: tuple[int, ...]
     pool: Tensor | None = None
     twins: Tensor | None = None
+    helpers: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def helper(self, name: str) -> nn.Module:
+        """An auxiliary network; InputError where the batch has none of this name."""
+        if name not in self.helpers:
+            raise InputError(f"attack: the auxiliary network '{name}' is missing; give it with the batch")
+        return self.helpers[name]
 
 
 @dataclass
@@ -179,9 +187,10 @@ class Search:
         broken = misread(logits, self.labels[rows])
         if self.draws > 1 and broken.any():
             broken[broken.clone()] = self.confirm(rows[broken], points[broken], logits[broken].argmax(1), budget)
-        hit = rows[broken]
-        self.first[hit] = budget
-        self.adversarial[hit] = points[broken]
+        if broken.any():  # most of the time none is, and a GPU is asked once
+            hit = rows[broken]
+            self.first[hit] = budget
+            self.adversarial[hit] = points[broken]
         return broken
 
     def confirm(self, rows: Tensor, points: Tensor, wrong: Tensor, budget: int) -> Tensor:

@@ -46,6 +46,7 @@ def search_squares(search: Search, settings: Square) -> None:
             walk.offer(fill(walk.clean, best[walk.rows] - walk.clean, radius, norm))
         propose = {"linf": propose_linf, "l2": propose_l2}[norm]
         numbers = torch.zeros(len(best), BLOCK, 5 + best.shape[1])
+        held = numbers
         for query in range(queries):
             if not len(walk.rows):
                 break
@@ -53,7 +54,8 @@ def search_squares(search: Search, settings: Square) -> None:
                 for row in walk.rows.tolist():
                     generator = torch_generator(seed, "square", norm, ids[row], budget, query)
                     numbers[row] = torch.rand(numbers.shape[1:], generator=generator)
-            drawn = numbers[walk.rows.cpu(), query % BLOCK].to(best.device)
+                held = numbers.to(best.device)
+            drawn = held[walk.rows, query % BLOCK]
             walk.offer(propose(walk.points, walk.clean, radius, settings.area * shrunk(query, queries), drawn))
         best[walk.rows], before = walk.points, radius
 

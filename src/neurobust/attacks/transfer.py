@@ -6,8 +6,9 @@ section 4.5). Adversarials that travel use the whole budget and the highest loss
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import cell_hash
-from neurobust.attacks.engine.run import Arrays, compute_cell
+from neurobust.attacks.engine.cells import cell_hash, cell_path, read_cell
+from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench
 from neurobust.attacks.images import exact_kernels, to_batch
 from neurobust.attacks.losses import loss_gradient
@@ -25,17 +26,24 @@ from neurobust.attacks.norms import lengths, per_image, project, steepest
 from neurobust.attacks.search import abstains, frozen
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.attacks.verify import ABSOLUTE, RELATIVE
+from neurobust.core import deadline
 from neurobust.core.errors import InputError
-from neurobust.core.io import provenance
+from neurobust.core.io import canonical_json, provenance, sha256_file
 from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
 from neurobust.files.adversarials import ARRAYS, Adversarials, read_adversarials
 from neurobust.files.dataset import Dataset, read_dataset
 from neurobust.files.pixels import to_images
+from neurobust.files.records import write_arrays
 from neurobust.files.transfer_table import ENSEMBLE, TransferRecord, write_transfer_table
 from neurobust.networks.architectures import load_network
 
 Name = tuple[str, int]  # condition and seed
+
+NUMBERS = ("n", "clean_accuracy", "n_shared", "accuracy", "beyond_white_box")
+CHECKED = 256  # adversarials whose distance is measured at a time: bounds the float64 copy
+CELL_IMAGES = 256  # of a cell of an ensemble's adversarials
+KEPT_EVERY = 64  # sources
 
 
 def ascend(model: nn.Module, images: Tensor, labels: Tensor, settings: Transfer) -> Tensor:
@@ -100,8 +108,11 @@ def checked_adversarials(path: Path, data: Dataset, settings: Transfer) -> Adver
     """Read a `transfer.npz` and check it in float64: every pixel in [0,1], every image within the budget."""
     found = read_adversarials(path)
     points = torch.from_numpy(found.adversarial).permute(0, 3, 1, 2)
-    clean = to_batch(data, found.image, torch.device("cpu"))
-    size = lengths(points.double() - clean.double(), settings.norm).max().item() if len(points) else 0.0
+    size = 0.0
+    for start in range(0, len(points), CHECKED):
+        part = slice(start, start + CHECKED)
+        clean = to_batch(data, found.image[part], torch.device("cpu"))
+        size = max(size, lengths(points[part].double() - clean.double(), settings.norm).max().item())
     if not size <= settings.radius * (1 + RELATIVE) + ABSOLUTE or points.min() < 0 or points.max() > 1:
         raise InputError(
             f"{path}: an adversarial lies {size:.4g} from its image, beyond the budget; delete it, run again"
@@ -129,7 +140,7 @@ def transfer_attacks(
     output: Path,
     names: Mapping[str, str],
     attack_batch: int = 128,
-    networks_batch: int = 32,
+    networks_bytes: float = 8e9,
 ) -> None:
     """Show every network of one task and architecture the adversarials of all of them; a row per source and target.
 
@@ -138,21 +149,28 @@ def transfer_attacks(
     mean of their logits), target_condition, target_seed, n images, clean_accuracy of the target, n_shared images that
     source and target read correctly, `accuracy` of the target on these under attack (source = target: white-box),
     beyond_white_box (share of them that this attack breaks and the target's own adversarial does not).
-    `networks_batch` networks are held in memory at once. Raises InputError on files that do not fit together.
+    Networks of `networks_bytes` of weights are held in memory at once, and the adversarials of one source. Finished
+    pairs are kept in `.cells/` beside the output, so that a killed job loses little and a network that is added is
+    shown to the others alone. Raises InputError on files that do not fit together.
     """
-    study = Transferred(read_dataset(dataset), paired(models, adversarials), settings, attack_batch, pick_device())
-    rows, keys = [], sorted(study.networks)
+    files = paired(models, adversarials)
+    keys = {network_name(path): path for path in sorted(files)}
+    record = provenance(
+        {"dataset": dataset, **{f"model-{c}-{s}": keys[c, s] for c, s in sorted(keys)}}, params=settings.settings()
+    )
+    digests = {path: record["inputs"]["model-{}-{}".format(*network_name(path))]["sha256"] for path in files}
+    digests |= {path: sha256_file(path) for path in files.values()} | {dataset: record["inputs"]["dataset"]["sha256"]}
+    study = Transferred(
+        read_dataset(dataset), files, settings, attack_batch, pick_device(), output.parent / ".cells", digests
+    )
+    rows: list[dict[str, Any]] = []
     with exact_kernels():
-        ensembles = dict(study.ensembles()) if settings.ensembles else {}
-        progress = Progress(len(keys) * (len(keys) + len(ensembles)), "transfer")
-        for start in range(0, len(keys), networks_batch):
-            group = [Target(study, key) for key in keys[start : start + networks_batch]]
-            for source, arrays in study.sources(ensembles):
-                rows += [target.row(source, arrays) for target in group if takes_part(source, target.key)]
-                progress.step(len(group))
+        sources = list(study.sources())
+        progress = Progress(len(keys) * len(sources), "transfer")
+        for group in study.groups(networks_bytes):
+            meet([Target(study, key) for key in group], sources, progress)
+            rows += [row for key in group for row in Target(study, key).rows(sources)]
     frame = pd.DataFrame(rows).sort_values(list(rows[0])[:4], kind="stable", ignore_index=True)
-    inputs = {"dataset": dataset, **{f"model-{c}-{s}": study.networks[c, s] for c, s in keys}}
-    record = provenance(inputs, params=settings.settings())
     write_transfer_table(output, frame, TransferRecord(**names, settings=settings.settings(), provenance=record))
 
 
@@ -182,72 +200,173 @@ def takes_part(source: Name, target: Name) -> bool:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where adversarials are from: a network, or all seeds of a condition; what they are a function of, and they."""
+
+    name: Name
+    digest: str
+    read: Callable[[], Adversarials]
+
+
+@dataclass(frozen=True)
 class Transferred:
-    """The networks of one task and architecture, as files, and how they are shown each other's adversarials."""
+    """The networks of one task and architecture, as files, and how they are shown each other's adversarials.
+
+    digests: SHA-256 of the dataset and of every file; cells: the folder of finished work.
+    """
 
     data: Dataset
     files: Mapping[Path, Path]
     settings: Transfer
     attack_batch: int
     device: torch.device
+    cells: Path
+    digests: Mapping[Path, str]
+    checked: set[Path] = field(default_factory=set)
 
     @property
     def networks(self) -> dict[Name, Path]:
         """The weights of every network."""
         return {network_name(path): path for path in self.files}
 
-    def adversarials(self, key: Name) -> Adversarials:
-        """The adversarials of one network."""
-        return checked_adversarials(self.files[self.networks[key]], self.data, self.settings)
+    def parts(self, *files: Path) -> dict[str, Any]:
+        """What makes the numbers of some files, as a cell is named by it."""
+        made = {"settings": self.settings.settings(), "sources": cell_hash("neurobust.attacks.transfer")}
+        return {"transfer": made, "files": [self.digests[path] for path in (self.data.path, *files)]}
 
-    def sources(self, ensembles: Mapping[Name, Adversarials]) -> Iterator[tuple[Name, Adversarials]]:
-        """Every source with its adversarials, one at a time."""
+    def groups(self, most: float) -> Iterator[list[Name]]:
+        """The networks in their order, as many at a time as have `most` bytes of weights, or one."""
+        group: list[Name] = []
+        held = 0.0
         for key in sorted(self.networks):
-            yield key, self.adversarials(key)
-        yield from ensembles.items()
+            size = self.networks[key].stat().st_size
+            if group and held + size > most:
+                yield group
+                group, held = [], 0.0
+            group.append(key)
+            held += size
+        yield group
 
-    def ensembles(self) -> Iterator[tuple[Name, Adversarials]]:
-        """The adversarials of all seeds of a condition together, for every condition of two or more."""
-        for condition in sorted({condition for condition, _ in self.networks}):
+    def adversarials(self, key: Name) -> Adversarials:
+        """The adversarials of one network, checked when they are read for the first time."""
+        path = self.files[self.networks[key]]
+        if path in self.checked:
+            return read_adversarials(path)
+        found = checked_adversarials(path, self.data, self.settings)
+        self.checked.add(path)
+        return found
+
+    def sources(self) -> Iterator[Origin]:
+        """Every source: the networks, and the conditions of two or more seeds where ensembles are asked for."""
+        for key in sorted(self.networks):
+            yield Origin(key, self.digests[self.files[self.networks[key]]], partial(self.adversarials, key))
+        for condition in sorted({condition for condition, _ in self.networks}) if self.settings.ensembles else ():
             twins = [key for key in sorted(self.networks) if key[0] == condition]
             if len(twins) > 1:
-                rows = self.adversarials(twins[0]).image
-                together = Mean([load_network(self.networks[key]) for key in twins]).to(self.device)
-                bench = Bench(together, self.data, rows, self.device, self.attack_batch)
-                cell = compute_cell(Travelling(together, self.settings), bench, slice(0, len(rows)), 0)
-                yield (condition, ENSEMBLE), adversarials_of(cell)
+                digest = canonical_json([self.digests[self.networks[key]] for key in twins])
+                yield Origin((condition, ENSEMBLE), digest, partial(self.together, twins))
+
+    def together(self, twins: Sequence[Name]) -> Adversarials:
+        """The adversarials of all seeds of a condition together, kept in cells as an attack's are."""
+        rows = self.adversarials(twins[0]).image
+        networks = [self.networks[key] for key in twins]
+        together = Mean([load_network(path) for path in networks]).to(self.device)
+        bench = Bench(together, self.data, rows, self.device, self.attack_batch)
+        cells = Cells(self.cells, CELL_IMAGES, 0, self.parts(*networks))
+        progress = Progress(cells.number(bench), f"{twins[0][0]}, all seeds together")
+        return adversarials_of(evaluate(Travelling(together, self.settings), bench, cells, progress))
 
 
 class Target:
-    """A network that meets the others' adversarials, with its answers to the clean images and to its own."""
+    """A network that meets the others' adversarials, with what it has met before (`met`, by the source's digest)."""
 
     def __init__(self, study: Transferred, key: Name):
         self.study, self.key = study, key
-        self.network = load_network(study.networks[key]).to(study.device)
-        own = study.adversarials(key)
-        self.images = own.image
-        clean = to_images(to_batch(study.data, own.image, torch.device("cpu")))
-        self.clean = self.correct(clean, own.label)
-        self.standing = self.correct(own.adversarial, own.label)
+        path = study.networks[key]
+        self.cell = cell_path(study.cells, {"target": study.parts(path, study.files[path])})
+        found = read_cell(self.cell, {"source", *NUMBERS}) or {"source": np.zeros(0, str)}
+        self.met = {
+            str(source): {name: found[name][row].item() for name in NUMBERS}
+            for row, source in enumerate(found["source"])
+        }
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network, on the device."""
+        return load_network(self.study.networks[self.key]).to(self.study.device)
+
+    @cached_property
+    def reads(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The images' rows, and whether it reads each rightly: clean, and as its own adversarial."""
+        own = self.study.adversarials(self.key)
+        clean = to_images(to_batch(self.study.data, own.image, torch.device("cpu")))
+        return own.image, self.correct(clean, own.label), self.correct(own.adversarial, own.label)
 
     def correct(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Whether each of the float images (n, H, W, 3) is read correctly."""
         points, device = torch.from_numpy(images).permute(0, 3, 1, 2), self.study.device
         parts = points.split(self.study.attack_batch)
-        found = [answers(self.network, part.contiguous().to(device)).cpu() for part in parts]
-        return torch.cat(found).numpy() == labels
+        found = [answers(self.network, part.contiguous().to(device)) for part in parts]
+        return torch.cat(found).cpu().numpy() == labels
 
-    def row(self, source: Name, found: Adversarials) -> dict[str, Any]:
-        """What the adversarials of one source do to this network."""
-        if not np.array_equal(found.image, self.images):
-            raise InputError(f"transfer: {source} and {self.key} hold other images; run attack_network again")
-        shared = found.clean_correct & self.clean
+    def lacks(self, source: Origin) -> bool:
+        """Whether it has yet to meet a source."""
+        return takes_part(source.name, self.key) and source.digest not in self.met
+
+    def meet(self, source: Origin, found: Adversarials) -> None:
+        """Note what the adversarials of one source do to this network."""
+        images, clean, standing = self.reads
+        if not np.array_equal(found.image, images):
+            raise InputError(f"transfer: {source.name} and {self.key} hold other images; run attack_network again")
+        shared = found.clean_correct & clean
         broken = shared & ~self.correct(found.adversarial, found.label)
         count = int(shared.sum())
-        return {
-            "source_condition": source[0], "source_seed": source[1],
-            "target_condition": self.key[0], "target_seed": self.key[1],
-            "n": len(self.images), "clean_accuracy": float(self.clean.mean()), "n_shared": count,
+        self.met[source.digest] = {
+            "n": len(images), "clean_accuracy": float(clean.mean()), "n_shared": count,
             "accuracy": 1 - broken.sum() / count if count else np.nan,
-            "beyond_white_box": (broken & self.standing).sum() / count if count else np.nan,
+            "beyond_white_box": (broken & standing).sum() / count if count else np.nan,
         }  # fmt: skip
+
+    def keep(self) -> None:
+        """Write what it has met."""
+        numbers = {name: np.array([row[name] for row in self.met.values()]) for name in NUMBERS}
+        write_arrays(self.cell, {"source": np.array(list(self.met)), **numbers})
+
+    def rows(self, sources: Sequence[Origin]) -> Iterator[dict[str, Any]]:
+        """The rows of the table."""
+        for source in sources:
+            if takes_part(source.name, self.key):
+                yield {
+                    "source_condition": source.name[0], "source_seed": source.name[1],
+                    "target_condition": self.key[0], "target_seed": self.key[1], **self.met[source.digest],
+                }  # fmt: skip
+
+
+def meet(targets: Sequence[Target], sources: Sequence[Origin], progress: Progress) -> None:
+    """Show networks the adversarials that they have not met, one source at a time; what they met is kept at any end.
+
+    Raises deadline.OutOfTime before a source that the job's time limit leaves no room for.
+    """
+    changed: set[Name] = set()
+    try:
+        for number, source in enumerate(sources):
+            waiting = [target for target in targets if target.lacks(source)]
+            if waiting:
+                deadline.check()
+                found = source.read()
+                for target in waiting:
+                    target.meet(source, found)
+                    changed.add(target.key)
+            progress.step(len(targets))
+            if number % KEPT_EVERY == KEPT_EVERY - 1:
+                keep(targets, changed)
+    finally:
+        keep(targets, changed)
+
+
+def keep(targets: Sequence[Target], changed: set[Name]) -> None:
+    """Write what changed targets have met."""
+    for target in targets:
+        if target.key in changed:
+            target.keep()
+    changed.clear()

@@ -9,19 +9,14 @@ from pathlib import Path
 
 from neurobust.cli import home
 from neurobust.core.errors import InputError, messages_of
-from neurobust.study.border import in_files, read_files
+from neurobust.study.border import read_files
 from neurobust.study.mirror import Mirror
 from neurobust.study.model import Study
 
 
 def checked(files: Sequence[Path]) -> tuple[Study, list[str]]:
     """The study of some files, later ones overriding, and its warnings; InputError for what is wrong."""
-    study, warnings = read_files(files, Path(), home.pipeline())
-    try:
-        Mirror(study).check_root()
-    except InputError as error:
-        raise in_files(error, files) from None
-    return study, warnings
+    return read_files(files, Path(), home.pipeline(), also=[lambda study: Mirror(study).check_root()])
 
 
 def check(configs: Sequence[str]) -> int:

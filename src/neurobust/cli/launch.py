@@ -43,7 +43,10 @@ def command(
 
 
 def become(words: Sequence[str]) -> NoReturn:
-    """Print a command and run it in the place of this process, so that signals and its exit status are its own."""
+    """Print a command and run it in the place of this process, so that signals and its exit status are its own.
+
+    It is run by way of `cli.snakemake`, which is Snakemake but for a Ctrl-C before the first job.
+    """
     print(shlex.join(words), file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os.execvp(words[0], list(words))
+    os.execvp(sys.executable, [sys.executable, "-P", "-m", "neurobust.cli.snakemake", *words[len(program()) :]])

@@ -187,5 +187,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"neurobust: error: {error.filename}: {error.strerror}; name another place", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130

@@ -14,6 +14,7 @@ from neurobust.core.errors import InputError
 from neurobust.core.names import nearest, one_of
 
 PENULTIMATE = "penultimate"  # of every architecture: what its classifying head reads
+STEMS = ("imagenet", "cifar")  # first layers for large and for small images
 FILE = Path(__file__).with_name("architectures.json")
 
 
@@ -59,16 +60,23 @@ def readable() -> list[str]:
     return [name for name, facts in known().architectures.items() if facts.nodes is not None]
 
 
-def check_name(name: str, names: list[str], where: str) -> Facts:
-    """The facts of an architecture; InputError, beginning with `where`, for a name that is not among these."""
+def check_name(name: str, names: list[str], where: str) -> None:
+    """Raise InputError, beginning with `where`, for the name of an architecture that is not among these."""
     if name not in names:
         raise InputError(f"{where}: architecture '{name}' is not known; choose one of {one_of(name, names)}")
-    return known().architectures[name]
 
 
-def check_architecture(name: str, stem: str, pretrained: bool, where: str) -> None:
-    """Raise InputError, beginning with `where`, for a network that there is not."""
-    facts = check_name(name, trainable(), where)
+def check_architecture(name: str, stem: str, pretrained: bool, where: str, names: list[str] | None = None) -> None:
+    """Raise InputError, beginning with `where`, for a network that there is not, or not with this stem or weights.
+
+    names: of the networks that there are; default: those that are known here. Of others nothing more is known.
+    """
+    check_name(name, names or trainable(), where)
+    if stem not in STEMS:
+        raise InputError(f"{where}.stem: {stem!r} is not known; choose one of {', '.join(STEMS)}")
+    facts = known().architectures.get(name)
+    if facts is None:
+        return
     if stem == "cifar" and not facts.cifar:
         able = [other for other in trainable() if known().architectures[other].cifar]
         raise InputError(f"{where}.stem: 'cifar': {name} has no such stem; use imagenet, or one of {', '.join(able)}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -27,22 +26,7 @@ def messages_of(error: InputError) -> tuple[str, ...]:
     return error.messages if isinstance(error, ManyFaults) else (str(error),)
 
 
-class Faults:
-    """What was found wrong so far, so that a user hears of all of it at once."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Keep what is wrong in a block, and go on behind it."""
-        try:
-            yield
-        except InputError as error:
-            self.messages += messages_of(error)
-
-    def refuse(self) -> None:
-        """Raise InputError if something was wrong; ManyFaults for more than one thing."""
-        found = list(dict.fromkeys(self.messages))
-        if found:
-            raise ManyFaults(found) if len(found) > 1 else InputError(found[0])
+def error_of(lines: Iterable[str]) -> InputError:
+    """The error that says some lines, at least one, each once."""
+    found = tuple(dict.fromkeys(lines))
+    return ManyFaults(found) if len(found) > 1 else InputError(found[0])

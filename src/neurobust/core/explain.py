@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +46,7 @@ def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
     if not problem.startswith("Expected"):  # what a class says of its own fields together
         return f"{place}: {problem}"
     hint = as_number(value) if re.match(r"Expected `(int|float)`", problem) else ""
-    return f"{place}: {value!r}: {_plain(problem, owner)}{hint}{_as_text(value, problem)}"
+    return f"{place}: {value!r}: {_plain(problem, owner)}{hint}{_as_text(value, problem)}{_expanded(value, owner)}"
 
 
 def as_number(value: Any) -> str:
@@ -54,6 +55,8 @@ def as_number(value: Any) -> str:
         return ""
     if power := re.fullmatch(r"([-+]?\d+)[eE]([-+]?\d+)", value):
         return f"; YAML needs a point and a sign: {power[1]}.0e{int(power[2]):+d}"
+    if octal := re.fullmatch(r"0+(\d+)", value):
+        return f"; write {octal[1]}, without zeros before it or quotes"
     if fraction := re.fullmatch(r"(\d+(?:\.\d+)?) */ *([1-9]\d*)", value):
         return f"; YAML has no fractions: {value} is {float(fraction[1]) / int(fraction[2]):.4g}"
     return f"; write {value} without quotes" if re.fullmatch(r"[-+]?\d+(?:\.\d+)?", value) else ""
@@ -63,6 +66,16 @@ def _as_text(value: Any, problem: str) -> str:
     """What to do where YAML took a word such as `no` or a number for something else than text; else empty."""
     asked = re.match(r"Expected `str`", problem)
     return "; quote it to have it as text" if asked and not isinstance(value, (str, list, Mapping)) else ""
+
+
+def _expanded(value: Any, owner: Any) -> str:
+    """What a path with ~ or $HOME means here; else empty."""
+    if not (isinstance(value, str) and any((meta.extra or {}).get("path") for meta in metas(owner))):
+        return ""
+    if not (value.startswith("~") or "$" in value):
+        return ""
+    meant = os.path.expandvars(re.sub(r"^~(?=/|$)", "$HOME", value))
+    return "; no shell reads it: write " + ("it out" if "$" in meant or meant == value else meant)
 
 
 def _plain(problem: str, owner: Any) -> str:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
-from neurobust.core.errors import Faults, InputError
 from neurobust.core.explain import explain
+from neurobust.core.faults import UNREAD, Faults, Unread
+from neurobust.core.hints import bare, is_settings, literals, metas
 from neurobust.core.hints import field_names as field_names
-from neurobust.core.hints import literals, metas
 
 T = TypeVar("T")
 
@@ -59,42 +59,104 @@ def shaped(pattern: str, words: str) -> Meta:
 
 SUBJECT = "^subj0[1-8]$"
 Subject = Annotated[str, shaped(SUBJECT, "one of subj01 to subj08")]
-# A path that a user gives. Braces would be wildcards to Snakemake, and no shell is there to expand a tilde.
-FilePath = Annotated[str, shaped(r"^(?!~)[^{}\x00-\x1f]+$", "a path without braces, line breaks or a leading ~")]
+# A path that a user gives. Braces would be wildcards to Snakemake, and no shell is there to expand ~ or $HOME: what
+# they mean depends on who runs a job and where, and the path is part of what a study says.
+FilePath = Annotated[
+    str,
+    shaped(r"^(?!~)[^{}$\x00-\x1f]+$", "a path without braces, line breaks, $ or a leading ~"),
+    Meta(extra={"path": True}),
+]
+LARGEST_SIDE = 4096  # of any image that a study makes or reads, in pixels: what is larger is a slip of the keyboard
 
 
 def read(kind: type[T], given: Given, where: str) -> T:
     """The settings that a mapping from a configuration says.
 
     Raises InputError, with the key's path below `where`, for an unknown or missing key, a value out of bounds, a number
-    that is not finite, or a list that names something twice. A whole number may be written as 4.0.
+    that is not finite, or a list that names something twice; ManyFaults where several keys are wrong. A whole number
+    may be written as 4.0.
     """
-    try:
-        found = msgspec.convert(given, kind)
-    except msgspec.ValidationError:
-        given = _with_whole_numbers(given)
-        try:
-            found = msgspec.convert(given, kind)
-        except msgspec.ValidationError as error:
-            raise InputError(explain(kind, given, where, str(error))) from None
-    _check(found, where)
+    faults = Faults()
+    found: T = read_partly(kind, given, where, faults)
+    faults.refuse()
     return found
 
 
-def faults_of(kind: type, given: Given, where: str) -> list[str]:
-    """What `read` would say of each key alone: every fault at once, one a key, in the order of the mapping."""
-    faults = Faults()
-    missing = {field.name for field in msgspec.structs.fields(kind) if field.required} - set(given)
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(kind)}
-    for key in given:
-        hint = typing.get_type_hints(kind, include_extras=True).get(names.get(key, ""), None)
-        with faults.caught():
-            if hint is None:
-                read(kind, {key: given[key]}, where)
-            else:
-                alone = msgspec.defstruct("Alone", [(key, hint)], bases=(Settings,), frozen=True, kw_only=True)
-                read(alone, {key: given[key]}, where)
-    return faults.messages + [f"{where}: missing key '{key}'" for key in names if key in missing]
+def read_partly(kind: Any, given: Any, where: str, faults: Faults) -> Any:
+    """As `read`, but what is wrong goes to `faults`, and UNREAD stands for each part that cannot be read: for a field
+    of settings, an entry of a mapping, or all of it."""
+    if given is UNREAD:
+        raise Unread
+    found, lines = _attempt(kind, given, where)
+    if not lines:
+        return found
+    before = len(faults.messages)
+    found = _in_parts(bare(kind), given, where, faults)
+    if len(faults.messages) > before:
+        return found
+    faults.messages += lines  # each part is right alone
+    return UNREAD
+
+
+def _attempt(kind: Any, given: Any, where: str) -> tuple[Any, list[str]]:
+    """A value of a type, and what is wrong with it: what keeps it from being read, or all that is odd in it."""
+    held = _held(kind)
+    try:
+        found = msgspec.convert({"value": given}, held).value
+    except msgspec.ValidationError:
+        given = _with_whole_numbers(given)
+        try:
+            found = msgspec.convert({"value": given}, held).value
+        except msgspec.ValidationError as error:
+            return UNREAD, [explain(kind, given, where, str(error).replace("`$.value", "`$", 1))]
+    return found, list(_odd(found, where))
+
+
+@cache
+def _held(kind: Any) -> Any:
+    """A type as the one field of a struct, which msgspec keeps. What it makes of another type it frees after each use,
+    and of a text with a pattern beside a list or a mapping (`FilePath | Names`) too often: 0.22 crashes at the next."""
+    return msgspec.defstruct("Held", [("value", kind)])
+
+
+def _in_parts(kind: Any, given: Any, where: str, faults: Faults) -> Any:
+    """What can be read of a value whose whole cannot; UNREAD for what has no parts."""
+    parts: tuple[Any, ...] = get_args(kind)
+    if isinstance(given, Mapping) and is_settings(kind):
+        return _in_fields(kind, given, where, faults)
+    if isinstance(given, Mapping) and get_origin(kind) is dict:
+        found = {}
+        for name, part in given.items():
+            faults.messages += (misnamed := _attempt(dict.__class_getitem__((parts[0], Any)), {name: None}, where)[1])
+            value = read_partly(parts[1], part, _below(where, name), faults)
+            found[str(name)] = UNREAD if misnamed else value
+        return found
+    if isinstance(given, (list, tuple)) and get_origin(kind) is tuple and parts[1:] == (Ellipsis,):
+        return tuple(
+            read_partly(parts[0], part, _below(where, index), faults) for index, part in enumerate(given)
+        )  # fmt: skip
+    return UNREAD
+
+
+def _in_fields(kind: type, given: Given, where: str, faults: Faults) -> Any:
+    """The same of settings: with the fields that can be read, in the order of the mapping, and then what is missing."""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    hints = typing.get_type_hints(kind, include_extras=True)
+    values = {}
+    for key, part in given.items():
+        if key in fields:
+            name = fields[key].name
+            values[name] = read_partly(hints[name], part, _below(where, key), faults)
+        else:
+            faults.messages += _attempt(kind, {key: part}, where)[1]
+    for key, field in fields.items():
+        if field.required and key not in given:
+            faults.messages.append(f"{where}: missing key '{key}'")
+            values[field.name] = UNREAD
+    try:
+        return kind(**values)
+    except (Unread, ValueError):  # what a class says of its fields together
+        return UNREAD
 
 
 def _with_whole_numbers(given: Any) -> Any:
@@ -130,19 +192,19 @@ def _default(field: Any) -> Any:
     return field.default if field.default_factory is NODEFAULT else field.default_factory()
 
 
-def _check(value: Any, where: str) -> None:
-    """Raise InputError for a list that names something twice where it must not, and for a number that is not finite."""
+def _odd(value: Any, where: str) -> Iterator[str]:
+    """A line for each list that names something twice where it must not, and each number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{where}: {value!r}: expected a finite number")
+        yield f"{where}: {value!r}: expected a finite number"
     if isinstance(value, Settings):
         for name, encoded, unique in _checked(type(value)):
             part, place = getattr(value, name), _below(where, encoded)
             if unique and isinstance(part, tuple):
-                _check_unique(part, place)
-            _check(part, place)
+                yield from _twice(part, place)
+            yield from _odd(part, place)
     elif isinstance(value, (tuple, dict)):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            _check(part, _below(where, key))
+            yield from _odd(part, _below(where, key))
 
 
 @cache
@@ -156,10 +218,11 @@ def _checked(kind: type) -> list[tuple[str, str, bool]]:
     ]  # fmt: skip
 
 
-def _check_unique(items: tuple[Any, ...], where: str) -> None:
+def _twice(items: tuple[Any, ...], where: str) -> Iterator[str]:
+    """A line for a list that names something twice."""
     twice = [item for index, item in enumerate(items) if item in items[:index]]
     if twice:
-        raise InputError(f"{where}: {list(items)} has non-unique elements; name {twice[0]!r} once")
+        yield f"{where}: {list(items)} has non-unique elements; name {twice[0]!r} once"
 
 
 def _below(where: str, key: str | int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +24,21 @@ from neurobust.core.io import replacing
 from neurobust.core.progress import Progress
 from neurobust.core.seeding import seed_everything
 
+MOST_READERS = 8
+
 logger = logging.getLogger("neurobust")
 
 
 def pick_device() -> torch.device:
     """The first CUDA device where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def readers(device: torch.device) -> int:
+    """How many threads read for a device: the CPUs of this job for a GPU, at most 8; else what torch computes with."""
+    if device.type == "cuda":
+        return min(MOST_READERS, len(os.sched_getaffinity(0)))
+    return torch.get_num_threads()
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -35,3 +35,11 @@ def _import_models() -> ModuleType:
 
 models = _import_models()
 feature_extraction = importlib.import_module("torchvision.models.feature_extraction")
+
+
+def size_arguments(architecture: str, side: int) -> dict[str, Any]:
+    """What a builder of torchvision must be told of the side of its images in pixels: ViT and MaxViT have a fixed
+    grid, all others nothing."""
+    if architecture.startswith("vit_"):
+        return {"image_size": side}
+    return {"input_size": (side, side)} if architecture.startswith("maxvit") else {}

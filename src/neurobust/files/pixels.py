@@ -14,7 +14,7 @@ def to_pixels(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """
     if isinstance(images, np.ndarray) and not images.flags.writeable:
         images = np.array(images)  # a mapped file: torch wants memory that it could write to
-    images = torch.as_tensor(images).to(device).permute(0, 3, 1, 2)
+    images = torch.as_tensor(images).to(device, non_blocking=True).permute(0, 3, 1, 2)
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 

@@ -12,15 +12,15 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.architecture_names import check_architecture
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights
 from neurobust.core.places import load
-from neurobust.core.vision import models
+from neurobust.core.vision import models, size_arguments
 from neurobust.networks.low_pass import LowPass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-STEMS = ("imagenet", "cifar")
 NEURAL_HEAD = "neural_head."
 REBUILD = "neurobust.networks.outside:rebuild"  # of files that `bring_network` wrote; rules that read some name it
 
@@ -108,11 +108,21 @@ def build_network(
     new. `low_pass` is the cut-off of a `LowPass` that comes first, in cycles per image; None for none.
     Raises InputError for an unknown name, an impossible combination or weights that cannot be had.
     """
-    check_architecture(architecture, stem)
-    if pretrained and architecture in OWN:
-        raise InputError(f"architecture '{architecture}' has no pretrained weights; set pretrained to false")
-    if pretrained and stem != "imagenet":
-        raise InputError(f"architecture '{architecture}': pretrained weights need stem 'imagenet', not '{stem}'")
+    check_architecture(architecture, stem, pretrained, "network", sorted(ARCHITECTURES))
+    return assemble(architecture, num_classes, mean, std, stem, pretrained, image_size, low_pass)
+
+
+def assemble(
+    architecture: str,
+    num_classes: int,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    stem: str = "imagenet",
+    pretrained: bool = False,
+    image_size: int = 224,
+    low_pass: float | None = None,
+) -> Classifier:
+    """`build_network` of what has been checked; what is known of architectures (`torchvision_facts`) is made by it."""
     model = _build_model(architecture, pretrained, image_size)
     if stem == "cifar" and architecture not in OWN:
         _use_cifar_stem(model, architecture)
@@ -120,16 +130,6 @@ def build_network(
     filter_first = None if low_pass is None else LowPass(low_pass, image_size)
     network = Classifier(model, feature_dim, num_classes, mean, std, filter_first)
     return network.to(memory_format=torch.channels_last)  # as images are: files.pixels
-
-
-def check_architecture(architecture: str, stem: str) -> None:
-    """Raise InputError for an architecture or a stem that there is not."""
-    if architecture not in ARCHITECTURES:
-        raise InputError(
-            f"architecture '{architecture}' is not known; choose one of {', '.join(sorted(ARCHITECTURES))}"
-        )
-    if stem not in STEMS:
-        raise InputError(f"stem '{stem}' is not known; choose one of {', '.join(STEMS)}")
 
 
 def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
@@ -171,15 +171,9 @@ def _trained_head(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> nn.
 
 def _build_model(architecture: str, pretrained: bool, image_size: int) -> nn.Module:
     builder = ARCHITECTURES[architecture]
-    arguments: dict[str, object] = {}
-    if architecture.startswith("vit_"):
-        arguments["image_size"] = image_size
-    elif architecture.startswith("maxvit"):
-        arguments["input_size"] = (image_size, image_size)
-    elif architecture in ("googlenet", "inception_v3"):
+    arguments: dict[str, object] = size_arguments(architecture, image_size)
+    if architecture in ("googlenet", "inception_v3"):
         arguments.update(aux_logits=False, init_weights=True)
-        if pretrained:  # torchvision then changes the input's scale inside the model: a second normalisation
-            raise InputError(f"architecture '{architecture}' is only offered from scratch: set pretrained to false")
     try:
         if not pretrained:
             return builder(**arguments)
@@ -194,18 +188,18 @@ def _build_model(architecture: str, pretrained: bool, image_size: int) -> nn.Mod
         raise InputError(f"architecture '{architecture}' cannot take images of {image_size} px ({error})") from error
 
 
+def large_stem(model: nn.Module, architecture: str) -> tuple[Any, str, str] | None:
+    """Where a network has the stem for large images that one for small images can replace: the module that holds it,
+    and the names of its convolution and of its pool; None where it has none."""
+    if isinstance(getattr(model, "conv1", None), nn.Conv2d) and hasattr(model, "maxpool"):
+        return model, "conv1", "maxpool"  # ResNet, ResNeXt, Wide ResNet
+    return (model.features, "conv0", "pool0") if architecture.startswith("densenet") else None
+
+
 def _use_cifar_stem(model: nn.Module, architecture: str) -> None:
-    parent: Any
-    if isinstance(getattr(model, "conv1", None), nn.Conv2d) and hasattr(
-        model, "maxpool"
-    ):  # ResNet, ResNeXt, Wide ResNet
-        parent, convolution, pool = model, "conv1", "maxpool"
-    elif architecture.startswith("densenet"):
-        parent, convolution, pool = model.features, "conv0", "pool0"
-    else:
-        raise InputError(
-            f"architecture '{architecture}' has no cifar stem; use stem 'imagenet' or a ResNet or DenseNet"
-        )
+    found = large_stem(model, architecture)
+    assert found is not None, f"{architecture} has no such stem, which check_architecture says"
+    parent, convolution, pool = found
     width = getattr(parent, convolution).out_channels
     replacement = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(replacement.weight, mode="fan_out", nonlinearity="relu")
@@ -238,7 +232,7 @@ def build_bare(architecture: str, outputs: int, stem: str, image_size: int) -> n
 
     Raises InputError for a name or a stem that there is not.
     """
-    check_architecture(architecture, stem)
+    check_architecture(architecture, stem, False, "network", sorted(ARCHITECTURES))
     model = _build_model(architecture, False, image_size)
     if stem == "cifar" and architecture not in OWN:
         _use_cifar_stem(model, architecture)

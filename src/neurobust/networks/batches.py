@@ -1,17 +1,13 @@
-"""Batches: their order, their reading ahead of use, and augmentation, each from its own named random stream."""
+"""Batches: their order and their augmentation, each from its own named random stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from neurobust.core.seeding import numpy_rng
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 def epoch_batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -28,34 +24,30 @@ def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:
     return [rows[start : start + batch] for start in range(0, len(rows), batch)]
 
 
-def read_ahead(read: Callable[[Key], Value], keys: Iterable[Key]) -> Iterator[Value]:
-    """`read(key)` for each key, in order, one being read in a thread while the caller works on the one before."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = None
-        for key in keys:
-            following = pool.submit(read, key)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+@dataclass(frozen=True)
+class Windows:
+    """Where the pixels of changed images come from: the lines (n, H) and the columns (n, W) of the images as stored.
 
-
-def crop_flip(images: np.ndarray, *stream: object) -> np.ndarray:
-    """Shift each image by up to an eighth of its side (reflected border) and mirror every other one by chance.
-
-    Images (N, H, W, 3); draws come from the named stream alone, so two calls with one stream transform alike.
+    Of `mirrored` ones (n,) the columns are then turned round. Each row of columns rises by one from its least on.
     """
-    count, height, width = images.shape[:3]
+
+    lines: np.ndarray
+    columns: np.ndarray
+    mirrored: np.ndarray
+
+
+def crop_flip(count: int, height: int, width: int, *stream: object) -> Windows:
+    """Shift each of `count` images by up to an eighth of its side (reflected border), mirror every other by chance.
+
+    Draws come from the named stream alone, so two calls with one stream transform alike.
+    """
     rng = numpy_rng(*stream)
     pad = max(1, min(height, width) // 8)
-    down, right = rng.integers(0, 2 * pad + 1, (2, count, 1))
-    rows = down + np.arange(height)
-    columns = right + np.arange(width)
-    columns = np.where(rng.random((count, 1)) < 0.5, columns[:, ::-1], columns)
-    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    down, right = rng.integers(0, 2 * pad + 1, (2, count))
+    mirrored = rng.random(count) < 0.5
+    rows, columns = (np.pad(np.arange(side), pad, mode="reflect") for side in (height, width))
+    return Windows(rows[down[:, None] + np.arange(height)], columns[right[:, None] + np.arange(width)], mirrored)
 
 
-# `Training.augment` -> function(uint8 images, *stream) -> images of the same shape; None leaves them as they are.
-AUGMENTATIONS: dict[str, Callable[..., np.ndarray] | None] = {"none": None, "crop-flip": crop_flip}
+# `Training.augment` -> function(images, height, width, *stream) -> windows; None leaves images as they are.
+AUGMENTATIONS: dict[str, Callable[..., Windows] | None] = {"none": None, "crop-flip": crop_flip}

@@ -12,8 +12,10 @@ from msgspec import Meta
 from msgspec.structs import fields, replace
 
 from neurobust.core.errors import InputError
+from neurobust.core.faults import UNREAD, Faults
 from neurobust.core.names import one_of
 from neurobust.core.settings import (
+    LARGEST_SIDE,
     UNIQUE,
     Count,
     FilePath,
@@ -74,7 +76,7 @@ class Oracle(Settings, frozen=True):
 
     architecture: Annotated[str, about("torchvision's name")] = "resnet18"
     weights: Annotated[FilePath | None, about("torchvision's file of its weights; default: untrained")] = None
-    size: Annotated[int, Meta(ge=32), about("at which it sees the images", "pixels")] = 224
+    size: Annotated[int, Meta(ge=32, le=LARGEST_SIDE), about("at which it sees the images", "pixels")] = 224
 
 
 class Condition(Settings, frozen=True, kw_only=True):
@@ -86,6 +88,10 @@ class Condition(Settings, frozen=True, kw_only=True):
     weight: Weight
     target: Annotated[Names | None, about("ROIs, side by side")] = None
     predictor: Annotated[str | None, about("one of `predictors`")] = None
+    ensemble: Annotated[
+        bool,
+        about("the mean over all `predictor_seeds` is the target, the same for every network; default: a seed each"),
+    ] = False
     loss: Annotated[str | None, about("that pulls the features towards the target")] = None
     control: Annotated[str | None, about("removes one ingredient")] = None
     layers: Annotated[Names | None, about("of the network; default: penultimate")] = None
@@ -169,16 +175,16 @@ def read_condition(name: str, given: Given, where: str = "conditions") -> Condit
     Raises InputError for what does not fit together in it. Whether the ROIs, subjects and predictors that it names
     exist is the study's to say.
     """
-    where = f"{where}.{name}"
-    parts = dict(given)
-    if parts.get("features") is not None:
-        parts["features"] = read(Oracle, parts["features"], f"{where}.features")
-    reference = parts.pop("reference", None)
-    condition = read(Condition, parts, where)
+    where, faults = f"{where}.{name}", Faults()
+    reference = given.get("reference")
+    parts = {key: value for key, value in given.items() if key != "reference"}
+    condition = faults.kept(lambda: read(Condition, parts, where))
     if reference is not None:
-        condition = replace(condition, reference=read_reference(reference, f"{where}.reference"))
-    for key, problem in _problems(condition):
-        raise InputError(f"{where}.{key}: {problem}")
+        found = faults.kept(lambda: read_reference(reference, f"{where}.reference"))
+        condition = condition if condition is UNREAD else replace(condition, reference=found)
+    with faults.caught():
+        faults.messages += [f"{where}.{key}: {problem}" for key, problem in _problems(condition)]
+    faults.refuse()
     condition.modules()  # what another package registers wrongly is found here, not in a job
     return condition
 
@@ -255,6 +261,8 @@ def _control_problems(condition: Condition) -> Iterator[tuple[str, str]]:
         for key in ("predictor", "subjects", "features", "match"):
             if getattr(condition, key) is not None:
                 yield key, "measured responses need no such key; remove it or `pairs`"
+        if condition.ensemble:
+            yield "ensemble", "measured responses have no predictor's seeds; remove it or `pairs`"
         if not control.pairs:
             taken = ", ".join(f"'{name}'" for name in CONTROLS if CONTROLS[name].pairs)
             yield "control", f"measured responses (pairs) take the control {taken} only"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,13 @@ def shuffled_partners(split: np.ndarray, seed: int) -> np.ndarray:
     return partners
 
 
-def predicted(setting: Setting) -> Respond:
-    """The predictors' own responses, in the voxels that the target keeps."""
+def predicted(setting: Setting, bounded: bool = True) -> Respond:
+    """The predictors' own responses, in the voxels that the target keeps; with `bounded`, pixels must be in [0, 1]."""
+    answer = setting.module if bounded else partial(setting.module, bounded=False)
     if setting.columns is None:
-        return lambda pixels, rows: setting.module(pixels)
+        return lambda pixels, rows: answer(pixels)
     columns = torch.from_numpy(setting.columns).to(setting.device)
-    return lambda pixels, rows: setting.module(pixels)[:, columns]
+    return lambda pixels, rows: answer(pixels)[:, columns]
 
 
 def untrained(setting: Setting) -> Respond:
@@ -120,7 +122,7 @@ def oracle_features(setting: Setting) -> Respond:
 
 def phase_scrambled(setting: Setting) -> Respond:
     """The predictors' responses to images whose phases are random, fixed per image (the amplitudes are their own)."""
-    respond = predicted(setting)
+    respond = predicted(setting, bounded=False)  # a scrambled image leaves [0, 1] here and there (`scramble_phase`)
 
     def scrambled(pixels: Tensor, rows: np.ndarray) -> Tensor:
         shape = pixels.shape[-2:]

@@ -118,13 +118,16 @@ class Task(Settings, frozen=True, kw_only=True):
 
     reader: place of read(settings, source) -> files.dataset.Source. brings: what `source` must be where the user brings
     the images, else empty. phantom: the key of `phantom` that renders them, else empty. faces: the images have
-    attributes beside their labels. cue: the images bear a cue (`Source.twins`); those of a phantom where it has one.
+    attributes beside their labels. attributes: how many, people: the labels say who is shown. cue: the images bear a
+    cue (`Source.twins`); those of a phantom where it has one.
     """
 
     reader: ClassVar[str] = ""
     brings: ClassVar[str] = ""
     phantom: ClassVar[str] = ""
     faces: ClassVar[bool] = False
+    attributes: ClassVar[int] = 0
+    people: ClassVar[bool] = False
     cue: ClassVar[bool] = False
 
     kind: Annotated[str, about("how the images are made or read")]

@@ -104,9 +104,7 @@ class Guidance:
         """Rows of the images that the predictor must see as augmented; None where it need not see them again."""
         return None if self.target is None or self.manifolds is not None else self.target.partners[rows]
 
-    def goal(
-        self, place: tuple[int, int], rows: np.ndarray, partners: np.ndarray | None, labels: Tensor
-    ) -> Goal | Both:
+    def goal(self, place: tuple[int, int], rows: np.ndarray, partners: Tensor | None, labels: Tensor) -> Goal | Both:
         """What the loss compares the features of a batch with, at a place (epoch, step) of the training.
 
         `partners` are the augmented images of `partners_of(rows)`; None where images are shown as they are stored.
@@ -116,7 +114,7 @@ class Guidance:
         stimuli = self.pairs.draw(*place)
         return stimuli if self.target is None else Both(self._goal_on_task(rows, partners, labels), stimuli)
 
-    def _goal_on_task(self, rows: np.ndarray, partners: np.ndarray | None, labels: Tensor) -> Goal:
+    def _goal_on_task(self, rows: np.ndarray, partners: Tensor | None, labels: Tensor) -> Goal:
         assert self.target is not None
         if self.manifolds is not None:
             return self.manifolds.of(labels)

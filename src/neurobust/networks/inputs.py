@@ -13,7 +13,8 @@ from neurobust.networks.conditions import Condition
 class NetworkInputs:
     """What a network is trained from: the task's `dataset.h5`, and what its condition reads beside it.
 
-    predictors: weights of the target's predictors, one per ROI. oracle: the weights of the control `features`, at most
+    predictors: weights of the target's predictors, one per ROI, or of an ensemble all seeds of the first ROI, then of
+    the next. oracle: the weights of the control `features`, at most
     one file. voxels, matched: voxel tables of the predictors and of the ROIs to match, for the control `subsampled`.
     responses, stimuli: `cortex/{subject}/{roi}.h5` and the same subjects' images in the task's size, in the same order,
     where the network is guided on stimuli. labels: the categories of the stimuli, for the control `labels`. guided: the
@@ -38,6 +39,10 @@ class NetworkInputs:
             found.update({f"{name}{index}": path for index, path in enumerate(getattr(self, field.name))})
         return found
 
+    def members(self, condition: Condition) -> int:
+        """How many predictors one after the other make one: all seeds of an ROI in an ensemble, else one."""
+        return len(self.predictors) // len(condition.target or ("",)) if condition.ensemble else 1
+
     def check(self, condition: Condition) -> None:
         """Raise InputError unless the files are those of the condition's target."""
         if condition.on_stimuli != bool(self.responses):
@@ -58,6 +63,11 @@ class NetworkInputs:
             raise InputError(
                 f"recipe.condition.target: {condition.roi!r} goes with {len(self.predictors)} predictor files; "
                 "a target needs at least one and `none` takes no predictor"
+            )
+        if condition.ensemble and len(self.predictors) % len(condition.target or ("",)):
+            raise InputError(
+                f"recipe.condition.ensemble: {len(self.predictors)} predictor files for {condition.roi}; give each ROI "
+                "as many seeds"
             )
 
 

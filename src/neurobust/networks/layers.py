@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,22 +11,22 @@ from torch import Tensor, nn
 
 from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.core.errors import InputError
+from neurobust.core.layouts import MAPS_LAST, layout_of
 from neurobust.networks.architectures import Classifier
-
-CHANNELS_LAST = ("swin",)  # architectures whose maps are (N, H, W, C)
 
 
 class Layers:
     """The chosen layers of a network as one matrix (n, sum of widths), in the order of `names`.
 
     `penultimate` is what the classifying head reads, in every architecture; any other name is that of a submodule of
-    the trunk (`layer3`, `features.4`, `encoder.layers.encoder_layer_5`). Maps (N, C, H, W) are averaged over a grid of
-    `pool` x `pool` cells, tokens (N, T, C) over all of them. Widths are found by showing the network an image.
+    the trunk (`layer3`, `features.4`, `encoder.layers.encoder_layer_5`). Maps are averaged over a grid of `pool` x
+    `pool` cells, tokens (N, T, C) over all of them. Widths, and which axes of a map are space, are found by showing the
+    network an image and one of twice the side (`core.layouts`): Swin and inner layers of ConvNeXt are (N, H, W, C).
     """
 
     def __init__(self, network: Classifier, names: Sequence[str], pool: int, architecture: str, image_size: int):
         self.names, self.pool = list(names), pool
-        self.channels_last = architecture.startswith(CHANNELS_LAST)
+        self.last: set[str] = set()  # the layers whose maps are (N, H, W, C)
         self.seen: dict[str, Tensor] = {}
         for name in self.names:
             if name == PENULTIMATE:
@@ -49,26 +50,38 @@ class Layers:
         """The layers of the pass that gave these penultimate `features` (n, d): (n, sum of widths)."""
         if self.names == [PENULTIMATE]:
             return features
-        parts = [features if name == PENULTIMATE else self._flat(self.seen.pop(name)) for name in self.names]
+        parts = [features if name == PENULTIMATE else self._flat(name, self.seen.pop(name)) for name in self.names]
         return torch.cat(parts, 1)
 
-    def _flat(self, output: Tensor) -> Tensor:
+    def _flat(self, name: str, output: Tensor) -> Tensor:
         if output.ndim == 4:
-            maps = output.permute(0, 3, 1, 2) if self.channels_last else output
+            maps = output.permute(0, 3, 1, 2) if name in self.last else output
             return nn.functional.adaptive_avg_pool2d(maps, self.pool).flatten(1)
         return output.mean(1) if output.ndim == 3 else output.flatten(1)
 
     @torch.no_grad()
     def _measure(self, network: Classifier, image_size: int) -> list[int]:
+        """Note the layers whose channels are last; give all widths. The network is given back as it was."""
         training = network.training
+        network.eval()
         with torch.random.fork_rng(devices=[]):
-            features = network.eval().features(torch.zeros(1, 3, image_size, image_size))
+            features = network.features(torch.zeros(1, 3, image_size, image_size))
+            outputs = {name: self.seen.pop(name, None) for name in self.names if name != PENULTIMATE}
+            with contextlib.suppress(RuntimeError, ValueError, AssertionError):  # a fixed grid takes no other side
+                network.trunk(torch.zeros(1, 3, 2 * image_size, 2 * image_size))
         network.train(training)
         widths = []
         for name in self.names:
-            if name != PENULTIMATE and not isinstance(self.seen.get(name), Tensor):
-                raise InputError(f"recipe.condition.layers: '{name}' gives no single tensor; name a layer inside it")
-            widths.append(features.shape[1] if name == PENULTIMATE else self._flat(self.seen.pop(name)).shape[1])
+            if name == PENULTIMATE:
+                widths.append(features.shape[1])
+                continue
+            output, where = outputs[name], f"recipe.condition.layers: '{name}'"
+            if not isinstance(output, Tensor):
+                raise InputError(f"{where} gives no single tensor; name a layer inside it")
+            grown = self.seen.pop(name, output)
+            if output.ndim == 4 and layout_of(output.shape, grown.shape, where).axes == MAPS_LAST:
+                self.last.add(name)
+            widths.append(self._flat(name, output).shape[1])
         return widths
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from neurobust.core.errors import InputError
 from neurobust.core.vision import feature_extraction, models
-from neurobust.networks.architectures import ARCHITECTURES, OWN, Classifier, build_network
+from neurobust.networks.architectures import ARCHITECTURES, OWN, Classifier, assemble, large_stem
 
 Written = dict[str, Any]  # as JSON types
 LARGEST = 512  # side, in pixels, up to which the smallest is looked for
@@ -90,20 +90,20 @@ def facts_of(name: str, trees: Trees) -> Written:
 def network(name: str, side: int, stem: str = "imagenet") -> Classifier:
     """A network whose weights have no memory."""
     with without_weights():
-        return build_network(name, 2, stem=stem, image_size=side)
+        return assemble(name, 2, stem=stem, image_size=side)
 
 
 def has_cifar_stem(name: str) -> bool:
-    """Whether there is a stem for small images."""
-    try:
-        network(name, 224, "cifar")
-    except InputError:
-        return False
-    return True
+    """Whether a stem for small images can take the place of its own, or it has one for all."""
+    if name in OWN:
+        return True
+    with without_weights():
+        return large_stem(models.get_model(name, weights=None), name) is not None
 
 
 def can_be_pretrained(name: str) -> bool:
-    """Whether `build_network` offers torchvision's weights of it."""
+    """Whether a study can start from torchvision's weights: of these two they change the input's scale inside the
+    model, a second normalisation."""
     return name not in OWN and name not in ("googlenet", "inception_v3")
 
 

@@ -15,15 +15,17 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.core.architecture_names import check_architecture
 from neurobust.core.io import canonical_json, provenance, save_weights
 from neurobust.core.settings import written
 from neurobust.core.training import clear_checkpoint, train_epochs
 from neurobust.files.dataset import read_dataset
 from neurobust.files.network_history import write_history
 from neurobust.files.network_metrics import NetworkMetrics, write_metrics
-from neurobust.networks.architectures import check_architecture
+from neurobust.networks.architectures import ARCHITECTURES
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
+from neurobust.networks.stores import SHARE
 from neurobust.networks.trainer import Trainer
 
 
@@ -34,19 +36,21 @@ def train_network(
     outputs: NetworkOutputs,
     names: Mapping[str, Any],
     eval_batch: int = 256,
+    share: float = SHARE,
 ) -> None:
     """Train one network of a task and write its weights, its metrics and its history (one row per epoch).
 
     `names` (task, architecture, condition) go into the metrics as they are. A killed run goes on from the checkpoint,
-    which is removed at the end. `eval_batch` images bound the memory of evaluation. Raises InputError for a recipe,
-    dataset or predictor that cannot be used, and if the loss is no longer finite.
+    which is removed at the end. `eval_batch` images bound the memory of evaluation; `share` of a GPU's free memory may
+    be taken by the task's images. Neither changes a number. Raises InputError for a recipe, dataset or predictor that
+    cannot be used, and if the loss is no longer finite.
     """
     start = time.monotonic()
-    check_architecture(recipe.architecture, recipe.stem)
+    check_architecture(recipe.architecture, recipe.stem, recipe.pretrained, "recipe", sorted(ARCHITECTURES))
     data = read_dataset(inputs.dataset)
     inputs.check(recipe.condition)
     record = provenance(inputs.by_name(), params=written(recipe), seed=seed)
-    trainer = Trainer(inputs, data, recipe, seed, eval_batch)
+    trainer = Trainer(inputs, data, recipe, seed, eval_batch, share)
     prepared = time.monotonic() - start
     rows = train_epochs(
         parts={"model": trainer.network, "optimiser": trainer.optimiser, "schedule": trainer.schedule},

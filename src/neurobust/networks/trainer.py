@@ -12,38 +12,48 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.core.errors import InputError
+from neurobust.core.reading import read_ahead
 from neurobust.core.seeding import numpy_rng, seed_everything
-from neurobust.core.training import pick_device
+from neurobust.core.training import pick_device, readers
 from neurobust.files.dataset import Dataset
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.networks.architectures import Classifier, build_network, load_network
-from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order, read_ahead
+from neurobust.networks.batches import AUGMENTATIONS, epoch_batches, in_order
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.guidance import Both, Goal, Guidance
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.low_pass import matched_cutoff
 from neurobust.networks.references import reference_loss
 from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
+from neurobust.networks.stores import SHARE, open_store
 
 MATCHED_IMAGES = 128  # training images whose gradients say a cut-off
 Place = tuple[int, int]  # (epoch, step)
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows, images, images of the rows' partners
+Batch = tuple[np.ndarray, Tensor, Tensor | None]  # rows, images, images of the rows' partners
 
 
 class Trainer:
-    """A network with its optimiser, schedule and guidance: `run_epoch` trains, `summary` measures."""
+    """A network with its optimiser, schedule and guidance: `run_epoch` trains, `summary` measures.
 
-    def __init__(self, inputs: NetworkInputs, data: Dataset, recipe: Recipe, seed: int, eval_batch: int):
+    `share`: see `stores.open_store`.
+    """
+
+    def __init__(
+        self, inputs: NetworkInputs, data: Dataset, recipe: Recipe, seed: int, eval_batch: int, share: float = SHARE
+    ):
         self.data, self.recipe, self.seed, self.eval_batch = data, recipe, seed, eval_batch
         self.device = pick_device()
+        self.threads = readers(self.device)
         if self.device.type == "cuda":
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         condition, training = recipe.condition, recipe.training
         self.guidance: Guidance | None = None
         if condition.target is not None:
             self.guidance = Guidance(inputs, data, recipe, seed, eval_batch, self.device)
-        self.images = self._shown_images()
+        self.stored = open_store(data.images, self.device, share)
+        images = self._shown_images()
+        self.shown = self.stored if images is data.images else open_store(images, self.device, share)
         self.augment = AUGMENTATIONS[training.augment]
         self.rows = data.rows(TRAIN)
         self._check_batches()
@@ -111,7 +121,7 @@ class Trainer:
         self.network.train()
         sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         keys = [((epoch, step), rows) for step, rows in enumerate(self.batches(epoch))]
-        for step, (rows, images, partners) in enumerate(read_ahead(self._read, keys)):
+        for step, (rows, images, partners) in enumerate(read_ahead(self._read, keys, self.threads)):
             labels = torch.from_numpy(self.data.labels[rows]).to(self.device)
             goal = self.guidance.goal((epoch, step), rows, partners, labels) if self.guidance else None
             sums += len(rows) * self._step(to_pixels(images, self.device), labels, goal)
@@ -134,13 +144,16 @@ class Trainer:
     def _read(self, key: tuple[Place, np.ndarray]) -> Batch:
         """Rows, images and, where the predictor must see augmented pixels, the images of the rows' partners."""
         (epoch, step), rows = key
-        images = self.images[rows]
         if self.augment is None:
-            return rows, images, None
-        stream = (self.seed, "augment", epoch, step)
+            return rows, self.shown.read(rows), None
+        windows = self.augment(len(rows), *self.data.images.shape[1:3], self.seed, "augment", epoch, step)
+        changed = self.shown.read(rows, windows)
         partners = self.guidance.partners_of(rows) if self.guidance else None
-        shown = None if partners is None else self.augment(self.data.images[partners], *stream)
-        return rows, self.augment(images, *stream), shown
+        if partners is None:
+            return rows, changed, None
+        if self.shown is self.stored and np.array_equal(partners, rows):
+            return rows, changed, changed
+        return rows, changed, self.stored.read(partners, windows)
 
     def _step(self, pixels: Tensor, labels: Tensor, goal: Goal | Both | None) -> Tensor:
         """One optimiser step; the batch's loss, cross-entropy, neural loss and accuracy, still on the device."""
@@ -182,13 +195,15 @@ class Trainer:
             return found
         guidance = self.guidance if align else None
         self.network.eval()
-        hits, shown = 0, []
-        for group, images in read_ahead(lambda part: (part, self.data.images[part]), in_order(rows, self.eval_batch)):
+        labels = torch.from_numpy(self.data.labels[rows]).to(self.device).split(self.eval_batch)
+        hits, shown = torch.zeros((), dtype=torch.long, device=self.device), []
+        parts = read_ahead(self.stored.read, in_order(rows, self.eval_batch), self.threads)
+        for images, wanted in zip(parts, labels, strict=True):
             features = self.network.features(to_pixels(images, self.device))
-            hits += int((self.network.head(features).argmax(1).cpu().numpy() == self.data.labels[group]).sum())
+            hits += (self.network.head(features).argmax(1) == wanted).sum()
             if guidance is not None and guidance.target is not None:
                 shown.append(guidance.look(features))
-        found["accuracy"] = hits / len(rows)
+        found["accuracy"] = hits.item() / len(rows)
         return found if guidance is None else found | guidance.agreement(rows, shown)
 
     def summary(self) -> dict[str, Any]:

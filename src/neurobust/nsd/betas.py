@@ -11,6 +11,7 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.nsd import header
 from neurobust.nsd.header import FETCH_AGAIN, GZIP_ERRORS, one_line_errors, read_end, read_exactly, read_header
+from neurobust.nsd.volumes import Grid
 
 HDF5_ERRORS = (OSError, RuntimeError, KeyError)
 
@@ -30,17 +31,18 @@ def read_session(path: Path, voxel_index: np.ndarray, shape: tuple[int, int, int
     raise InputError(f"{path}: betas are read from .nii.gz or .hdf5 files only")
 
 
-def check_place(path: Path, subject: str, affine: np.ndarray) -> None:
+def check_place(path: Path, subject: str, grid: Grid) -> None:
     """`check_affine` of a session file; .hdf5 files have no affine."""
-    if path.name.endswith(".nii.gz"):
-        with one_line_errors(path, GZIP_ERRORS), header.open_gzip(path, "rb") as stream:
+    if path.name.endswith((".nii.gz", ".nii")):
+        with one_line_errors(path, GZIP_ERRORS), header.open_nifti(path) as stream:
             found = read_header(path, stream).affine
-        check_affine(path, subject, found, affine)
+        check_affine(path, subject, found, grid)
 
 
-def check_affine(path: Path, subject: str, found: np.ndarray, affine: np.ndarray) -> None:
+def check_affine(path: Path, subject: str, found: np.ndarray, grid: Grid) -> None:
     """Raise InputError, with the likely cause, unless the affine of a subject's session is that of its brain mask, as
     for label volumes."""
+    affine = grid.affine
     if header.same_place(found, affine):
         return
     codes, wanted = ("".join(nib.aff2axcodes(each)) for each in (found, affine))
@@ -49,7 +51,7 @@ def check_affine(path: Path, subject: str, found: np.ndarray, affine: np.ndarray
     else:
         moved = (np.linalg.inv(affine) @ found)[:3, 3].round(2)
         problem = f"its affine places it {moved.tolist()} voxels away from the brain mask: it looks moved"
-    raise InputError(f"{path}: {subject}: {problem}; use betas of func1pt8mm as published")
+    raise InputError(f"{path}: {subject}: {problem}; use betas of {grid.space} as published")
 
 
 def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int, ...], dtype: np.dtype) -> None:

@@ -81,7 +81,7 @@ def extract_betas(
 
     def read(path: Path) -> tuple[np.ndarray, str]:
         session = read_session(path, index.voxel_index, grid.shape, design.trials_per_session)
-        check_place(path, subject, grid.affine)  # after the shape, which says more where it is another subject's
+        check_place(path, subject, grid)  # after the shape, which says more where it is another subject's
         return session, sha256_file(path)
 
     def sessions() -> Iterator[np.ndarray]:

@@ -45,11 +45,23 @@ def fetch_stimuli(
     with alone(lock_path(output), f"{output}"):
         if has_images(output, images):
             logger.info("%s: has all %d images already", output, len(images))
+        elif theirs := next((p for p in layout.their_stimuli(root, subject) if has_images(p, images)), None):
+            link(theirs, output)
+            logger.info("%s: a link to %s, which has all %d images", output, theirs, len(images))
         elif (whole := layout.stimuli(root)).exists():
             copy_rows(whole, design.pool, images, output)
             logger.info("%s: %d images of %s", output, len(images), whole)
         else:
-            fetch_images(source(), layout.ours(root), design.pool, images, output, workers)
+            fetch_images(source(), layout.ours(root), design.pool, images, output, n_sessions, workers)
+
+
+def link(path: Path, output: Path) -> None:
+    """Make `output` a link to a file that is there."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    made = output.with_name(f"{output.name}.link")
+    made.unlink(missing_ok=True)
+    made.symlink_to(path.resolve())
+    made.replace(output)
 
 
 def has_images(path: Path, images: np.ndarray) -> bool:
@@ -64,9 +76,9 @@ def has_images(path: Path, images: np.ndarray) -> bool:
 
 
 def fetch_images(
-    source: Source, root: Path, pool: int, images: np.ndarray, output: Path, workers: int = WORKERS
+    source: Source, root: Path, pool: int, images: np.ndarray, output: Path, sessions: int, workers: int = WORKERS
 ) -> None:
-    """Write the `images` (ascending) of the `pool` in the bucket to `output`, and record it."""
+    """Write the `images` (ascending, seen in so many sessions) of the `pool` in the bucket to `output`; record it."""
     path = layout.stimuli(root)
     key, client = key_of(root, path), connect(source, workers)
     listed = find(client, key)
@@ -84,7 +96,7 @@ def fetch_images(
         part.replace(output)
         journal.unlink(missing_ok=True)
     record = {"key": output.relative_to(root).as_posix(), "size": output.stat().st_size, "etag": listed.etag}
-    facts = {"images": len(images), "shape": list(shape), "contiguous": offset is not None}
+    facts = {"images": len(images), "sessions": sessions, "shape": list(shape), "contiguous": offset is not None}
     add_record(root, record | {"sha256": sha256_file(output), "last_modified": listed.modified, "facts": facts})
     logger.info("%s: %d images of %s", output, len(images), key)
 

@@ -116,6 +116,18 @@ def subject_stimuli(root: Root, subject: str) -> Path:
     return ours(root) / OWN / f"nsd_stimuli_{subject}.hdf5"
 
 
+def their_stimuli(root: Root, subject: str) -> list[Path]:
+    """That file in a copy that is only read, where a study had fetched it there: one or none."""
+    path = subject_stimuli(root.root, subject) if isinstance(root, Copies) else None
+    return [path] if path is not None and path.exists() else []
+
+
+def fetched_stimuli(root: Root, subject: str) -> list[Path]:
+    """That file wherever it is there, our own first."""
+    own = subject_stimuli(root, subject)
+    return [*([own] if own.exists() else []), *their_stimuli(root, subject)]
+
+
 def shared_png(root: Root, number: int, nsd_id: int) -> Path:
     """PNG of shared image 1..1000; `nsd_id` is 0-based and the name's is not."""
     return place(root, f"nsddata/stimuli/nsd/shared1000/shared{number:04d}_nsd{nsd_id + 1:05d}.png")

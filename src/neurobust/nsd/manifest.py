@@ -17,7 +17,7 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_json
 from neurobust.nsd import layout
 from neurobust.nsd.layout import Copies, Root
-from neurobust.nsd.settings import Data
+from neurobust.nsd.settings import Data, most_images
 
 TERMS = (
     "the Natural Scenes Dataset is fetched only for those who have accepted its terms: read "
@@ -132,6 +132,18 @@ def read_records(root: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: line {number} is not a record ({error}); remove that line") from error
     return records
+
+
+def has_stimuli(root: Path, subject: str, n_sessions: int) -> bool:
+    """Whether the images that a subject saw in so many sessions were fetched into a folder, by its records: of older
+    ones, which say no sessions, by the number of images."""
+    path = layout.subject_stimuli(root, subject)
+    record = read_records(root).get(path.relative_to(root).as_posix())
+    if record is None or not path.exists():
+        return False
+    facts = record.get("facts", {})
+    sessions = facts.get("sessions")
+    return bool(facts.get("images", 0) >= most_images(n_sessions) if sessions is None else sessions >= n_sessions)
 
 
 def read_digests(root: Path) -> dict[str, str]:

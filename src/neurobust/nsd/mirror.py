@@ -52,6 +52,14 @@ class Mirror:
         """What is known of each file that was fetched, by its key in the bucket."""
         return manifest.read_records(self.data.folder)
 
+    def record_of_images(self, subject: str) -> dict[str, Any] | None:
+        """What is known of the images of a subject, where they were fetched, be it into a copy that is only read."""
+        for path in layout.fetched_stimuli(self.root, subject):
+            folder = path.parents[1]
+            if record := manifest.read_records(folder).get(path.relative_to(folder).as_posix()):
+                return record
+        return None
+
     def atlases(self, subject: str) -> list[str]:
         """The atlases of which a subject has all files; a copy may lack those that nobody uses."""
 

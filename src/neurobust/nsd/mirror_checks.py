@@ -149,7 +149,7 @@ def check_sessions(mirror: Mirror) -> str:
             expected = list(shape[::-1] if path.suffix == ".hdf5" else shape)
             need(facts["shape"] == expected, f"{path.name} of {subject} is {facts['shape']}, not {expected}")
             if "affine" in facts:
-                check_affine(path, subject, np.array(facts["affine"]), mirror.grid(subject).affine)
+                check_affine(path, subject, np.array(facts["affine"]), mirror.grid(subject))
             attrs |= set(facts.get("attrs", ()))
     if not sizes:
         raise Skip("no session was fetched yet")
@@ -185,8 +185,7 @@ def check_brick(mirror: Mirror) -> str:
             chunks, shape, attrs = file["imgBrick"].chunks, file["imgBrick"].shape, sorted(file["imgBrick"].attrs)
         return f"{shape}, {'contiguous' if chunks is None else f'chunks {chunks}'}, attributes {attrs or 'none'}"
     for subject in mirror.sessions:
-        record = mirror.records.get(f"{layout.OWN}/{layout.subject_stimuli(mirror.root, subject).name}")
-        if record:
+        if record := mirror.record_of_images(subject):
             return f"{tuple(record['facts']['shape'])}, contiguous: {record['facts']['contiguous']}"
     raise Skip("no image was fetched yet")
 
@@ -195,8 +194,9 @@ def check_shared_images(mirror: Mirror) -> str:
     """The PNG with id N (from 1) in its name is row N - 1 of imgBrick."""
     from PIL import Image
 
-    sources = [layout.stimuli(mirror.root), *(layout.subject_stimuli(mirror.root, s) for s in mirror.sessions)]
-    source = next((path for path in sources if path.exists()), None)
+    whole = layout.stimuli(mirror.root)
+    fetched = [path for subject in mirror.sessions for path in layout.fetched_stimuli(mirror.root, subject)]
+    source = next((path for path in (whole, *fetched) if path.exists()), None)
     shared = enumerate(mirror.design.shared.tolist(), start=1)
     pictures = [(image, layout.shared_png(mirror.root, number, image)) for number, image in shared]
     pictures = [(image, path) for image, path in pictures if path.exists()]

@@ -11,10 +11,9 @@ from neurobust.nsd import layout
 from neurobust.nsd.bucket import Listed, Refused, Source, connect, head, listing
 from neurobust.nsd.layout import Root
 from neurobust.nsd.manifest import key_of, study_files
-from neurobust.nsd.settings import Data
+from neurobust.nsd.settings import Data, most_images
 
 IMAGE_BYTES = 425 * 425 * 3
-SEEN = {40: 10000, 32: 9411, 30: 9209}  # distinct images in this many sessions (NSD Data Manual)
 
 
 def source_of(data: Data) -> Source:
@@ -41,7 +40,7 @@ def list_files(source: Source, root: Root, paths: Iterable[Path]) -> dict[Path, 
 
 def needed_images(data: Data) -> int:
     """How many images are fetched one by one: those that each subject saw."""
-    return sum(SEEN.get(count, min(10000, 750 * count)) for count in data.sessions.values())
+    return sum(most_images(count) for count in data.sessions.values())
 
 
 def plan(data: Data) -> str:
@@ -59,8 +58,8 @@ def plan(data: Data) -> str:
         count, size, here = len(paths), sum(sizes.values()), sum(sizes[path] for path in present)
         if name == "images" and data.only_needed_stimuli:
             count, size = needed_images(data), min(needed_images(data) * IMAGE_BYTES, size * len(data.subjects))
-            ours = [layout.subject_stimuli(root, subject) for subject in data.subjects]
-            here = sum(path.stat().st_size for path in ours if path.exists())
+            fetched = [layout.fetched_stimuli(root, subject)[:1] for subject in data.subjects]
+            here = sum(path.stat().st_size for paths in fetched for path in paths)
         rows.append((name, count, size, min(here, size)))
         total, left = total + size, left + size - min(here, size)
     lines = [f"{source_of(data)} -> {data.folder}", f"{'':<20}{'files':>8}{'size':>12}{'present':>12}"]

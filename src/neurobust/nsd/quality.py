@@ -50,7 +50,7 @@ def judge_sessions(root: Root, subject: str, design: Design, grid: Grid, paths: 
     voxels = voxels[spread(len(voxels))]
     betas = [read_session(path, voxels, grid.shape, design.trials_per_session) for path in paths]
     for path in paths:
-        check_place(path, subject, grid.affine)
+        check_place(path, subject, grid)
     count = len(paths)
     sample = Sample(
         subject, design, grid, voxels, np.concatenate(betas), design.sessions(count), design.nsd_ids(subject, count)

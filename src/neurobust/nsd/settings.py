@@ -25,12 +25,18 @@ from neurobust.nsd.layout import (
 SESSIONS = {  # that each subject of NSD ran, as published (NSD Data Manual)
     "subj01": 40, "subj02": 40, "subj03": 32, "subj04": 30, "subj05": 40, "subj06": 32, "subj07": 40, "subj08": 30,
 }  # fmt: skip
+SEEN = {40: 10000, 32: 9411, 30: 9209}  # distinct images in this many sessions (NSD Data Manual)
 WITHHELD = 3  # the last sessions of each subject, which were not public until August 2023
 
 
 def fewest_sessions(planned: int = max(SESSIONS.values())) -> int:
     """The fewest sessions that any of the eight subjects ran; of a phantom's `planned` ones as large a share."""
     return max(1, planned * min(SESSIONS.values()) // max(SESSIONS.values()))
+
+
+def most_images(sessions: int) -> int:
+    """How many images a subject saw in so many sessions: exactly, or for other counts at most."""
+    return SEEN.get(sessions, min(10000, 750 * sessions))
 
 
 class Sessions(Settings, frozen=True, kw_only=True):

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from neurobust.core.settings import UNIQUE, Count, NotNegative, Seed, Settings, Share, Subject, about
+from neurobust.core.settings import LARGEST_SIDE, UNIQUE, Count, NotNegative, Seed, Settings, Share, Subject, about
 
 SessionFormat = Literal["nii.gz", "hdf5"]
 Side = Annotated[int, Meta(ge=8)]
-Pixels = Annotated[int, Meta(ge=16)]
+Pixels = Annotated[int, Meta(ge=16, le=LARGEST_SIDE)]
 
 
 # Written without the keys that are not set (`omit_defaults`): the same study keeps the same parameters of its job.
@@ -89,7 +89,9 @@ class Miniature(Settings, frozen=True, kw_only=True, omit_defaults=True):
     unique_images: Annotated[Count, about("images shown to one subject")]
     planned_sessions: Annotated[int, Meta(ge=1, le=40), about("sessions of the design, run or not")]
     trials_per_session: Annotated[int, Meta(ge=12, multiple_of=6), about("a multiple of 6")]
-    stimulus_size: Annotated[int, Meta(ge=64, multiple_of=64), about("side of the images, a multiple of 64", "pixels")]
+    stimulus_size: Annotated[
+        int, Meta(ge=64, le=LARGEST_SIDE, multiple_of=64), about("side of the images, a multiple of 64", "pixels")
+    ]
     faces: Annotated[Share, about("share of images that show a face")]
     formats: Annotated[tuple[SessionFormat, ...], UNIQUE, about("in which the sessions are written")]
     cue: Annotated[Cue | None, about("of the scenes' classes; subjects see any object with any class's cue")] = None

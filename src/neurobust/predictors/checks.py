@@ -12,8 +12,11 @@ from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.predictors.data import SubjectData
 
 
-def checked_subjects(subjects: Sequence[SubjectData]) -> list[SubjectData]:
-    """Subjects with float32 responses. Raises InputError for data that cannot be fitted, or not together."""
+def checked_subjects(subjects: Sequence[SubjectData], input_size: int) -> list[SubjectData]:
+    """Subjects with float32 responses.
+
+    Raises InputError for data that cannot be fitted, or not together, or not by a predictor of this `input_size`.
+    """
     checked = [checked_subject(data) for data in subjects]
     first = checked[0]
     for data in checked[1:]:
@@ -22,6 +25,11 @@ def checked_subjects(subjects: Sequence[SubjectData]) -> list[SubjectData]:
                 f"{name_of(data)}: images of {data.images.shape[1]} px, those of {first.subject} are of "
                 f"{first.images.shape[1]} px; give all subjects images of one size"
             )
+    if first.images.shape[1] != input_size:
+        raise InputError(
+            f"{name_of(first)}: images of {first.images.shape[1]} px for a predictor with input_size: {input_size}; "
+            "give images of that size, or make it theirs"
+        )
     return checked
 
 

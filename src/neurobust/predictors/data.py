@@ -74,9 +74,10 @@ def load_subject(roi: Path, stimuli: Path) -> SubjectData:
     )  # fmt: skip
 
 
-def training_batches(
-    subjects: Sequence[SubjectData], batch_size: int, seed: int, epoch: int
-) -> list[tuple[SubjectData, np.ndarray]]:
+Batch = tuple[SubjectData, np.ndarray]  # a subject, and rows of its responses
+
+
+def training_batches(subjects: Sequence[SubjectData], batch_size: int, seed: int, epoch: int) -> list[Batch]:
     """The batches of an epoch: (subject, rows of its responses), drawn from (seed, epoch) alone."""
     rng = numpy_rng(seed, "order", epoch)
     batches = []
@@ -84,6 +85,12 @@ def training_batches(
         rows = rng.permutation(data.rows_of(TRAIN))
         batches += [(data, rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
     return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def with_pictures(batch: Batch) -> tuple[Batch, np.ndarray]:
+    """A batch with its images, for `read_ahead`."""
+    data, rows = batch
+    return batch, data.pictures(rows)
 
 
 def image_batches(rows: np.ndarray, image_batch: int) -> Iterator[np.ndarray]:

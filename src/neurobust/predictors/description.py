@@ -8,11 +8,12 @@ job are made from them. A new kind is one such class with its functions and a li
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
 
-from neurobust.core.settings import Settings, about
+from neurobust.core.settings import LARGEST_SIDE, Settings, about
 
 STIMULUS_DEGREES = 8.4  # width of an NSD stimulus: where a voxel looks is given in degrees
 INPUT_SIZE = about("side at which it sees an image; 227 as published", "pixels")
@@ -25,6 +26,7 @@ class Predictor(Settings, frozen=True, kw_only=True):
     `fitting.Fitted`. build: what rebuilds the module (a `model.ResponseModel`) from the arguments in `Fitted.config`.
     fields: where each voxel looks, called as fields(model, subject) and giving (V, 3) of x, y and size in degrees;
     empty where a kind has none. source: the paper. instead: words that a key may have in the place of a file's path.
+    usual: values of keys that a configuration must state, for a fit to a caller's own arrays (`own_arrays`).
     """
 
     fit: ClassVar[str] = ""
@@ -32,9 +34,10 @@ class Predictor(Settings, frozen=True, kw_only=True):
     fields: ClassVar[str] = ""
     source: ClassVar[str] = ""
     instead: ClassVar[tuple[str, ...]] = ()
+    usual: ClassVar[Mapping[str, object]] = {}
 
     kind: Annotated[str, about("how it is fitted: a registered kind of predictor")]
-    input_size: Annotated[int, Meta(ge=16), INPUT_SIZE]
+    input_size: Annotated[int, Meta(ge=16, le=LARGEST_SIDE), INPUT_SIZE]
     shuffle_pairing: Annotated[
         bool, about("train on permuted pairs of image and response, for the control predictor-shuffled")
     ] = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 RESAMPLES = 1000  # of the bootstrap over images, and of the permutation null
+# Percent of variance below which nothing is divided by a voxel's noise ceiling: at 1 % a chance r of .3 would read 3.0.
+LEAST_CEILING = 5.0
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -15,7 +17,7 @@ def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide((a * b).sum(0), norm, out=np.zeros(a.shape[1]), where=norm > 1e-12)
 
 
-def normalise_r(r: np.ndarray, noise_ceiling: np.ndarray, minimum: float = 1.0) -> np.ndarray:
+def normalise_r(r: np.ndarray, noise_ceiling: np.ndarray, minimum: float = LEAST_CEILING) -> np.ndarray:
     """r / sqrt(NC / 100) per voxel; NaN where the ceiling (percent of variance) is below `minimum`.
 
     The noise ceiling is a share of variance, so the ceiling of a correlation is its square root.
@@ -25,7 +27,7 @@ def normalise_r(r: np.ndarray, noise_ceiling: np.ndarray, minimum: float = 1.0) 
 
 
 def explained_fraction(
-    predicted: np.ndarray, measured: np.ndarray, noise_ceiling: np.ndarray, minimum: float = 1.0
+    predicted: np.ndarray, measured: np.ndarray, noise_ceiling: np.ndarray, minimum: float = LEAST_CEILING
 ) -> np.ndarray:
     """Fraction of explainable variance: (1 - SSE / SST) / (NC / 100) per voxel; NaN where the ceiling is too low.
 

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from neurobust.core.errors import InputError
+from neurobust.core.layouts import Layout, as_maps, layout_of
+
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
@@ -81,8 +84,9 @@ class GaborEnergy(FeatureMaps):
 class NetworkMaps(FeatureMaps):
     """Some channels of some layers of a torchvision network, which gets images with its own mean and deviation.
 
-    network: torchvision's name; layers: names of its graph's nodes; channels: how many of each layer's maps are kept.
-    Always in eval mode: its batch statistics are part of the weights.
+    network: torchvision's name; layers: names of its graph's nodes; channels: how many of each layer's maps are kept;
+    layouts: axes and extra tokens of each layer (`layouts.Layout`), found where they are not given. Tokens of no place
+    (of a class, registers) are left out. Always in eval mode: its batch statistics are part of the weights.
     """
 
     mean: Tensor
@@ -90,15 +94,12 @@ class NetworkMaps(FeatureMaps):
 
     def __init__(
         self, input_size: int, map_size: int, network: str, layers: Sequence[str], channels: Sequence[int],
-        mean: Sequence[float], std: Sequence[float],
+        mean: Sequence[float], std: Sequence[float], layouts: Sequence[Sequence[Any]] | None = None,
     ):  # fmt: skip
         super().__init__()
-        from neurobust.core.vision import feature_extraction, models
-
-        full = models.get_model(network, weights=None)
-        self.extractor = feature_extraction.create_feature_extractor(
-            full, {layer: str(k) for k, layer in enumerate(layers)}
-        )
+        self.extractor = extractor_of(network, layers, input_size)
+        found = find_layouts(network, layers, input_size) if layouts is None else [Layout(*part) for part in layouts]
+        self.layouts = found
         self.map_size, self.channels = map_size, list(channels)
         for k, count in enumerate(channels):
             self.register_buffer(f"kept{k}", torch.arange(count))
@@ -113,12 +114,49 @@ class NetworkMaps(FeatureMaps):
     def all_maps(self, images: Tensor) -> list[Tensor]:
         """Every channel of the layers; a layer without space is a map of one place."""
         out = self.extractor((images - self.mean) / self.std)
-        maps = [out[str(k)] for k in range(len(out))]
-        return [shrink(m if m.ndim == 4 else m.flatten(1)[..., None, None], self.map_size) for m in maps]
+        return [shrink(as_maps(out[str(k)], layout), self.map_size) for k, layout in enumerate(self.layouts)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """A map of each layer, of the kept channels."""
         return [m.index_select(1, getattr(self, f"kept{k}")) for k, m in enumerate(self.all_maps(images))]
+
+
+def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
+    """A module that gives the layers of an untrained network as a dict of "0", "1", ..., for images of `side` pixels.
+
+    Raises InputError for a size that the network cannot be built for and for layers that it has not.
+    """
+    from neurobust.core.vision import feature_extraction, models, size_arguments
+
+    try:
+        full = models.get_model(network, weights=None, **size_arguments(network, side))
+    except (ValueError, AssertionError) as error:
+        raise InputError(f"input_size: {side}: {network} cannot take images of this side ({error})") from error
+    try:
+        return feature_extraction.create_feature_extractor(full, {layer: str(k) for k, layer in enumerate(layers)})
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"layers: {list(layers)} are not nodes of {network} ({reason})") from error
+
+
+def find_layouts(network: str, layers: Sequence[str], side: int) -> list[Layout]:
+    """How each layer lays out its output: from what it gives for images of `side` and of 2 * `side` pixels.
+
+    Shapes alone are computed. Raises InputError for a layer whose axes cannot be told.
+    """
+    shapes = []
+    for size in (side, 2 * side):
+        try:
+            with torch.device("meta"):
+                out = extractor_of(network, layers, size).eval()(torch.empty(3, 3, size, size))
+        except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"input_size: {side}: {network} cannot take images of {size} px ({reason})") from error
+        shapes.append([getattr(out[str(k)], "shape", ()) for k in range(len(layers))])
+    return [
+        layout_of(small, large, f"layers: {layer!r} of {network}")
+        for layer, small, large in zip(layers, *shapes, strict=True)
+    ]
 
 
 # By the `name` of their settings (`features_settings`).

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.architecture_names import check_name, check_node, readable
+from neurobust.core.architecture_names import check_name, check_node, check_side, known, readable
 from neurobust.core.errors import InputError
 from neurobust.core.settings import Count, FilePath, Names, Positive, Settings, about
 
@@ -26,6 +26,10 @@ Layers = Annotated[Names, about("nodes of the network's graph")]
 Channels = Annotated[Count | None, about("most variable maps of a network that are kept; default: all")]
 Alphas = Annotated[tuple[Positive, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
 
+# For fits to a caller's own arrays: `Predictor.usual` of the kinds that read fixed features.
+USUAL_ALPHAS = tuple(10.0**k for k in range(-1, 9))
+USUAL_GABOR = {"frequencies": (2, 4, 8, 16), "orientations": 4}
+
 
 class FixedFeatures(Settings, frozen=True, kw_only=True):
     """What is read of an image. name: of the module in `features.FEATURES`."""
@@ -34,8 +38,8 @@ class FixedFeatures(Settings, frozen=True, kw_only=True):
 
     map_size: MapSize
 
-    def check(self, where: str) -> None:
-        """Raise InputError, beginning with `where`, for fields that do not fit together."""
+    def check(self, where: str, input_size: int) -> None:
+        """Raise InputError, beginning with `where`, for fields that do not fit together or with the images' side."""
 
     def files(self) -> tuple[str, ...]:
         """Paths of the files that the settings name."""
@@ -67,9 +71,11 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
     layers: Layers
     channels: Channels = None
 
-    def check(self, where: str) -> None:
-        """The network has the layers, and each is read once."""
+    def check(self, where: str, input_size: int) -> None:
+        """The network has the layers, each is read once, and a fixed grid fits the images."""
         check_name(self.network, readable(), f"{where}.network")
+        if known().architectures[self.network].multiple > 1:
+            check_side(self.network, input_size, f"{where}.input_size: {input_size}")
         for layer in self.layers:
             check_node(self.network, layer, f"{where}.layers")
         layer, count = Counter(self.layers).most_common(1)[0]

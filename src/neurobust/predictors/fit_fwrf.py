@@ -15,7 +15,7 @@ from neurobust.predictors.fwrf import FwRF, candidate_fields, pool_maps
 from neurobust.predictors.fwrf_settings import FwRFSettings
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
-from neurobust.predictors.ridge import RidgePath, standardisation
+from neurobust.predictors.ridge import RidgePath, edge_shares, report_edges, standardisation
 
 FIELD_BATCH = 32  # candidate fields whose pooled features are held at a time: bounds the memory
 
@@ -23,8 +23,9 @@ FIELD_BATCH = 32  # candidate fields whose pooled features are held at a time: b
 def fit_fwrf(settings: FwRFSettings, context: FitContext) -> Fitted:
     """A field and a regularisation for each voxel, the pair that predicts the validation images best.
 
-    The weights are fitted on the training images. One eigendecomposition per field serves all regularisations and
-    voxels. Needs no checkpoint: minutes.
+    The weights are fitted on the training images. `validation_r` is on the images by which fields and penalties were
+    chosen, and so too good, most of all where there is no signal: accuracies are those on test images. One
+    eigendecomposition per field serves all regularisations and voxels. Needs no checkpoint: minutes.
     """
     device = context.device
     features, features_config = make_features(settings.read_features, context)
@@ -35,20 +36,25 @@ def fit_fwrf(settings: FwRFSettings, context: FitContext) -> Fitted:
     fields = candidate_fields(settings.field_sizes, settings.field_spacing).to(device)
     strengths = torch.tensor(settings.alphas, device=device)
     progress = Progress(len(fields) * len(context.subjects), settings.kind)
+    alphas = []
     for data in context.subjects:
         columns = model.columns(data.subject)
-        field, weight, bias = search_fields(model.features, data, fields, strengths, context, progress)
+        field, weight, bias, alpha = search_fields(model.features, data, fields, strengths, context, progress)
         with torch.no_grad():
             model.field[columns], model.weight[columns], model.bias[columns] = fields[field], weight, bias
-    history = [{"epoch": 0, "validation_r": validation_r(model, context.subjects, context.image_batch, device)}]
+        alphas.append(alpha)
+        report_edges(alpha, settings.alphas, f"{settings.kind}, {data.subject}")
+    r = validation_r(model, context.subjects, context.image_batch, device)
+    history = [{"epoch": 0, "validation_r": r, **edge_shares(torch.cat(alphas), settings.alphas)}]
     return Fitted(model.cpu().eval(), config, history)
 
 
 @torch.no_grad()
 def search_fields(
     features: FeatureMaps, data: SubjectData, fields: Tensor, strengths: Tensor, context: FitContext, progress: Progress
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Per voxel of a subject: index of its best field (V,); weights (V, C) and bias (V,) in the features' units.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Per voxel of a subject: index of its best field (V,); weights (V, C) and bias (V,) in the features' units; its
+    penalty (V,).
 
     fields (K, 3); strengths: the penalties (A,).
     """
@@ -61,20 +67,23 @@ def search_fields(
     best = torch.full((data.voxels,), torch.inf, device=device)
     index = torch.zeros(data.voxels, dtype=torch.long, device=device)
     weight = torch.zeros(data.voxels, sum(features.channels), device=device)
-    bias = centre.clone()
+    bias, penalty = centre.clone(), torch.full_like(centre, torch.nan)
     for start in range(0, len(fields), FIELD_BATCH):
         some = fields[start : start + FIELD_BATCH]
         pooled = {name: pool_maps([m.to(device) for m in part], some) for name, part in maps.items()}
         for k in range(len(some)):
             mean, std = standardisation(pooled["train"][k])
             x, x_held = ((pooled[name][k] - mean) / std for name in ("train", "held"))
-            path = RidgePath.of(x.T @ x, x.T @ y)
-            loss, which = path.losses(x_held, y_held, strengths).min(0)
+            dual = len(x) < x.shape[1]  # fewer images than channels: `ridge` has both forms
+            path = RidgePath.of(x @ x.T, y) if dual else RidgePath.of(x.T @ x, x.T @ y)
+            loss, which = path.losses(x_held @ x.T if dual else x_held, y_held, strengths).min(0)
             better = torch.nonzero(loss < best).flatten()
             if len(better):
                 chosen = RidgePath(path.vectors, path.values, path.rotated[:, better])
-                w = chosen.weights(strengths[which[better]]).T / std
+                w = chosen.weights(strengths[which[better]])
+                w = (x.T @ w if dual else w).T / std
                 best[better], index[better], weight[better] = loss[better], start + k, w
                 bias[better] = centre[better] - w @ mean
+                penalty[better] = strengths[which[better]]
             progress.step()
-    return index, weight, bias
+    return index, weight, bias, penalty

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from neurobust.core.errors import InputError
+from neurobust.core.reading import read_ahead
 from neurobust.core.seeding import seed_everything
-from neurobust.core.training import KeepBest, finite_loss, train_epochs
+from neurobust.core.training import KeepBest, finite_loss, readers, train_epochs
 from neurobust.files.pixels import to_pixels
-from neurobust.predictors.data import channel_mean, training_batches
+from neurobust.predictors.data import channel_mean, training_batches, with_pictures
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter
@@ -81,17 +82,18 @@ def train_fast(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, f
     def run_epoch(epoch: int) -> dict[str, float]:
         model.train()
         loss, images = 0.0, 0
-        for data, rows in training_batches(subjects, loop.batch_size, seed, epoch):
+        batches = training_batches(subjects, loop.batch_size, seed, epoch)
+        for (data, rows), pictures in read_ahead(with_pictures, batches, readers(device)):
             optimiser.zero_grad(set_to_none=True)
             batch_loss = accumulate_gradients(
-                model, data.subject, to_pixels(data.pictures(rows), device),
+                model, data.subject, to_pixels(pictures, device),
                 torch.from_numpy(data.responses[rows]).to(device),
                 torch.from_numpy(data.n_repeats[rows].astype(np.float32)).to(device), terms,
             )  # fmt: skip
-            loss += finite_loss(batch_loss, f"gnet, {data.subject}, epoch {epoch}")
-            images += len(rows)
             optimiser.step()
             schedule.step()
+            loss += finite_loss(batch_loss.item(), f"gnet, {data.subject}, epoch {epoch}")
+            images += len(rows)
         return {"loss": loss / images, "validation_r": validation_r(model, subjects, context.image_batch, device)}
 
     return train_epochs(

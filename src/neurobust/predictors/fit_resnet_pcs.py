@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from neurobust.core.reading import read_ahead
 from neurobust.core.seeding import seed_everything
-from neurobust.core.training import KeepBest, finite_loss, train_epochs
+from neurobust.core.training import KeepBest, finite_loss, readers, train_epochs
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TRAIN
 from neurobust.predictors.components import count_components, principal_components
-from neurobust.predictors.data import channel_statistics, training_batches
+from neurobust.predictors.data import channel_statistics, training_batches, with_pictures
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
@@ -50,18 +51,19 @@ def fit_resnet_pcs(settings: ResNetPCs, context: FitContext) -> Fitted:
     def run_epoch(epoch: int) -> dict[str, float]:
         model.train()
         loss, images = 0.0, 0
-        for data, rows in training_batches(subjects, settings.batch_size, context.seed, epoch):
+        batches = training_batches(subjects, settings.batch_size, context.seed, epoch)
+        for (data, rows), pictures in read_ahead(with_pictures, batches, readers(device)):
             if len(rows) == 1:
                 continue  # BatchNorm has no statistics of one image where the maps are one place
             target = torch.from_numpy(data.responses[rows]).to(device) - model.centre(data.subject)
             target = target @ model.basis(data.subject).T
-            scores = model.scores(to_pixels(data.pictures(rows), device))[data.subject]
+            scores = model.scores(to_pixels(pictures, device))[data.subject]
             error = (scores - target).square().sum()
-            finite_loss(error.item(), f"resnet-pcs, {data.subject}, epoch {epoch}")
             optimiser.zero_grad(set_to_none=True)
             (error / len(rows)).backward()
             optimiser.step()
-            loss, images = loss + error.item(), images + len(rows)
+            loss += finite_loss(error.item(), f"resnet-pcs, {data.subject}, epoch {epoch}")
+            images += len(rows)
         score = validation_r(model, subjects, context.image_batch, device)
         return {"loss": loss / max(images, 1), "validation_r": score}
 

@@ -13,8 +13,7 @@ from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.fixed_features import cached_maps, make_features
 from neurobust.predictors.linear import PooledLinear
 from neurobust.predictors.model import Arguments
-from neurobust.predictors.predict import validation_r
-from neurobust.predictors.ridge import ridge_cv, standardisation
+from neurobust.predictors.ridge import edge_shares, report_edges, ridge_cv, standardisation
 from neurobust.predictors.ridge_settings import Ridge
 
 logger = logging.getLogger("neurobust")
@@ -24,7 +23,9 @@ logger = logging.getLogger("neurobust")
 def fit_ridge(settings: Ridge, context: FitContext) -> Fitted:
     """One ridge per subject on pooled features, with a regularisation per voxel by cross-validation (`ridge_cv`).
 
-    Training and validation images together, in random order; features are standardised by their training statistics.
+    Training and validation images together, in random order; features are standardised by their statistics over these.
+    `validation_r` is of images that the fit did not see: of each fold's by a fit to the others, at the penalty of the
+    voxel, averaged over the folds. Raises InputError where a fold would have fewer than two images.
     """
     device, size = context.device, context.input_size
     features, features_config = make_features(settings.read_features, context)
@@ -38,17 +39,26 @@ def fit_ridge(settings: Ridge, context: FitContext) -> Fitted:
     model = PooledLinear(**config)
     model.features.load_state_dict(features.state_dict())
     model.to(device)
+    r, alphas = [], []
     for data in context.subjects:
         rows = numpy_rng(context.seed, "folds", data.subject).permutation(np.flatnonzero(data.split != TEST))
-        maps = cached_maps(model.features, data, rows, context)
-        x = torch.cat([m.flatten(1) for m in maps], 1).to(device)
+        x = torch.cat([m.flatten(1) for m in cached_maps(model.features, data, rows, context)], 1).to(device)
         mean, std = standardisation(x)
+        x.sub_(mean).div_(std)  # in place: beside the Gram matrix the features are the most that there is
         y = torch.from_numpy(data.responses[rows]).to(device)
-        fit = ridge_cv((x - mean) / std, y, settings.alphas, settings.folds, max(context.voxel_batch, 2048))
-        weights = fit.weights / std[:, None]
+        fit = ridge_cv(x, y, settings.alphas, settings.folds, max(context.voxel_batch, 2048))
+        weights = fit.weights.div_(std[:, None])
         columns = model.columns(data.subject)
         model.readout.weight[columns] = weights.T
         model.readout.bias[columns] = fit.intercept - mean @ weights
+        r.append(fit.r)
+        alphas.append(fit.alpha)
+        report_edges(fit.alpha, settings.alphas, f"ridge, {data.subject}")
         logger.info("ridge: %s, median alpha %.3g", data.subject, fit.alpha.median().item())
-    history = [{"epoch": 0, "validation_r": validation_r(model, context.subjects, context.image_batch, device)}]
-    return Fitted(model.cpu().eval(), config, history)
+    edges = edge_shares(torch.cat(alphas), settings.alphas)
+    return Fitted(model.cpu().eval(), config, [{"epoch": 0, "validation_r": median(torch.cat(r)), **edges}])
+
+
+def median(values: torch.Tensor) -> float:
+    """The median of (V,), of an even number the mean of the two in the middle."""
+    return float(np.median(values.double().cpu().numpy()))

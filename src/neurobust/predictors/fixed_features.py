@@ -19,20 +19,23 @@ from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.model import Arguments
 
 
-def load_network(path: str, network: str, seed: int) -> nn.Module:
-    """A torchvision network with the weights of a file (its state dict), or seeded ones for `random`."""
-    from neurobust.core.vision import models
+def load_network(path: str, network: str, seed: int, side: int = 224) -> nn.Module:
+    """A torchvision network for images of `side` pixels, with the weights of a file (its state dict), or seeded ones
+    for `random`."""
+    from neurobust.core.vision import models, size_arguments
 
     if network not in models.list_models():
         raise InputError(f"network: '{network}' is not one of torchvision's; see torchvision.models.list_models()")
     seed_everything(seed, "features", network)
-    model = models.get_model(network, weights=None)
+    model = models.get_model(network, weights=None, **size_arguments(network, side))
     if path != RANDOM:
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: not the weights of torchvision's {network} ({reason}); give its file") from error
+            raise InputError(
+                f"{path}: not the weights of torchvision's {network} for images of {side} px ({reason}); give its file"
+            ) from error
     return model
 
 
@@ -51,12 +54,9 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
     arguments: Arguments = {
         "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers), "mean": mean, "std": std,
     }  # fmt: skip
-    full = load_network(wanted.weights, wanted.network, context.seed)
-    try:
-        module = NetworkMaps(input_size=context.input_size, **arguments, channels=[])
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"layers: {list(wanted.layers)} are not nodes of {wanted.network} ({reason})") from error
+    full = load_network(wanted.weights, wanted.network, context.seed, context.input_size)
+    module = NetworkMaps(input_size=context.input_size, **arguments, channels=[])
+    arguments["layouts"] = [[layout.axes, layout.extra] for layout in module.layouts]
     missing = module.extractor.load_state_dict(full.state_dict(), strict=False).missing_keys
     if missing:
         raise InputError(f"{wanted.weights}: lacks {missing[0]} of {wanted.network}")

@@ -70,14 +70,22 @@ class FwRF(ResponseModel):
         self.bias = nn.Parameter(torch.zeros(count))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Responses (N, voxels); voxels that share a field are read together."""
-        fields, which = torch.unique(self.field, dim=0, return_inverse=True)
+        """Responses (N, voxels)."""
+        return self._read(images, slice(None))
+
+    def respond(self, images: Tensor, subject: str) -> Tensor:
+        """Responses (N, V) of one subject's voxels."""
+        return self._read(images, self.columns(subject))
+
+    def _read(self, images: Tensor, columns: slice) -> Tensor:
+        """Responses in some columns; voxels that share a field are read together."""
+        fields, which = torch.unique(self.field[columns], dim=0, return_inverse=True)
         order = torch.argsort(which, stable=True)
         counts = torch.bincount(which, minlength=len(fields)).tolist()
         pooled = pool_maps(self.features(images), fields)
-        blocks = self.weight[order].split(counts)
+        blocks = self.weight[columns][order].split(counts)
         sorted_columns = torch.cat([x @ w.T for x, w in zip(pooled, blocks, strict=True)], 1)
-        return sorted_columns[:, torch.argsort(order)] + self.bias
+        return sorted_columns[:, torch.argsort(order)] + self.bias[columns]
 
 
 def chosen_fields(model: FwRF, subject: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
@@ -11,6 +12,8 @@ from neurobust.predictors.description import Predictor
 from neurobust.predictors.features_settings import (
     FEATURE_PASSES,
     RANDOM,
+    USUAL_ALPHAS,
+    USUAL_GABOR,
     Alphas,
     Channels,
     FixedFeatures,
@@ -34,6 +37,10 @@ class FwRFSettings(Predictor, frozen=True, kw_only=True):
     source: ClassVar[str] = "St-Yves & Naselaris 2018, NeuroImage 180"
     instead: ClassVar[tuple[str, ...]] = (RANDOM,)
 
+    usual: ClassVar[Mapping[str, object]] = {
+        "map_size": 16, "field_sizes": (0.5, 1.0, 2.0), "field_spacing": 1.0, "alphas": USUAL_ALPHAS, **USUAL_GABOR,
+    }  # fmt: skip
+
     map_size: MapSize
     field_sizes: Annotated[
         tuple[Positive, ...], Meta(min_length=1), about("standard deviations of the candidate fields", "degrees")
@@ -52,7 +59,7 @@ class FwRFSettings(Predictor, frozen=True, kw_only=True):
 
     def checked(self, where: str) -> Self:
         """As they are; features that do not fit together are refused."""
-        self.read_features.check(where)
+        self.read_features.check(where, self.input_size)
         return self
 
     def files(self) -> tuple[str, ...]:

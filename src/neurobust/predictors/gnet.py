@@ -12,6 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.errors import InputError
+from neurobust.predictors.gnet_settings import SMALLEST
 from neurobust.predictors.model import ResponseModel
 
 
@@ -163,13 +165,20 @@ class GNet(ResponseModel):
         flat = self.flat_maps(images)
         return torch.cat([readout(flat) for readout in self.readouts.values()], 1)
 
+    def respond(self, images: Tensor, subject: str) -> Tensor:
+        """Responses (N, V) of one subject's voxels."""
+        return self.readout(subject)(self.flat_maps(images))
+
 
 def map_sizes(input_size: int) -> list[int]:
-    """Sides of the two maps for an input of this size: [25, 13] at 227 pixels. Smallest usable input: 47 pixels."""
+    """Sides of the two maps for an input of this size: [25, 13] at 227 pixels, [3, 2] at the smallest one, 47.
+
+    Raises InputError for a smaller one.
+    """
+    if input_size < SMALLEST:
+        raise InputError(f"input_size: {input_size}: G-net takes images of at least {SMALLEST} px; enlarge them")
     conv1 = (input_size + 4 - 11) // 4 + 1
     first = (conv1 - 3) // 2 + 1 - 2
-    if first < 1:
-        raise ValueError(f"input size {input_size} is too small for G-net: the smallest is 47 pixels")
     return [first, (first + 2 - 3) // 2 + 1]
 
 

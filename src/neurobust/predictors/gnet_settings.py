@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import (
+    LARGEST_SIDE,
     Count,
     FilePath,
     NotNegative,
@@ -24,6 +26,7 @@ from neurobust.predictors.description import INPUT_SIZE, Predictor
 
 GABOR = "gabor"  # in place of a path: the documented Gabor bank
 ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's file of AlexNet, which the pipeline fetches to a path of this name
+SMALLEST = 47  # side in pixels of an image whose first map has 3 x 3 places; at 46 it has 2 x 2
 BatchSize = Annotated[int, Meta(ge=2)]
 
 
@@ -53,8 +56,13 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     fields: ClassVar[str] = "neurobust.predictors.gnet_fields:pooling_fields"
     source: ClassVar[str] = "St-Yves, Allen, Wu, Kay & Naselaris 2023, Nat. Commun. 14:3329"
     instead: ClassVar[tuple[str, ...]] = (GABOR,)
+    usual: ClassVar[Mapping[str, object]] = {
+        "prefilter": GABOR, "finetune_prefilter": False, "prefilter_channels": (64, 192), "trunk_width": 64,
+        "dropout": 0.5, "learning_rate": 1e-3, "batch_size": 100, "epochs": 50, "patience": 5, "l1": 0.1,
+        "weight_floor": 0.1,
+    }  # fmt: skip
 
-    input_size: Annotated[int, Meta(ge=47), INPUT_SIZE]
+    input_size: Annotated[int, Meta(ge=SMALLEST, le=LARGEST_SIDE), INPUT_SIZE]
     schedule: Annotated[
         Literal["fast", "published"],
         about("published: single trials, two passes per batch, all epochs; fast: averages, one pass, the best epoch"),

@@ -29,3 +29,8 @@ class PooledLinear(ResponseModel):
     def forward(self, images: Tensor) -> Tensor:
         """Responses (N, voxels)."""
         return self.readout(self.inputs_of(images))
+
+    def respond(self, images: Tensor, subject: str) -> Tensor:
+        """Responses (N, V) of one subject's voxels."""
+        columns = self.columns(subject)
+        return nn.functional.linear(self.inputs_of(images), self.readout.weight[columns], self.readout.bias[columns])

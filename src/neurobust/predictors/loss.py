@@ -34,8 +34,8 @@ def correlation_weights(predicted: Tensor, target: Tensor, floor: float) -> Tens
 def accumulate_gradients(
     model: GNet, subject: str, images: Tensor, target: Tensor, image_weight: Tensor, terms: LossTerms,
     core: bool = True,
-) -> float:  # fmt: skip
-    """Set the gradients of one batch of one subject; return its loss.
+) -> Tensor:  # fmt: skip
+    """Set the gradients of one batch of one subject; return its loss, float64 and still on the device.
 
     L = sum_v omega_v sum_n a_n (r_nv - t_nv)^2 / mean(omega) + l1 * sum |w|, omega = `correlation_weights`
     (St-Yves et al. 2023), a_n = `image_weight`, the repeats that image n's target averages. Voxels are read out
@@ -48,7 +48,7 @@ def accumulate_gradients(
     leaves = [f.detach().requires_grad_() for f in flat]
     names = [*readout.fields, readout.weight, readout.bias]
     grads = [torch.empty_like(p) for p in names]
-    total, weight_sum = 0.0, 0.0
+    total, weight_sum = torch.zeros(2, dtype=torch.float64, device=target.device)
     for start in range(0, target.shape[1], terms.voxel_batch):
         rows = slice(start, start + terms.voxel_batch)
         *fields, weight, bias = parts = [p.detach()[rows].requires_grad_() for p in names]
@@ -58,12 +58,12 @@ def accumulate_gradients(
         loss.backward()
         for whole, part in zip(grads, parts, strict=True):
             whole[rows] = part.grad
-        total += loss.item()
-        weight_sum += omega.sum().item()
+        total += loss.detach()
+        weight_sum += omega.sum()
     scale = target.shape[1] / weight_sum
     for parameter, gradient in zip(names, grads, strict=True):
         parameter.grad = gradient.mul_(scale)
     cast(Tensor, readout.weight.grad).add_(readout.weight.detach().sign(), alpha=terms.l1)
     if core:
         torch.autograd.backward(flat, [cast(Tensor, leaf.grad).mul_(scale) for leaf in leaves])
-    return total * scale + terms.l1 * readout.weight.detach().abs().sum().item()
+    return total * scale + terms.l1 * readout.weight.detach().abs().sum().double()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 # The keyword arguments that rebuild a module, as JSON: they travel in its weights file.
 Arguments = dict[str, Any]
@@ -13,14 +15,27 @@ Arguments = dict[str, Any]
 class ResponseModel(nn.Module):
     """Images (N, 3, size, size) in [0, 1] -> responses (N, all voxels), the subjects' voxels one after the other.
 
-    input_size: side of the images; voxels: per subject, in the order of the output's columns.
+    input_size: side of the images; voxels: per subject, in the order of the output's columns; names: of a subject's
+    voxels, where they were fitted with any (in a study, `voxels.parquet` says what each column is).
     """
 
     input_size: int
     voxels: dict[str, int]
+    names: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def columns(self, subject: str) -> slice:
         """The columns of a subject's voxels."""
         subjects = list(self.voxels)
         start = sum(self.voxels[name] for name in subjects[: subjects.index(subject)])
         return slice(start, start + self.voxels[subject])
+
+    def column_names(self) -> list[str]:
+        """A name for each column: the voxel's own, or its subject and number."""
+        return [
+            name for subject, count in self.voxels.items()
+            for name in self.names.get(subject, [f"{subject} {k}" for k in range(count)])
+        ]  # fmt: skip
+
+    def respond(self, images: Tensor, subject: str) -> Tensor:
+        """Responses (N, V) of one subject's voxels: those columns of `forward`. A kind that can computes no others."""
+        return self(images)[:, self.columns(subject)]

@@ -15,23 +15,26 @@ from neurobust.predictors.model import ResponseModel
 
 
 def predict(
-    model: ResponseModel, images: np.ndarray, rows: np.ndarray, image_batch: int, device: torch.device
+    model: ResponseModel, images: np.ndarray, rows: np.ndarray, subject: str, image_batch: int, device: torch.device
 ) -> np.ndarray:
-    """Responses (len(rows), all voxels) of a model in eval mode to some rows of a uint8 image array."""
+    """Responses (len(rows), V) of one subject's voxels, by a model on `device`, to some rows of a uint8 image array.
+
+    The model is in eval mode afterwards.
+    """
     model.eval()
     with torch.inference_mode():
         out = [
-            model(to_pixels(images[batch], device)).float().cpu().numpy() for batch in image_batches(rows, image_batch)
+            model.respond(to_pixels(images[batch], device), subject).float().cpu().numpy()
+            for batch in image_batches(rows, image_batch)
         ]
-    return np.concatenate(out) if out else np.zeros((0, sum(model.voxels.values())), np.float32)
+    return np.concatenate(out) if out else np.zeros((0, model.voxels[subject]), np.float32)
 
 
 def predict_subject(
     model: ResponseModel, data: SubjectData, split: int, image_batch: int, device: torch.device
 ) -> np.ndarray:
-    """The columns of one subject's voxels, for the images of one split: (images, V)."""
-    predicted = predict(model, data.images, data.row[data.rows_of(split)], image_batch, device)
-    return predicted[:, model.columns(data.subject)]
+    """Responses (images, V) of one subject's voxels to the images of one split that the subject saw."""
+    return predict(model, data.images, data.row[data.rows_of(split)], data.subject, image_batch, device)
 
 
 def validation_r(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.training import KeepBest, finite_loss, train_epochs
@@ -80,7 +81,7 @@ class Optimisers:
 
 def two_pass_step(
     model: GNet, optimisers: Optimisers, trials: Trials, block: slice, terms: LossTerms, device: torch.device
-) -> float:
+) -> Tensor:
     """One batch: a pass and a step for the core, then, with the core as it is now, for the readout. Its first loss."""
     subject = trials.data.subject
     dtype = next(model.parameters()).dtype
@@ -107,12 +108,11 @@ def build_optimisers(model: GNet, learning_rate: float) -> Optimisers:
 
 def holdout_r(model: GNet, holdout: Sequence[Trials], image_batch: int, device: torch.device) -> float:
     """Median over the voxels of all subjects of the correlation over held-out trials; each image is passed once."""
-    r, first = [], 0
+    r = []
     for trials in holdout:
         pictures, inverse = np.unique(trials.picture, return_inverse=True)
-        predicted = predict(model, trials.data.images, pictures, image_batch, device)
-        r.append(pearson(predicted[inverse, first : first + trials.data.voxels], trials.response))
-        first += trials.data.voxels
+        predicted = predict(model, trials.data.images, pictures, trials.data.subject, image_batch, device)
+        r.append(pearson(predicted[inverse], trials.response))
     return float(np.median(np.concatenate(r)))
 
 
@@ -130,7 +130,7 @@ def train_published(model: GNet, loop: Loop, context: FitContext) -> list[dict[s
         for index in numpy_rng(context.seed, "order", epoch).permutation(len(batches)):
             trials, block = batches[index]
             batch_loss = two_pass_step(model, optimisers, trials, block, terms, context.device)
-            loss += finite_loss(batch_loss, f"gnet published, {trials.data.subject}, epoch {epoch}")
+            loss += finite_loss(batch_loss.item(), f"gnet published, {trials.data.subject}, epoch {epoch}")
         score = holdout_r(model, holdout, context.image_batch, context.device)
         return {"loss": loss / count, "validation_r": score}
 

@@ -53,8 +53,12 @@ class ComponentNet(ResponseModel):
 
     def forward(self, images: Tensor) -> Tensor:
         """Responses (N, voxels)."""
-        responses = [
-            torch.addmm(self.centre(subject), scores, self.basis(subject))
-            for subject, scores in self.scores(images).items()
-        ]
-        return torch.cat(responses, 1)
+        scores = self.scores(images)
+        return torch.cat([self._responses(scores, subject) for subject in scores], 1)
+
+    def respond(self, images: Tensor, subject: str) -> Tensor:
+        """Responses (N, V) of one subject's voxels."""
+        return self._responses(self.scores(images), subject)
+
+    def _responses(self, scores: dict[str, Tensor], subject: str) -> Tensor:
+        return torch.addmm(self.centre(subject), scores[subject], self.basis(subject))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
@@ -17,6 +18,10 @@ class ResNetPCs(Predictor, frozen=True, kw_only=True):
     fit: ClassVar[str] = "neurobust.predictors.fit_resnet_pcs:fit_resnet_pcs"
     build: ClassVar[str] = "neurobust.predictors.resnet_pcs:ComponentNet"
     source: ClassVar[str] = "Shao, Ma, Li & Beck 2024, Probing human visual robustness"
+    usual: ClassVar[Mapping[str, object]] = {
+        "architecture": "resnet18", "variance": 0.95, "learning_rate": 1e-3, "weight_decay": 5e-4, "batch_size": 100,
+        "epochs": 50, "patience": 5,
+    }  # fmt: skip
 
     architecture: Annotated[str, about("torchvision's name, trained from scratch")]
     variance: Annotated[float, Meta(gt=0, le=1), about("share that the components hold together; 0.95 as published")]

@@ -1,18 +1,27 @@
 """Ridge regression with a regularisation per voxel, from Gram matrices and one eigendecomposition per fold.
 
-w_v = argmin |y_v - X w - b|^2 + alpha_v |w|^2, alpha_v chosen by the mean squared error over the folds. The training
-Gram matrix of a fold is the whole one less the fold's own, so the data are multiplied once; in the eigenbasis a
-solution of any alpha is a rescaling.
+w_v = argmin |y_v - X w - b|^2 + alpha_v |w|^2, alpha_v chosen by the mean squared error over the folds. In the
+eigenbasis a solution of any alpha is a rescaling. With as many rows as features or more, the matrix is X'X, and that
+of a fold is the whole one less the fold's own, so the data are multiplied once. With fewer rows it is K = XX' (the dual
+form: w = X'a, a = (K + alpha)^-1 y), of which a fold's is a part: the same solutions, without a matrix of features x
+features.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from neurobust.core.errors import InputError
+
+logger = logging.getLogger("neurobust")
+
+EDGE_SHARE = 0.1  # of the voxels with a penalty at the grid's edge: more are worth a warning
 
 
 def standardisation(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,9 +34,34 @@ def standardisation(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.where(std > 1e-6 * x.abs().amax(0), std, torch.inf)
 
 
+def edge_shares(alpha: Tensor, alphas: Sequence[float]) -> dict[str, float]:
+    """Shares of voxels whose penalty (V,) is the smallest or the largest of several: a wider grid may suit them better.
+
+    Both are 0 where there is one penalty only.
+    """
+    edges = (min(alphas), max(alphas))
+    shares = [float((alpha == edge).double().mean()) if len(set(alphas)) > 1 and len(alpha) else 0.0
+              for edge in alpha.new_tensor(edges)]  # fmt: skip
+    return {"share_smallest_penalty": shares[0], "share_largest_penalty": shares[1]}
+
+
+def report_edges(alpha: Tensor, alphas: Sequence[float], label: str) -> dict[str, float]:
+    """`edge_shares`, with a warning, beginning with `label`, where an edge has more than EDGE_SHARE of the voxels."""
+    shares = edge_shares(alpha, alphas)
+    for (name, share), edge in zip(shares.items(), (min(alphas), max(alphas)), strict=True):
+        if share > EDGE_SHARE:
+            side = name.split("_")[1]
+            logger.warning("%s: %.0f %% of the voxels have the %s of `alphas`, %g; add %s ones if they are predicted",
+                           label, 100 * share, side, edge, side.replace("est", "er"))  # fmt: skip
+    return shares
+
+
 @dataclass
 class RidgePath:
-    """Solutions of every alpha: `vectors` (F, F) and `values` (F,) of X'X, `rotated` = vectors' X'Y (F, V)."""
+    """Solutions of every alpha: `vectors` (F, F) and `values` (F,) of X'X, `rotated` = vectors' X'Y (F, V).
+
+    In the dual form F is the number of rows, K in the place of X'X and Y in that of X'Y; solutions are then `a`.
+    """
 
     vectors: Tensor
     values: Tensor
@@ -51,15 +85,34 @@ class RidgePath:
             out[i] = torch.addmm(y, x, self.rotated / (self.values[:, None] + alpha), beta=-1).square_().mean(0)
         return out
 
+    def scores(self, x: Tensor, y: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
+        """`losses`, and the correlations (A, V) of prediction and y (0 where one of them is constant)."""
+        x = x @ self.vectors
+        losses, r = (torch.empty(len(alphas), y.shape[1], dtype=y.dtype, device=y.device) for _ in range(2))
+        centred = y - y.mean(0)
+        spread = centred.square().sum(0)
+        for i, alpha in enumerate(alphas):
+            predicted = x @ (self.rotated / (self.values[:, None] + alpha))
+            losses[i] = (predicted - y).square_().mean(0)
+            predicted -= predicted.mean(0)
+            norm = (predicted.square().sum(0) * spread).sqrt_()
+            r[i] = torch.where(norm > 0, (predicted * centred).sum(0) / norm, 0)
+        return losses, r
+
 
 @dataclass
 class RidgeFit:
-    """weights (F, V), intercept (V,), alpha (V,) chosen, losses (A, V): mean squared error averaged over the folds."""
+    """weights (F, V), intercept (V,), alpha (V,) chosen, losses (A, V): mean squared error averaged over the folds.
+
+    r (V,): correlation of prediction and response at the chosen alpha, in each fold's rows by a fit to the others,
+    averaged over the folds.
+    """
 
     weights: Tensor
     intercept: Tensor
     alpha: Tensor
     losses: Tensor
+    r: Tensor
 
 
 def consecutive_folds(count: int, folds: int) -> list[slice]:
@@ -70,34 +123,106 @@ def consecutive_folds(count: int, folds: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
-def ridge_cv(x: Tensor, y: Tensor, alphas: Sequence[float], folds: int = 5, voxel_batch: int = 4096) -> RidgeFit:
+class Primal:
+    """The problem by its features: X'X (F, F), and X'Y of each block of voxels."""
+
+    def __init__(self, x: Tensor, blocks: Sequence[Tensor], feature_batch: int):
+        """x (N, F); blocks: centred (N, some voxels)."""
+        self.mean = x.mean(0)
+        self.x = x - self.mean
+        self.matrix = self.x.T @ self.x
+        self.products = [self.x.T @ block for block in blocks]
+
+    def without(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """The matrix of the rows that are not of a fold, and the fold's rows, both centred on the former."""
+        held = self.x[rows]
+        rest = len(self.x) - len(held)
+        centre = -held.sum(0) / rest  # mean of the other rows, as all rows together have mean 0
+        return self.matrix - held.T @ held - rest * torch.outer(centre, centre), held - centre
+
+    def product_without(self, rows: slice, k: int, y: Tensor, mean: Tensor) -> Tensor:
+        """X'Y of the other rows for block k of voxels, y (N, ...), whose mean in those rows is `mean`."""
+        held = self.x[rows]
+        return self.products[k] - held.T @ y[rows] + torch.outer(held.sum(0), mean)
+
+    def weights(self, solution: Tensor) -> Tensor:
+        """(F, V) from the path's own."""
+        return solution
+
+
+class Dual:
+    """The problem by its rows: K = XX' (N, N), made of `feature_batch` features at a time."""
+
+    def __init__(self, x: Tensor, blocks: Sequence[Tensor], feature_batch: int):
+        """As of Primal; x is not copied."""
+        self.x, self.mean, self.feature_batch = x, x.mean(0), feature_batch
+        self.matrix = x.new_zeros(len(x), len(x))
+        for columns in self._columns():
+            part = x[:, columns] - self.mean[columns]
+            self.matrix.addmm_(part, part.T)
+        self.products = blocks
+
+    def _columns(self) -> list[slice]:
+        count = self.x.shape[1]
+        return [slice(start, start + self.feature_batch) for start in range(0, count, self.feature_batch)]
+
+    def without(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """As of Primal: K of the other rows, and K between the fold's rows and the others."""
+        others = self._others(rows)
+        inner, held = self.matrix[others][:, others], self.matrix[rows][:, others]
+        mean = inner.mean(0)
+        held = held - held.mean(1, keepdim=True) - mean + mean.mean()
+        return inner.sub_(mean).sub_(mean[:, None] - mean.mean()), held
+
+    def product_without(self, rows: slice, k: int, y: Tensor, mean: Tensor) -> Tensor:
+        """As of Primal, of the dual form: the centred responses themselves."""
+        return y[self._others(rows)] - mean
+
+    def weights(self, solution: Tensor) -> Tensor:
+        """X'a (F, V), some features at a time."""
+        out = solution.new_empty(self.x.shape[1], solution.shape[1])
+        for columns in self._columns():
+            out[columns] = (self.x[:, columns] - self.mean[columns]).T @ solution
+        return out
+
+    def _others(self, rows: slice) -> Tensor:
+        kept = torch.ones(len(self.x), dtype=torch.bool, device=self.x.device)
+        kept[rows] = False
+        return kept
+
+
+def ridge_cv(
+    x: Tensor, y: Tensor, alphas: Sequence[float], folds: int = 5, voxel_batch: int = 4096, feature_batch: int = 8192
+) -> RidgeFit:
     """Fit y (N, V) on x (N, F) with an intercept; folds of consecutive rows; `voxel_batch` voxels at a time.
 
-    Give rows in random order. Where two alphas do equally well the first is taken.
+    Give rows in random order. Where two alphas do equally well the first is taken. Beside x and y it holds a few
+    matrices of min(N, F) squared, the weights (F, V) and a copy of x, or with fewer rows than features of
+    `feature_batch` columns of it.
+    Raises InputError where a fold would have fewer than two rows.
     """
+    if len(x) < 2 * folds:
+        raise InputError(f"folds: {folds}: too many for {len(x)} images, each has at least 2; take fewer folds")
     strengths = torch.as_tensor(alphas, dtype=x.dtype, device=x.device)
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    x = x - mean_x
-    gram = x.T @ x
+    mean_y = y.mean(0)
     blocks = [slice(start, start + voxel_batch) for start in range(0, y.shape[1], voxel_batch)]
-    losses = torch.zeros(len(strengths), y.shape[1], dtype=y.dtype, device=y.device)
-    products = [x.T @ (y[:, block] - mean_y[block]) for block in blocks]
+    centred = [y[:, block] - mean_y[block] for block in blocks]
+    problem = (Dual if len(x) < x.shape[1] else Primal)(x, centred, feature_batch)
+    losses, r = (torch.zeros(len(strengths), y.shape[1], dtype=y.dtype, device=y.device) for _ in range(2))
     for rows in consecutive_folds(len(x), folds):
-        held = x[rows]
-        rest = len(x) - len(held)
-        centre = -held.sum(0) / rest  # mean of the other rows, as all rows together have mean 0
-        values, vectors = torch.linalg.eigh(gram - held.T @ held - rest * torch.outer(centre, centre))
-        for block, product in zip(blocks, products, strict=True):
-            target = y[rows, block] - mean_y[block]
-            middle = -target.sum(0) / rest
-            inner = product - held.T @ target - rest * torch.outer(centre, middle)
+        matrix, held = problem.without(rows)
+        values, vectors = torch.linalg.eigh(matrix)
+        for k, (block, target) in enumerate(zip(blocks, centred, strict=True)):
+            middle = -target[rows].sum(0) / (len(x) - len(held))  # mean of the other rows
+            inner = problem.product_without(rows, k, target, middle)
             path = RidgePath(vectors, values.clamp_min(0), vectors.T @ inner)
-            losses[:, block] += path.losses(held - centre, target - middle, strengths) / folds
-    alpha = strengths[losses.argmin(0)]
-    values, vectors = torch.linalg.eigh(gram)
-    parts = [
-        RidgePath(vectors, values.clamp_min(0), vectors.T @ product).weights(alpha[block])
-        for block, product in zip(blocks, products, strict=True)
-    ]
-    weights = torch.cat(parts, 1)
-    return RidgeFit(weights, mean_y - mean_x @ weights, alpha, losses)
+            for total, part in zip((losses, r), path.scores(held, target[rows] - middle, strengths), strict=True):
+                total[:, block] += part / folds
+    best = losses.argmin(0)
+    alpha = strengths[best]
+    values, vectors = torch.linalg.eigh(problem.matrix)
+    weights = y.new_empty(x.shape[1], y.shape[1])
+    for block, product in zip(blocks, problem.products, strict=True):
+        path = RidgePath(vectors, values.clamp_min(0), vectors.T @ product)
+        weights[:, block] = problem.weights(path.weights(alpha[block]))
+    return RidgeFit(weights, mean_y - problem.mean @ weights, alpha, losses, r.gather(0, best[None])[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
@@ -11,6 +12,7 @@ from neurobust.predictors.description import Predictor
 from neurobust.predictors.features_settings import (
     FEATURE_PASSES,
     RANDOM,
+    USUAL_ALPHAS,
     Alphas,
     Channels,
     FixedFeatures,
@@ -36,6 +38,10 @@ class Ridge(Predictor, frozen=True, kw_only=True):
     source: ClassVar[str] = "Dupré la Tour, Eickenberg, Nunez-Elizalde & Gallant 2022, NeuroImage 264:119728"
     instead: ClassVar[tuple[str, ...]] = (RANDOM,)
 
+    usual: ClassVar[Mapping[str, object]] = {
+        "features": "pixels", "map_size": 16, "alphas": USUAL_ALPHAS, "folds": 5,
+    }  # fmt: skip
+
     features: Annotated[Literal["pixels", "gabor", "network"], about("what it reads")]
     map_size: MapSize
     alphas: Alphas
@@ -58,7 +64,7 @@ class Ridge(Predictor, frozen=True, kw_only=True):
 
     def checked(self, where: str) -> Self:
         """As they are; Gabor energy and a network ask for keys of their own."""
-        self._read_features(where).check(where)
+        self._read_features(where).check(where, self.input_size)
         return self
 
     def files(self) -> tuple[str, ...]:

@@ -13,8 +13,11 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights
 from neurobust.core.places import load
 from neurobust.files.pixels import resized
+from neurobust.predictors.ensemble import Ensemble
 from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.registry import PREDICTORS
+
+ROUNDING = 1e-3  # by which a resized image may leave [0, 1]
 
 
 def load_predictor(path: Path) -> ResponseModel:
@@ -23,6 +26,7 @@ def load_predictor(path: Path) -> ResponseModel:
     Its kind, which the file names, says what rebuilds it.
     """
     state, config = load_weights(path)
+    names = config.pop("names", {})
     kind = config.pop("kind", None)
     if kind not in PREDICTORS:
         raise InputError(
@@ -32,6 +36,7 @@ def load_predictor(path: Path) -> ResponseModel:
     build = cast(Callable[..., ResponseModel], load(PREDICTORS[kind].build))
     module = build(**config)
     module.load_state_dict(state)
+    module.names = names
     return module.eval().requires_grad_(False)
 
 
@@ -50,16 +55,50 @@ class Target(nn.Module):
         self.dimensions = sum(sum(predictor.voxels.values()) for predictor in predictors)
         super().train(False)
 
+    @property
+    def names(self) -> list[str]:
+        """A name for each column (D,): the voxel's own where it was fitted with one, else subject and number."""
+        return [
+            name for predictor in self.predictors for name in cast(ResponseModel, predictor).column_names()
+        ]  # fmt: skip
+
     def train(self, mode: bool = True) -> Target:
         """Nothing changes: it stays in eval mode."""
         return self
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Responses (N, D) of all predictors, in their order."""
+    def forward(self, images: torch.Tensor, bounded: bool = True) -> torch.Tensor:
+        """Responses (N, D) of all predictors, in their order.
+
+        Raises InputError for what is no batch of colour images in [0, 1]: a predictor would answer it too, with numbers
+        that mean nothing. `bounded=False` takes pixels of any value, for images that are made to leave [0, 1].
+        """
+        check_pixels(images, bounded)
         parts = zip(self.predictors, self.sizes, strict=True)
         return torch.cat([predictor(resized(images, size)) for predictor, size in parts], 1)
 
 
-def load_target(paths: Sequence[Path]) -> Target:
-    """Predictors of several ROIs as one frozen target module."""
-    return Target([load_predictor(path) for path in paths])
+def check_pixels(images: torch.Tensor, bounded: bool) -> None:
+    """Raise InputError unless images are floats (N, 3, H, W), in [0, 1] (but for rounding) where `bounded`."""
+    way = "give float pixels (N, 3, H, W) in [0, 1], as `files.pixels.to_pixels` makes them of uint8"
+    if not images.is_floating_point() or images.ndim != 4 or images.shape[1] != 3:
+        raise InputError(f"target: images are {images.dtype} {tuple(images.shape)}; {way}")
+    if bounded and images.numel():
+        low, high = (float(value) for value in images.detach().aminmax())
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also refuses NaN
+            raise InputError(f"target: pixels from {low:g} to {high:g}; {way}, without any normalisation")
+
+
+def load_target(paths: str | Path | Sequence[str | Path], members: int = 1) -> Target:
+    """A predictor's file, or those of several ROIs side by side, as one frozen target module.
+
+    With `members` above 1, so many files one after the other are seeds of one predictor: their mean is its response.
+    Raises InputError for files that are no predictors, or no whole number of ensembles.
+    """
+    chosen = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    if len(chosen) % members:
+        raise InputError(f"{chosen[0]}: {len(chosen)} files are no ensembles of {members}; give each ROI as many seeds")
+    loaded = [load_predictor(path) for path in chosen]
+    if members == 1:
+        return Target(loaded)
+    starts = range(0, len(chosen), members)
+    return Target([Ensemble(loaded[k : k + members], str(chosen[k])) for k in starts])

@@ -51,21 +51,21 @@ class Outputs:
     checkpoint: Path | None = None
 
 
-def voxel_table(model: ResponseModel, fields: Fields | None, data: SubjectData, image_batch: int = 100) -> pd.DataFrame:
+def voxel_table(predicted: np.ndarray, looks: np.ndarray | None, data: SubjectData) -> pd.DataFrame:
     """One row per voxel of a subject: accuracy on test images, ceilings, and where its field lies (degrees).
 
     r_low, r_high: 95 % bootstrap interval of r over images; p: of r under permuted images; p_fdr: adjusted for the
-    voxels of this ROI and subject. The draws are the same for every predictor and ROI of a subject. `fields` reads
-    where each voxel looks, None where a kind cannot say.
+    voxels of this ROI and subject. The draws are the same for every predictor and ROI of a subject. predicted:
+    responses (n, V) to the test images; looks: where each voxel looks, (V, 3) of x, y and size in degrees, None where
+    a kind cannot say.
     """
-    predicted = predict_subject(model, data, TEST, image_batch, torch.device("cpu"))
     rows = data.rows_of(TEST)
     trial_row = np.searchsorted(data.nsd_id[rows], data.single_trial_nsd_id)
     measured = data.responses[rows]
     r = pearson(predicted, measured)
     r_low, r_high = bootstrap_interval(predicted, measured, numpy_rng("bootstrap", data.subject))
     p = permutation_p(predicted, measured, numpy_rng("permutation", data.subject))
-    looks = fields(model, data.subject) if fields else np.full((data.voxels, 3), np.nan)
+    looks = np.full((data.voxels, 3), np.nan) if looks is None else looks
     return pd.DataFrame(
         {
             "subject": data.subject,
@@ -87,6 +87,21 @@ def voxel_table(model: ResponseModel, fields: Fields | None, data: SubjectData, 
     )
 
 
+def accuracy_table(settings: Predictor, model: ResponseModel, context: FitContext) -> pd.DataFrame:
+    """The voxel tables of all subjects, one below the other; the predictions are made on the context's device."""
+    model.to(context.device)
+    predicted = [
+        predict_subject(model, data, TEST, context.image_batch, context.device) for data in context.subjects
+    ]  # fmt: skip
+    model.cpu()
+    fields = cast(Fields, load(settings.fields)) if settings.fields else None
+    parts = [
+        voxel_table(values, fields(model, data.subject) if fields else None, data)
+        for values, data in zip(predicted, context.subjects, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def summarise_table(table: pd.DataFrame) -> Summary:
     """The medians of a voxel table, and the share of its voxels above the permutation null (FDR 5 %)."""
     fev = table["fev"].dropna()
@@ -97,13 +112,13 @@ def summarise_table(table: pd.DataFrame) -> Summary:
     }
 
 
-def fit_predictor(settings: Predictor, context: FitContext) -> Fitted:
+def fit_kind(settings: Predictor, context: FitContext) -> Fitted:
     """Fit a predictor of any kind; with `settings.shuffle_pairing` to permuted pairs of image and response.
 
     Raises InputError for data that cannot be fitted (`checks.checked_subjects`) and for weights that are not finite.
     """
     fit = cast(Callable[[Predictor, FitContext], Fitted], load(settings.fit))
-    context = replace(context, subjects=checked_subjects(context.subjects))
+    context = replace(context, subjects=checked_subjects(context.subjects, settings.input_size))
     if settings.shuffle_pairing:
         context = replace(context, subjects=[data.shuffled(context.seed) for data in context.subjects])
     fitted = fit(settings, context)
@@ -130,12 +145,9 @@ def train_predictor(
     if not subjects:
         raise InputError(f"{rois[0]}: the ROI has no voxels in any subject; widen its labels or remove it from `rois`")
     record = provenance({f"roi {path.parent.name}": path for path in rois}, written(settings), seed)
-    fitted = fit_predictor(
-        settings,
-        FitContext(subjects, seed, outputs.checkpoint, canonical_json(record), voxel_batch, image_batch),
-    )
-    fields = cast(Fields, load(settings.fields)) if settings.fields else None
-    table = pd.concat([voxel_table(fitted.model, fields, data, image_batch) for data in subjects], ignore_index=True)
+    context = FitContext(subjects, seed, outputs.checkpoint, canonical_json(record), voxel_batch, image_batch)
+    fitted = fit_kind(settings, context)
+    table = accuracy_table(settings, fitted.model, context)
     metrics = PredictorMetrics(
         over_all=summarise_table(table),
         subjects={str(subject): summarise_table(part) for subject, part in table.groupby("subject", sort=True)},

@@ -57,6 +57,7 @@ MEANINGS = {
     "answers": "images do not count as broken for want of an answer",
     "twin": "an undefended twin's adversarials break nothing that its own attacks do not",
     "ran": "the attack ran to its end",
+    "auxiliary": "the auxiliary networks that an attack reads have passed their gates",
     "noise_weaker": "noise of the same size breaks far less",
     "doubled_steps": "twice the steps, from a random start, break hardly more",
     "ascent": "the loss rises along the iterations",

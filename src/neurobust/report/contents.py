@@ -107,7 +107,12 @@ COLUMNS: dict[str, list[str]] = {
 # Tables of semantic attacks: name -> file.
 SEMANTIC_TABLES = {
     "semantic": "semantic", "gates": "semantic_gates", "summary": "semantic_summary",
-    "differences": "semantic_differences", "transfer": "semantic_transfer",
+    "differences": "semantic_differences", "attributes": "semantic_attributes", "transfer": "semantic_transfer",
+}  # fmt: skip
+
+# Tables of face verification: name -> file.
+VERIFICATION_TABLES = {
+    "verification": "verification", "thresholds": "verification_thresholds", "differences": "verification_differences",
 }  # fmt: skip
 
 # Figures: name -> a function (view) -> SVG text.

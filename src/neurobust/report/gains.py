@@ -69,7 +69,8 @@ def roi_factors(
 ) -> dict[str, float]:
     """What is known of the ROI that guides a condition: over its subjects' voxels, by its predictor of that seed.
 
-    The accuracy is that of the study's first predictor, and not known for a condition that another one guides.
+    The accuracy is that of the study's first predictor, and not known for a condition that another one guides, or an
+    ensemble.
     """
     (roi,) = condition.target or ("",)
     subjects = condition.subjects or ("all",)
@@ -81,7 +82,7 @@ def roi_factors(
         known = np.isfinite(values) & (voxels > 0)
         return float(np.average(values[known], weights=voxels[known])) if known.any() else math.nan
 
-    ours = condition.predictor == study.predictor
+    ours = condition.predictor == study.predictor and not condition.ensemble
     return {
         "hierarchy": hierarchy_index(study.rois[roi]),
         "predictor_accuracy": mean("median_r_normalised") if ours else math.nan,

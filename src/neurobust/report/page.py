@@ -25,6 +25,7 @@ from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
 from neurobust.report.transfer_matrix import transfer_note
 from neurobust.report.verdict_section import verdict_section
+from neurobust.report.verification_section import verification_section
 from neurobust.report.view import View
 from neurobust.study.model import Study
 
@@ -51,22 +52,28 @@ class Frame:
 
 
 def write_index(
-    study: Study, tables: Path, figures: Mapping[str, Path], output: Path, semantic: Iterable[Path] = ()
+    study: Study,
+    tables: Path,
+    figures: Mapping[str, Path],
+    output: Path,
+    semantic: Iterable[Path] = (),
+    verification: Iterable[Path] = (),
 ) -> None:
     """Write the study's page from its CSV tables, its SVG figures by name and its networks' examples.npz files.
 
-    `semantic`: tables and examples of semantic attacks, none where the study has none.
+    `semantic`, `verification`: tables and examples of semantic attacks and of face verification, none where the study
+    has none.
     """
-    semantic = list(semantic)
+    semantic, verification = list(semantic), list(verification)
     drawn = {name: path.read_text(encoding="utf-8") for name, path in figures.items()}
     paths = [path for name in COLUMNS if (path := tables / f"{name}.csv").exists()]
-    paths += [path for path in semantic if path.suffix == ".csv"]
+    paths += [path for path in (*semantic, *verification) if path.suffix == ".csv"]
     frame = Frame(
         "Does brain guidance make the networks more robust?",
         rois=tuple(Link(roi, f"roi/{roi}.html") for roi in study.rois),
         tables=tuple(Link(path.stem, relative(path, output.parent)) for path in paths),
     )
-    write_text(output, render(View(study, read_tables(tables)), drawn, frame, semantic))
+    write_text(output, render(View(study, read_tables(tables)), drawn, frame, semantic, verification))
 
 
 def write_roi_page(study: Study, roi: str, output: Path) -> None:
@@ -79,7 +86,13 @@ def write_roi_page(study: Study, roi: str, output: Path) -> None:
     write_text(output, render(view, drawn, frame))
 
 
-def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterable[Path] = ()) -> str:
+def render(
+    view: View,
+    drawn: Mapping[str, str],
+    frame: Frame,
+    semantic: Iterable[Path] = (),
+    verification: Iterable[Path] = (),
+) -> str:
     """Fill the template."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -115,6 +128,7 @@ def render(view: View, drawn: Mapping[str, str], frame: Frame, semantic: Iterabl
         "corruptions": corruption_tables(view),
         "shifted": shifted_tables(view),
         "semantic": semantic_section(view, semantic),
+        "verification": verification_section(view, verification),
         "outside": outside_tables(view),
         "factors": factor_tables(view),
         "attacks": sections.attack_table(view),

@@ -10,8 +10,7 @@ from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic
 from neurobust.report.cells import Cell, Cells
 from neurobust.report.gates import Evidence, choose
 from neurobust.report.shown import ShownAttack
-
-NAMES = {"cadv": "cAdv (colour)", "tadv": "tAdv (texture)", "semanticadv": "SemanticAdv (faces)"}
+from neurobust.study.model import title_of
 
 
 def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:
@@ -24,7 +23,10 @@ def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:
     broken = own.pivot(index="image", columns="strength", values="success").astype(bool)
     clean = own.drop_duplicates("image").set_index("image")["clean_correct"].reindex(broken.index).to_numpy(bool)
     robust = ~broken.to_numpy() & clean[:, None]
-    cell = Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), robust, {}, clean=clean)
+    silent = None
+    if "abstained" in own:
+        silent = own.pivot(index="image", columns="strength", values="abstained").to_numpy(bool)
+    cell = Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), robust, {}, clean=clean, abstained=silent)
     return cell._replace(record=AttackRecord(attack=record.attack)), record
 
 
@@ -49,7 +51,7 @@ def with_semantic(evidence: Evidence) -> Evidence:
                 spoiled |= set() if record.gates_passed else {name}
         if not found:
             continue
-        attack = ShownAttack(name, NAMES.get(name, name), name, axis, reference_budget=plan.reference_strength)
+        attack = ShownAttack(name, title_of(name), name, axis, reference_budget=plan.reference_strength)
         chosen[attack.measure] = choose(attack, found)
         attacks[name] = replace(attack, reference_budget=chosen[attack.measure].budget)
         cells[name] = found

@@ -21,26 +21,29 @@ from neurobust.report.blocks import Row, blocks
 from neurobust.report.contents import NETWORK, SEMANTIC_TABLES
 from neurobust.report.entries import over_seeds, percent, plain, text
 from neurobust.report.examples import ClassNames, png_data, thin
-from neurobust.report.semantic_evidence import NAMES
 from neurobust.report.semantic_transfer import tabulate_transfer, transfer_tables
 from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
-from neurobust.study.model import NetworkName, Study
+from neurobust.study.model import NetworkName, Study, title_of
 
 VARIANTS = {
     "attack": "attack", "reconstruction": "given back", "colouriser-only": "colouriser only",
     "random-hints": "random hints", "texture-only": "texture only", "noise": "noise of the same L2",
+    "jpeg-only": "JPEG only",
     "edit-only": "edit only", "random-edit": "random edit",
 }  # fmt: skip
 APART = 8  # percent between the names of two lines
 STYLES = (":", "-.", (0, (1, 3)))  # of baselines
 DISTANCES = ("ciede2000", "ssim", "l2", "feature_distance")
+OUTCOMES = ("target", "third", "unchanged")  # of an attack that aims at a class: shares that end there
 COLUMNS = [
-    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", *DISTANCES,
-    "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
+    *NETWORK, "attack", "axis", "variant", "strength", "n_images", "n_clean", "accuracy", "success", "abstained",
+    *OUTCOMES,
+    *DISTANCES, "oracle_correct", "same_person", "n_forward", "n_backward", "gates_passed", "settings",
 ]  # fmt: skip
+ATTRIBUTE_COLUMNS = [*NETWORK, "attack", "attribute", "strength", "n_clean", "success"]
 GATE_COLUMNS = ["task", "network", "gate", "value", "threshold", "at_most", "passed", "note"]
 TABLES = {file: name for name, file in SEMANTIC_TABLES.items()}  # files and the names of their tables
 SHOWN = 2  # images per attack
@@ -49,22 +52,26 @@ SHOWN = 2  # images per attack
 def tabulate_semantic(
     study: Study, paths: list[Path], networks: Path, outputs: dict[str, Path], transfers: Iterable[Path] = ()
 ) -> None:
-    """Write `semantic`, a row per network, attack, variant and strength, `gates`, a row per gate, and three more.
+    """Write `semantic`, a row per network, attack, variant and strength, `gates`, a row per gate, and four more.
 
-    `summary` and `differences` hold what the tables of these names say of other attacks, `transfer` what a stranger's
-    adversarials do (`transfers`: their tables). networks: the table of that name.
+    `attributes` has a row per attribute that an attack turned, and strength. `summary` and `differences` hold what the
+    tables of these names say of other attacks, `transfer` what a stranger's adversarials do (tables: `transfers`).
+    networks: the table of that name.
     `success` and the oracle's agreement are over the images that the network reads rightly when clean, `accuracy` over
-    all; distances are means over the images that the variant breaks.
+    all; distances are means over the images that the variant breaks. Of an attack that aims at a class, `target`,
+    `third` and `unchanged` are the shares of the former that end at the target, at a third class and at their own.
     """
-    rows, found = [], {}
+    rows, turned, found = [], [], {}
     for path in paths:
         frame, record = read_semantic_table(path)
         names = {name: getattr(record, name) for name in NETWORK}
         rows += [names | row for row in variant_rows(frame, record)]
+        turned += [names | row for row in attribute_rows(frame, record)]
         for gate in record.gates:
             found[record.task, gate.network, gate.gate] = {"task": record.task, **written(gate)}
     table = pd.DataFrame(rows, columns=COLUMNS)
     tables = {"semantic": table, "gates": pd.DataFrame(found.values(), columns=GATE_COLUMNS)}
+    tables["attributes"] = pd.DataFrame(turned, columns=ATTRIBUTE_COLUMNS)
     tables |= summarise(study, paths, read_csv(networks))
     shown = tabulate_transfer(study, transfers, paths)
     tables["transfer"] = shown["transfer"]
@@ -83,11 +90,33 @@ def variant_rows(frame: pd.DataFrame, record: SemanticRecord) -> list[Row]:
         row = {"attack": record.attack, "axis": record.axis, "variant": variant, "strength": strength}
         row |= {"n_images": len(part), "n_clean": len(clean), "accuracy": 1 - part["success"].mean()}
         row |= {"success": clean["success"].mean(), "oracle_correct": clean["oracle_correct"].mean()}
+        row |= {"abstained": part["abstained"].mean() if "abstained" in part else np.nan}
+        row |= outcomes(clean)
         row |= {name: broken[name].mean() for name in DISTANCES}
         row |= {"same_person": clean["same_person"].mean() if "same_person" in part else np.nan}
         row |= {name: part[name].mean() for name in ("n_forward", "n_backward")}
         rows.append(row | {"gates_passed": record.gates_passed, "settings": canonical_json(record.settings)})
     return rows
+
+
+def attribute_rows(frame: pd.DataFrame, record: SemanticRecord) -> list[Row]:
+    """One network's images by the attribute that an attack turned; none for an attack that turns none."""
+    if "attribute" not in frame:
+        return []
+    own = frame[(frame["variant"] == ATTACK) & frame["clean_correct"]]
+    return [
+        {"attack": record.attack, "attribute": attribute, "strength": strength, "n_clean": len(part)}
+        | {"success": part["success"].mean()}
+        for (attribute, strength), part in own.groupby(["attribute", "strength"])
+    ]
+
+
+def outcomes(clean: pd.DataFrame) -> Row:
+    """Where the images that were read rightly end under a variant, as shares; missing where no class is aimed at."""
+    if "reached_target" not in clean:
+        return dict.fromkeys(OUTCOMES, np.nan)
+    target, broken = clean["reached_target"].mean(), clean["success"].mean()
+    return dict(zip(OUTCOMES, (target, broken - target, 1 - broken), strict=True))
 
 
 def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
@@ -108,6 +137,7 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         "figure": Markup(inline_svg(draw_semantic(view, table), "semantic")),
         "tables": [
             one_table(view, task, architecture, attack, part)
+            | {"attributes": attribute_lines(view, tables["attributes"], task, architecture, attack)}
             for (task, architecture, attack), part in table.groupby(["task", "architecture", "attack"], sort=False)
         ],
         "gates": [gate_row(row) for row in gates.itertuples()],
@@ -132,10 +162,11 @@ def one_table(view: View, task: str, architecture: str, attack: str, part: pd.Da
         found = part[part["variant"] == variant]
         lines.append({"condition": None, "name": VARIANTS.get(variant, variant)} | line_of(found, strengths))
     return {
-        "task": task, "architecture": architecture, "attack": NAMES.get(attack, attack), "lines": lines,
+        "task": task, "architecture": architecture, "attack": title_of(attack), "lines": lines,
         "axis": part["axis"].iloc[0], "strengths": [f"{strength:g}" for strength in strengths],
         "images": int(part["n_images"].max()),
         "failed": not part["gates_passed"].astype(bool).all(), "people": bool(part["same_person"].notna().any()),
+        "aimed": bool(part["target"].notna().any()),
     }  # fmt: skip
 
 
@@ -144,7 +175,20 @@ def line_of(rows: pd.DataFrame, strengths: list[float]) -> Row:
     cells = [over_seeds(rows[rows["strength"] == strength]["success"], digits=0, alone="") for strength in strengths]
     last = rows[rows["strength"] == strengths[-1]]
     shown = {name: plain(last[name].mean()) for name in DISTANCES}
-    return {"cells": cells} | shown | {n: percent(last[n].mean(), 0) for n in ("oracle_correct", "same_person")}
+    shares = (*OUTCOMES, "oracle_correct", "same_person")
+    return {"cells": cells} | shown | {name: percent(last[name].mean(), 0) for name in shares}
+
+
+def attribute_lines(view: View, table: pd.DataFrame, task: str, architecture: str, attack: str) -> list[Row]:
+    """Images broken by strength: a line per condition and attribute that the attack turned."""
+    own = table[(table["task"] == task) & (table["architecture"] == architecture) & (table["attack"] == attack)]
+    lines = []
+    for condition in view.in_order(own["condition"]):
+        for attribute, part in own[own["condition"] == condition].groupby("attribute"):
+            cells = [over_seeds(rows["success"], digits=0, alone="") for _, rows in part.groupby("strength")]
+            most = int(part["n_clean"].max())
+            lines.append({"condition": view.head(condition), "attribute": attribute, "images": most, "cells": cells})
+    return lines
 
 
 def gate_row(row: Any) -> Row:
@@ -169,7 +213,7 @@ def draw_semantic(view: View, table: pd.DataFrame) -> str:
                         axis.axis("off")
                         continue
                     draw(view, axis, part)
-                    axis.set(title=NAMES.get(attack, attack), xlabel=part["axis"].iloc[0])
+                    axis.set(title=title_of(attack), xlabel=part["axis"].iloc[0])
         return to_svg(figure, "Success of semantic attacks by strength, and the colour distance that it took")
 
 
@@ -239,4 +283,4 @@ def gallery(study: Study, network: NetworkName, path: Path) -> Row:
             pictures.append((examples.variants[ATTACK][k, s], note))
         rows.append([{"picture": png_data(thin(picture)), "note": note} for picture, note in pictures])
     heads = ["clean", *(VARIANTS.get(name, name) for name in variants), *strengths]
-    return network._asdict() | {"attack": NAMES.get(path.stem, path.stem), "heads": heads, "rows": rows}
+    return network._asdict() | {"attack": title_of(path.stem), "heads": heads, "rows": rows}

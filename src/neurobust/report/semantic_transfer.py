@@ -19,10 +19,9 @@ from neurobust.report.contents import COLUMNS, NETWORK
 from neurobust.report.entries import between, over_seeds, signed
 from neurobust.report.guided import compared
 from neurobust.report.sections import deltas_of
-from neurobust.report.semantic_evidence import NAMES
 from neurobust.report.shown import ShownAttack
 from neurobust.report.view import View
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import BASELINE, Study, title_of
 
 TRANSFER_COLUMNS = [
     *NETWORK, "attack", "axis", "strength", "source_seed", "n_images", "n_shared", "transferred", "own_attack",
@@ -134,7 +133,7 @@ def transfer_tables(view: View, tables: Mapping[str, pd.DataFrame]) -> list[Row]
             delta = deltas.get((condition, BASELINE, name_of(attack)))
             lines.append({"condition": view.head(condition), "cells": cells, "delta": delta_text(delta)})
         result.append(
-            {"task": task, "architecture": architecture, "attack": NAMES.get(attack, attack), "lines": lines}
+            {"task": task, "architecture": architecture, "attack": title_of(attack), "lines": lines}
             | {"axis": part["axis"].iloc[0], "strengths": [f"{s:g}" for s in strengths]}
             | {"last": f"{strengths[-1]:g}", "fewest": int(last["n_shared"].min())}
         )

@@ -15,11 +15,11 @@ from neurobust.report.contents import COLUMNS
 from neurobust.report.figures import draw_curves, legend_handles, uncrowded
 from neurobust.report.guided import compared
 from neurobust.report.sections import answer_cell, budget_of, clean_cell, deltas_of
-from neurobust.report.semantic_evidence import NAMES, semantic_cell
+from neurobust.report.semantic_evidence import semantic_cell
 from neurobust.report.shown import ShownAttack
 from neurobust.report.style import label_shares, panel_blocks, rc, to_svg
 from neurobust.report.view import Head, View
-from neurobust.study.model import Study
+from neurobust.study.model import Study, title_of
 
 
 def summarise(study: Study, paths: list[Path], networks: pd.DataFrame) -> Tables:
@@ -49,7 +49,7 @@ def summarise(study: Study, paths: list[Path], networks: pd.DataFrame) -> Tables
 def strengths_of(axes: Mapping[str, str], references: Mapping[str, float | None]) -> dict[str, ShownAttack]:
     """Semantic attacks for readers, their strengths as budgets; axes: what the strengths of each are."""
     return {
-        name: ShownAttack(name, NAMES.get(name, name), norm="", unit=axis, reference_budget=references.get(name))
+        name: ShownAttack(name, title_of(name), norm="", unit=axis, reference_budget=references.get(name))
         for name, axis in axes.items()
     }
 

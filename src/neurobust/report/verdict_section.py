@@ -9,7 +9,6 @@ import pandas as pd
 
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.entries import MISSING, plain, signed, text
-from neurobust.report.semantic_evidence import NAMES
 from neurobust.report.shown import format_budget
 from neurobust.report.view import View
 from neurobust.statistics import (
@@ -22,7 +21,7 @@ from neurobust.statistics import (
     detectable,
     seeds_for,
 )
-from neurobust.study.model import BASELINE
+from neurobust.study.model import BASELINE, title_of
 from neurobust.study.power import SPREADS, WANTED, points
 
 READINGS = {"area": "area over clean", "both": "read by both", "matched": "matched clean"}  # of clean accuracy
@@ -216,7 +215,7 @@ def attack_text(view: View, row: Any) -> str:
     plans, name = view.study.semantic.attacks, text(row.attack)
     label = view.label(name)
     if name in plans and name not in view.attacks:
-        return f"{NAMES.get(name, name)} at strength {row.budget:g}"
+        return f"{title_of(name)} at strength {row.budget:g}"
     if pd.isna(row.budget) or name not in view.attacks:
         return label
     return f"{label} at {format_budget(float(row.budget), view.attacks[name].unit)}"

@@ -5,34 +5,44 @@ Each line is `<file>:<line>: <key>: <value>: <what is wrong>; <way out>`, as `lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurobust.core.errors import InputError, ManyFaults, messages_of
+from neurobust.core.errors import InputError, error_of
+from neurobust.core.faults import UNREAD, Faults
 from neurobust.core.settings import Given
 from neurobust.study.claims import with_claims
-from neurobust.study.config import as_written
+from neurobust.study.config import as_written, with_text_keys
 from neurobust.study.doubts import doubts
-from neurobust.study.locate import located_line
+from neurobust.study.locate import located, located_line
 from neurobust.study.model import Study
 from neurobust.study.named_files import check_named_files
-from neurobust.study.read import read_study
-from neurobust.study.yaml_file import read_yaml
+from neurobust.study.read import read_what_can_be
+from neurobust.study.yaml_file import load_yaml, odd_lines, read_yaml
+
+Question = Callable[[Study], None]  # raises InputError where the answer is no
 
 
-def study_of(config: Given, files: Sequence[Path], *folders: Path) -> Study:
+def study_of(config: Given, files: Sequence[Path], *folders: Path, also: Iterable[Question] = ()) -> Study:
     """The study that a configuration describes, which was read from these files.
 
-    folders: where the file of its claims is looked for. Raises InputError with file and line; ManyFaults, whose text is
-    every line, where several things are wrong.
+    folders: where the file of its claims is looked for. also: what else is asked of it. Raises InputError with file and
+    line; ManyFaults where several things are wrong: in each part alone, and between those that can be read.
     """
+    faults = Faults()
     for file in files:
-        read_yaml(file)
-    try:
-        return read_study(with_claims(as_written(config), *folders))
-    except InputError as error:
-        raise in_files(error, files) from None
+        load_yaml(file)
+        faults.messages += odd_lines(file)
+    config = with_text_keys(as_written(config)) if faults.messages else as_written(config)
+    named = faults.kept(lambda: with_claims(config, *folders))
+    study = read_what_can_be({**config, "claims": None} if named is UNREAD else named, faults)
+    for ask in also:
+        with faults.caught():
+            ask(study)
+    if faults.messages:
+        raise located(error_of(faults.messages), files)
+    return study
 
 
 def ready(study: Study, files: Sequence[Path]) -> list[str]:
@@ -43,29 +53,27 @@ def ready(study: Study, files: Sequence[Path]) -> list[str]:
     try:
         check_named_files(study)
     except InputError as error:
-        raise in_files(error, files) from None
+        raise located(error, files) from None
     return [located_line(text, files) for text in doubts(study)]
 
 
-def read_files(files: Sequence[Path], *folders: Path) -> tuple[Study, list[str]]:
+def read_files(files: Sequence[Path], *folders: Path, also: Iterable[Question] = ()) -> tuple[Study, list[str]]:
     """The study of some files, later ones overriding, and its warnings; InputError as of `study_of` and `ready`."""
-    config = merged(files)
-    study = study_of(config, files, *folders)
-    return study, ready(study, files)
+    config = _merged([load_yaml(file) for file in files])
+    study = study_of(config, files, *folders, also=[check_named_files, *also])
+    return study, [located_line(text, files) for text in doubts(study)]
 
 
 def merged(files: Sequence[Path]) -> dict[str, Any]:
     """The mapping of some files, later ones overriding, as Snakemake merges them; InputError as of `read_yaml`."""
-    first, *others = [read_yaml(file) for file in files]
+    return _merged([read_yaml(file) for file in files])
+
+
+def _merged(mappings: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    first, *others = mappings
     if others:  # one file should be checked without waiting for Snakemake
         from snakemake.utils import update_config
 
         for other in others:
             update_config(first, other)
     return first
-
-
-def in_files(error: InputError, files: Sequence[Path]) -> InputError:
-    """The error with file and line in each of its messages."""
-    lines = [located_line(text, files) for text in messages_of(error)]
-    return ManyFaults(lines) if len(lines) > 1 else InputError(lines[0])

@@ -99,7 +99,7 @@ def given_claims(path: Path) -> dict[str, Given]:
     try:
         claims_of(found)
     except InputError as error:
-        raise InputError(located(error, [path], PREFIX)) from None
+        raise located(error, [path], PREFIX) from None
     return found
 
 

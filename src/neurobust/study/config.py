@@ -39,6 +39,13 @@ def _with_on(condition: Any) -> Any:
     return {"on" if key is True else key: value for key, value in condition.items()}
 
 
+def with_text_keys(given: Any) -> Any:
+    """The same with every key as text: of a file whose odd keys have been named already."""
+    if isinstance(given, Mapping):
+        return {str(key): with_text_keys(value) for key, value in given.items()}
+    return [with_text_keys(item) for item in given] if isinstance(given, list) else given
+
+
 class Config(Settings, frozen=True, kw_only=True):
     """A neurobust study."""
 

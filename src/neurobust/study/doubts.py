@@ -10,7 +10,7 @@ from neurobust.attacks.plan import UNITS, AttackPlan
 from neurobust.core.names import one_of
 from neurobust.networks.conditions import Condition, Training
 from neurobust.nsd.settings import fewest_sessions
-from neurobust.study.fit import described, unknown_labels
+from neurobust.study.fit_data import described, unknown_labels
 from neurobust.study.model import BASELINE, Study, TaskPlan
 
 WHOLE = 255  # 1/255 of a pixel's range in it
@@ -56,8 +56,8 @@ def has_control(condition: Condition, others: Iterable[Condition]) -> bool:
 
 def of_labels(study: Study) -> Iterator[str]:
     """Labels of real atlases whose colour tables are not there yet, that are not among the names known of them."""
-    if not study.phantom:
-        for where, label, atlas, known in unknown_labels(study):
+    for name in () if study.phantom else study.rois:
+        for where, label, atlas, known in unknown_labels(study, name):
             yield f"{where}: {label!r} is not among the labels known of {atlas}: {one_of(label, known)}; look it up"
 
 
@@ -144,6 +144,9 @@ def others(study: Study, task: str) -> Iterator[tuple[str, int]]:
     """The other counts of test images of a task, by their keys."""
     if any(plan.tasks is None or task in plan.tasks for plan in study.semantic.attacks.values()):
         yield "config.semantic.images", study.semantic.images
+    verification = study.semantic.verification
+    if verification is not None and (verification.tasks is None or task in verification.tasks):
+        yield "config.semantic.verification.pairs", verification.settings.pairs
     if study.corruptions is not None:
         yield "config.corruptions.images", study.corruptions.images
 

@@ -21,11 +21,13 @@ STAGES = {
     "networks": ("prepare_task", "train_network", "bring_network"),
     "attacks": (
         "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network",
-        "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "lend_semantic", "transfer_semantic",
+        "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "attack_verification",
+        "lend_semantic", "transfer_semantic",
     ),
     "explain": ("explain_network",),
     "report": (
-        "tabulate_results", "tabulate_semantic", "draw_figures", "write_index", "write_roi_page", "confirm_attacks",
+        "tabulate_results", "tabulate_semantic", "tabulate_verification", "draw_figures", "write_index",
+        "write_roi_page", "confirm_attacks",
     ),
 }  # fmt: skip
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
@@ -127,6 +129,7 @@ def _predictors(study: Study) -> Iterator[Job]:
     for condition in study.conditions.values():
         if condition.predictor is not None:
             seeds = {study.predictor_seed(seed) for seed in study.seeds}
+            seeds |= set(study.predictor_seeds) if condition.ensemble else set()
             rois = (*(condition.target or ()), *(condition.match or ()))
             wanted |= {(condition.predictor, roi, seed) for roi in rois for seed in seeds}
     images = sum(_images_seen(study, subject) for subject in study.subjects)
@@ -157,7 +160,7 @@ def _networks(study: Study) -> Iterator[Job]:
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
         cost = COSTS.get(architecture, 1.0)
         attacked = plan.attack_images * pixels * cost
-        yield Job("train_network", where, _training(study, plan, condition, cost), 45e6, rois)
+        yield Job("train_network", where, training_units(study, plan, condition, cost), 45e6, rois)
         yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
         if study.corruptions is not None:
             yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels * cost, 1e5, rois)
@@ -179,13 +182,14 @@ def _outside(study: Study) -> Iterator[Job]:
             yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5)
 
 
-def _training(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
+def training_units(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
     """Image passes of a training, in thousands of pixels of a ResNet18; a predictor's pass costs a quarter of that.
 
     The predictor sees stimuli once, before the training, and the task's images too where they are not augmented."""
     read = 0.0
     if condition.predictor is not None:
-        read = len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
+        members = len(study.predictor_seeds) if condition.ensemble else 1
+        read = members * len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
     seen = sum(_images_seen(study, subject) for subject in study.subjects) if condition.on_stimuli else 0.0
     looks = 1 if task.training.augment == "none" else task.training.epochs
     trained = task.training.epochs * task.side**2 * 3 * condition.passes * cost
@@ -204,20 +208,30 @@ def _transfer(study: Study) -> Iterator[Job]:
 
 
 def _semantic(study: Study) -> Iterator[Job]:
-    helpers: dict[tuple[str, str], Job] = {}  # one that two attacks need is trained once
+    # an auxiliary network that two attacks need is trained once
+    needed = {(task, helper) for task in study.tasks for helper in study.helpers_of(task)}
     for name, plan in study.semantic.attacks.items():
         for task in plan.tasks or tuple(study.tasks):
             pixels = study.tasks[task].side ** 2 / 1000
-            for helper in plan.attack.helpers:
-                settings = study.semantic.helpers[helper]
-                units = study.tasks[task].images * settings.epochs * settings.cost * pixels
-                helpers[helper, task] = Job("train_helper", (task, helper), units, 2e6)
+            needed |= {(task, helper) for helper in plan.attack.helpers}
             units = study.semantic.images * plan.attack.passes() * pixels
             for network in study.networks(study.with_sweeps(plan.conditions), [task]):
                 where = (*network[:3], f"seed{network.seed}", name)
                 yield Job("attack_semantic", where, units, 1e6, study.conditions[network.condition].target or ())
             yield from _semantic_transfer(study, name, task)
-    yield from helpers.values()
+    if (verification := study.semantic.verification) is not None:
+        for task in verification.tasks or tuple(study.tasks):
+            needed |= {(task, helper) for helper in verification.settings.helpers}
+            passes = verification.settings.passes(study.tasks[task].task.attributes)
+            units = verification.settings.pairs * passes * study.tasks[task].side ** 2 / 1000
+            for network in study.networks(study.with_sweeps(verification.conditions), [task]):
+                verifier = (*network[:3], f"seed{network.seed}")
+                rois = study.conditions[network.condition].target or ()
+                yield Job("attack_verification", verifier, units, 1e6, rois)
+    for task, helper in sorted(needed):
+        settings, pixels = study.semantic.helpers[helper], study.tasks[task].side ** 2 / 1000
+        units = study.tasks[task].images * settings.epochs * settings.cost * pixels
+        yield Job("train_helper", (task, helper), units, 2e6)
 
 
 def _semantic_transfer(study: Study, name: str, task: str) -> Iterator[Job]:
@@ -243,6 +257,8 @@ def _report(study: Study) -> Iterator[Job]:
     yield Job("tabulate_results", (), networks, 1e4 * networks)
     if study.semantic.attacks:
         yield Job("tabulate_semantic", (), networks, 1e5)
+    if study.semantic.verification is not None:
+        yield Job("tabulate_verification", (), networks, 1e5)
     yield Job("draw_figures", (), networks, 1e6)
     yield Job("write_index", (), networks, 5e6)
     for roi in study.rois:

@@ -7,23 +7,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, error_of, messages_of
 
 PREFIX = "config"  # what messages about a configuration begin with (`study.read`)
 
 
-def located(error: InputError, files: Iterable[Path], prefix: str = PREFIX) -> str:
-    """The message of an error of `read_study`, with file and line in place of its `config`.
+def located(error: InputError, files: Iterable[Path], prefix: str = PREFIX) -> InputError:
+    """The error of `read_study` with file and line in place of the `config` of each of its messages.
 
     files: the configuration files in the order given; later ones override. A key that stands in none of them (because
     it is missing, or was given on the command line) is placed at the nearest section around it that does. prefix: what
     the paths in messages begin with, of another file than a configuration.
     """
-    return located_line(str(error), files, prefix)
+    files = list(files)
+    return error_of(located_line(text, files, prefix) for text in messages_of(error))
 
 
 def located_line(text: str, files: Iterable[Path], prefix: str = PREFIX) -> str:
-    """The same of one line."""
+    """One such message."""
     path, colon, problem = text.partition(": ")
     if not colon or not (path == prefix or path.startswith(f"{prefix}.")):
         return text
@@ -40,21 +41,6 @@ def located_line(text: str, files: Iterable[Path], prefix: str = PREFIX) -> str:
         return text
     where = f"{best[1]}:{best[2]}" if best[0] else f"{best[1]}"
     return f"{where}: {keys}: {problem}" if keys else f"{where}: {problem}"
-
-
-def refuse_twice(files: Iterable[Path]) -> None:
-    """Raise InputError, with file and line, for a key that stands twice in one section: YAML would take the last."""
-    import yaml
-
-    for file in files:
-        for _, section in sections(file):
-            seen: dict[str, int] = {}
-            for key, _ in section.value:
-                line = key.start_mark.line + 1
-                if isinstance(key, yaml.ScalarNode):
-                    if first := seen.get(key.value):
-                        raise InputError(f"{file}:{line}: key '{key.value}' stands at line {first} already; rename one")
-                    seen[key.value] = line
 
 
 def sections(file: Path) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -186,7 +186,15 @@ class Mirror:
         return [str(f) for f in (*files, *(f for f in others if not self.data.from_bucket or f.exists()))]
 
     def stimuli(self, wildcards: Wildcards) -> str:
-        """The file that a subject's images are cut from: what it saw, or the bucket's one big file if it is there."""
-        whole, own = layout.stimuli(self.root), layout.subject_stimuli(self.root, wildcards.subject)
+        """The file that a subject's images are cut from: what it saw, or the bucket's one big file if it is there.
+
+        A copy that is only read may have the first too, from a study that fetched it there.
+        """
+        subject = wildcards.subject
+        whole, own = layout.stimuli(self.root), layout.subject_stimuli(self.root, subject)
+        if self.data.only_needed_stimuli and not own.exists():
+            for path in layout.their_stimuli(self.root, subject):
+                if manifest.has_stimuli(path.parents[1], subject, self.sessions(wildcards)):
+                    return str(path)
         only = self.data.only_needed_stimuli and (own.exists() or not whole.exists())
         return str(own if only else whole)

@@ -13,7 +13,9 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.semantic.registry import SEMANTIC
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
+from neurobust.attacks.semantic.verification_settings import VerificationPlan
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
@@ -65,12 +67,23 @@ class TaskPlan(Struct, frozen=True, kw_only=True):
 
 class Semantic(Struct, frozen=True):
     """The semantic attacks of a study: on how many images, which, and with which auxiliary networks; whether those made
-    on an undefended network are shown to all."""
+    on an undefended network are shown to all; and its face verification, where it has one."""
 
     images: int
     attacks: dict[str, SemanticPlan]
     helpers: dict[str, Helper]
     transfer: SemanticTransfer | None = None
+    verification: VerificationPlan | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything for which auxiliary networks are trained."""
+        return bool(self.attacks) or self.verification is not None
+
+
+def title_of(attack: str) -> str:
+    """A semantic attack's name for readers; one that no registry knows has none but its own."""
+    return SEMANTIC[attack].title or attack if attack in SEMANTIC else attack
 
 
 class Study(Struct, frozen=True):
@@ -126,6 +139,10 @@ class Study(Struct, frozen=True):
         own = self.tasks[task]
         met = {name: plan for name, plan in self.attacks.items() if own.cue or not plan.attack.twins}
         return {name: replace(plan, budgets=own.budgets.get(plan.norm, plan.budgets)) for name, plan in met.items()}
+
+    def helpers_of(self, task: str) -> tuple[str, ...]:
+        """The auxiliary networks that the attacks with a budget read on a task, sorted."""
+        return tuple(sorted({name for plan in self.attacks_of(task).values() for name in plan.attack.helpers}))
 
     @property
     def reference_strengths(self) -> dict[str, float | None]:

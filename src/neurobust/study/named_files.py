@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from neurobust.core.errors import Faults, InputError
+from neurobust.core.errors import InputError
+from neurobust.core.faults import Faults, readable
 from neurobust.core.names import nearest, neighbours
 from neurobust.core.settings import field_names
 from neurobust.networks.tasks.image_folder_settings import SHIPPED, ImageFolder
@@ -33,9 +34,12 @@ class NamedFile(NamedTuple):
 def check_named_files(study: Study) -> None:
     """Raise InputError for each file that a study names, that is not there and that no rule makes."""
     faults = Faults()
-    for file in named_files(study):
+    for some in NAMED:
         with faults.caught():
-            check_named_file(file)
+            for file in some(study):
+                with faults.caught():
+                    if not is_made(study, file):
+                        check_named_file(file)
     faults.refuse()
 
 
@@ -49,40 +53,64 @@ def check_named_file(file: NamedFile) -> None:
     raise InputError(f"{file.key}: {file.path!r}: no such file, {file.what}: {' or '.join(ways)}{meant}")
 
 
-def named_files(study: Study) -> Iterator[NamedFile]:
-    """Every file that a study names and that no rule makes, in the order of its sections.
+def all_named_files(study: Study) -> Iterator[NamedFile]:
+    """Every file that a study names, in the order of its sections.
 
     The file of its claims is not among them: it is read before there is a study.
     """
-    made = {planted_annotations(study.data.folder)} if study.phantom else set()
-    for file in all_named_files(study):
-        if Path(file.path) not in made and Path(file.path).name != ALEXNET:
-            yield file
+    for some in NAMED:
+        yield from some(study)
 
 
-def all_named_files(study: Study) -> Iterator[NamedFile]:
-    """Every file that a study names."""
+def is_made(study: Study, file: NamedFile) -> bool:
+    """Whether a rule makes the file: AlexNet is fetched, and the phantom writes its annotations."""
+    if Path(file.path).name == ALEXNET:
+        return True
+    return study.phantom and Path(file.path) == planted_annotations(study.data.folder)
+
+
+def of_data(study: Study) -> Iterator[NamedFile]:
+    """Those of the data."""
     if study.data.coco_annotations is not None:
         yield NamedFile(
             "config.data.coco_annotations", study.data.coco_annotations, "COCO's annotations, folder or zip"
         )
-    for name, predictor in study.predictors.items():
+
+
+def of_predictors(study: Study) -> Iterator[NamedFile]:
+    """Those of predictors."""
+    for name, predictor in readable(study.predictors):
         for path in predictor.files():
             key = f"config.predictors.{name}.{key_of(predictor, path)}"
             yield NamedFile(key, path, "the weights of a network", predictor.instead)
-    for name, plan in study.tasks.items():
+
+
+def of_tasks(study: Study) -> Iterator[NamedFile]:
+    """Those of tasks, but their images."""
+    for name, plan in readable(study.tasks):
         classes = plan.task.classes if isinstance(plan.task, ImageFolder) else None
         if classes is not None and classes not in SHIPPED:
             yield NamedFile(f"config.tasks.{name}.classes", classes, "a list of class folders", tuple(SHIPPED))
-    for name, condition in study.conditions.items():
+
+
+def of_conditions(study: Study) -> Iterator[NamedFile]:
+    """Those of conditions."""
+    for name, condition in readable(study.conditions):
         if condition.features is not None and condition.features.weights is not None and condition.sweep is None:
             key = f"config.conditions.{name}.features.weights"
             yield NamedFile(key, condition.features.weights, "the weights of a network")
-    for name, wanted in study.outside.items():
+
+
+def of_outside(study: Study) -> Iterator[NamedFile]:
+    """Those of networks that others trained."""
+    for name, wanted in readable(study.outside):
         if wanted.file is not None:
             yield NamedFile(f"config.outside.{name}.weights", wanted.file, "the weights of a network")
         if isinstance(wanted.outputs, str):
             yield NamedFile(f"config.outside.{name}.outputs", wanted.outputs, "a list of class folders")
+
+
+NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_outside)
 
 
 def key_of(predictor: Predictor, path: str) -> str:

@@ -95,9 +95,13 @@ class Paths:
         return spec
 
     def target_predictors(self, wildcards: Wildcards) -> list[str]:
-        """The predictors that a condition's target is made of; none for a condition without a target."""
+        """The predictors that a condition's target is made of, of an ensemble all seeds of an ROI one after the other;
+        none for a condition without a target."""
         condition = self.study.conditions[wildcards.condition]
-        return self.predictor_files(wildcards, condition.target, predictor_weights_path)
+        if not condition.ensemble or condition.predictor is None:
+            return self.predictor_files(wildcards, condition.target, predictor_weights_path)
+        members = itertools.product(condition.target or (), self.study.predictor_seeds)
+        return [str(predictor_weights_path(self.results, condition.predictor, roi, seed)) for roi, seed in members]
 
     def predictor_files(
         self, wildcards: Wildcards, rois: Iterable[str] | None, path: Callable[[str, str, str, int], Path]
@@ -189,6 +193,10 @@ class Paths:
         """A file of some auxiliary networks of a task; path: of results, task and name."""
         return [str(path(self.results, task, name)) for name in names]
 
+    def attack_helpers(self, wildcards: Wildcards, path: Callable[[str, str, str], Path]) -> list[str]:
+        """A file of each auxiliary network that the attacks with a budget read on a task."""
+        return self.helpers(wildcards.task, self.study.helpers_of(wildcards.task), path)
+
     def semantic_files(self, path: Callable[[str, str, str], Path]) -> list[str]:
         """A file of every semantic attack on every network that meets it, in the study's order; path: of results,
         network and attack."""
@@ -231,6 +239,11 @@ class Paths:
             for network in self.study.networks(self.study.with_sweeps(plan.conditions), plan.tasks)
             if self.study.surrogate(network) != network
         ]
+
+    def verification_files(self, path: Callable[[str, str], Path]) -> list[str]:
+        """A file of every network that verifies faces, in the study's order; none where the study does not ask."""
+        plan = self.study.semantic.verification
+        return [] if plan is None else self.of_networks(path, self.study.with_sweeps(plan.conditions), plan.tasks)
 
     # --- explain ---
 

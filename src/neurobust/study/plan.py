@@ -1,7 +1,8 @@
 """What a study costs before it runs: the hours and bytes of its jobs, from measured rates.
 
 A job's time is startup + units * rate. Its units count what its time grows with (images, epochs, pixels, passes); the
-rate of its rule is measured on the benchmark files of studies that ran here, or else taken from DEFAULTS.
+rate of its rule is measured on the benchmark files of studies that ran here or by a probe of the machine that will run
+them (`study.probe`), or else taken from DEFAULTS.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from neurobust.core.progress import clock
 from neurobust.study.jobs import STAGE_OF, STAGES, Job, download_bytes, study_jobs
 from neurobust.study.model import Study
 from neurobust.study.power import power_lines
+from neurobust.study.probe import probed_rates
 from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
     "train_predictor", "train_network", "bring_network", "attack_network", "transfer_attacks", "corrupt_network",
-    "classify_shifted", "explain_network", "train_helper", "attack_semantic", "lend_semantic", "transfer_semantic",
+    "classify_shifted", "explain_network", "train_helper", "attack_semantic", "attack_verification", "lend_semantic",
+    "transfer_semantic",
 )  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
 DEFAULTS = {
@@ -53,9 +56,11 @@ DEFAULTS = {
     "attack_semantic": 2e-3,  # per image, step and 1000 pixels
     "lend_semantic": 2e-3,
     "transfer_semantic": 5e-4,  # per image pass and 1000 pixels
+    "attack_verification": 2e-3,  # per pair, step and 1000 pixels
     "explain_network": 1e-3,  # per image pass and 1000 pixels
     "tabulate_results": 0.2,  # per network
     "tabulate_semantic": 0.05,
+    "tabulate_verification": 0.05,
     "draw_figures": 0.2,
     "write_index": 0.2,
     "write_roi_page": 0.2,
@@ -169,17 +174,23 @@ def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: b
 
 
 def known_rates(study: Study, folder: Path, configs: Path) -> tuple[dict[str, float], dict[str, str]]:
-    """Measured rates and where each was measured: on this study, else on the other studies of `configs`."""
+    """Measured rates and where each was measured: on this study, by `probe`, on the other studies of `configs`."""
     rates: dict[str, float] = {}
     origin: dict[str, str] = {}
+
+    def learn(found: Mapping[str, float], notes: Mapping[str, str]) -> None:
+        for rule in found.keys() - rates.keys():
+            rates[rule], origin[rule] = found[rule], notes[rule]
+
     for known in (study, *other_studies(configs, study.name)):
         seconds = read_benchmarks(folder / known.results / "benchmarks")
-        if not seconds:
-            continue
-        for rule, rate in measure_rates([(study_jobs(known), seconds)]).items():
-            if rule not in rates:
-                count = sum(name == rule for name, _ in seconds)
-                rates[rule], origin[rule] = rate, f"measured on {count} jobs of the study {known.name}"
+        if seconds:
+            counts = Counter(rule for rule, _ in seconds)
+            measured = measure_rates([(study_jobs(known), seconds)])
+            learn(measured, {rule: f"measured on {counts[rule]} jobs of the study {known.name}" for rule in measured})
+        if known is study:
+            probed, device = probed_rates(study, folder)
+            learn(probed, dict.fromkeys(probed, f"measured by `probe` on {device}"))
     return rates, origin
 
 

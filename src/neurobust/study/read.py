@@ -1,4 +1,4 @@
-"""The border: a configuration becomes a `Study`, or one line that says where it is wrong.
+"""The border: a configuration becomes a `Study`, or lines that say where it is wrong, all at once.
 
 Every key is checked by the class that owns it; here names are looked up and what must fit together is compared.
 """
@@ -6,25 +6,39 @@ Every key is checked by the class that owns it; here names are looked up and wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Annotated, TypeVar
 
 from msgspec.structs import replace
 
 from neurobust.attacks.plan import read_plan
-from neurobust.attacks.semantic.plan import read_helper, read_semantics
+from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
-from neurobust.core.architecture_names import check_architecture
-from neurobust.core.errors import Faults, InputError, ManyFaults, messages_of
+from neurobust.attacks.semantic.verification_settings import read_verification
+from neurobust.core.errors import InputError
+from neurobust.core.faults import UNREAD, Faults
 from neurobust.core.names import one_of
-from neurobust.core.settings import Count, FilePath, Given, Names, Seeds, Settings, about, faults_of, field_names, read
+from neurobust.core.settings import (
+    Count,
+    FilePath,
+    Given,
+    Names,
+    Seeds,
+    Settings,
+    about,
+    field_names,
+    read,
+    read_partly,
+)
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.registry import read_predictor
 from neurobust.study.claims import Claim, claims_of, with_claims
 from neurobust.study.config import Config, as_written
-from neurobust.study.fit import check_baseline, check_names, check_study, described
+from neurobust.study.fit import check_names, check_study
+from neurobust.study.fit_data import described
 from neurobust.study.model import Semantic, Study, TaskPlan
 
 T = TypeVar("T", str, int)
@@ -44,7 +58,7 @@ class TaskChoice(Settings, frozen=True):
     ] = None
 
 
-SEMANTIC_KEYS = ("images", "networks", "transfer")  # of `semantic`; the rest are attacks
+SEMANTIC_KEYS = ("images", "networks", "transfer", "verification")  # of `semantic`; the rest are attacks
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
 
 
@@ -53,27 +67,23 @@ def read_study(given: Given) -> Study:
 
     Raises InputError with one line, `config.<path of the key>: <problem>`; with several, ManyFaults.
     """
-    given = as_written(given)
-    try:
-        config = read(Config, given, "config")
-    except InputError as error:
-        raise ManyFaults(faults_of(Config, given, "config") or messages_of(error)) from None
     faults = Faults()
-    conditions = read_conditions(config, faults)
-    predictors = each(config.predictors, lambda name, s: read_predictor(name, s, "config.predictors"), faults)
-    attacks = each(config.attacks, lambda name, s: read_plan(name, s, "config.attacks"), faults)
-    faults.refuse()  # what follows looks names up in these
-    check_baseline(conditions)
-    with faults.caught():
-        semantic = semantic_of(config, conditions)
-    with faults.caught():
-        claims = ledger_of(config)
-    for name, architecture in config.architectures.items():
-        with faults.caught():
-            check_architecture(name, architecture.stem, architecture.pretrained, f"config.architectures.{name}")
+    study = read_what_can_be(given, faults)
     faults.refuse()
-    tasks = each(config.tasks, lambda name, s: task_plan(config, name, conditions), faults)
-    faults.refuse()
+    return study
+
+
+def read_what_can_be(given: Given, faults: Faults) -> Study:
+    """The same, but what is wrong goes to `faults`, and UNREAD stands for each part that cannot be read.
+
+    Every section is read alone, then every entry, then each is compared with those others that could be read. Raises
+    InputError for what is no mapping at all.
+    """
+    given = as_written(given)
+    config = read_partly(Config, given, "config", faults)
+    if config is UNREAD:
+        faults.refuse()
+    conditions = faults.kept(lambda: read_conditions(config, faults))
     study = Study(
         name=config.study,
         results=config.results,
@@ -81,33 +91,29 @@ def read_study(given: Given) -> Study:
         planted=config.phantom,
         rois=config.rois,
         splits=config.splits,
-        predictors=predictors,
+        predictors=each(config.predictors, lambda name, s: read_predictor(name, s, "config.predictors"), faults),
         predictor_seeds=config.predictor_seeds,
-        tasks=tasks,
+        tasks=each(config.tasks, lambda name, s: task_plan(config, name, conditions, faults), faults),
         architectures=config.architectures,
         conditions=conditions,
         seeds=config.seeds,
-        attacks=attacks,
+        attacks=each(config.attacks, lambda name, s: read_plan(name, s, "config.attacks"), faults),
         primary_attack=config.primary_attack,
         corruptions=config.corruptions,
-        semantic=semantic,
+        semantic=faults.kept(lambda: semantic_of(config, conditions, faults)),
         transfer=config.transfer,
         config=dict(given),
-        claims=claims,
-        shifted=config.shifted or {},
-        outside=config.outside or {},
+        claims=faults.kept(lambda: ledger_of(config)),
+        shifted=faults.kept(lambda: config.shifted or {}),
+        outside=faults.kept(lambda: config.outside or {}),
     )
-    check_study(study)
+    check_study(study, faults)
     return study
 
 
 def each(entries: Mapping[str, Given], make: Callable[[str, Given], V], faults: Faults) -> dict[str, V]:
-    """Every entry of a section made, in its order, but those in which something is wrong."""
-    found: dict[str, V] = {}
-    for name, given in entries.items():
-        with faults.caught():
-            found[name] = make(name, given)
-    return found
+    """Every entry of a section made, in its order; UNREAD for those in which something is wrong."""
+    return faults.kept(lambda: {name: faults.kept(partial(make, name, given)) for name, given in entries.items()})
 
 
 def ledger_of(config: Config) -> dict[str, Claim]:
@@ -124,6 +130,7 @@ def read_conditions(config: Config, faults: Faults) -> dict[str, Condition]:
     """
     found: dict[str, Condition] = {}
     for name in config.conditions:
+        found[name] = UNREAD
         with faults.caught():
             found |= read_sweep(config, name)
     return found
@@ -144,34 +151,47 @@ def read_sweep(config: Config, name: str) -> dict[str, Condition]:
     return found
 
 
-def task_plan(config: Config, name: str, conditions: Mapping[str, Condition]) -> TaskPlan:
+def task_plan(config: Config, name: str, conditions: Mapping[str, Condition], faults: Faults) -> TaskPlan:
     """One task, with the training of its networks and the conditions that they are trained with."""
     where, given = f"config.tasks.{name}", config.tasks[name]
-    task = read_task({key: value for key, value in given.items() if key not in TASK_KEYS}, where)
-    choice = read(TaskChoice, {key: given[key] for key in field_names(TaskChoice) if key in given}, where)
-    training = given.get("training", {})
-    read(Training, config.training, "config.training")
-    read(Training, training, f"{where}.training")
-    if "epochs" not in {**config.training, **training}:
-        raise InputError(f"{where}.training.epochs: missing here and in `training`")
-    if task.brings and not choice.source:
-        raise InputError(f"{where}.source: missing: {task.brings}")
-    shown = rendered(config.phantom, task.phantom, name) if task.phantom else None
-    cue = task.cue and (not task.phantom or described(config.phantom).cue is not None)
+    task = faults.kept(lambda: read_task({key: given[key] for key in given if key not in TASK_KEYS}, where))
+    choice = read_partly(
+        TaskChoice, {key: given[key] for key in field_names(TaskChoice) if key in given}, where, faults
+    )
+    with faults.caught():
+        if task.brings and not choice.source:
+            raise InputError(f"{where}.source: missing: {task.brings}")
+    shown = faults.kept(lambda: rendered(config.phantom, task.phantom, name) if task.phantom else None)
+    cue = faults.kept(lambda: task.cue and (not task.phantom or described(config.phantom).cue is not None))
     return TaskPlan(
         name=name,
         task=task,
         source=choice.source,
-        training=read(Training, {**config.training, **training}, where),
-        conditions=trained_on(cue, conditions, choice.conditions, where),
-        architectures=picked(config.architectures, choice.architectures, where, "architecture", "architectures"),
-        seeds=picked(config.seeds, choice.seeds, where, "seed", "seeds"),
-        side=shown.size if shown else task.side or 0,
-        images=sum(shown.counts) if shown else task.images or 0,
-        attack_images=choice.attack_images or config.attack_images,
+        training=faults.kept(lambda: training_of(config, name)),
+        conditions=faults.kept(lambda: trained_on(cue, conditions, choice.conditions, where)),
+        architectures=faults.kept(
+            lambda: picked(config.architectures, choice.architectures, where, "architecture", "architectures")
+        ),
+        seeds=faults.kept(lambda: picked(config.seeds, choice.seeds, where, "seed", "seeds")),
+        side=faults.kept(lambda: shown.size if shown else task.side or 0),
+        images=faults.kept(lambda: sum(shown.counts) if shown else task.images or 0),
+        attack_images=faults.kept(lambda: choice.attack_images or config.attack_images),
         cue=cue,
-        budgets=choice.budgets or {},
+        budgets=faults.kept(lambda: choice.budgets or {}),
     )
+
+
+def training_of(config: Config, task: str) -> Training:
+    """How networks are trained on a task: what is the same for all, with what it says itself."""
+    where, own = f"config.tasks.{task}", config.tasks[task].get("training", {})
+    faults = Faults()
+    for given, place in ((config.training, "config.training"), (own, f"{where}.training")):
+        with faults.caught():
+            read(Training, given, place)
+    faults.refuse()
+    if "epochs" not in {**config.training, **own}:
+        raise InputError(f"{where}.training.epochs: missing here and in `training`")
+    return read(Training, {**config.training, **own}, where)
 
 
 def rendered(planted: Phantom | None, section: str, task: str) -> TaskImages:
@@ -187,7 +207,7 @@ def trained_on(
 ) -> tuple[str, ...]:
     """The conditions that a task lists; without a list all, but on a task without a cue those that need one."""
     names = chosen(conditions, listed, where)
-    without = [name for name in names if conditions[name].twins and not cue]
+    without = [name for name in names if conditions[name] is not UNREAD and conditions[name].twins and not cue]
     if without and listed is not None:
         raise InputError(f"{where}.conditions: '{without[0]}' needs images that bear a cue, which this task has not")
     return tuple(name for name in names if name not in without)
@@ -197,7 +217,7 @@ def chosen(conditions: Mapping[str, Condition], listed: Iterable[str] | None, wh
     """The conditions that a section lists as `conditions`, each with its sweep; all of them without such a list."""
     names = list(conditions) if listed is None else list(listed)
     check_names(names, conditions, f"{where}.conditions", "condition", "conditions")
-    return with_sweeps(conditions, names)
+    return with_sweeps({name: c for name, c in conditions.items() if name in names or c is not UNREAD}, names)
 
 
 def picked(known: Iterable[T], listed: Iterable[T] | None, where: str, what: str, section: str) -> tuple[T, ...]:
@@ -208,28 +228,50 @@ def picked(known: Iterable[T], listed: Iterable[T] | None, where: str, what: str
     return tuple(name for name in known if name in wanted)
 
 
-def semantic_of(config: Config, conditions: Mapping[str, Condition]) -> Semantic:
+def semantic_of(config: Config, conditions: Mapping[str, Condition], faults: Faults) -> Semantic:
     """The semantic attacks of the configuration, in the order of their registry, and their auxiliary networks."""
     where, given = "config.semantic", dict(config.semantic or {})
     networks = given.pop("networks", {})
     images = given.pop("images", None)
     transfer = given.pop("transfer", None)
+    verifies = "verification" in given
+    verified = given.pop("verification", {})
     if config.semantic is not None and (type(images) is not int or images < 1):
-        raise InputError(f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1")
+        faults.messages.append(
+            f"{where}.images: {images!r}: give how many images are attacked, a whole number >= 1"
+        )  # fmt: skip
+        images = None
     for name in given:
         if name not in SEMANTIC:
-            raise InputError(
-                f"{where}: unknown key '{name}'; known keys are {one_of(name, [*SEMANTIC_KEYS, *SEMANTIC])}"
-            )
+            known = one_of(name, [*SEMANTIC_KEYS, *SEMANTIC])
+            faults.messages.append(f"{where}: unknown key '{name}'; known keys are {known}")
     if not isinstance(networks, Mapping):
-        raise InputError(f"{where}.networks: {networks!r}: expected a mapping of auxiliary networks to settings")
+        faults.messages.append(
+            f"{where}.networks: {networks!r}: expected a mapping of auxiliary networks to settings"
+        )  # fmt: skip
+        networks = {}
     for name in networks:
         if name not in HELPERS:
-            raise InputError(f"{where}.networks: unknown key '{name}'; known keys are {one_of(name, HELPERS)}")
-    attacks = read_semantics(given, where)
+            faults.messages.append(f"{where}.networks: unknown key '{name}'; known keys are {one_of(name, HELPERS)}")
+    attacks = {
+        name: faults.kept(partial(read_semantic, name, given[name], where)) for name in SEMANTIC if name in given
+    }
     for name, plan in attacks.items():
-        check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
-        chosen(conditions, plan.conditions, f"{where}.{name}")
-    helpers = {name: read_helper(name, networks.get(name, {}), f"{where}.networks") for name in HELPERS}
-    travelling = None if transfer is None else read(SemanticTransfer, transfer, f"{where}.transfer")
-    return Semantic(images or 0, attacks, helpers, travelling)
+        with faults.caught():
+            check_names(plan.tasks or (), config.tasks, f"{where}.{name}.tasks", "task", "tasks")
+        with faults.caught():
+            chosen(conditions, plan.conditions, f"{where}.{name}")
+    verification = None
+    if verifies:
+        verification = faults.kept(partial(read_verification, verified, f"{where}.verification"))
+        with faults.caught():
+            check_names(verification.tasks or (), config.tasks, f"{where}.verification.tasks", "task", "tasks")
+        with faults.caught():
+            chosen(conditions, verification.conditions, f"{where}.verification")
+    helpers = {
+        name: faults.kept(partial(read_helper, name, networks.get(name, {}), f"{where}.networks")) for name in HELPERS
+    }
+    travelling = None
+    if transfer is not None:
+        travelling = faults.kept(lambda: read(SemanticTransfer, transfer, f"{where}.transfer"))
+    return Semantic(images or 0, attacks, helpers, travelling, verification)

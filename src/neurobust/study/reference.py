@@ -13,6 +13,7 @@ from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.semantic.plan import Choice
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
+from neurobust.attacks.semantic.verification_settings import Met, Verification
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.places import Places, load
@@ -64,6 +65,8 @@ def reference_text() -> str:
         "Semantic attacks (`semantic:`)", SEMANTIC, None, f"{own}\nKeys of each:\n\n{table(options(Choice))}"
     )
     parts += section("semantic: transfer", SemanticTransfer)
+    parts += section("Face verification (`semantic: verification`)", Verification)
+    parts.append(f"Beside them, whom it meets:\n\n{table(options(Met))}")
     parts += kinds("Auxiliary networks (`semantic: networks`)", HELPERS, None)
     parts += analyses()
     return "\n".join(parts) + "\n"

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from neurobust.attacks.images import to_batch
 from neurobust.attacks.semantic.data import read_task
+from neurobust.attacks.semantic.registry import HELPERS
+from neurobust.core.io import save_weights, write_json
+from neurobust.core.places import load
 from neurobust.phantom.build import build_face_task
 from neurobust.phantom.settings import FaceTask
 
@@ -78,6 +81,27 @@ def faces(tmp_path_factory) -> Path:
         file.attrs["classes"] = json.dumps(source["classes"].tolist())
         file.attrs["task"] = "phantom-faces"
     return folder / "dataset.h5"
+
+
+@pytest.fixture(scope="session")
+def helpers(tmp_path_factory):
+    """Untrained auxiliary networks, written with gates of which one is failed."""
+    folder = tmp_path_factory.mktemp("helpers")
+    arguments = {
+        "colouriser": {"bins": [[5.0, 5.0], [-15.0, 25.0]], "width": 4},
+        "texture": {"classes": 4, "widths": [4, 4, 4, 4, 4]},
+        "oracle": {"classes": 4, "attributes": 4, "width": 4}, "identity": {"classes": 4, "width": 4},
+        "editor": {"attributes": 4, "width": 4, "blocks": 1},
+    }  # fmt: skip
+    for name, given in arguments.items():
+        torch.manual_seed(1)
+        network = load(HELPERS[name].network)(**given)
+        save_weights(
+            folder / f"{name}.safetensors", network.state_dict(), {"auxiliary": name, "arguments": network.arguments}
+        )
+        entry = {"gate": f"{name} gate", "value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
+        write_json(folder / f"{name}.json", {"network": name, "gates": [entry | {"passed": name != "editor"}]})
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,190 +1,131 @@
-"""cAdv and its parts: lightness, pins, clusters, gamut, freedom that only grows."""
+"""cAdv as published: where it starts, what moves, and the class that it aims at."""
 
-import numpy as np
+import itertools
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
-from neurobust.attacks.perceptual import colour_distance, lab_to_rgb, rgb_to_lab
-from neurobust.attacks.semantic.cadv import CAdvAttack, Scene, colour_clusters, rank_clusters, smooth
+from neurobust.attacks.semantic.cadv import CAdvAttack
+from neurobust.attacks.semantic.cadv_confined import ConfinedAttack
+from neurobust.attacks.semantic.cadv_confined_settings import CAdvConfined
 from neurobust.attacks.semantic.cadv_settings import CAdv
-from neurobust.attacks.semantic.colouriser import (
-    hint_input,
-    in_gamut,
-    nearest_bin,
-    random_places,
-    recolour,
-    split_lab,
-    training_hints,
-)
+from neurobust.attacks.semantic.colouriser import ON, recolour_clipped
+from neurobust.attacks.semantic.scene import Scene
 from neurobust.core.errors import InputError
 
 
-def cadv(toys, **settings):
-    few = {"strengths": (0, 2, 4), "clusters": 4, "hints": 4, "steps": 15, "learning_rate": 0.1}
-    return CAdvAttack({"colouriser": toys.HintPainter()}, None, CAdv(**(few | settings)))
+class Painter(nn.Module):
+    """A colouriser that paints its hints, half as strong where the mask is off, and notes what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = []
+
+    def forward(self, lightness, hints, mask):
+        self.given.append((hints.detach().clone(), mask.detach().clone()))
+        classes = torch.cat([lightness, -lightness], 1) / 50  # surer where it is light
+        return 110 * hints * (mask + 1.5) / 2, nn.functional.avg_pool2d(classes, 4)
 
 
-def test_recolouring_keeps_lightness_and_is_exact_inside_the_gamut(batch):
-    lightness, ab = split_lab(batch[0])
-    assert torch.allclose(recolour(lightness, ab), batch[0], atol=2e-3), "its own colours are inside"
-    wild = 120 * torch.sign(torch.randn(ab.shape, generator=torch.Generator().manual_seed(0)))
-    painted = recolour(lightness, wild)
-    assert painted.min() >= 0 and painted.max() <= 1
-    assert (rgb_to_lab(painted.double())[:, :1] - lightness).abs().max() < 0.2
-    clipped = lab_to_rgb(torch.cat([lightness, wild], 1))
-    assert (rgb_to_lab(clipped)[:, :1] - lightness).abs().max() > 5, "clipping, which is not done, changes lightness"
+class Colours(nn.Module):
+    """Classes red, green and blue: the largest mean."""
+
+    def forward(self, images):
+        return 30 * images.mean((2, 3))
 
 
-def test_shrinking_keeps_the_hue_and_lets_gradients_through(batch):
-    lightness, ab = split_lab(batch[0])
-    wild = (3 * ab).requires_grad_()
-    inside = in_gamut(lightness, wild)
-    cross = inside[:, 0] * wild[:, 1] - inside[:, 1] * wild[:, 0]
-    assert cross.abs().max() < 1e-2 and (inside.norm(dim=1) <= wild.norm(dim=1) + 1e-4).all()
-    recolour(lightness, wild).sum().backward()
-    assert wild.grad.isfinite().all() and wild.grad.abs().max() > 0
+@pytest.fixture
+def coloured(data, batch):
+    """The data with three classes, images of one colour cast each, their classes under `Colours`, their rows."""
+    images = batch[0].clone()
+    for k in range(len(images)):
+        images[k] = 0.5 + 0.3 * (images[k] - images[k].mean((1, 2), keepdim=True))
+        images[k, k % 3] += 0.02
+    return replace(data, classes=["red", "green", "blue"]), images, Colours()(images).argmax(1), batch[2]
 
 
-def test_only_what_srgb_lacks_is_shrunk_and_as_little_as_can_be():
-    """Against a search pixel by pixel in float64."""
-    generator = torch.Generator().manual_seed(1)
-    lightness = 100 * torch.rand(1, 1, 6, 6, generator=generator)
-    ab = 60 * torch.randn(1, 2, 6, 6, generator=generator)
-    found = in_gamut(lightness, ab)
-    shrunk = 0
-    for row, column in np.ndindex(6, 6):
-        light, colour = lightness[0, :, row, column].double(), ab[0, :, row, column].double()
-        steps = torch.linspace(0, 1, 4001, dtype=torch.float64)
-        line = torch.cat([light.expand(4001, 1), steps[:, None] * colour], 1)[:, :, None, None]
-        rgb = lab_to_rgb(line, clip=False).flatten(1)
-        largest = steps[((rgb >= 0) & (rgb <= 1)).all(1)].max()
-        assert torch.allclose(found[0, :, row, column].double(), largest * colour, atol=5e-4 * colour.norm() + 1e-6)
-        shrunk += bool(largest < 1)
-    assert 5 < shrunk < 36, "some are inside and some are not"
+def cadv(data, **settings):
+    few = {"strengths": (0, 5, 20), "clusters": 4, "hinted": 2, "hints": 40, "learning_rate": 0.02}
+    return CAdvAttack({"colouriser": Painter()}, data, CAdv(**(few | settings)))
 
 
-def test_blur_never_mixes_the_two_colour_axes():
-    ab = torch.zeros(1, 2, 16, 16)
-    ab[:, 0, 8, 8] = 100
-    blurred = smooth(ab, 2.0)
-    assert blurred[:, 0].sum() == pytest.approx(100, rel=1e-3) and blurred[:, 1].abs().max() == 0
+def test_hints_start_in_the_surest_clusters_together(coloured):
+    _, images, _, rows = coloured
+    scene = Scene(Painter(), images, rows, CAdv(clusters=4), recolour_clipped)
+    for k in range(5):
+        hinted = scene.hinted(k, 40)
+        assert ((scene.rank < k)[:, None] | ~hinted).all()
+        size = (scene.rank < k).flatten(1).sum(1)
+        assert torch.equal(hinted.flatten(1).sum(1), size.clamp_max(40))
+    hints, mask = scene.start(scene.hinted(2, 40))
+    on = mask == ON
+    assert torch.allclose((110 * hints)[on.expand_as(hints)], scene.ab[on.expand_as(hints)], atol=1e-3)
+    assert (hints[~on.expand_as(hints)] == 0).all() and (mask[~on] == -ON).all()
+    part = Scene(Painter(), images[[5, 2]], [rows[5], rows[2]], CAdv(clusters=4), recolour_clipped)
+    assert torch.equal(part.hinted(2, 40), scene.hinted(2, 40)[[5, 2]]), "an image's hints are its own"
 
 
-def test_clusters_find_planted_colours_and_rank_by_doubt():
-    ab = torch.zeros(1, 2, 8, 8)
-    ab[:, 0, :4], ab[:, 1, 4:, :4], ab[:, 1, 4:, 4:] = 50, 60, -60
-    member = colour_clusters(ab, 3)[0]
-    assert len(member.unique()) == 3
-    for block in (member[:4], member[4:, :4], member[4:, 4:]):
-        assert len(block.unique()) == 1
-    doubt = torch.full((1, 8, 8), 2.0)
-    doubt[:, :4], doubt[:, 4:, :4] = 3.0, 1.0
-    rank = rank_clusters(member[None], doubt, 3)[0]
-    assert (rank[4:, :4] == 0).all() and (rank[4:, 4:] == 1).all() and (rank[:4] == 2).all()
-    assert colour_clusters(torch.zeros(1, 2, 8, 8), 3).max() >= 0, "one colour alone"
+def test_hints_and_mask_move_everywhere_by_a_step_of_adam(coloured):
+    """The first step of Adam moves whatever has a gradient by the learning rate, pinned or not."""
+    data, images, labels, rows = coloured
+    attack = cadv(data, strengths=(1,), learning_rate=0.01, confidence=0.99)  # so that none leaves
+    attempt = attack(Colours(), images, labels, rows)
+    looks = [given for given in attack.colouriser.given if len(given[0]) == len(images)]
+    (hints, mask), (moved_hints, moved_mask) = find_step(looks)
+    change, on = (moved_hints - hints).abs(), (mask == ON).expand_as(hints)
+    for where in (on, ~on):
+        assert where.any() and torch.allclose(change[where], torch.tensor(0.01), atol=1e-4)
+    assert moved_mask.min() >= -ON and moved_mask.max() <= ON
+    assert attempt.n_backward.sum() == len(images)
 
 
-def test_pins_are_nested_seeded_and_inside_their_clusters(batch, toys):
-    images, _, rows = batch
-    scene = Scene(toys.HintPainter(), images, rows, CAdv(strengths=(0,), clusters=4, hints=5))
-    for k in range(4):
-        fewer, more = scene.pins(k), scene.pins(k + 1)
-        assert (more | ~fewer).all() and (fewer <= scene.fixed(k)).all()
-        added = (more & ~fewer).flatten(1).sum(1)
-        size = (scene.rank == k).flatten(1).sum(1)
-        assert torch.equal(added, size.clamp_max(5))
-    part = Scene(toys.HintPainter(), images[[6, 1]], [rows[6], rows[1]], CAdv(strengths=(0,), clusters=4, hints=5))
-    assert torch.equal(part.pin_rank, scene.pin_rank[[6, 1]]), "an image's pins are its own"
+def find_step(looks):
+    """The two looks in a row of which the second is one step of 0.01 from the first."""
+    apart = [(one[0] - two[0]).abs().max().item() for one, two in itertools.pairwise(looks)]
+    (place,) = [k for k, gap in enumerate(apart) if gap == pytest.approx(0.01, abs=1e-4)]
+    return looks[place], looks[place + 1]
 
 
-def test_pinned_pixels_keep_their_colour(batch, toys):
-    """The stand-in paints hints exactly, so what is pinned must come back exactly, however strong the attack."""
-    images, labels, rows = batch
-    attack = cadv(toys, strengths=(0, 2))
-    attempt = attack(toys.MeanColour(), images, labels, rows)
-    scene = Scene(attack.colouriser, images, rows, attack.settings)
-    pins = scene.pins(2).expand_as(images)
-    assert pins.any()
-    assert (attempt.tried[1] - images)[pins].abs().max() < 2e-3
-    fixed = scene.fixed(2) & ~scene.pins(2)  # not free and not pinned: grey under the stand-in
-    assert (rgb_to_lab(attempt.tried[1])[:, 1:].norm(dim=1, keepdim=True)[fixed]).max() < 1
-    assert (attempt.tried[1] - attempt.baselines["colouriser-only"][1]).abs().max() > 0.05, "the rest is repainted"
+def test_all_clusters_hinted_is_an_attack_where_the_confined_one_is_a_reconstruction(coloured):
+    data, images, labels, rows = coloured
+    every = cadv(data, hinted=4, hints=256, strengths=(0, 20), targeted=False)(Colours(), images, labels, rows)
+    assert torch.allclose(every.tried[0], images, atol=3e-2), "before a step: every colour is given away"
+    assert (every.first == 1).all(), "and then it breaks all"
+    settings = CAdvConfined(strengths=(0,), clusters=4, hints=256, steps=20, learning_rate=0.02)
+    confined = ConfinedAttack({"colouriser": Painter()}, data, settings)(Colours(), images, labels, rows)
+    assert (confined.first == 1).all() and torch.allclose(confined.tried[0], images, atol=3e-2)
 
 
-def test_freedom_only_helps_lightness_stays_and_batches_do_not_matter(batch, toys):
-    images, labels, rows = batch
-    network, attack = toys.MeanColour(), cadv(toys)
-    whole = attack(network, images, labels, rows)
-    share = [(whole.first <= k).float().mean() for k in range(3)]
-    assert share[0] <= share[1] <= share[2] and share[2] > share[0]
-    lightness = split_lab(images)[0]
-    for k, tried in enumerate(whole.tried):
-        assert torch.equal(network(tried).argmax(1) != labels, whole.first <= k)
-        assert (split_lab(tried.double())[0] - lightness).abs().max() < 0.5
-        assert tried.min() >= 0 and tried.max() <= 1
+def test_it_reaches_its_target_or_any_class_and_success_only_grows(coloured):
+    data, images, labels, rows = coloured
+    aimed = cadv(data)(Colours(), images, labels, rows)
+    free = cadv(data, targeted=False)(Colours(), images, labels, rows)
+    assert free.targets is None and (aimed.targets != labels).all() and aimed.targets.max() <= 2
+    for k in range(3):
+        shown = Colours()(aimed.tried[k]).argmax(1)
+        assert torch.equal(shown != labels, aimed.first <= k)
+    assert torch.equal(shown, aimed.targets), "every target at the last strength"
+    assert (free.first <= aimed.first).all() and (free.first < 3).all()
+    random = [Colours()(made).argmax(1) for made in aimed.baselines["random-hints"]]
+    assert (random[-1] == aimed.targets).double().mean() < 0.7, "random hints as far away do not"
+
+
+def test_batches_do_not_matter_and_clean_errors_are_left_alone(coloured):
+    data, images, labels, rows = coloured
+    whole = cadv(data)(Colours(), images, labels, rows)
     order = [7, 0, 3]
-    part = attack(network, images[order], labels[order], [rows[k] for k in order])
-    assert torch.equal(part.first, whole.first[order])
-    assert torch.allclose(part.tried[-1], whole.tried[-1][order], atol=1e-5)
-    for name in whole.baselines:
-        assert torch.allclose(part.baselines[name][-1], whole.baselines[name][-1][order], atol=1e-4), name
-
-
-def test_baselines_are_what_they_say(batch, toys):
-    images, labels, rows = batch
-    attempt = cadv(toys)(toys.MeanColour(), images, labels, rows)
-    assert torch.allclose(attempt.baselines["reconstruction"][0], images, atol=2e-3), "all hints given"
-    grey = attempt.baselines["colouriser-only"][-1]
-    assert (grey.amax(1) - grey.amin(1)).max() < 1e-2, "no cluster is pinned: the stand-in paints grey"
-    pairs = zip(attempt.baselines["random-hints"], attempt.baselines["colouriser-only"], attempt.tried, strict=True)
-    moved = 0
-    for noisy, plain, tried in pairs:
-        far, alone, wanted = (colour_distance(images, other) for other in (noisy, plain, tried))
-        assert (far <= torch.maximum(alone, wanted) + 1e-6).all(), (
-            "no farther than the attack, if the colouriser is not"
-        )
-        short = alone < wanted - 0.05
-        assert (far[short] > alone[short]).all(), "hints take it towards the attack's distance"
-        assert torch.equal(noisy[alone > wanted], plain[alone > wanted]), "and change nothing where it is there already"
-        moved += int(short.sum())
-    assert moved
-
-
-def test_clean_errors_are_not_attacked(batch, toys):
-    images, labels, rows = batch
+    part = cadv(data)(Colours(), images[order], labels[order], [rows[k] for k in order])
+    assert torch.equal(part.first, whole.first[order]) and torch.equal(part.targets, whole.targets[order])
+    assert torch.allclose(part.tried[-1], whole.tried[-1][order], atol=1e-4)
     wrong = labels.clone()
-    wrong[:2] = 1 - wrong[:2]
-    attempt = cadv(toys)(toys.MeanColour(), images, wrong, rows)
-    assert attempt.first[:2].tolist() == [0, 0] and attempt.n_backward[:2].sum() == 0
-    assert torch.equal(attempt.tried[-1][:2], images[:2])
+    wrong[:2] = (wrong[:2] + 1) % 3
+    left = cadv(data)(Colours(), images, wrong, rows)
+    assert left.first[:2].tolist() == [0, 0] and left.n_backward[:2].sum() == 0
+    assert torch.equal(left.tried[-1][:2], images[:2])
 
 
-def test_more_free_clusters_than_there_are_is_an_error(toys):
-    with pytest.raises(InputError, match="exceed the 4 clusters"):
-        cadv(toys, strengths=(0, 5))
-
-
-def test_training_hints_give_the_colour_away_and_repeat(batch):
-    _, ab = split_lab(batch[0])
-    torch.manual_seed(3)
-    hints, mask = training_hints(ab.repeat(8, 1, 1, 1))
-    torch.manual_seed(3)
-    again = training_hints(ab.repeat(8, 1, 1, 1))
-    assert torch.equal(hints, again[0]) and torch.equal(mask, again[1])
-    off = (mask == -0.5).expand_as(hints)
-    assert (hints[off] == 0).all() and (~off).any() and set(mask.unique().tolist()) == {-0.5, 0.5}
-    error = (110 * hints - ab.repeat(8, 1, 1, 1))[~off]
-    assert error.abs().max() < 1e-3, "patches of one pixel at this size: the very colour"
-
-
-def test_hint_places_and_colour_classes():
-    places = random_places(3, 16, 5, "test")
-    assert places.flatten(1).sum(1).tolist() == [5, 5, 5] and torch.equal(places, random_places(3, 16, 5, "test"))
-    assert random_places(2, 16, 0, "test").sum() == 0
-    hints, mask = hint_input(torch.full((3, 2, 16, 16), 55.0), places)
-    assert hints[places.expand_as(hints)].unique().tolist() == [0.5] and mask.sum() == 3 * (5 * 0.5 - 251 * 0.5)
-    bins = torch.tensor([[5.0, 5.0], [-15.0, 25.0]])
-    ab = torch.zeros(1, 2, 8, 8)
-    ab[:, 0, :4], ab[:, 1, :4] = -14, 22
-    assert nearest_bin(ab, bins)[0].tolist() == [[1, 1], [0, 0]]
-    assert np.isfinite(hints.numpy()).all()
+def test_more_hinted_clusters_than_there_are_is_an_error():
+    with pytest.raises(InputError, match="hinted 9 exceeds the 8 clusters"):
+        CAdv(hinted=9)

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,45 +14,29 @@ from torch import nn
 from neurobust.attacks.engine import run as engine
 from neurobust.attacks.engine.cells import OURS, cell_sources
 from neurobust.attacks.engine.subject import Outputs, Subject
+from neurobust.attacks.images import to_batch
 from neurobust.attacks.semantic import evaluate
-from neurobust.attacks.semantic.descent import Attempt, probability_lead
+from neurobust.attacks.semantic.data import read_task
+from neurobust.attacks.semantic.descent import Attempt, Book, probability_lead
 from neurobust.attacks.semantic.evaluate import Auxiliary, attack_semantic
 from neurobust.attacks.semantic.measured import verify
 from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, save_weights, write_json
+from neurobust.core.io import read_parquet
 from neurobust.core.places import load
 from neurobust.core.settings import field_names, options, written
+from neurobust.study.model import title_of
 
 pytestmark = pytest.mark.slow
 
 SETTINGS = {
-    "cadv": {"strengths": [0, 4, 8], "steps": 3},
+    "cadv": {"strengths": [0, 1, 3], "learning_rate": 0.05},
+    "cadv-confined": {"strengths": [0, 4, 8], "steps": 3},
     "tadv": {"strengths": [1, 3]},
+    "tadv-jpeg": {"strengths": [1, 3]},
     "semanticadv": {"strengths": [0, 1], "steps": 3, "rebuild": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def helpers(tmp_path_factory):
-    """Untrained auxiliary networks, written with gates of which one is failed."""
-    folder = tmp_path_factory.mktemp("helpers")
-    arguments = {
-        "colouriser": {"bins": [[5.0, 5.0], [-15.0, 25.0]], "width": 4},
-        "texture": {"classes": 4, "widths": [4, 4, 4, 4, 4]},
-        "oracle": {"classes": 4, "attributes": 4, "width": 4}, "identity": {"classes": 4, "width": 4},
-        "editor": {"attributes": 4, "width": 4, "blocks": 1},
-    }  # fmt: skip
-    for name, given in arguments.items():
-        torch.manual_seed(1)
-        network = load(HELPERS[name].network)(**given)
-        save_weights(
-            folder / f"{name}.safetensors", network.state_dict(), {"auxiliary": name, "arguments": network.arguments}
-        )
-        entry = {"gate": f"{name} gate", "value": 0.5, "threshold": 1.0, "at_most": False, "note": ""}
-        write_json(folder / f"{name}.json", {"network": name, "gates": [entry | {"passed": name != "editor"}]})
-    return folder
 
 
 @pytest.fixture
@@ -90,9 +75,16 @@ def test_every_attack_writes_its_table_whatever_the_batch(attack, faces, helpers
     assert all((less <= more).all() for less, more in itertools.pairwise(by_strength))
     clean = frame[frame["clean_correct"]]
     assert frame[~frame["clean_correct"]]["success"].all() and clean["ciede2000"].notna().all()
-    assert frame[~frame["clean_correct"]]["l2"].isna().all()
+    assert frame[~frame["clean_correct"]]["l2"].isna().all() and not frame["abstained"].any()
+    if attack == "semanticadv":
+        turned = frame.groupby("image")["attribute"].agg(["first", "nunique"])
+        assert (turned["nunique"] == 1).all() and set(turned["first"]) <= set(read_task(faces).attribute_names)
     assert attrs["gates_passed"] == (attack != "semanticadv") and attrs["settings"]["confidence"] == 0.05
     assert attrs["verification"]["demoted"] == 0
+    aimed = attack in ("cadv", "tadv", "tadv-jpeg")
+    assert ("reached_target" in frame) == aimed
+    if aimed:
+        assert not (frame["reached_target"] & ~frame["success"]).any()
     with np.load(path.with_suffix(".npz")) as file:
         assert file["clean"].shape == (4, 16, 16, 3) and file["example/attack"].shape == (4, len(strengths), 16, 16, 3)
     other, _ = read_parquet(run(attack, faces, helpers, tmp_path / "again", attack_batch=2))
@@ -100,6 +92,44 @@ def test_every_attack_writes_its_table_whatever_the_batch(attack, faces, helpers
         assert (frame[name] == other[name]).all(), name
     for name in ("ciede2000", "ssim", "l2"):
         assert np.allclose(frame[name], other[name], atol=2e-3, equal_nan=True), name
+
+
+class SilentDetector(nn.Module):
+    """A network that answers with NaN to every image that is not on the grid of 8 bits, and to the first clean one."""
+
+    def __init__(self, network, spurned):
+        super().__init__()
+        self.network, self.spurned = network, spurned
+
+    def forward(self, images):
+        off = ((255 * images - (255 * images).round()).abs() > 1e-3).flatten(1).any(1)
+        off = off | (images - self.spurned).flatten(1).abs().amax(1).lt(1e-6)
+        return torch.where(off[:, None], torch.nan, self.network(images))
+
+
+@pytest.mark.parametrize("attack", list(SEMANTIC))
+def test_no_answer_counts_against_the_network(attack, faces, data, helpers, victim, tmp_path, monkeypatch):
+    rows = data.examined(6)
+    spurned = to_batch(data, rows[:1], torch.device("cpu"))
+    answers = victim(to_batch(data, np.arange(len(data.labels)), torch.device("cpu"))).argmax(1).numpy()
+    monkeypatch.setattr(evaluate, "load_network", lambda path: SilentDetector(victim, spurned))
+    monkeypatch.setattr(evaluate, "read_task", lambda path, attributes: replace(data, labels=answers))
+    frame, attrs = read_parquet(run(attack, faces, helpers, tmp_path))
+    own = frame[(frame["variant"] == "attack") & (frame["strength"] == SETTINGS[attack]["strengths"][-1])]
+    assert own["clean_correct"].tolist() == [False] + [True] * 5, "what gets no answer when clean is no right reading"
+    assert own["success"].all() and own["abstained"].all() and attrs["verification"]["demoted"] == 0
+    others = frame[(frame["variant"] != "attack") & frame["clean_correct"]]
+    assert (others["success"] >= others["abstained"]).all() and others["abstained"].any()
+
+
+def test_an_image_that_is_none_breaks_no_network(batch, toys):
+    images, labels, _ = batch
+    book = Book(toys.MeanColour(), images, labels, [1.0], 0.05)
+    bad = images.clone()
+    bad[0, 0, 0, 0] = torch.nan
+    rows = torch.arange(len(images))
+    gone = book.offer(rows, bad, toys.MeanColour()(bad), 0)
+    assert not gone.any() and book.lead[0] == -torch.inf and torch.equal(book.best[0], images[0])
 
 
 def test_finished_cells_are_read_and_damaged_ones_computed_again(faces, helpers, victim, tmp_path, monkeypatch):
@@ -133,7 +163,8 @@ def test_verification_demotes_what_is_no_adversarial(batch, toys):
 def test_a_lead_in_probability_survives_any_scale_of_the_logits():
     logits = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1e6], [1e6, 0.0], [float("nan"), 0.0]])
     lead = probability_lead(logits, torch.zeros(5, dtype=torch.int64))
-    assert (lead > 0).tolist() == [True, False, True, False, False]
+    assert (lead > 0).tolist() == [True, False, True, False, True]
+    assert lead[4] == 1, "no answer is no robustness"
 
 
 def test_settings_are_completed_and_checked():
@@ -146,7 +177,8 @@ def test_settings_are_completed_and_checked():
     for name, settings, message in (
         ("cadv", {"stepz": 1}, r"semantic\.cadv: unknown key 'stepz'"), ("xadv", {}, "'xadv' is not known"),
         ("cadv", {"strengths": [4, 2]}, r"semantic\.cadv: strengths \[4, 2\] must ascend"),
-        ("cadv", {"strengths": [0, 9]}, "exceed the 8 clusters"), ("tadv", {"strengths": [1.5]}, "expected a whole"),
+        ("cadv-confined", {"strengths": [0, 9]}, "exceed the 8 clusters"),
+        ("tadv", {"strengths": [1.5]}, "expected a whole"), ("tadv-jpeg", {"quality": 96}, r"tadv-jpeg\.quality"),
         ("tadv", {"reference_strength": 3}, r"reference_strength: 3 is not one of its `strengths`"),
         ("semanticadv", {"loss": "x"}, "'x' is not known; choose one of ce, margin, dlr"),
         ("cadv", {"confidence": 1}, r"semantic\.cadv\.confidence"),
@@ -157,7 +189,9 @@ def test_settings_are_completed_and_checked():
 
 def test_prices_follow_the_settings():
     """One image's steps at the defaults, and with keys; tAdv goes on where a smaller strength ended."""
-    assert SEMANTIC["cadv"]().passes() == 60 * 5 and read_semantic("cadv", {"steps": 7}).attack.passes() == 35
+    confined = SEMANTIC["cadv-confined"]
+    assert confined().passes() == 60 * 5 and read_semantic("cadv-confined", {"steps": 7}).attack.passes() == 35
+    assert SEMANTIC["cadv"]().passes() == 500 and SEMANTIC["tadv-jpeg"]().passes() == 14
     assert SEMANTIC["tadv"]().passes() == 14 and read_semantic("tadv", {"strengths": [1, 3]}).attack.passes() == 3
     assert SEMANTIC["semanticadv"]().passes() == 60 * 5
     for name, kind in HELPERS.items():
@@ -172,6 +206,8 @@ def test_descriptions_are_whole_and_the_schema_knows_every_key(project):
         assert set(semantic[name]["properties"]) == {"tasks", "conditions", "reference_strength", *field_names(kind)}
         assert kind.source and kind.axis and callable(load(kind.run)) and set(kind.helpers) <= set(HELPERS)
         assert "oracle" in kind.helpers, "all are judged by it"
+    titles = [title_of(name) for name in SEMANTIC]
+    assert len(set(titles)) == len(titles) and not set(titles) & set(SEMANTIC) and title_of("another") == "another"
     assert set(semantic["networks"]["properties"]) == set(HELPERS)
     for name, kind in HELPERS.items():
         assert set(semantic["networks"]["properties"][name]["properties"]) == set(field_names(kind))
@@ -185,7 +221,7 @@ def test_descriptions_are_whole_and_the_schema_knows_every_key(project):
 def test_reading_descriptions_imports_nothing_heavy():
     code = (
         "import sys; from neurobust.attacks.semantic.plan import *; from neurobust.attacks.semantic.registry import *; "
-        "read_semantics({name: {} for name in SEMANTIC}); [read_helper(name, {}) for name in HELPERS]; "
+        "[read_semantic(name, {}) for name in SEMANTIC]; [read_helper(name, {}) for name in HELPERS]; "
         "[semantic_modules(name) for name in SEMANTIC]; [helper_modules(name) for name in HELPERS]; "
         "sys.exit(bool({'torch', 'scipy', 'pandas', 'h5py'} & set(sys.modules)))"
     )
@@ -198,10 +234,13 @@ def test_a_line_of_one_attack_or_helper_discards_no_cell_of_another():
     for name in SEMANTIC:
         files = cell_sources("neurobust.attacks.semantic.measured", *semantic_modules(name))
         of[name] = {path.relative_to(OURS).as_posix() for path in files}
-        assert {"engine/run.py", "engine/verify.py", f"semantic/{name}.py"} <= of[name]
+        own = SEMANTIC[name].run.partition(":")[0].rpartition(".")[2]
+        assert {"engine/run.py", "engine/verify.py", f"semantic/{own}.py"} <= of[name]
         assert not {"semantic/registry.py", "semantic/evaluate.py", "semantic/fit.py", "bounded.py"} & of[name]
     assert {name for name, files in of.items() if "semantic/semanticadv.py" in files} == {"semanticadv"}
-    assert {name for name, files in of.items() if "semantic/colouriser.py" in files} == {"cadv"}
+    assert {name for name, files in of.items() if "semantic/colouriser.py" in files} == {"cadv", "cadv-confined"}
+    assert {name for name, files in of.items() if "semantic/cadv.py" in files} == {"cadv"}
+    assert {name for name, files in of.items() if "semantic/texture.py" in files} == {"tadv", "tadv-jpeg"}
     assert {name for name, files in of.items() if "semantic/editor.py" in files} == {"semanticadv"}
     assert "neurobust.attacks.semantic.oracle" in helper_modules("editor")
     assert not any("editor" in module for module in helper_modules("oracle"))

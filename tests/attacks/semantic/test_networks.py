@@ -10,11 +10,11 @@ from neurobust.attacks.images import to_batch
 from neurobust.attacks.semantic.evaluate import Auxiliary
 from neurobust.attacks.semantic.fit import load_auxiliary, train_helper
 from neurobust.attacks.semantic.gates import chance_corrected, gate
-from neurobust.attacks.semantic.identity import pair_distances, threshold_at
 from neurobust.attacks.semantic.oracle import Oracle
 from neurobust.attacks.semantic.plan import read_helper
 from neurobust.attacks.semantic.registry import HELPERS, helper_modules
 from neurobust.attacks.semantic.texture import TextureTrainer
+from neurobust.attacks.semantic.verification import pair_distances, threshold_at
 from neurobust.core.errors import InputError
 from neurobust.core.places import load
 from neurobust.core.sources import source_files

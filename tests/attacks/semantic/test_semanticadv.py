@@ -1,5 +1,7 @@
 """SemanticAdv on an editor whose edits are known: strength 0 is the plain edit, more of it only helps."""
 
+import math
+
 import pytest
 import torch
 
@@ -15,16 +17,23 @@ def attack(toys, data, **settings):
     return SemanticAdvAttack({"editor": toys.Blend()}, data, SemanticAdv(**(few | settings)))
 
 
-def test_total_variation_equals_a_slow_reference():
+def test_smoothness_equals_the_published_formula():
+    """Twice the two means over all pairs of neighbours of all channels (Qiu et al., their code), pair by pair."""
     maps = torch.randn(2, 3, 4, 5)
     for n in range(2):
-        total = 0.0
+        down, across = [], []
         for c in range(3):
             for y in range(4):
                 for x in range(5):
-                    total += (maps[n, c, y + 1, x] - maps[n, c, y, x]) ** 2 if y < 3 else 0
-                    total += (maps[n, c, y, x + 1] - maps[n, c, y, x]) ** 2 if x < 4 else 0
-        assert torch.isclose(total_variation(maps)[n], total / 3)
+                    down += [float(maps[n, c, y + 1, x] - maps[n, c, y, x]) ** 2] if y < 3 else []
+                    across += [float(maps[n, c, y, x + 1] - maps[n, c, y, x]) ** 2] if x < 4 else []
+        wanted = 2 * (math.fsum(down) / len(down) + math.fsum(across) / len(across))
+        assert (len(down), len(across)) == (45, 48)
+        assert total_variation(maps)[n].item() == pytest.approx(wanted, rel=1e-5)
+    checked = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(28, 28)[None, None]
+    for side in (8, 28, 56):
+        found = total_variation(checked[..., :side, :side]).item()
+        assert found == pytest.approx(4), "a map of any size weighs alike"
     assert total_variation(torch.ones(1, 2, 3, 3)) == 0
 
 

@@ -1,14 +1,17 @@
 """The cross-layer Gram loss against a slow reference, its gates, and tAdv on a network of known taste."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from neurobust.attacks.images import to_batch
-from neurobust.attacks.semantic.tadv import TAdvAttack, same_length_noise
-from neurobust.attacks.semantic.tadv_settings import TAdv
+from neurobust.attacks.semantic.jpeg import in_jpeg
+from neurobust.attacks.semantic.tadv import JPEGAttack, TAdvAttack, same_length_noise
+from neurobust.attacks.semantic.tadv_settings import TAdv, TAdvJPEG
 from neurobust.attacks.semantic.texture import TextureNetwork, cross_grams, gram_scales, style_fall, texture_loss
 from neurobust.files.splits import TRAIN
 
@@ -49,10 +52,16 @@ def test_the_loss_of_an_image_to_itself_is_zero_and_falls_towards_another(data, 
     assert style_fall(network, images[:4], images[4:], 14).min() > 1
 
 
-def tadv(data, **settings):
+def tadv(data, attack=TAdvAttack, kind=TAdv, **settings):
     torch.manual_seed(0)
     network = TextureNetwork(4, (8, 8, 16, 16, 16)).eval().requires_grad_(False)
-    return TAdvAttack({"texture": network}, data, TAdv(**({"strengths": (0, 1, 4, 8)} | settings)))
+    return attack({"texture": network}, data, kind(**({"strengths": (0, 1, 4, 8)} | settings)))
+
+
+def named_by(network, data):
+    """The data with the network's own answers as labels."""
+    everything = to_batch(data, np.arange(len(data.labels)), torch.device("cpu"))
+    return replace(data, labels=network(everything).argmax(1).numpy())
 
 
 def test_styles_are_the_nearest_of_another_class_and_know_no_network(data, batch):
@@ -60,11 +69,11 @@ def test_styles_are_the_nearest_of_another_class_and_know_no_network(data, batch
     images, _, rows = batch
     labels = torch.from_numpy(data.labels[rows])
     styles, targets = attack.choose_styles(images, labels, rows)
-    assert (targets != labels.numpy()).all() and (data.labels[styles] == targets).all()
+    assert (targets != labels).all() and (data.labels[styles] == targets.numpy()).all()
     assert (data.split[styles] == TRAIN).all()
     features = functional.normalize(attack.network.features(images), dim=1)
     for k in range(len(rows)):
-        rivals = attack.bank[attack.bank_labels == targets[k]]
+        rivals = attack.bank[attack.bank_labels == targets[k].item()]
         others = functional.normalize(attack.network.features(to_batch(data, rivals, torch.device("cpu"))), dim=1)
         assert styles[k] == rivals[int((others @ features[k]).argmax())]
     again, _ = attack.choose_styles(images[3:5], labels[3:5], rows[3:5])
@@ -74,9 +83,7 @@ def test_styles_are_the_nearest_of_another_class_and_know_no_network(data, batch
 def test_tadv_is_monotone_counts_its_passes_and_does_not_depend_on_batch_or_order(data, batch, toys):
     images, labels, rows = batch
     network = toys.MeanColour()
-    everything = np.arange(len(data.labels))
-    answers = network(to_batch(data, everything, torch.device("cpu"))).argmax(1).numpy()
-    attack = tadv(replace(data, labels=answers), weight=1.0)  # the labels of the toy
+    attack = tadv(named_by(network, data), weight=1.0)
     whole = attack(network, images, labels, rows)
     assert len(whole.tried) == 4 and whole.clean_correct.all()
     assert torch.equal(whole.tried[0], images), "no step, no change"
@@ -100,3 +107,43 @@ def test_noise_has_the_length_of_what_it_is_compared_with(batch):
     wanted, found = ((part - images).flatten(1).norm(dim=1) for part in (tried, noisy))
     assert torch.allclose(wanted, found, rtol=1e-3)
     assert not torch.allclose(noisy, tried, atol=0.05)
+
+
+def test_jpeg_is_that_of_files_and_gradients_pass_as_they_are(batch):
+    images = batch[0].clone().requires_grad_()
+    decoded = in_jpeg(images, 60)
+    for image, found in zip(batch[0], decoded.detach(), strict=True):
+        file = io.BytesIO()
+        pixels = (255 * image.permute(1, 2, 0)).round().to(torch.uint8).numpy()
+        Image.fromarray(pixels).save(file, "JPEG", quality=60)
+        assert np.array_equal(np.asarray(Image.open(file)), (255 * found.permute(1, 2, 0)).round().numpy())
+    weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    (gradient,) = torch.autograd.grad((decoded * weights).sum(), images)
+    assert torch.equal(gradient, weights)
+    assert in_jpeg(images[:0], 60).shape == images[:0].shape
+    worse = in_jpeg(batch[0], 10)
+    assert (worse - batch[0]).abs().mean() > (decoded - batch[0]).abs().mean() > 0
+
+
+def test_with_jpeg_in_the_loop_the_network_meets_files_alone_and_files_break_it(data, batch, toys):
+    images, labels, rows = batch
+    seen = []
+
+    class Noted(toys.MeanColour):
+        def forward(self, images):
+            seen.append(images.detach())
+            return super().forward(images)
+
+    own, network = named_by(toys.MeanColour(), data), Noted()
+    attack = tadv(own, JPEGAttack, TAdvJPEG, weight=1.0, quality=75)
+    attempt = attack(network, images, labels, rows)
+    levels = 255 * torch.cat(seen[1:])  # after the clean look
+    assert (levels - levels.round()).abs().max() < 1e-3, "decoded pixels have 8 bits"
+    plain = 255 * tadv(own, weight=1.0)(toys.MeanColour(), images, labels, rows).tried[-1]
+    assert (plain - plain.round()).abs().max() > 0.1, "those of the attack without JPEG have not"
+    broken = (attempt.first < 4) & attempt.clean_correct
+    again = toys.MeanColour()(in_jpeg(attempt.tried[-1], 75)).argmax(1)
+    assert broken.sum() >= 4 and (again != labels)[broken].double().mean() > 0.8, "stored once more too"
+    assert torch.equal(attempt.baselines["jpeg-only"][2], in_jpeg(images, 75))
+    texture = 255 * attempt.baselines["texture-only"][-1]
+    assert (texture - texture.round()).abs().max() < 1e-3

@@ -23,6 +23,16 @@ def test_the_semantic_study_resolves(snakemake, project, tmp_path):
     assert counts["train_helper"] == 5
     assert counts["attack_semantic"] == 3 * counts["train_network"] == 9
     assert counts["tabulate_semantic"] == counts["write_index"] == 1
+    assert counts["attack_verification"] == counts["train_network"] and counts["tabulate_verification"] == 1
+
+
+def test_verification_alone_trains_what_it_reads(snakemake, study, tmp_path):
+    alone = {name: study["semantic"][name] for name in ("images", "networks", "verification")}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**study, "semantic": alone}))
+    target = "results/semantic/report/index.html"
+    counts = jobs(snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", target, directory=tmp_path).text)
+    assert counts["train_helper"] == 3 and counts["attack_verification"] == 3
+    assert "attack_semantic" not in counts and "tabulate_semantic" not in counts
 
 
 def test_auxiliary_networks_know_no_network_under_attack(snakemake, project, study, tmp_path):

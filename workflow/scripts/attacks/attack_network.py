@@ -5,6 +5,7 @@ from pathlib import Path
 
 from neurobust.attacks.engine.subject import Subject
 from neurobust.attacks.evaluate import NetworkOutputs, attack_network
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.plan import read_plans
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.script import run
@@ -30,5 +31,9 @@ run(
         adversarials=Path(snakemake.output.adversarials) if transfer else None,
     ),
     twin=Path(snakemake.input.twin[0]) if snakemake.input.twin else None,
+    helpers=Helpers(
+        weights={Path(path).stem: Path(path) for path in snakemake.input.helpers},
+        records={Path(path).stem: Path(path) for path in snakemake.input.records},
+    ),
     transfer=read(Transfer, transfer, "transfer") if transfer else None,
 )

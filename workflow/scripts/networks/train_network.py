@@ -25,4 +25,5 @@ run(
         checkpoint=Path(snakemake.params.checkpoint) / ".checkpoint.pt",
     ),
     names={name: snakemake.wildcards[name] for name in ("task", "architecture", "condition")},
+    share=snakemake.resources.resident_percent / 100,
 )

@@ -14,5 +14,6 @@ run(
     tables=Path(snakemake.input.tables[0]).parent,
     figures={Path(path).stem: Path(path) for path in snakemake.input.figures},
     semantic=[Path(path) for path in snakemake.input.semantic],
+    verification=[Path(path) for path in snakemake.input.verification],
     output=Path(snakemake.output.page),
 )

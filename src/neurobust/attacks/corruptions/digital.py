@@ -35,8 +35,13 @@ def saturate(image: Image, rng: Generator, scale: float, factor: float, amount: 
 
 def jpeg_compression(image: Image, rng: Generator, scale: float, quality: float) -> Image:
     """Through a JPEG file of this quality. Its blocks are 8 px at any size."""
+    return through_jpeg(image, int(quality))
+
+
+def through_jpeg(image: Image, quality: int) -> Image:
+    """An image as a JPEG file of this quality gives it back."""
     buffer = BytesIO()
-    to_picture(image).save(buffer, "JPEG", quality=int(quality))
+    to_picture(image).save(buffer, "JPEG", quality=quality)
     return from_picture(Picture.open(buffer))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -36,6 +37,9 @@ GAMUT_ROUNDS = 12
 SPREADS = (8, 4, 1)  # cells on a side that hints are averaged over
 SURE = 1e-3  # weight in a cell at which its mean counts for half
 INPUTS = 4 + 3 * len(SPREADS)
+
+# (lightness (N, 1, H, W), colour ab (N, 2, H, W)) -> images (N, 3, H, W) in [0,1]
+Paint = Callable[[Tensor, Tensor], Tensor]
 
 
 class Colouriser(nn.Module):
@@ -126,6 +130,12 @@ def _has_colour(lightness: Tensor, ab: Tensor) -> Tensor:
 def recolour(lightness: Tensor, ab: Tensor) -> Tensor:
     """Images (N, 3, H, W) in [0,1] of this lightness and the nearest colour towards grey that sRGB has."""
     return lab_to_rgb(torch.cat([lightness, in_gamut(lightness, ab)], 1))
+
+
+def recolour_clipped(lightness: Tensor, ab: Tensor) -> Tensor:
+    """Images (N, 3, H, W) of this lightness and colour, clipped to [0,1] where sRGB lacks the colour: that changes
+    lightness too."""
+    return lab_to_rgb(torch.cat([lightness, ab], 1))
 
 
 def split_lab(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from neurobust.core.settings import UNIQUE, Count, NotNegative, Positive, Seed, 
 
 WholeStrengths = Annotated[tuple[Whole, ...], UNIQUE]
 ShareStrengths = Annotated[tuple[Share, ...], UNIQUE]
+Targeted = Annotated[bool, about("it aims at one class, a random other one for each image; else at any other")]
 Lead = Annotated[float, Meta(ge=0, lt=1), about("lead in probability at which an image is left")]
 
 
@@ -23,12 +24,14 @@ class SemanticAttack(Settings, frozen=True):
     """A semantic attack and its settings. Its strengths are its budgets: each only adds freedom to the one before.
 
     run: `package.module:class`, made as run(networks, dataset, settings) and called as run(model, images, labels, ids),
-    giving a `descent.Attempt`. source: paper and section. helpers: names of the auxiliary networks that it reads.
-    faces: it turns attributes, so it takes only tasks that have them. axis: what a strength counts.
+    giving a `descent.Attempt`. title: its name for readers. source: paper and section. helpers: names of the auxiliary
+    networks that it reads. faces: it turns attributes, so it takes only tasks that have them. axis: what a strength
+    counts.
     keeps_lightness: it promises to change no pixel's lightness, which the verification looks at.
     """
 
     run: ClassVar[str] = ""
+    title: ClassVar[str] = ""
     source: ClassVar[str] = ""
     helpers: ClassVar[tuple[str, ...]] = ()
     faces: ClassVar[bool] = False

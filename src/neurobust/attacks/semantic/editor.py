@@ -106,7 +106,7 @@ class EditorTrainer(Trainer[Editor, EditorHelper]):
             parts |= {f"{name} optimiser": optimiser, f"{name} schedule": schedule}
         return parts
 
-    def step(self, rows: np.ndarray, epoch: int) -> dict[str, float]:
+    def step(self, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """The adversary's step on real and edited images, then the editor's."""
         images, code = self.pixels(rows), self.code(rows)
         wanted = self.wanted(code)
@@ -126,7 +126,7 @@ class EditorTrainer(Trainer[Editor, EditorHelper]):
         )
         self._update("editor", loss)
         logs = {"loss": loss, "judge": judged, "rebuilt": rebuilt, "attribute": named}
-        return {name: float(value.detach()) for name, value in logs.items()}
+        return {name: value.detach() for name, value in logs.items()}
 
     def wanted(self, code: Tensor) -> Tensor:
         """For one half another image's attributes, for the other its own with one turned (torch's generator)."""

@@ -92,8 +92,12 @@ def pictures(bench: Bench, plan: SemanticPlan, cell: Arrays) -> SemanticExamples
 
 
 def to_frame(rows: np.ndarray, strengths: Sequence[float], cell: Arrays) -> pd.DataFrame:
-    """One row per variant, image and strength, the attack first; a baseline costs the one pass that judges it."""
+    """One row per variant, image and strength, the attack first; a baseline costs the one pass that judges it.
+
+    What an attack notes of an image (`descent.Attempt.notes`) is a column of every variant.
+    """
     variants = [key.partition("/")[2] for key in cell if key.startswith("success/")]
+    notes = {key.partition("/")[2]: values for key, values in cell.items() if key.startswith("note/")}
     shape, frames = (len(rows), len(strengths)), []
     for variant in sorted(variants, key=lambda name: name != ATTACK):
         own = {key.partition("/")[0]: cell[key] for key in cell if key.partition("/")[2] == variant}
@@ -101,6 +105,6 @@ def to_frame(rows: np.ndarray, strengths: Sequence[float], cell: Arrays) -> pd.D
         cost = {"n_forward": np.ones(shape), "n_backward": np.zeros(shape)}
         if variant == ATTACK:
             cost = {name: cell[name] for name in cost}
-        first = {"variant": np.full(shape, variant, dtype=object), "clean_correct": cell["clean_correct"]}
+        first = {"variant": np.full(shape, variant, dtype=object), **notes, "clean_correct": cell["clean_correct"]}
         frames.append(rows_of(rows, "strength", strengths, first | own | cost))
     return pd.concat(frames, ignore_index=True)

@@ -12,6 +12,7 @@ from neurobust.attacks.semantic.blocks import FEATURES, small_trunk
 from neurobust.attacks.semantic.gates import gate
 from neurobust.attacks.semantic.identity_settings import IdentityHelper
 from neurobust.attacks.semantic.trainer import Trainer, flipped
+from neurobust.attacks.semantic.verification import distances, pair_distances, threshold_at
 from neurobust.files.auxiliary import Gate
 from neurobust.files.splits import TEST
 
@@ -38,23 +39,8 @@ class IdentityNetwork(nn.Module):
 
     def same(self, images: Tensor, others: Tensor) -> Tensor:
         """Whether each pair is taken for one person, bool (N,)."""
-        near: Tensor = (self(images) - self(others)).square().sum(1) <= self.threshold
+        near: Tensor = distances(self(images), self(others)).float() <= self.threshold
         return near
-
-
-def pair_distances(embeddings: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared distances of all pairs of the same person, and of all pairs of different people."""
-    i, j = torch.triu_indices(len(people), len(people), offset=1, device=people.device)
-    distance = (embeddings[i] - embeddings[j]).square().sum(1)
-    same = people[i] == people[j]
-    return distance[same], distance[~same]
-
-
-def threshold_at(impostors: Tensor, rate: float) -> Tensor:
-    """Largest distance at which at most a share `rate` of the impostor pairs passes: ties count against it."""
-    ordered = impostors.sort().values
-    allowed = int(rate * len(ordered))  # pairs that may pass
-    return torch.nextafter(ordered[allowed], ordered.new_tensor(-1.0))
 
 
 class IdentityTrainer(Trainer[IdentityNetwork, IdentityHelper]):
@@ -78,9 +64,9 @@ class IdentityTrainer(Trainer[IdentityNetwork, IdentityHelper]):
         """
         held_out, test = self.data.held_out(), self.data.rows(TEST)
         _, impostors = pair_distances(*self.embed(held_out))
-        self.network.threshold.copy_(threshold_at(impostors, FALSE_POSITIVES))
+        self.network.threshold.copy_(threshold_at(impostors.float(), FALSE_POSITIVES))
         own, others = pair_distances(*self.embed(test))
-        passed, wrong = ((part <= self.network.threshold).float().mean().item() for part in (own, others))
+        passed, wrong = ((part.float() <= self.network.threshold).float().mean().item() for part in (own, others))
         note = f"threshold {self.network.threshold.item():.3f} from {len(impostors)} pairs"
         return [
             gate("pairs of one person that pass", passed, 0.5, note=note),

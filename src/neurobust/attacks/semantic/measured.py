@@ -16,6 +16,7 @@ from neurobust.attacks.engine.cells import cell_hash
 from neurobust.attacks.engine.run import Arrays
 from neurobust.attacks.engine.verify import logits_again, look_again
 from neurobust.attacks.perceptual import colour_distance, feature_distance, l2_distance, rgb_to_lab, ssim
+from neurobust.attacks.search import abstains, misread
 from neurobust.attacks.semantic.descent import Attempt
 from neurobust.attacks.semantic.plan import SemanticPlan
 from neurobust.attacks.semantic.registry import semantic_modules
@@ -65,8 +66,11 @@ class Judge:
     @torch.no_grad()
     def measure(self, clean: Tensor, altered: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Columns (n,) of the table for images and what became of them, on the CPU."""
+        logits = logits_again(self.network, altered, batch=len(altered) // 2 + 1)
         found = {
-            "wrong": logits_again(self.network, altered, batch=len(altered) // 2 + 1).argmax(1) != labels.cpu(),
+            "shown": logits.argmax(1),
+            "wrong": misread(logits, labels.cpu()),
+            "abstained": abstains(logits),
             "ciede2000": colour_distance(clean, altered),
             "ssim": ssim(clean, altered),
             "l2": l2_distance(clean, altered),
@@ -83,7 +87,8 @@ class Measured:
     """One semantic attack of a study on one network.
 
     Arrays of a cell: clean_correct (n,), first (n,), n_forward and n_backward (n, S); `{column}/{variant}` (n, S) and
-    `example/{variant}` (keep, S, H, W, 3) for the attack and each of its baselines; `counts` in the order of COUNTS.
+    `example/{variant}` (keep, S, H, W, 3) for the attack and each of its baselines; `note/{name}` (n,) of the attempt's
+    notes; `counts` in the order of COUNTS.
     """
 
     plan: SemanticPlan
@@ -106,6 +111,7 @@ class Measured:
         attempt = self.run(self.network, images, labels, list(ids))
         attempt, counts = verify(self.network, images, labels, attempt, self.plan.attack.keeps_lightness)
         found = {name: getattr(attempt, name).numpy() for name in PER_IMAGE}
+        found |= {f"note/{name}": values for name, values in attempt.notes.items()}
         found["counts"] = np.array([[counts[name] for name in COUNTS]])
         for variant, batches in {ATTACK: attempt.tried, **attempt.baselines}.items():
             found |= measure_variant(self.judge, variant, images, labels, attempt)
@@ -115,12 +121,22 @@ class Measured:
 
 
 def measure_variant(judge: Judge, variant: str, images: Tensor, labels: Tensor, attempt: Attempt) -> Arrays:
-    """The columns of one variant as `{column}/{variant}` (n, S). A clean error counts as success, without distances."""
+    """The columns of one variant as `{column}/{variant}` (n, S). A clean error counts as success, without distances.
+
+    `abstained`: it counts as a success because the network gives no answer.
+    `reached_target` where the attack has targets: the network takes the image for its target.
+    """
     columns: dict[str, list[np.ndarray]] = {}
     for strength, batch in enumerate(attempt.tried if variant == ATTACK else attempt.baselines[variant]):
         found = judge.measure(images, batch.to(images.device), labels)
-        wrong = found.pop("wrong")
-        found["success"] = (attempt.first <= strength) if variant == ATTACK else wrong | ~attempt.clean_correct
+        shown, wrong = found.pop("shown"), found.pop("wrong")
+        if variant == ATTACK:
+            wrong = attempt.first <= strength
+        found["success"] = wrong | ~attempt.clean_correct
+        found["abstained"] &= found["success"]
+        if attempt.targets is not None:
+            taken = wrong & attempt.clean_correct & ~found["abstained"]
+            found["reached_target"] = taken & (shown == attempt.targets)
         for name in MEASURES:
             found[name] = torch.where(attempt.clean_correct, found[name], math.nan)
         for name, values in found.items():

@@ -10,6 +10,7 @@ from msgspec import Struct
 from neurobust.attacks.semantic.description import Helper, SemanticAttack
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
+from neurobust.core.faults import Faults
 from neurobust.core.settings import Given, Names, Settings, about, field_names, read, written
 
 
@@ -45,20 +46,16 @@ def read_semantic(name: str, given: Given, where: str = "semantic") -> SemanticP
     kind, where = SEMANTIC.find(name, f"{where}.{name}"), f"{where}.{name}"
     if not isinstance(given, Mapping):
         read(kind, given, where)  # which says so
-    outer = field_names(Choice)
-    attack = read(kind, {key: value for key, value in given.items() if key not in outer}, where)
-    choice = read(Choice, {key: value for key, value in given.items() if key in outer}, where)
+    outer, faults = field_names(Choice), Faults()
+    attack = faults.kept(lambda: read(kind, {key: value for key, value in given.items() if key not in outer}, where))
+    choice = faults.kept(lambda: read(Choice, {key: value for key, value in given.items() if key in outer}, where))
+    faults.refuse()
     if choice.reference_strength is not None and choice.reference_strength not in attack.strengths:
         raise InputError(
             f"{where}.reference_strength: {choice.reference_strength:g} is not one of its `strengths` "
             f"{list(attack.strengths)}"
         )
     return SemanticPlan(name, attack, choice.tasks, choice.conditions, choice.reference_strength)
-
-
-def read_semantics(given: Mapping[str, Given], where: str = "semantic") -> dict[str, SemanticPlan]:
-    """Every semantic attack of a configuration's `semantic`, by name, in the registry's order."""
-    return {name: read_semantic(name, given[name], where) for name in SEMANTIC if name in given}
 
 
 def read_helper(name: str, given: Given, where: str = "semantic.networks") -> Helper:

@@ -7,8 +7,10 @@ map, the weights being what is optimised, smooth by their total variation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +53,8 @@ class SemanticAdvAttack:
             baselines["edit-only"].append(edited)
             baselines["random-edit"].append(random_edit(mix, strength, ids))
             baselines["reconstruction"].append(rebuilt)
-        return book.attempt(baselines)
+        turned = np.array(self.data.attribute_names)[self.drawn(ids)]
+        return replace(book.attempt(baselines), notes={"attribute": turned})
 
     def _climb(self, book: Book, mix: Mixture, index: int, rows: Tensor, start: Tensor, strength: float) -> Tensor:
         lose = misclassify(self.settings.loss, book.labels)
@@ -67,18 +70,17 @@ class SemanticAdvAttack:
         return descend(book, index, rows, optimiser, mix.render, objective, steps)[0]
 
     def prepare(self, images: Tensor, ids: Sequence[int]) -> Mixture:
-        """Features of the faces as they are and with one attribute turned: a fixed one, or one drawn per image."""
-        code = torch.stack([torch.from_numpy(self.data.attributes[row]) for row in ids]).to(images)
-        names = self.data.attribute_names
-        if self.settings.attribute == "random":
-            drawn = [int(numpy_rng("semanticadv", "attribute", row).integers(len(names))) for row in ids]
-        else:
-            drawn = [names.index(self.settings.attribute)] * len(ids)
+        """Features of the faces as they are and with one attribute turned."""
+        code = torch.from_numpy(self.data.attributes[list(ids)]).to(images)
         start = rebuild(self.editor, images, code, self.settings.rebuild)
-        with torch.no_grad():
-            here = self.editor.encode(start, code)
-            there = self.editor.encode(start, flip_attributes(code, torch.tensor(drawn, device=images.device)))
-        return Mixture(self.editor, here, there)
+        return mixture(self.editor, start, code, torch.tensor(self.drawn(ids), device=images.device))
+
+    def drawn(self, ids: Sequence[int]) -> list[int]:
+        """The attribute of each image that is turned: the one of the settings, or one drawn from the image's row."""
+        names = self.data.attribute_names
+        if self.settings.attribute != "random":
+            return [names.index(self.settings.attribute)] * len(ids)
+        return [int(numpy_rng("semanticadv", "attribute", row).integers(len(names))) for row in ids]
 
 
 class Mixture:
@@ -91,6 +93,12 @@ class Mixture:
         """Images of `rows`, whose edited features weigh `weights[0]` (n, C, h, w)."""
         share = weights[0]
         return self.editor.decode((1 - share) * self.here[rows] + share * self.there[rows])
+
+
+@torch.no_grad()
+def mixture(editor: Editor, images: Tensor, code: Tensor, which: Tensor) -> Mixture:
+    """Features of `images` under their `code` (N, A), and under it with attribute `which` (N,) of each turned."""
+    return Mixture(editor, editor.encode(images, code), editor.encode(images, flip_attributes(code, which)))
 
 
 def rebuild(editor: Editor, images: Tensor, code: Tensor, steps: int) -> Tensor:
@@ -107,13 +115,17 @@ def rebuild(editor: Editor, images: Tensor, code: Tensor, steps: int) -> Tensor:
 
 
 def total_variation(maps: Tensor) -> Tensor:
-    """Squared differences of neighbouring places, summed over the map and averaged over channels: (N,)."""
+    """Twice the mean squared difference of vertical neighbours plus that of horizontal ones: (N,).
+
+    The means are over channels and places, as in the paper's own code: maps of any size weigh alike.
+    """
     down, across = maps[:, :, 1:] - maps[:, :, :-1], maps[:, :, :, 1:] - maps[:, :, :, :-1]
-    return down.square().sum((2, 3)).mean(1) + across.square().sum((2, 3)).mean(1)
+    return 2 * (down.square().mean((1, 2, 3)) + across.square().mean((1, 2, 3)))
 
 
 @torch.no_grad()
-def random_edit(mix: Mixture, strength: float, ids: Sequence[int]) -> Tensor:
-    """Mixtures with weights drawn evenly from [1 - strength, 1], one draw per image whatever the strength."""
-    draws = [torch.rand(mix.here.shape[1:], generator=torch_generator("semanticadv", "random", i)) for i in ids]
+def random_edit(mix: Mixture, strength: float, ids: Sequence[int], draw: int = 0) -> Tensor:
+    """Mixtures with weights drawn evenly from [1 - strength, 1]: an image's draw `draw`, whatever the strength."""
+    which = ("semanticadv", "random", draw) if draw else ("semanticadv", "random")
+    draws = [torch.rand(mix.here.shape[1:], generator=torch_generator(*which, i)) for i in ids]
     return mix.render(slice(None), [1 - strength * torch.stack(draws).to(mix.here)])

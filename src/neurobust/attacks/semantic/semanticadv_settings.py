@@ -13,6 +13,7 @@ class SemanticAdv(SemanticAttack, frozen=True):
     """A face gets one attribute turned, halfway and place by place, so that the network misreads it."""
 
     run: ClassVar[str] = "neurobust.attacks.semantic.semanticadv:SemanticAdvAttack"
+    title: ClassVar[str] = "SemanticAdv (faces)"
     source: ClassVar[str] = "Qiu et al., ECCV 2020"
     helpers: ClassVar[tuple[str, ...]] = ("editor", "identity", "oracle")
     faces: ClassVar[bool] = True

@@ -1,8 +1,10 @@
-"""tAdv: an image takes on the texture of an image of another class until the network misreads it.
+"""tAdv: an image takes on the texture of an image of another class until the network takes it for that class.
 
 Source: Bhattad et al., ICLR 2020, section 3.2: cross-layer Gram loss, cross-entropy to the texture's class, L-BFGS from
 the clean image, no content loss. Pixels are kept in [0,1] all the way, and the texture loss is taken relative to its
-value at the clean image, so that a strength means the same for every image and every texture network.
+value at the clean image, so that a strength means the same for every image and every texture network. An image is left
+once its target leads by `confidence`; their code leaves it when its own class is not among the first three, and counts
+apart the images that end at their target, at a third class and at their own.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from torch.nn import functional
 
 from neurobust.attacks.images import chunks, to_batch
 from neurobust.attacks.norms import lengths, stretch
-from neurobust.attacks.semantic.descent import Attempt, Book, descend
+from neurobust.attacks.semantic.descent import Attempt, Book, descend, random_targets
+from neurobust.attacks.semantic.jpeg import in_jpeg
 from neurobust.attacks.semantic.optimise import LBFGS
-from neurobust.attacks.semantic.tadv_settings import TAdv
+from neurobust.attacks.semantic.tadv_settings import TAdv, TAdvJPEG
 from neurobust.attacks.semantic.texture import (
     FIRST_STEP,
     TextureNetwork,
@@ -28,7 +31,7 @@ from neurobust.attacks.semantic.texture import (
     gram_scales,
     texture_loss,
 )
-from neurobust.core.seeding import numpy_rng, torch_generator
+from neurobust.core.seeding import torch_generator
 from neurobust.files.dataset import Dataset
 from neurobust.files.splits import TRAIN
 
@@ -50,46 +53,70 @@ class TAdvAttack:
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, ids: Sequence[int]) -> Attempt:
         """Attack images (N, 3, H, W) in [0,1] with labels (N,); `ids`: their rows in the dataset."""
-        book = Book(model, images, labels, self.settings.strengths, self.settings.confidence)
-        style_rows, classes = self.choose_styles(images, labels, ids)
+        style_rows, targets = self.choose_styles(images, labels, ids)
+        book = Book(model, images, labels, self.settings.strengths, self.settings.confidence, targets)
         transfer = Transfer(self.network, images, to_batch(self.data, style_rows, images.device))
-        targets = torch.from_numpy(classes).to(images.device)
 
         def objective(here: Tensor, found: Tensor, logits: Tensor, points: list[Tensor]) -> Tensor:
             pull = functional.cross_entropy(logits, targets[here], reduction="none")
             return transfer.loss(here, points[0]) + self.settings.weight * pull
 
         optimiser, plain = (LBFGS([part], FIRST_STEP, clamped) for part in (images[book.standing()], images))
-        baselines: dict[str, list[Tensor]] = {"texture-only": [], "noise": []}
+        baselines: dict[str, list[Tensor]] = {name: [] for name in ("texture-only", "noise", *self.given(images))}
         done = 0
         for index, strength in enumerate(book.strengths):
             rows, steps = book.standing(), int(strength) - done
-            descend(book, index, rows, optimiser, lambda here, points: points[0], objective, steps)
-            left = book.standing()  # whom the optimiser still holds
+            descend(book, index, rows, optimiser, lambda here, points: self.shown(points[0]), objective, steps)
+            held = book.standing()  # whom the optimiser still holds
             book.close(index)
-            optimiser.keep(book.first[left] == len(book.strengths))
+            optimiser.keep(~book.left[held])
             transfer.paint(plain, steps)
             done += steps
-            baselines["texture-only"].append(plain.points[0])
+            baselines["texture-only"].append(self.shown(plain.points[0]))
             baselines["noise"].append(same_length_noise(images, book.tried[-1].to(images.device), ids))
+            for name, made in self.given(images).items():
+                baselines[name].append(made)
         return book.attempt(baselines)
 
-    def choose_styles(self, images: Tensor, labels: Tensor, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the texture images and their classes: a random other class that the bank has, and in it the nearest.
+    def shown(self, points: Tensor) -> Tensor:
+        """What the network is shown of an image on its way (n, 3, H, W): the image."""
+        return points
 
-        Neither depends on the network under attack: all networks meet the same textures.
-        """
+    def given(self, images: Tensor) -> dict[str, Tensor]:
+        """Further baselines by name, the same at every strength."""
+        return {}
+
+    def choose_styles(self, images: Tensor, labels: Tensor, ids: Sequence[int]) -> tuple[np.ndarray, Tensor]:
+        """Rows of the texture images and their classes (N,): a random other class that the bank has, and in it the
+        nearest image. Neither depends on the network under attack: all networks meet the same textures."""
+        targets = random_targets("tadv", self.bank_labels, labels, ids)
         with torch.no_grad():
             features = functional.normalize(self.network.features(images), dim=1)
         likeness = (features @ self.bank_features.T).cpu().numpy()
-        rows, targets = [], []
-        for k, (image, label) in enumerate(zip(ids, labels.tolist(), strict=True)):
-            others = np.setdiff1d(self.bank_labels, [label])
-            target = int(numpy_rng("tadv", "target", image).choice(others))
+        rows = []
+        for k, target in enumerate(targets.tolist()):
             there = np.flatnonzero(self.bank_labels == target)
             rows.append(self.bank[there[likeness[k, there].argmax()]])
-            targets.append(target)
-        return np.array(rows), np.array(targets, np.int64)
+        return np.array(rows), targets
+
+
+class JPEGAttack(TAdvAttack):
+    """tAdv with JPEG in the loop: the network is shown what a file gives back, on the way and at the end.
+
+    So what breaks the network is a file's own pixels, and a defence that compresses its input has nothing left to undo.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], data: Dataset, settings: TAdvJPEG):
+        super().__init__(networks, data, settings)
+        self.quality = settings.quality
+
+    def shown(self, points: Tensor) -> Tensor:
+        """The image as a JPEG file gives it back."""
+        return in_jpeg(points, self.quality)
+
+    def given(self, images: Tensor) -> dict[str, Tensor]:
+        """What compression does by itself."""
+        return {"jpeg-only": in_jpeg(images, self.quality)}
 
 
 class Transfer:

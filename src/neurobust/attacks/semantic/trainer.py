@@ -51,14 +51,14 @@ class Trainer(Generic[N, S]):
         )
         return {"optimiser": optimiser, "schedule": torch.optim.lr_scheduler.LambdaLR(optimiser, ramp(steps))}
 
-    def step(self, rows: np.ndarray, epoch: int) -> dict[str, float]:
-        """One step of the optimiser on the images `rows`; what is worth a line in the log."""
+    def step(self, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
+        """One step of the optimiser on the images `rows`; what is worth a line in the log, still on the device."""
         losses = self.losses(self.pixels(rows), rows, epoch)
         self.parts["optimiser"].zero_grad(set_to_none=True)
         losses["loss"].backward()
         self.parts["optimiser"].step()
         self.parts["schedule"].step()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return {name: value.detach() for name, value in losses.items()}
 
     def losses(self, images: Tensor, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """`loss`, which is minimised, and what else is logged."""
@@ -85,7 +85,7 @@ class Trainer(Generic[N, S]):
         self.network.train()
         order = numpy_rng(self.seed, "order", epoch).permutation(self.rows)
         logs = [self.step(rows, epoch) for rows in chunks(order, self.settings.batch_size) if len(rows) > 1]
-        means = {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
+        means = {name: float(np.mean(torch.stack([log[name] for log in logs]).tolist())) for name in logs[0]}
         if not all(math.isfinite(value) for value in means.values()):
             raise InputError(
                 f"{self.name}: the loss is not finite in epoch {epoch}; lower "

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.settings import Seed, about
+from neurobust.core.settings import LARGEST_SIDE, Seed, about
 from neurobust.networks.description import Task
 
 
@@ -15,7 +15,7 @@ class Digits(Task, frozen=True):
 
     reader: ClassVar[str] = "neurobust.networks.tasks.digits:read"
 
-    image_size: Annotated[int, Meta(ge=16), about("side of the images", "pixels")] = 32
+    image_size: Annotated[int, Meta(ge=16, le=LARGEST_SIDE), about("side of the images", "pixels")] = 32
     seed: Annotated[Seed, about("of the split")] = 0
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.settings import FilePath, Seed, Share, about
+from neurobust.core.settings import LARGEST_SIDE, FilePath, Seed, Share, about
 from neurobust.networks.description import Task
 
 IMAGES_PER_CLASS = 1350  # of ImageNet, validation included
@@ -20,9 +20,9 @@ class ImageFolder(Task, frozen=True):
     reader: ClassVar[str] = "neurobust.networks.tasks.image_folder:read"
     brings: ClassVar[str] = "the folder that holds train and val"
 
-    image_size: Annotated[int, Meta(ge=16), about("side of the images", "pixels")] = 224
+    image_size: Annotated[int, Meta(ge=16, le=LARGEST_SIDE), about("side of the images", "pixels")] = 224
     resize: Annotated[
-        Annotated[int, Meta(ge=16)] | None,
+        Annotated[int, Meta(ge=16, le=LARGEST_SIDE)] | None,
         about("shorter side before the centre crop; default: image_size", "pixels"),
     ] = None
     classes: Annotated[

@@ -6,14 +6,14 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from neurobust.core.settings import Count, Seed, Share, about
+from neurobust.core.settings import LARGEST_SIDE, Count, Seed, Share, about
 from neurobust.networks.description import Task
 
 
 class Photos(Task, frozen=True):
     """What photographs of a size of one's own have in common."""
 
-    image_size: Annotated[int, Meta(ge=16), about("side of the images", "pixels")] = 64
+    image_size: Annotated[int, Meta(ge=16, le=LARGEST_SIDE), about("side of the images", "pixels")] = 64
 
     @property
     def side(self) -> int:
@@ -41,12 +41,14 @@ class Celeba(Photos, frozen=True):
 
     brings: ClassVar[str] = "the folder of CelebA, with img_align_celeba and its text files"
     faces: ClassVar[bool] = True
+    attributes: ClassVar[int] = 40
 
 
 class CelebaIdentity(Celeba, frozen=True):
     """Who is shown, among the people with the most images; 70 / 10 / 20 % of each."""
 
     reader: ClassVar[str] = "neurobust.networks.tasks.photos:read_celeba_identity"
+    people: ClassVar[bool] = True
 
     identities: Annotated[int, Meta(ge=2), about("people with the most images")] = 100
     min_images: Annotated[Count, about("of each person")] = 20

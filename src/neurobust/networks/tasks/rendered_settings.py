@@ -21,3 +21,5 @@ class Faces(Task, frozen=True):
     reader: ClassVar[str] = "neurobust.networks.tasks.rendered:read"
     phantom: ClassVar[str] = "face_task"
     faces: ClassVar[bool] = True
+    attributes: ClassVar[int] = 4
+    people: ClassVar[bool] = True

@@ -1,0 +1,49 @@
+"""How fast a machine trains a network: whole epochs on a few random images, reading included."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from neurobust.files.dataset import Source, dataset_path, read_dataset, write_dataset
+from neurobust.files.splits import TEST, TRAIN
+from neurobust.networks.architectures import Classifier, build_network
+from neurobust.networks.conditions import Recipe
+from neurobust.networks.inputs import NetworkInputs
+from neurobust.networks.trainer import Trainer
+
+BATCHES = 4
+
+
+def training_seconds(recipe: Recipe, side: int, predictors: Sequence[Path], least: float) -> float:
+    """Wall seconds of an image in an epoch, over epochs that take `least` seconds in all after one that does not count.
+
+    The images are random, of `side` pixels; `predictors` the weights of the condition's target, where it has one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = dataset_path(folder, "probe")
+        _write_images(path, recipe.training.batch_size * BATCHES, side)
+        trainer = Trainer(NetworkInputs(path, tuple(predictors)), read_dataset(path), recipe, 0, 256)
+        trainer.run_epoch(0)
+        epochs, start = 0, time.perf_counter()
+        while epochs == 0 or time.perf_counter() - start < least:
+            epochs += 1
+            trainer.run_epoch(epochs)  # ends with a number that is read from the device
+        return (time.perf_counter() - start) / (epochs * len(trainer.rows))
+
+
+def fresh_network(recipe: Recipe, side: int) -> Classifier:
+    """An untrained network of a recipe, for ten classes of images of `side` pixels."""
+    return build_network(recipe.architecture, 10, stem=recipe.stem, image_size=side)
+
+
+def _write_images(path: Path, count: int, side: int) -> None:
+    """A task of `count` random training images and one for testing."""
+    rng = np.random.default_rng(0)
+    split = np.where(np.arange(count + 1) < count, TRAIN, TEST).astype(np.uint8)
+    blocks = (rng.integers(0, 256, (1, side, side, 3), dtype=np.uint8) for _ in split)
+    write_dataset(path, "probe", Source(np.arange(count + 1) % 2, split, ["a", "b"], (side, side), blocks, dict), {})

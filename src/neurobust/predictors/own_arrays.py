@@ -1,0 +1,132 @@
+"""A predictor fitted to arrays of your own, without a study, files or a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neurobust.core.errors import InputError
+from neurobust.core.io import save_weights
+from neurobust.core.seeding import numpy_rng
+from neurobust.core.settings import field_names
+from neurobust.core.training import pick_device
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.predictors.checks import check_test_images, checked_subject
+from neurobust.predictors.data import SubjectData
+from neurobust.predictors.description import Predictor
+from neurobust.predictors.fitting import FitContext, Fitted
+from neurobust.predictors.predict import predict
+from neurobust.predictors.registry import PREDICTORS, read_predictor
+from neurobust.predictors.train import accuracy_table, fit_kind
+
+SUBJECT = "own"
+HELD_OUT = 10  # one image in so many validates, and one tests
+COLUMNS = ("name", "r", "r_low", "r_high", "p", "p_fdr", "noise_ceiling", "r_normalised", "fev",
+           "field_x", "field_y", "field_size")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OwnPredictor:
+    """A fitted predictor.
+
+    voxels: a row per column of the responses, with its `name` and how well it is predicted on test images that the fit
+    has not seen; the columns are those of `voxels.parquet` (docs/design.md). split (N,): 0 training, 1 validation, 2
+    test. fitted: the module, what rebuilds it, and the history of the fit.
+    """
+
+    settings: Predictor
+    fitted: Fitted
+    voxels: pd.DataFrame
+    split: np.ndarray
+
+    def predict(self, images: np.ndarray, image_batch: int = 100) -> np.ndarray:
+        """Responses (n, V) float32 to images uint8 (n, S, S, 3) of the size that it was fitted to."""
+        images = own_images(images, self.settings.input_size)
+        return predict(
+            self.fitted.model, images, np.arange(len(images)), SUBJECT, image_batch, torch.device("cpu")
+        )  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """Write it as one file, which `load_target` reads; the names of the voxels travel with it."""
+        names = {SUBJECT: list(self.voxels["name"])}
+        config = {"kind": self.settings.kind, **self.fitted.config, "names": names}
+        save_weights(path, self.fitted.model.state_dict(), config)
+
+
+def fit_predictor(
+    images: np.ndarray, responses: np.ndarray, kind: str = "gnet", *, names: Sequence[str] | None = None,
+    split: np.ndarray | None = None, noise_ceiling: np.ndarray | None = None, seed: int = 0, **settings: Any,
+) -> OwnPredictor:  # fmt: skip
+    """Fit a predictor of a registered kind to responses (N, V) to square images uint8 (N, S, S, 3), row by row.
+
+    settings: keys of the kind (docs/configuration.md) in the place of its usual ones; `shuffle_pairing=True` is the
+    shuffle control, fitted to permuted pairs and tested on the true ones. names: of the voxels, default "0", "1", ...
+    split (N,): 0 training, 1 validation, 2 test; default: 8 : 1 : 1, drawn from the seed. Split by image: an image that
+    was shown several times belongs to one split, so average its responses first. noise_ceiling (V,): percent of
+    variance, default unknown. Raises InputError, in one line, for what cannot be fitted.
+    """
+    described = PREDICTORS.find(kind, "kind")
+    images = np.asarray(images)
+    side = images.shape[1] if images.ndim == 4 else 0
+    given = {"kind": kind, "input_size": side, **usual(described), **settings}
+    data = own_data(images, np.asarray(responses), split, noise_ceiling, seed)
+    chosen = [str(k) for k in range(data.voxels)] if names is None else [str(name) for name in names]
+    if len(chosen) != data.voxels or len(set(chosen)) != data.voxels:
+        raise InputError(f"names: {len(set(chosen))} different ones for {data.voxels} voxels; give each voxel its own")
+    read = read_predictor(SUBJECT, given, "fit_predictor")
+    context = FitContext([data], seed, device=pick_device())
+    fitted = fit_kind(read, context)
+    table = accuracy_table(read, fitted.model, context).assign(name=chosen)
+    return OwnPredictor(read, fitted, table[list(COLUMNS)], data.split)
+
+
+def usual(described: type[Predictor]) -> Mapping[str, Any]:
+    """The keys that a configuration must state, as this function fills them in: those of the kind's `usual`."""
+    known = field_names(described)
+    return {key: value for key, value in described.usual.items() if key in known}
+
+
+def own_images(images: np.ndarray, side: int) -> np.ndarray:
+    """Images as an array; InputError unless they are uint8 (n, side, side, 3)."""
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
+        raise InputError(f"images: {images.dtype} {images.shape}; give uint8 (n, {side}, {side}, 3)")
+    return images
+
+
+def own_data(
+    images: np.ndarray, responses: np.ndarray, split: np.ndarray | None, noise_ceiling: np.ndarray | None, seed: int
+) -> SubjectData:
+    """The arrays as one subject's data; InputError for what cannot be fitted or tested."""
+    if responses.ndim != 2 or len(responses) != len(images) or responses.shape[1] == 0:
+        raise InputError(f"responses: {responses.shape} for {len(images)} images; give (images, voxels)")
+    count, voxels = responses.shape
+    split = own_split(count, seed) if split is None else np.asarray(split)
+    if split.shape != (count,) or not np.isin(split, (TRAIN, VALIDATION, TEST)).all():
+        raise InputError(f"split: {split.shape} {split.dtype}; give {count} numbers, 0 training, 1 validation, 2 test")
+    ceiling = np.full(voxels, np.nan) if noise_ceiling is None else np.asarray(noise_ceiling, float)
+    if ceiling.shape != (voxels,):
+        raise InputError(f"noise_ceiling: {ceiling.shape} for {voxels} voxels; give one number a voxel, in percent")
+    rows, test = np.arange(count), np.flatnonzero(split == TEST)
+    data = SubjectData(
+        subject=SUBJECT, images=images, row=rows, responses=responses, n_repeats=np.ones(count, np.int16), split=split,
+        nsd_id=rows, voxel_index=np.arange(voxels), ncsnr=np.full(voxels, np.nan), noise_ceiling=ceiling,
+        single_trials=responses[test], single_trial_nsd_id=test,
+    )  # fmt: skip
+    check_test_images(data)
+    return replace(checked_subject(data), source="")
+
+
+def own_split(count: int, seed: int) -> np.ndarray:
+    """Which split each of so many images is of: 8 : 1 : 1, at least two each where there are enough, from the seed."""
+    held = min(max(2, count // HELD_OUT), count)
+    split = np.full(count, TRAIN, np.uint8)
+    order = numpy_rng(seed, "own split").permutation(count)
+    split[order[:held]], split[order[held : 2 * held]] = TEST, VALIDATION
+    return split

@@ -1,0 +1,102 @@
+"""Rates of the machine that will run a study, from half a minute on it: for `plan`, before anything has run there.
+
+What is timed are a network's epochs, plain and with a predictor in the loop, a predictor's steps, and an attack's
+passes, in the sizes of the study. The stages time them; here it is said what is timed, and in which units.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neurobust.core.io import read_json, write_json
+from neurobust.networks.conditions import COSTS, Recipe, read_recipe
+from neurobust.predictors.gnet_settings import GNetSettings
+from neurobust.study.jobs import ROI_VOXELS, training_units
+from neurobust.study.model import BASELINE, Study
+
+SECONDS = 30.0  # in all, apart from what does not count: five things are timed
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """What the stages time: `networks.probe`, `predictors.probe` and `attacks.probe` say what their functions give.
+
+    device: the name of what they are timed on.
+    """
+
+    device: str
+    training: Callable[..., float]
+    network: Callable[[Recipe, int], Any]
+    write_gnet: Callable[[GNetSettings, int, Path], None]
+    gnet: Callable[[GNetSettings, int, float], float]
+    passes: Callable[[Any, int, float], tuple[float, float]]
+
+
+def probe_path(study: Study, folder: Path) -> Path:
+    """Where the rates of a study's machine lie."""
+    return folder / study.results / "preflight" / "probe.json"
+
+
+def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float = SECONDS) -> None:
+    """Write `{device, rates}`: seconds per unit of the rules whose work is timed (`study.jobs` says their units)."""
+    (task, architecture), _ = Counter((name.task, name.architecture) for name in study.networks()).most_common(1)[0]
+    plan, cost, share = study.tasks[task], COSTS.get(architecture, 1.0), seconds / 5
+    kinds = Counter(name.condition for name in study.networks(tasks=[task]) if name.architecture == architecture)
+    chosen = [name for name in (BASELINE, *_in_the_loop(study, kinds)) if name in kinds]
+    gnet = next((kind for kind in study.predictors.values() if isinstance(kind, GNetSettings)), None)
+    rates, took, units = {}, 0.0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "gnet.safetensors"
+        if gnet is not None:
+            timed.write_gnet(gnet, ROI_VOXELS * len(study.subjects), weights)
+            rates["train_predictor"] = timed.gnet(gnet, ROI_VOXELS, share) / (gnet.input_size**2 / 1000)
+        for name in chosen:
+            condition, recipe = study.conditions[name], _recipe(study, task, architecture, name)
+            count = sum(_looks_alike(study, name, other) for other in kinds.elements())
+            files = [weights] * (condition.target is not None)
+            took += count * timed.training(recipe, plan.side, files, share)
+            units += count * training_units(study, plan, condition, cost) / (plan.images * plan.training.epochs)
+    if chosen:
+        rates["train_network"] = took / units
+    recipe = _recipe(study, task, architecture, next(iter(kinds)))
+    gradient, look = timed.passes(timed.network(recipe, plan.side), plan.side, 2 * share)
+    pixels = plan.side**2 / 1000 * cost
+    rates |= dict.fromkeys(("attack_network", "explain_network"), gradient / pixels)
+    rates |= dict.fromkeys(("transfer_attacks", "corrupt_network", "classify_shifted"), look / pixels)
+    write_json(output, {"device": timed.device, "rates": rates})
+
+
+def _recipe(study: Study, task: str, architecture: str, condition: str) -> Recipe:
+    """How a network is trained, from random weights: a probe fetches nothing."""
+    return read_recipe(study.recipe(task, architecture, condition) | {"pretrained": False})
+
+
+def _in_the_loop(study: Study, kinds: Counter[str]) -> list[str]:
+    """The commonest condition that a single G-net guides on the task's images, where there is one."""
+    return [name for name, _ in kinds.most_common() if _single(study, name)][:1]
+
+
+def _single(study: Study, name: str) -> bool:
+    condition = study.conditions[name]
+    kind = study.predictors.get(condition.predictor or "")
+    plain = condition.guided and condition.on_task and not condition.on_stimuli and condition.subjects is None
+    return plain and len(condition.target or ()) == 1 and isinstance(kind, GNetSettings)
+
+
+def _looks_alike(study: Study, name: str, other: str) -> bool:
+    """Whether a network of the condition `other` is priced like one of `name`: with a predictor or without."""
+    return (study.conditions[name].predictor is None) == (study.conditions[other].predictor is None)
+
+
+def probed_rates(study: Study, folder: Path) -> tuple[dict[str, float], str]:
+    """The rates of the study's machine and its name; none where it was not asked."""
+    path = probe_path(study, folder)
+    if not path.exists():
+        return {}, ""
+    found = read_json(path)
+    return found["rates"], found["device"]
