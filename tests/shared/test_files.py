@@ -35,6 +35,7 @@ from neurobust.files.predictor_tables import (
     write_predictor_metrics,
     write_voxels,
 )
+from neurobust.files.semantic_adversarials import semantic_adversarials_path
 from neurobust.files.semantic_table import (
     SemanticExamples,
     SemanticRecord,
@@ -45,6 +46,7 @@ from neurobust.files.semantic_table import (
     write_semantic_examples,
     write_semantic_table,
 )
+from neurobust.files.semantic_transfer_table import read_semantic_transfer, semantic_transfer_path
 from neurobust.files.shifted import ShiftedImages, open_shifted, shifted_path, write_shifted
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import TransferRecord, read_transfer_table, write_transfer_table
@@ -66,6 +68,8 @@ def test_paths_take_names_and_wildcards_alike():
         auxiliary_record_path("r", "{task}", "oracle"): "r/attacks/{task}/auxiliary/oracle.json",
         semantic_table_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/cadv.parquet",
         semantic_examples_path("r", NETWORK, "{semantic}"): f"r/attacks/{NETWORK}/semantic/{{semantic}}.npz",
+        semantic_adversarials_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/transfer/cadv.npz",
+        semantic_transfer_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/transfer/cadv.parquet",
         verification_table_path("r", NETWORK): f"r/attacks/{NETWORK}/verification.parquet",
         verification_examples_path("r", "{task}"): "r/attacks/{task}/verification.npz",
         history_path("r", NETWORK): f"r/networks/{NETWORK}/history.parquet",
@@ -153,6 +157,8 @@ def test_pictures_come_back(tmp_path):
                             settings={}, seconds=1.0, verification={"checked": 1})  # fmt: skip
     write_semantic_table(tmp_path / "s.parquet", frame, record)
     assert read_semantic_table(tmp_path / "s.parquet")[1] == record
+    with pytest.raises(InputError, match=r"s\.parquet: not rows of a semantic transfer .*; delete it and run again"):
+        read_semantic_transfer(tmp_path / "s.parquet")
 
 
 def test_corrupted_images_come_back_in_their_places(tmp_path):

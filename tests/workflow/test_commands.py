@@ -86,6 +86,7 @@ ELSEWHERE = {
     "neurobust init STUDY": "tests/cli/test_wheel.py",
     # Measurements of many minutes, run by hand for docs/performance.md; here they only compile.
     "python benchmarks/attacks.py": "by hand",
+    "python benchmarks/autoattack.py": "by hand",
     "python benchmarks/dag.py": "by hand",
     "python benchmarks/networks.py": "by hand",
     "python benchmarks/nsd.py": "by hand",

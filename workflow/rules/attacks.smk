@@ -17,12 +17,15 @@ from neurobust.files.corruption_table import corruption_table_path
 from neurobust.files.corruptions import corruptions_path
 from neurobust.files.dataset import dataset_path
 from neurobust.files.examples import examples_path
+from neurobust.files.semantic_adversarials import semantic_adversarials_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.shifted import shifted_path
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.verification_table import verification_examples_path, verification_table_path
 from neurobust.files.weights import network_weights_path
+from neurobust.study.model import OUTSIDE
 
 # Tasks by the attacks that their networks meet: those whose images bear a cue meet some that the others do not.
 MET = {task: STUDY.attacks_of(task) for task in STUDY.tasks}
@@ -93,6 +96,48 @@ if REST:
             attacks=lambda wildcards: MET_PLANS[wildcards.task],
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
             transfer=parameters(STUDY.transfer),
+            cells=subpath(output.examples, parent=True),
+
+
+# Networks that others trained, by whether their task has every attack: the same jobs, without transfer.
+OUTSIDE_MODULES = sorted({module for plan in STUDY.outside.values() for module in plan.modules()})
+OUTSIDE_TASKS = {plan.task for plan in STUDY.outside.values()}
+
+if OUTSIDE_TASKS & set(WHOLE):
+
+    use rule attack_network as attack_outside with:
+        output:
+            tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
+            examples=at(examples_path, NETWORK),
+            checks=at(checks_path, NETWORK),
+        wildcard_constraints:
+            task=one_of(WHOLE),
+            architecture=OUTSIDE,
+            condition=one_of(STUDY.outside),
+        params:
+            code=sources("attacks/attack_network", *network_modules(STUDY.attacks), *OUTSIDE_MODULES),
+            attacks=lambda wildcards: MET_PLANS[wildcards.task],
+            images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
+            transfer=parameters(None),
+            cells=subpath(output.examples, parent=True),
+
+
+if OUTSIDE_TASKS & set(REST):
+
+    use rule attack_network as attack_outside_uncued with:
+        output:
+            tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
+            examples=at(examples_path, NETWORK),
+            checks=at(checks_path, NETWORK),
+        wildcard_constraints:
+            task=one_of(REST),
+            architecture=OUTSIDE,
+            condition=one_of(STUDY.outside),
+        params:
+            code=sources("attacks/attack_network", *network_modules(MET[REST[0]]), *OUTSIDE_MODULES),
+            attacks=lambda wildcards: MET_PLANS[wildcards.task],
+            images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
+            transfer=parameters(None),
             cells=subpath(output.examples, parent=True),
 
 
@@ -196,6 +241,15 @@ if STUDY.corruptions:
             "corrupted images for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/corrupt_network.py"
+
+    if STUDY.outside:
+
+        use rule corrupt_network as corrupt_outside with:
+            wildcard_constraints:
+                architecture=OUTSIDE,
+                condition=one_of(STUDY.outside),
+            params:
+                code=sources("attacks/corrupt_network", *OUTSIDE_MODULES),
 
 
 if STUDY.shifted:
@@ -361,3 +415,70 @@ if STUDY.semantic.verification:
             "{wildcards.condition} as a verifier of faces ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/attack_verification.py"
+
+
+if STUDY.semantic.transfer:
+
+    rule lend_semantic:
+        """Semantic adversarials of an undefended network, made once for all networks of the seed before."""
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            helpers=lambda wildcards: FILES.helpers(
+                wildcards.task, SEMANTIC[wildcards.semantic].helpers, auxiliary_weights_path
+            ),
+        output:
+            adversarials=at(semantic_adversarials_path, NETWORK, "{semantic}"),
+        log:
+            f"{LOGS}/lend_semantic/{NETWORK}/{{semantic}}.log",
+        benchmark:
+            f"{BENCHMARKS}/lend_semantic/{NETWORK}/{{semantic}}.tsv"
+        wildcard_constraints:
+            semantic=one_of(STUDY.semantic.attacks),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=24000,
+            runtime=480,
+        params:
+            code=lambda wildcards: sources("attacks/lend_semantic", *semantic_modules(wildcards.semantic)),
+            settings=lambda wildcards: parameters(STUDY.semantic.attacks[wildcards.semantic].attack),
+            transfer=parameters(STUDY.semantic.transfer),
+            images=STUDY.semantic.transfer.count(STUDY.semantic.images),
+            cells=subpath(output.adversarials, parent=True),
+        message:
+            "{wildcards.semantic} for other networks, on {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/lend_semantic.py"
+
+    rule transfer_semantic:
+        input:
+            dataset=at(dataset_path, "{task}"),
+            model=at(network_weights_path, NETWORK),
+            adversarials=lambda wildcards: at(
+                semantic_adversarials_path, FILES.lender(wildcards).path, wildcards.semantic
+            ),
+        output:
+            table=at(semantic_transfer_path, NETWORK, "{semantic}"),
+        log:
+            f"{LOGS}/transfer_semantic/{NETWORK}/{{semantic}}.log",
+        benchmark:
+            f"{BENCHMARKS}/transfer_semantic/{NETWORK}/{{semantic}}.tsv"
+        wildcard_constraints:
+            semantic=one_of(STUDY.semantic.attacks),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=16000,
+            runtime=60,
+        params:
+            code=lambda wildcards: sources("attacks/transfer_semantic", SEMANTIC.module_name(wildcards.semantic)),
+            settings=lambda wildcards: parameters(STUDY.semantic.attacks[wildcards.semantic].attack),
+            transfer=parameters(STUDY.semantic.transfer),
+            source=lambda wildcards: FILES.lender(wildcards)[2:],
+        message:
+            "{wildcards.semantic} of another network, for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
+        script:
+            "../scripts/attacks/transfer_semantic.py"

@@ -4,6 +4,7 @@ from neurobust.files.network_history import history_path
 from neurobust.files.network_metrics import metrics_path
 from neurobust.files.weights import network_weights_path
 from neurobust.networks.registry import task_modules
+from neurobust.study.model import OUTSIDE
 
 
 rule prepare_task:
@@ -61,3 +62,35 @@ rule train_network:
         "network {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
     script:
         "../scripts/networks/train_network.py"
+
+
+if STUDY.outside:
+
+    rule bring_network:
+        """A network that others trained, written as ours are. What the user brings is checked by the job."""
+        input:
+            dataset=at(dataset_path, "{task}"),
+            files=FILES.outside_weights,
+        output:
+            model=at(network_weights_path, NETWORK),
+            metrics=at(metrics_path, NETWORK),
+        log:
+            f"{LOGS}/bring_network/{NETWORK}.log",
+        benchmark:
+            f"{BENCHMARKS}/bring_network/{NETWORK}.tsv"
+        wildcard_constraints:
+            architecture=OUTSIDE,
+            condition=one_of(STUDY.outside),
+        conda:
+            "../../envs/neurobust.yaml"
+        resources:
+            gpu=1,
+            mem_mb=16000,
+            runtime=60,
+        params:
+            code=lambda wildcards: sources("networks/bring_network", *STUDY.outside[wildcards.condition].modules()),
+            settings=lambda wildcards: parameters(STUDY.outside[wildcards.condition]),
+        message:
+            "{wildcards.condition}, a network from outside ({wildcards.task})"
+        script:
+            "../scripts/networks/bring_network.py"

@@ -3,6 +3,7 @@ from neurobust.files.checks import checks_path, confirmed_path
 from neurobust.files.examples import examples_path
 from neurobust.files.inside import inside_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.verification_table import verification_examples_path, verification_table_path
 from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES, VERIFICATION_TABLES
 
@@ -41,6 +42,7 @@ rule tabulate_results:
         corruptions=FILES.corruption_tables(),
         shifted=FILES.shifted_tables(),
         semantic=FILES.semantic_files(semantic_table_path),
+        outside=FILES.outside_results(),
     output:
         **{
             table: report(path, category="Tables", caption="../report/table.rst", labels={"table": table})
@@ -67,6 +69,7 @@ if STUDY.semantic.attacks:
     rule tabulate_semantic:
         input:
             tables=FILES.semantic_files(semantic_table_path),
+            transfers=FILES.semantic_transfers(semantic_transfer_path),
             networks=f"{RESULTS}/report/tables/networks.csv",
         output:
             **{
@@ -216,7 +219,7 @@ rule confirm_attacks:
     """The pages come first: they show what failed. Then a study of which an attack failed somewhere ends with an error."""
     input:
         rules.report.input,
-        checks=FILES.of_networks(checks_path),
+        checks=FILES.of_networks(checks_path) + FILES.of_outsiders(checks_path),
     output:
         confirmed=at(confirmed_path),
     log:

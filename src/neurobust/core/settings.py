@@ -100,15 +100,23 @@ def read_partly(kind: Any, given: Any, where: str, faults: Faults) -> Any:
 
 def _attempt(kind: Any, given: Any, where: str) -> tuple[Any, list[str]]:
     """A value of a type, and what is wrong with it: what keeps it from being read, or all that is odd in it."""
+    held = _held(kind)
     try:
-        found = msgspec.convert(given, kind)
+        found = msgspec.convert({"value": given}, held).value
     except msgspec.ValidationError:
         given = _with_whole_numbers(given)
         try:
-            found = msgspec.convert(given, kind)
+            found = msgspec.convert({"value": given}, held).value
         except msgspec.ValidationError as error:
-            return UNREAD, [explain(kind, given, where, str(error))]
+            return UNREAD, [explain(kind, given, where, str(error).replace("`$.value", "`$", 1))]
     return found, list(_odd(found, where))
+
+
+@cache
+def _held(kind: Any) -> Any:
+    """A type as the one field of a struct, which msgspec keeps. What it makes of another type it frees after each use,
+    and of a text with a pattern beside a list or a mapping (`FilePath | Names`) too often: 0.22 crashes at the next."""
+    return msgspec.defstruct("Held", [("value", kind)])
 
 
 def _in_parts(kind: Any, given: Any, where: str, faults: Faults) -> Any:

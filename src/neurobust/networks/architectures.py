@@ -6,7 +6,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.error import URLError
 
 import torch
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from neurobust.core.architecture_names import check_architecture
 from neurobust.core.errors import InputError
 from neurobust.core.io import load_weights
+from neurobust.core.places import load
 from neurobust.core.vision import models, size_arguments
 from neurobust.networks.low_pass import LowPass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 NEURAL_HEAD = "neural_head."
+REBUILD = "neurobust.networks.outside:rebuild"  # of files that `bring_network` wrote; rules that read some name it
 
 
 def small() -> nn.Module:
@@ -133,11 +135,15 @@ def assemble(
 def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
     """Read a trained network: eval mode, frozen, float32, on the CPU; its neural head is left out.
 
+    One from outside (`bring_network`) has logits alone, neither features nor heads.
     With `neural_head`, `network.neural_head` is the linear map that the neural loss has trained, where it reads the
     penultimate layer; None where there is no such map. Raises InputError if the file is not a network of this pipeline.
     """
     state, config = load_weights(path)
     try:
+        if "outside" in config:
+            network = cast(Any, load(REBUILD))(state, config)
+            return cast(Classifier, network.eval().requires_grad_(False))
         arguments = {key: config[key] for key in ("architecture", "num_classes", "mean", "std", "stem", "image_size")}
         with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's random state
             network = build_network(**arguments, low_pass=config.get("low_pass"))
@@ -201,12 +207,35 @@ def _use_cifar_stem(model: nn.Module, architecture: str) -> None:
     setattr(parent, pool, nn.Identity())
 
 
-def _cut_last_linear(model: nn.Module, architecture: str) -> int:
-    """Replace the last Linear by the identity, so that the model gives its penultimate layer; return its width."""
+def last_linear(model: nn.Module, architecture: str) -> tuple[str, nn.Linear]:
+    """The name and the module of the last Linear: what gives the logits. Raises InputError where there is none."""
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise InputError(f"architecture '{architecture}' has no linear layer, so no penultimate one; choose another")
-    name, last = linear[-1]
-    parent, _, attribute = name.rpartition(".")
-    setattr(model.get_submodule(parent), attribute, nn.Identity())
+    return linear[-1]
+
+
+def _cut_last_linear(model: nn.Module, architecture: str) -> int:
+    """Replace the last Linear by the identity, so that the model gives its penultimate layer; return its width."""
+    name, last = last_linear(model, architecture)
+    _replace(model, name, nn.Identity())
     return last.in_features
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(parent), attribute, module)
+
+
+def build_bare(architecture: str, outputs: int, stem: str, image_size: int) -> nn.Module:
+    """An architecture as its state dicts know it: logits (N, outputs) of images that are normalised already.
+
+    Raises InputError for a name or a stem that there is not.
+    """
+    check_architecture(architecture, stem, False, "network", sorted(ARCHITECTURES))
+    model = _build_model(architecture, False, image_size)
+    if stem == "cifar" and architecture not in OWN:
+        _use_cifar_stem(model, architecture)
+    name, last = last_linear(model, architecture)
+    _replace(model, name, nn.Linear(last.in_features, outputs, bias=last.bias is not None))
+    return model

@@ -14,7 +14,6 @@ import pandas as pd
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_text
-from neurobust.files.attack_table import attack_table_path
 from neurobust.files.canaries import canaries_path, read_canaries
 from neurobust.files.checks import checks_path, read_checks
 from neurobust.files.inside import inside_path, read_inside
@@ -23,8 +22,9 @@ from neurobust.files.predictor_tables import read_voxels, voxels_path
 from neurobust.files.quality import quality_path, read_quality
 from neurobust.files.roi import read_roi_summary, roi_path
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
+from neurobust.report.attacked import read_cells
 from neurobust.report.blocks import Row, Tables, number
-from neurobust.report.cells import Cell, Cells, read_cell, worst_case
+from neurobust.report.cells import Cell
 from neurobust.report.claims import claim_rows
 from neurobust.report.comparisons import curve_rows, difference_rows, power_rows, summary_rows
 from neurobust.report.compute import compute_rows
@@ -36,6 +36,7 @@ from neurobust.report.gates import Evidence, at_reference, gate_rows
 from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
+from neurobust.report.outside import outside_rows
 from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.shifted_errors import shifted_error_rows, shifted_rows
 from neurobust.report.shown import ShownAttack, answering, shown_attacks
@@ -74,6 +75,7 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     if extras and study.shifted:
         rows["shifted"] = shifted_rows(study)
         rows["shifted_errors"] = shifted_error_rows(rows["shifted"])
+    rows["outside"] = outside_rows(study) if extras else []
     for network in study.networks():
         rows["checks"] += check_rows(study.root, network)
         rows["inside"] += inside_rows(study.root, network) if extras else []
@@ -141,26 +143,6 @@ def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evi
         for table, make in (("minimal_budget", minimal_rows), ("survival", survival_rows), ("breaks", break_rows)):
             rows[table] += [network._asdict() | row for row in make(whole, own)]
     return [Evidence(study, block["task"], block["architecture"], attacks, cells, chosen, clean)]
-
-
-def read_cells(study: Study, networks: list[NetworkName]) -> tuple[dict[str, Cells], dict[str, Cells]]:
-    """What every attack and the worst case per norm did to the networks of one task, by attack; and what failed.
-
-    The worst case over the primary attack's norm has that attack's budgets.
-    """
-    cells: dict[str, Cells] = {}
-    failed: dict[str, Cells] = {}
-    met, primary = study.attacks_of(networks[0].task), study.primary_attack
-    for name in met:
-        found = {n[2:]: read_cell(attack_table_path(study.root, n.path, name)) for n in networks}
-        cells[name] = {key: cell for key, cell in found.items() if not cell.record.failed}
-        if len(cells[name]) < len(found):
-            failed[name] = {key: cell for key, cell in found.items() if cell.record.failed}
-    for name, attack in shown_attacks(met, failed).items():
-        if attack.members:
-            own = {n[2:]: {member: cells[member][n[2:]] for member in attack.members} for n in networks}
-            cells[name] = {key: worst_case([*found.values()], found.get(primary)) for key, found in own.items()}
-    return cells, failed
 
 
 def trusted(evidence: Evidence, rows: Rows, extras: bool) -> Evidence:

@@ -90,6 +90,10 @@ COLUMNS: dict[str, list[str]] = {
     "corruption_errors": [*NETWORK, "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
     "shifted": [*NETWORK, "set", "corruption", "scored", "severity", "n", "classes", "clean_accuracy", "accuracy"],
     "shifted_errors": [*NETWORK, "set", "accuracy", "mce", "n_types", "relative_mce", "n_relative"],
+    "outside": [
+        "task", "network", "label", "kind", "attack", "budget", "unit", "robust_accuracy", "wilson_low", "wilson_high",
+        "n", "abstained", "clean_accuracy", "corruption_accuracy", "failed_checks",
+    ],
     "gains": [
         *NETWORK, "roi", "shuffle", "attack", "budget", "gain", "hierarchy", "predictor_accuracy", "noise_ceiling",
         "n_voxels", "weight", "loss", "images", "layer_depth", "alignment", "alignment_cka",
@@ -103,7 +107,7 @@ COLUMNS: dict[str, list[str]] = {
 # Tables of semantic attacks: name -> file.
 SEMANTIC_TABLES = {
     "semantic": "semantic", "gates": "semantic_gates", "summary": "semantic_summary",
-    "differences": "semantic_differences", "attributes": "semantic_attributes",
+    "differences": "semantic_differences", "attributes": "semantic_attributes", "transfer": "semantic_transfer",
 }  # fmt: skip
 
 # Tables of face verification: name -> file.

@@ -19,6 +19,7 @@ from neurobust.report.corruption_section import corruption_tables, shifted_table
 from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
+from neurobust.report.outside import outside_tables
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
@@ -128,6 +129,7 @@ def render(
         "shifted": shifted_tables(view),
         "semantic": semantic_section(view, semantic),
         "verification": verification_section(view, verification),
+        "outside": outside_tables(view),
         "factors": factor_tables(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),

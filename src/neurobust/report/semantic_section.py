@@ -21,6 +21,7 @@ from neurobust.report.blocks import Row, blocks
 from neurobust.report.contents import NETWORK, SEMANTIC_TABLES
 from neurobust.report.entries import over_seeds, percent, plain, text
 from neurobust.report.examples import ClassNames, png_data, thin
+from neurobust.report.semantic_transfer import tabulate_transfer, transfer_tables
 from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv
@@ -48,11 +49,14 @@ TABLES = {file: name for name, file in SEMANTIC_TABLES.items()}  # files and the
 SHOWN = 2  # images per attack
 
 
-def tabulate_semantic(study: Study, paths: list[Path], networks: Path, outputs: dict[str, Path]) -> None:
-    """Write `semantic`, a row per network, attack, variant and strength, `gates`, a row per gate, and three more.
+def tabulate_semantic(
+    study: Study, paths: list[Path], networks: Path, outputs: dict[str, Path], transfers: Iterable[Path] = ()
+) -> None:
+    """Write `semantic`, a row per network, attack, variant and strength, `gates`, a row per gate, and four more.
 
     `attributes` has a row per attribute that an attack turned, and strength. `summary` and `differences` hold what the
-    tables of these names say of other attacks. networks: the table of that name.
+    tables of these names say of other attacks, `transfer` what a stranger's adversarials do (tables: `transfers`).
+    networks: the table of that name.
     `success` and the oracle's agreement are over the images that the network reads rightly when clean, `accuracy` over
     all; distances are means over the images that the variant breaks. Of an attack that aims at a class, `target`,
     `third` and `unchanged` are the shares of the former that end at the target, at a third class and at their own.
@@ -69,6 +73,10 @@ def tabulate_semantic(study: Study, paths: list[Path], networks: Path, outputs: 
     tables = {"semantic": table, "gates": pd.DataFrame(found.values(), columns=GATE_COLUMNS)}
     tables["attributes"] = pd.DataFrame(turned, columns=ATTRIBUTE_COLUMNS)
     tables |= summarise(study, paths, read_csv(networks))
+    shown = tabulate_transfer(study, transfers, paths)
+    tables["transfer"] = shown["transfer"]
+    if len(shown["differences"]):
+        tables["differences"] = pd.concat([tables["differences"], shown["differences"]], ignore_index=True)
     for name, path in outputs.items():
         write_text(path, tables[name].to_csv(index=False, lineterminator="\n"))
 
@@ -134,6 +142,7 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         ],
         "gates": [gate_row(row) for row in gates.itertuples()],
         "failed": sorted({f"{row.network} ({row.task})" for row in gates.itertuples() if not row.passed}),
+        "transfers": transfer_tables(view, tables),
         "grids": galleries(view.study, [path for path in paths if path.suffix == ".npz"]),
     }
 

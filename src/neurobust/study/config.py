@@ -12,6 +12,7 @@ from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import Count, Given, Seeds, Settings, about, shaped
 from neurobust.networks.conditions import Architecture
+from neurobust.networks.outside_settings import OutsideNetwork
 from neurobust.nsd.settings import ROI, Data, Splits
 from neurobust.phantom.settings import Phantom
 
@@ -80,6 +81,10 @@ class Config(Settings, frozen=True, kw_only=True):
     shifted: Annotated[
         dict[Name, ShiftedSet] | None,
         about("published test sets in their official layouts, by name; without it there are none"),
+    ] = None
+    outside: Annotated[
+        dict[Name, OutsideNetwork] | None,
+        about("networks that others trained, by name, as calibration: they meet the attacks and enter no comparison"),
     ] = None
     semantic: Annotated[dict[str, Any] | None, about("semantic attacks; without it there are none")] = None
     claims: Annotated[

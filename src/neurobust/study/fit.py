@@ -11,6 +11,7 @@ from neurobust.core.architecture_names import check_architecture, check_layer, c
 from neurobust.core.errors import InputError, error_of
 from neurobust.core.faults import Faults
 from neurobust.core.names import one_of
+from neurobust.core.sources import module_file
 from neurobust.networks.registry import LOSSES, TASKS
 from neurobust.predictors.description import Predictor
 from neurobust.study import fit_data
@@ -254,6 +255,17 @@ def check_semantic(study: Study, name: str) -> None:
             raise InputError(f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}")
 
 
+def check_lenders(study: Study, name: str) -> None:
+    """Raise InputError where a semantic attack that travels meets a task that trains no undefended network."""
+    plan = study.semantic.attacks[name]
+    for task in () if study.semantic.transfer is None else plan.tasks or study.tasks:
+        if task in study.tasks and BASELINE not in study.tasks[task].conditions:
+            raise InputError(
+                f"config.semantic.transfer: the task '{task}' trains no '{BASELINE}', whose adversarials the others "
+                f"would meet; add it to tasks.{task}.conditions, or name other semantic.{name}.tasks"
+            )
+
+
 def check_verification(study: Study) -> None:
     """Raise InputError where face verification meets a task whose labels do not say who is shown."""
     verification = study.semantic.verification
@@ -279,6 +291,50 @@ def check_shifted(study: Study, name: str) -> None:
         )
 
 
+# --- networks that others trained ---
+
+
+def check_outside(study: Study, name: str) -> None:
+    """Raise InputError where a network from outside is called as a condition is."""
+    if name in study.conditions:
+        raise InputError(f"config.outside.{name}: a condition is called so; rename the network")
+
+
+def check_outside_task(study: Study, name: str) -> None:
+    """Raise InputError where a network from outside meets the attacks of a task that there is not."""
+    check_names([study.outside[name].task], study.tasks, f"config.outside.{name}.task", "task", "tasks")
+
+
+def check_outside_architecture(study: Study, name: str) -> None:
+    """Raise InputError where a network from outside has an architecture that there is not, or not with this stem."""
+    wanted = study.outside[name]
+    if wanted.kind == "architecture":
+        check_name(wanted.network, trainable(), f"config.outside.{name}.network")
+        check_architecture(wanted.network, wanted.stem, False, f"config.outside.{name}")
+
+
+def check_outside_side(study: Study, name: str) -> None:
+    """Raise InputError where the architecture of a network from outside cannot take its task's images."""
+    wanted, where = study.outside[name], f"config.outside.{name}.side"
+    if wanted.kind != "architecture" or wanted.network not in trainable():
+        return
+    if wanted.side is not None:
+        check_side(wanted.network, wanted.side, where)
+    elif wanted.task in study.tasks:
+        check_side(wanted.network, study.tasks[wanted.task].side, where)
+
+
+def check_outside_module(study: Study, name: str) -> None:
+    """Raise InputError where the module of a network from outside is not found."""
+    wanted = study.outside[name]
+    module = wanted.network.partition(":")[0]
+    if wanted.kind == "function" and module_file(module) is None:
+        raise InputError(
+            f"config.outside.{name}.network: {wanted.network!r}: no module {module} is found; install its package, or "
+            "name its folder in PYTHONPATH"
+        )
+
+
 OF_THE_STUDY: tuple[Callable[[Study], None], ...] = (
     fit_data.check_trials, fit_data.check_stimuli, fit_data.check_pictures, fit_data.check_missing,
     fit_data.check_prepared, fit_data.check_cache, fit_data.check_format, check_results, check_baseline,
@@ -293,6 +349,8 @@ OF_ENTRIES: tuple[tuple[Callable[[Study], Iterable[str]], tuple[Callable[[Study,
      (check_targets, check_subjects, check_oracle, check_matched, check_twins, check_predictor, check_categories)),
     (lambda study: study.tasks, (check_sides, check_layers, check_batches, check_budgets, check_corruptions)),
     (lambda study: study.attacks, (check_attack,)),
-    (lambda study: study.semantic.attacks, (check_semantic,)),
+    (lambda study: study.semantic.attacks, (check_semantic, check_lenders)),
     (lambda study: study.shifted, (check_shifted,)),
+    (lambda study: study.outside,
+     (check_outside, check_outside_task, check_outside_architecture, check_outside_side, check_outside_module)),
 )  # fmt: skip

@@ -18,10 +18,11 @@ STAGES = {
     "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "check_betas",
             "extract_roi", "build_stimuli"),
     "predictors": ("train_predictor",),
-    "networks": ("prepare_task", "train_network"),
+    "networks": ("prepare_task", "train_network", "bring_network"),
     "attacks": (
         "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions", "corrupt_network",
         "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "attack_verification",
+        "lend_semantic", "transfer_semantic",
     ),
     "explain": ("explain_network",),
     "report": (
@@ -52,7 +53,7 @@ class Job:
 
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the target `all`, in the order of the stages."""
-    parts = (_phantom, _nsd, _predictors, _tasks, _networks, _transfer, _semantic, _report)
+    parts = (_phantom, _nsd, _predictors, _tasks, _networks, _outside, _transfer, _semantic, _report)
     return [job for part in parts for job in part(study)]
 
 
@@ -169,6 +170,18 @@ def _networks(study: Study) -> Iterator[Job]:
         yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)
 
 
+def _outside(study: Study) -> Iterator[Job]:
+    """Networks that others trained: read, attacked, shown corrupted images; a pass is taken to cost a ResNet18's."""
+    for task, architecture, name, seed in study.outsiders():
+        plan, where = study.tasks[task], (task, architecture, name, f"seed{seed}")
+        pixels = (study.outside[name].side or plan.side) ** 2 / 1000
+        yield Job("bring_network", where, plan.images * pixels, 1e8)
+        met = sum(attack.passes for attack in study.attacks_of(task).values())
+        yield Job("attack_network", where, plan.attack_images * pixels * (met + 20), 2e6 * (plan.side / 32) ** 2)
+        if study.corruptions is not None:
+            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5)
+
+
 def training_units(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
     """Image passes of a training, in thousands of pixels of a ResNet18; a predictor's pass costs a quarter of that.
 
@@ -205,6 +218,7 @@ def _semantic(study: Study) -> Iterator[Job]:
             for network in study.networks(study.with_sweeps(plan.conditions), [task]):
                 where = (*network[:3], f"seed{network.seed}", name)
                 yield Job("attack_semantic", where, units, 1e6, study.conditions[network.condition].target or ())
+            yield from _semantic_transfer(study, name, task)
     if (verification := study.semantic.verification) is not None:
         for task in verification.tasks or tuple(study.tasks):
             needed |= {(task, helper) for helper in verification.settings.helpers}
@@ -218,6 +232,24 @@ def _semantic(study: Study) -> Iterator[Job]:
         settings, pixels = study.semantic.helpers[helper], study.tasks[task].side ** 2 / 1000
         units = study.tasks[task].images * settings.epochs * settings.cost * pixels
         yield Job("train_helper", (task, helper), units, 2e6)
+
+
+def _semantic_transfer(study: Study, name: str, task: str) -> Iterator[Job]:
+    """One attack on each surrogate, and a pass of every other network over what it leaves."""
+    transfer, plan = study.semantic.transfer, study.semantic.attacks[name]
+    if transfer is None:
+        return
+    images, side = transfer.count(study.semantic.images), study.tasks[task].side
+    seen, lenders = images * len(plan.strengths), set()
+    for network in study.networks(study.with_sweeps(plan.conditions), [task]):
+        lender, rois = study.surrogate(network), study.conditions[network.condition].target or ()
+        if lender != network:
+            lenders.add(lender)
+            where = (*network[:3], f"seed{network.seed}", name)
+            yield Job("transfer_semantic", where, seen * side**2 / 1000, 1e5, rois)
+    for lender in sorted(lenders):
+        units = images * plan.attack.passes() * side**2 / 1000
+        yield Job("lend_semantic", (*lender[:3], f"seed{lender.seed}", name), units, 12 * seen * side**2)
 
 
 def _report(study: Study) -> Iterator[Job]:

@@ -14,18 +14,21 @@ from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.semantic.description import Helper
 from neurobust.attacks.semantic.plan import SemanticPlan
 from neurobust.attacks.semantic.registry import SEMANTIC
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.semantic.verification_settings import VerificationPlan
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
 from neurobust.networks.conditions import Architecture, Condition, Training, with_sweeps
 from neurobust.networks.description import Task
+from neurobust.networks.outside_settings import OutsideNetwork
 from neurobust.nsd.settings import ROI, Data, Splits
 from neurobust.phantom.settings import Phantom
 from neurobust.predictors.description import Predictor
 from neurobust.study.claims import Claim
 
 BASELINE = "none"  # the condition that every guided one is compared with
+OUTSIDE = "outside"  # in the place of an architecture, in the paths of networks that others trained
 
 
 class NetworkName(NamedTuple):
@@ -63,12 +66,13 @@ class TaskPlan(Struct, frozen=True, kw_only=True):
 
 
 class Semantic(Struct, frozen=True):
-    """The semantic attacks of a study: on how many images, which, and with which auxiliary networks; and its face
-    verification, where it has one."""
+    """The semantic attacks of a study: on how many images, which, and with which auxiliary networks; whether those made
+    on an undefended network are shown to all; and its face verification, where it has one."""
 
     images: int
     attacks: dict[str, SemanticPlan]
     helpers: dict[str, Helper]
+    transfer: SemanticTransfer | None = None
     verification: VerificationPlan | None = None
 
     @property
@@ -85,7 +89,8 @@ def title_of(attack: str) -> str:
 class Study(Struct, frozen=True):
     """A study: what is measured, trained, attacked and shown. Mappings keep the order of the configuration, which is
     the page's. planted: what the phantom plants, where one is; config: the checked configuration that it was read from,
-    for pages and records; claims: what the report tests, by name; shifted: published test sets, by name."""
+    for pages and records; claims: what the report tests, by name; shifted: published test sets, outside: networks
+    that others trained, by name."""
 
     name: str
     results: str
@@ -107,6 +112,7 @@ class Study(Struct, frozen=True):
     config: dict[str, Any]
     claims: dict[str, Claim] = {}
     shifted: dict[str, ShiftedSet] = {}
+    outside: dict[str, OutsideNetwork] = {}
 
     @property
     def root(self) -> Path:
@@ -160,6 +166,10 @@ class Study(Struct, frozen=True):
                     if condition in chosen:
                         yield from (NetworkName(task, architecture, condition, seed) for seed in plan.seeds)
 
+    def outsiders(self) -> Iterator[NetworkName]:
+        """The networks that others trained, as paths have them. They are none of `networks`: nothing compares them."""
+        yield from (NetworkName(plan.task, OUTSIDE, name, 0) for name, plan in self.outside.items())
+
     def blocks(self) -> Iterator[tuple[str, str]]:
         """The tasks with each architecture that is trained on them: networks are compared within such a block."""
         for name, task in self.tasks.items():
@@ -191,6 +201,13 @@ class Study(Struct, frozen=True):
         """
         guided = set(conditions) - {BASELINE}
         return tuple(name for name, task in self.tasks.items() if guided & set(task.conditions)) or tuple(self.tasks)
+
+    def surrogate(self, network: NetworkName) -> NetworkName:
+        """The undefended network whose semantic adversarials a network meets: `none` of the task's next seed, counted
+        round: all networks of a seed meet the same ones and none its own, but where there is one seed."""
+        seeds = self.tasks[network.task].seeds
+        following = seeds[(seeds.index(network.seed) + 1) % len(seeds)]
+        return network._replace(condition=BASELINE, seed=following)
 
     def predictor_seed(self, seed: int) -> int:
         """The predictor's seed for a network's seed: the k-th goes with the k-th, counted round."""

@@ -101,7 +101,16 @@ def of_conditions(study: Study) -> Iterator[NamedFile]:
             yield NamedFile(key, condition.features.weights, "the weights of a network")
 
 
-NAMED = (of_data, of_predictors, of_tasks, of_conditions)
+def of_outside(study: Study) -> Iterator[NamedFile]:
+    """Those of networks that others trained."""
+    for name, wanted in readable(study.outside):
+        if wanted.file is not None:
+            yield NamedFile(f"config.outside.{name}.weights", wanted.file, "the weights of a network")
+        if isinstance(wanted.outputs, str):
+            yield NamedFile(f"config.outside.{name}.outputs", wanted.outputs, "a list of class folders")
+
+
+NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_outside)
 
 
 def key_of(predictor: Predictor, path: str) -> str:

@@ -27,7 +27,7 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
-from neurobust.study.model import BASELINE, NetworkName, Study
+from neurobust.study.model import BASELINE, OUTSIDE, NetworkName, Study
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -159,8 +159,11 @@ class Paths:
         return self.of_networks(path, None, [wildcards.task], wildcards.architecture)
 
     def undefended(self, wildcards: Wildcards) -> list[str]:
-        """The twin of a network whose adversarials it is shown: `none` of its seed; nothing for `none` itself."""
-        if wildcards.condition == BASELINE or BASELINE not in self.study.tasks[wildcards.task].conditions:
+        """The twin of a network whose adversarials it is shown: `none` of its seed; nothing for `none` itself and for
+        networks that others trained."""
+        if wildcards.architecture == OUTSIDE or wildcards.condition == BASELINE:
+            return []
+        if BASELINE not in self.study.tasks[wildcards.task].conditions:
             return []
         twin = NetworkName(wildcards.task, wildcards.architecture, BASELINE, int(wildcards.seed))
         return [str(network_weights_path(self.results, twin.path))]
@@ -201,6 +204,40 @@ class Paths:
             str(path(self.results, network, name))
             for name, plan in self.study.semantic.attacks.items()
             for network in self.networks(self.study.with_sweeps(plan.conditions), plan.tasks)
+        ]
+
+    def lender(self, wildcards: Wildcards) -> NetworkName:
+        """The undefended network whose semantic adversarials a network meets."""
+        names = (wildcards.task, wildcards.architecture, wildcards.condition, int(wildcards.seed))
+        return self.study.surrogate(NetworkName(*names))
+
+    def outside_weights(self, wildcards: Wildcards) -> list[str]:
+        """The files that a network from outside is made of."""
+        wanted = self.study.outside[wildcards.condition]
+        return [path for path in (wanted.file, wanted.outputs) if isinstance(path, str)]
+
+    def of_outsiders(self, path: Callable[[str, str], Path]) -> list[str]:
+        """A file of every network that others trained; path: of results and network."""
+        return [str(path(self.results, network.path)) for network in self.study.outsiders()]
+
+    def outside_results(self) -> list[str]:
+        """What the report reads of the networks that others trained."""
+        found = self.of_outsiders(metrics_path) + self.of_outsiders(checks_path)
+        for network in self.study.outsiders():
+            attacks = self.study.attacks_of(network.task)
+            found += [str(attack_table_path(self.results, network.path, name)) for name in attacks]
+        return found + (self.of_outsiders(corruption_table_path) if self.study.corruptions else [])
+
+    def semantic_transfers(self, path: Callable[[str, str, str], Path]) -> list[str]:
+        """A file of every semantic attack on every network that meets a surrogate's adversarials beside its own; path:
+        of results, network and attack. The only `none` of a task is its own surrogate, and meets nobody's."""
+        if self.study.semantic.transfer is None:
+            return []
+        return [
+            str(path(self.results, network.path, name))
+            for name, plan in self.study.semantic.attacks.items()
+            for network in self.study.networks(self.study.with_sweeps(plan.conditions), plan.tasks)
+            if self.study.surrogate(network) != network
         ]
 
     def verification_files(self, path: Callable[[str, str], Path]) -> list[str]:

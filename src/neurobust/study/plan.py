@@ -27,8 +27,9 @@ from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
-    "train_predictor", "train_network", "attack_network", "transfer_attacks", "corrupt_network",
-    "classify_shifted", "explain_network", "train_helper", "attack_semantic", "attack_verification",
+    "train_predictor", "train_network", "bring_network", "attack_network", "transfer_attacks", "corrupt_network",
+    "classify_shifted", "explain_network", "train_helper", "attack_semantic", "attack_verification", "lend_semantic",
+    "transfer_semantic",
 )  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
 DEFAULTS = {
@@ -42,6 +43,7 @@ DEFAULTS = {
     "build_labels": 8e-4,  # per image
     "train_predictor": 2.5e-4,  # per image pass and 1000 pixels
     "prepare_task": 1.5e-3,  # per image
+    "bring_network": 5e-4,  # per image and 1000 pixels
     "train_network": 1.6e-3,  # per image pass and 1000 pixels
     "attack_network": 1e-3,  # per image pass and 1000 pixels
     "attack_canaries": 2e-4,  # per image pass of its small network and 1000 pixels
@@ -52,6 +54,8 @@ DEFAULTS = {
     "classify_shifted": 5e-4,  # per image pass and 1000 pixels
     "train_helper": 1e-3,  # per image pass of the oracle and 1000 pixels
     "attack_semantic": 2e-3,  # per image, step and 1000 pixels
+    "lend_semantic": 2e-3,
+    "transfer_semantic": 5e-4,  # per image pass and 1000 pixels
     "attack_verification": 2e-3,  # per pair, step and 1000 pixels
     "explain_network": 1e-3,  # per image pass and 1000 pixels
     "tabulate_results": 0.2,  # per network

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.semantic.verification_settings import read_verification
 from neurobust.core.errors import InputError
 from neurobust.core.faults import UNREAD, Faults
@@ -57,6 +58,7 @@ class TaskChoice(Settings, frozen=True):
     ] = None
 
 
+SEMANTIC_KEYS = ("images", "networks", "transfer", "verification")  # of `semantic`; the rest are attacks
 TASK_KEYS = (*field_names(TaskChoice), "training")  # of every task; the rest is its kind's
 
 
@@ -103,6 +105,7 @@ def read_what_can_be(given: Given, faults: Faults) -> Study:
         config=dict(given),
         claims=faults.kept(lambda: ledger_of(config)),
         shifted=faults.kept(lambda: config.shifted or {}),
+        outside=faults.kept(lambda: config.outside or {}),
     )
     check_study(study, faults)
     return study
@@ -230,6 +233,7 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition], faults: Fau
     where, given = "config.semantic", dict(config.semantic or {})
     networks = given.pop("networks", {})
     images = given.pop("images", None)
+    transfer = given.pop("transfer", None)
     verifies = "verification" in given
     verified = given.pop("verification", {})
     if config.semantic is not None and (type(images) is not int or images < 1):
@@ -239,7 +243,7 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition], faults: Fau
         images = None
     for name in given:
         if name not in SEMANTIC:
-            known = one_of(name, ["images", "networks", "verification", *SEMANTIC])
+            known = one_of(name, [*SEMANTIC_KEYS, *SEMANTIC])
             faults.messages.append(f"{where}: unknown key '{name}'; known keys are {known}")
     if not isinstance(networks, Mapping):
         faults.messages.append(
@@ -267,4 +271,7 @@ def semantic_of(config: Config, conditions: Mapping[str, Condition], faults: Fau
     helpers = {
         name: faults.kept(partial(read_helper, name, networks.get(name, {}), f"{where}.networks")) for name in HELPERS
     }
-    return Semantic(images or 0, attacks, helpers, verification)
+    travelling = None
+    if transfer is not None:
+        travelling = faults.kept(lambda: read(SemanticTransfer, transfer, f"{where}.transfer"))
+    return Semantic(images or 0, attacks, helpers, travelling, verification)

@@ -12,6 +12,7 @@ from neurobust.attacks.corruptions.settings import Corruptions
 from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.semantic.plan import Choice
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.semantic.verification_settings import Met, Verification
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
@@ -19,6 +20,7 @@ from neurobust.core.places import Places, load
 from neurobust.core.settings import Option, options
 from neurobust.explain.registry import ANALYSES
 from neurobust.networks.conditions import Architecture, Condition, Oracle, Training
+from neurobust.networks.outside_settings import OutsideNetwork
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
 from neurobust.nsd.settings import ROI, Data, Region, Splits
 from neurobust.phantom.settings import Cue, FaceTask, Phantom, PhantomSubject, SceneTask
@@ -49,7 +51,7 @@ def reference_text() -> str:
         ("phantom.scenes", SceneTask), ("phantom.face_task", FaceTask), ("architectures: an entry", Architecture),
         ("training", Training), ("conditions: an entry", Condition), ("conditions: features", Oracle),
         ("transfer", Transfer), ("corruptions", Corruptions),
-        ("shifted: an entry", ShiftedSet), ("claims: an entry", Claim),
+        ("shifted: an entry", ShiftedSet), ("outside: an entry", OutsideNetwork), ("claims: an entry", Claim),
         ("claims: a contrast", Contrast),
     ):  # fmt: skip
         parts += section(title, kind)
@@ -62,6 +64,7 @@ def reference_text() -> str:
     parts += kinds(
         "Semantic attacks (`semantic:`)", SEMANTIC, None, f"{own}\nKeys of each:\n\n{table(options(Choice))}"
     )
+    parts += section("semantic: transfer", SemanticTransfer)
     parts += section("Face verification (`semantic: verification`)", Verification)
     parts.append(f"Beside them, whom it meets:\n\n{table(options(Met))}")
     parts += kinds("Auxiliary networks (`semantic: networks`)", HELPERS, None)

@@ -15,6 +15,7 @@ from neurobust.attacks.plan import UNITS, Shown
 from neurobust.attacks.registry import ATTACKS
 from neurobust.attacks.semantic.plan import Choice
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.semantic.verification_settings import Met, Verification
 from neurobust.core.settings import schema
 from neurobust.networks.conditions import Condition, Training
@@ -121,10 +122,12 @@ def semantic(text: str) -> Schema:
                "properties": {name: schema(kind) for name, kind in HELPERS.items()},
                "description": "what differs from an auxiliary network's defaults"}  # fmt: skip
     images = {"type": "integer", "minimum": 1, "description": "the first of the list that attacks work through"}
+    transfer = {**schema(SemanticTransfer), "description": "of a `none`'s semantic adversarials to all other networks"}
     verification = schema(Verification)
     verification["properties"] = {**schema(Met)["properties"], **verification["properties"]}
+    own = {"images": images, "networks": helpers, "transfer": transfer, "verification": verification}
     return {"type": "object", "additionalProperties": False, "required": ["images"], "description": text,
-            "properties": {"images": images, "networks": helpers, "verification": verification, **attacks}}  # fmt: skip
+            "properties": {**own, **attacks}}  # fmt: skip
 
 
 def schema_text() -> str:

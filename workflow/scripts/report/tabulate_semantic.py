@@ -12,6 +12,7 @@ run(
     tabulate_semantic,
     study=read_study(json.loads(snakemake.params.study)),
     paths=[Path(path) for path in snakemake.input.tables],
+    transfers=[Path(path) for path in snakemake.input.transfers],
     networks=Path(snakemake.input.networks),
     outputs={name: Path(path) for name, path in snakemake.output.items()},
 )

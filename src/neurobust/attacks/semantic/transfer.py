@@ -1,0 +1,161 @@
+"""Paired semantic transfer: adversarials made once on an undefended network, and what they do to every other one.
+
+Every network of a seed meets the very same images, so conditions are compared in pairs, and no network's gradients have
+had a part in them: that separates a change that is resisted from an optimiser that is blocked (Carlini et al., arXiv
+1902.06705, section 4.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from neurobust.attacks.engine.cells import cell_hash
+from neurobust.attacks.engine.run import Arrays, Cells, evaluate
+from neurobust.attacks.engine.subject import Bench, Subject
+from neurobust.attacks.engine.table import rows_of
+from neurobust.attacks.images import exact_kernels, to_batch
+from neurobust.attacks.search import frozen
+from neurobust.attacks.semantic.data import read_task
+from neurobust.attacks.semantic.fit import load_auxiliary
+from neurobust.attacks.semantic.measured import Attack, verify
+from neurobust.attacks.semantic.plan import SemanticPlan
+from neurobust.attacks.semantic.registry import semantic_modules
+from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
+from neurobust.attacks.transfer import answers
+from neurobust.core.errors import InputError
+from neurobust.core.io import provenance
+from neurobust.core.places import load
+from neurobust.core.progress import Progress
+from neurobust.core.training import pick_device
+from neurobust.files.dataset import read_dataset
+from neurobust.files.semantic_adversarials import (
+    SemanticAdversarials,
+    read_semantic_adversarials,
+    write_semantic_adversarials,
+)
+from neurobust.files.semantic_transfer_table import SemanticTransferRecord, write_semantic_transfer
+from neurobust.networks.architectures import load_network
+
+CELL_IMAGES = 64  # part of what the names of finished cells stand for
+PER_IMAGE = ("image", "label", "clean_correct", "first", "adversarial")
+
+
+def surely(plan: SemanticPlan, transfer: SemanticTransfer) -> SemanticPlan:
+    """The attack as it is made on a surrogate: an image is left at the transfer's lead and not at the attack's."""
+    return replace(plan, attack=replace(plan.attack, confidence=transfer.confidence))
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A surrogate's semantic adversarials as the engine makes them: attacked and looked at again, not measured."""
+
+    plan: SemanticPlan
+    network: nn.Module
+    run: Attack
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """Name, settings and sources."""
+        sources = cell_hash("neurobust.attacks.semantic.transfer", *semantic_modules(self.plan.name))
+        return {"semantic-transfer": self.plan.name, "settings": self.plan.settings(), "sources": sources}
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """What every cell has."""
+        return frozenset(PER_IMAGE)
+
+    def attack(self, images: Tensor, labels: Tensor, ids: tuple[int, ...], keep: int) -> Arrays:
+        """The images that the attack tried at each strength, (n, S, H, W, 3); what does not hold stands."""
+        attempt = self.run(self.network, images, labels, list(ids))
+        attempt, _ = verify(self.network, images, labels, attempt, self.plan.attack.keeps_lightness)
+        tried = torch.stack(attempt.tried, 1).clamp(0, 1)
+        return {
+            "image": np.array(ids, dtype=np.int64), "label": labels.cpu().numpy(),
+            "clean_correct": attempt.clean_correct.numpy(), "first": attempt.first.numpy(),
+            "adversarial": tried.permute(0, 1, 3, 4, 2).numpy().astype(np.float32),
+        }  # fmt: skip
+
+
+def lend_adversarials(
+    subject: Subject,
+    plan: SemanticPlan,
+    transfer: SemanticTransfer,
+    helpers: Mapping[str, Path],
+    output: Path,
+    cells: Path,
+    attack_batch: int = 32,
+) -> None:
+    """Attack one undefended network and write its adversarials for others.
+
+    helpers: weights of the attack's auxiliary networks, by name. cells: the folder of finished cells. Raises InputError
+    on files that cannot be used.
+    """
+    plan, device = surely(plan, transfer), pick_device()
+    paths = {name: helpers[name] for name in plan.attack.helpers}
+    data = read_task(subject.dataset, attributes=plan.attack.faces)
+    networks = {name: load_auxiliary(path, name).to(device) for name, path in paths.items()}
+    network = load_network(subject.model).to(device)
+    bench = Bench(network, data, data.examined(subject.n_images), device, attack_batch)
+    finished = Cells(cells, CELL_IMAGES, 0, subject.origin(**paths))
+    with exact_kernels(), frozen(network):
+        run: Attack = cast(Any, load(plan.attack.run))(networks, data, plan.attack)
+        found = evaluate(Lent(plan, network, run), bench, finished, Progress(finished.number(bench), plan.name))
+    strengths = np.array(plan.strengths, np.float64)
+    write_semantic_adversarials(output, SemanticAdversarials(strengths=strengths, **{k: found[k] for k in PER_IMAGE}))
+
+
+def meet_adversarials(
+    subject: Subject, plan: SemanticPlan, adversarials: Path, source: tuple[str, int], output: Path, batch: int = 128
+) -> None:
+    """Show a network a surrogate's adversarials, once; a row per image and strength.
+
+    plan: the attack as it was made on the surrogate (`surely`); source: the surrogate's condition and seed. Columns:
+    image, strength, source_correct and clean_correct (whether surrogate and network read the clean image rightly),
+    source_broken (whether the surrogate misreads the adversarial), success (whether the network does; clean errors
+    count). Raises InputError for files that do not fit together.
+    """
+    found, data, device = read_semantic_adversarials(adversarials), read_dataset(subject.dataset), pick_device()
+    network = load_network(subject.model).to(device)
+    shape = (found.adversarial.shape[0], found.adversarial.shape[2:])
+    fits = shape == (len(found.image), (data.side, data.side, 3)) and found.image.max(initial=-1) < len(data.labels)
+    if not fits or not np.array_equal(data.labels[found.image], found.label):
+        raise InputError(f"{adversarials}: made for other images than {subject.dataset}; delete it and run again")
+    if found.strengths.tolist() != list(plan.strengths):
+        raise InputError(
+            f"{adversarials}: made at strengths {found.strengths.tolist()}, not {list(plan.strengths)}; delete it and "
+            "run again"
+        )
+    labels = torch.from_numpy(found.label)
+
+    def wrong(points: Tensor) -> np.ndarray:
+        parts = [answers(network, part.to(device)).cpu() for part in points.split(batch)]
+        return (torch.cat(parts) != labels).numpy()
+
+    with exact_kernels():
+        clean = ~wrong(to_batch(data, found.image, torch.device("cpu")))
+        broken = [
+            wrong(torch.from_numpy(np.ascontiguousarray(found.adversarial[:, place])).permute(0, 3, 1, 2))
+            for place in range(len(found.strengths))
+        ]
+    columns = {
+        "source_correct": found.clean_correct,
+        "source_broken": found.first[:, None] <= np.arange(len(found.strengths)),
+        "clean_correct": clean,
+        "success": np.stack(broken, 1) | ~clean[:, None],
+    }
+    frame: pd.DataFrame = rows_of(found.image, "strength", found.strengths.tolist(), columns)
+    inputs = {"dataset": subject.dataset, "model": subject.model, "adversarials": adversarials}
+    names: dict[str, Any] = {"task": data.task, "seed": subject.seed, **subject.names}
+    write_semantic_transfer(output, frame, SemanticTransferRecord(
+        **names, attack=plan.name, axis=plan.attack.axis, source_condition=source[0], source_seed=source[1],
+        settings=plan.settings(), provenance=provenance(inputs, params=plan.settings(), seed=subject.seed),
+    ))  # fmt: skip

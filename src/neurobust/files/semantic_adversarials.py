@@ -1,0 +1,43 @@
+"""`attacks/{network}/semantic/transfer/{attack}.npz`: adversarials of an undefended network, for the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from neurobust.files.records import read_arrays, write_arrays
+
+
+@dataclass(frozen=True)
+class SemanticAdversarials:
+    """Rows of dataset.h5 `image` (n,) and their `label` (n,), whether the surrogate reads the clean image rightly
+    `clean_correct` (n,), the index `first` (n,) of the smallest of the `strengths` (S,) that broke it, S where none
+    did, and float32 `adversarial` (n, S, H, W, 3) in [0, 1]: the last image tried; clean errors stay unchanged."""
+
+    image: np.ndarray
+    label: np.ndarray
+    clean_correct: np.ndarray
+    first: np.ndarray
+    strengths: np.ndarray
+    adversarial: np.ndarray
+
+
+ARRAYS = tuple(field.name for field in fields(SemanticAdversarials))
+
+
+def semantic_adversarials_path(results: Path | str, network: str, attack: str) -> Path:
+    """Where a surrogate's adversarials lie; network: its names as a path (`NetworkName.path`)."""
+    return Path(results) / "attacks" / network / "semantic" / "transfer" / f"{attack}.npz"
+
+
+def write_semantic_adversarials(path: Path, found: SemanticAdversarials) -> None:
+    """Write the adversarials of one surrogate, atomically."""
+    write_arrays(path, {name: getattr(found, name) for name in ARRAYS})
+
+
+def read_semantic_adversarials(path: Path) -> SemanticAdversarials:
+    """The adversarials of one surrogate; InputError where the file is not that."""
+    arrays = read_arrays(path, ARRAYS)
+    return SemanticAdversarials(**{name: arrays[name] for name in ARRAYS})

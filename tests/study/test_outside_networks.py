@@ -1,0 +1,111 @@
+"""Networks that others trained, at the border and in the DAG: checked like everything else, compared with nothing."""
+
+import re
+
+import pytest
+import yaml
+
+from neurobust.core.errors import InputError, messages_of
+from neurobust.study.jobs import study_jobs
+from neurobust.study.named_files import check_named_files
+from neurobust.study.read import read_study
+
+GUESTS = {
+    "Red": {"kind": "function", "network": "json:loads", "task": "phantom-scenes"},
+    "Zoo": {
+        "kind": "architecture",
+        "network": "resnet18",
+        "task": "digits",
+        "weights": "theirs.safetensors",
+        "side": 32,
+    },
+}
+
+
+@pytest.fixture
+def config(project):
+    return {**yaml.safe_load((project / "config/demo.yaml").read_text()), "outside": GUESTS}
+
+
+def test_they_are_no_networks_of_the_study(config):
+    study = read_study(config)
+    assert [network.path for network in study.outsiders()] == [
+        "phantom-scenes/outside/Red/seed0",
+        "digits/outside/Zoo/seed0",
+    ]
+    assert not {"Red", "Zoo"} & {network.condition for network in study.networks()}
+    assert ("phantom-scenes", "outside") not in list(study.blocks())
+    named = {
+        job.names: job.rule for job in study_jobs(study) if "outside" in job.names and job.rule == "attack_network"
+    }
+    assert len(named) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "mnist"}, r"config\.outside\.Zoo\.task: unknown task 'mnist'; `tasks` has"),
+        ({"network": "resnet19"}, r"config\.outside\.Zoo\.network: architecture 'resnet19' is not known"),
+        ({"network": "vit_b_16", "side": 20}, r"config\.outside\.Zoo\.side: vit_b_16 cannot take images of 20 px"),
+        ({"network": "vgg11", "stem": "cifar"}, r"config\.outside\.Zoo\.stem: 'cifar': vgg11 has no such stem"),
+        ({"kind": "function", "network": "absent.module:make"}, r"network: 'absent\.module:make': no module"),
+        ({"kind": "pickle"}, r"config\.outside\.Zoo\.kind: 'pickle'"),
+        ({"outputs": "classes of mine\n"}, r"config\.outside\.Zoo\.outputs"),
+        ({"wieghts": "x"}, r"config\.outside\.Zoo: unknown key 'wieghts'.*weights"),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_one_line(config, change, message):
+    config["outside"] = {"Zoo": {**GUESTS["Zoo"], **change}}
+    with pytest.raises(InputError, match=message) as error:
+        read_study(config)
+    assert "\n" not in str(error.value)
+
+
+def test_the_name_of_a_condition_is_taken(config):
+    config["outside"] = {"LO": GUESTS["Red"]}
+    with pytest.raises(InputError, match=r"config\.outside\.LO: a condition is called so; rename the network"):
+        read_study(config)
+
+
+def test_weights_are_asked_for_before_anything_runs(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wild = {"kind": "robustbench", "network": "cifar10/Linf/A", "weights": "zoo", "task": "digits"}
+    study = read_study({**config, "claims": None, "outside": {"Zoo": GUESTS["Zoo"], "Wild": wild}})
+    with pytest.raises(InputError) as error:
+        check_named_files(study)
+    text = "\n".join(messages_of(error.value))
+    assert "config.outside.Zoo.weights: 'theirs.safetensors': no such file, the weights of a network" in text
+    assert "config.outside.Wild.weights: 'zoo/cifar10/Linf/A.pt': no such file" in text
+
+
+def jobs(text):
+    table = text.rsplit("Job stats:", 1)[1].split("total")[0]
+    return {name: int(count) for name, count in re.findall(r"(?m)^(\w+)\s+(\d+)$", table)}
+
+
+@pytest.mark.slow
+def test_each_is_brought_attacked_and_corrupted_once(config, snakemake, project, tmp_path):
+    (tmp_path / "theirs.safetensors").write_text("stand-in")
+    given = {**config, "corruptions": {"set": "cifar", "types": ["brightness"], "images": 8}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
+    counts = jobs(snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", "all", directory=tmp_path).text)
+    assert counts["bring_network"] == 2 and counts["corrupt_outside"] == 2
+    assert counts["attack_outside"] == 1 and counts["attack_outside_uncued"] == 1, "a task with a cue, one without"
+    page = "results/demo/report/roi/V1.html"
+    alone = jobs(snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", page, directory=tmp_path).text)
+    assert not {"bring_network", "attack_outside", "corrupt_outside"} & set(alone), "no ROI's page reads them"
+
+
+def test_faults_of_several_entries_are_said_together(config):
+    """Nothing is made up about an entry that cannot be read, and each other one is asked everything."""
+    config["outside"] = {
+        "Red": {**GUESTS["Red"], "kind": "pickle", "wieghts": "x"},
+        "Zoo": {**GUESTS["Zoo"], "task": "mnist", "network": "resnet19"},
+        "none": GUESTS["Zoo"],
+    }
+    config["semantic"] = {**config["semantic"], "transfer": {"images": 0}}
+    with pytest.raises(InputError) as error:
+        read_study(config)
+    keys = sorted(line.removeprefix("config.").split(": ")[0] for line in messages_of(error.value))
+    assert keys == ["outside.Red", "outside.Red.kind", "outside.Zoo.network", "outside.Zoo.task", "outside.none",
+                    "semantic.transfer.images"]  # fmt: skip
