@@ -405,6 +405,7 @@ if STUDY.semantic.verification:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=24000,
             runtime=480,
         params:
@@ -439,6 +440,7 @@ if STUDY.semantic.transfer:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=24000,
             runtime=480,
         params:
@@ -471,6 +473,7 @@ if STUDY.semantic.transfer:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=60,
         params:

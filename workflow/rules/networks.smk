@@ -85,6 +85,7 @@ if STUDY.outside:
             "../../envs/neurobust.yaml"
         resources:
             gpu=1,
+            cpus_per_task=4,
             mem_mb=16000,
             runtime=60,
         params:
