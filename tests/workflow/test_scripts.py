@@ -159,7 +159,7 @@ def stand_ins(config, folder):
         ),
         "report/tabulate_results": ({}, {"summary": at("summary.csv")}, {"study": study}, {}),
         "report/tabulate_semantic": (
-            {"tables": [at("cadv.parquet")], "networks": at("networks.csv")},
+            {"tables": [at("cadv.parquet")], "networks": at("networks.csv"), "transfers": []},
             {"semantic": at("semantic.csv"), "gates": at("gates.csv")}, {"study": study}, {},
         ),
         "report/tabulate_verification": (

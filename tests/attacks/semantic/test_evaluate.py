@@ -107,7 +107,7 @@ class SilentDetector(nn.Module):
         return torch.where(off[:, None], torch.nan, self.network(images))
 
 
-@pytest.mark.parametrize("attack", list(SEMANTIC))
+@pytest.mark.parametrize("attack", [name for name in SEMANTIC if name != "tadv-jpeg"])  # its images are on the grid
 def test_no_answer_counts_against_the_network(attack, faces, data, helpers, victim, tmp_path, monkeypatch):
     rows = data.examined(6)
     spurned = to_batch(data, rows[:1], torch.device("cpu"))
