@@ -147,6 +147,21 @@ def stand_ins(config, folder):
             {"table": at("cadv.parquet"), "examples": at("cadv.npz")},
             {"settings": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
         ),
+        "attacks/lend_semantic": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "helpers": [at("oracle.safetensors")]},
+            {"adversarials": at("cadv.npz")},
+            {"settings": "{}", "transfer": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
+        ),
+        "attacks/transfer_semantic": (
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "adversarials": at("cadv.npz")},
+            {"table": at("cadv.parquet")},
+            {"settings": "{}", "transfer": "{}", "source": ["digits", "resnet18", "none", "seed1"]},
+            {**NETWORK, "semantic": "cadv"},
+        ),
+        "networks/bring_network": (
+            {"dataset": at("dataset.h5")}, {"model": at("m.safetensors"), "metrics": at("metrics.json")},
+            {"settings": json.dumps({"kind": "function", "network": "a:b", "task": "digits"})}, NETWORK,
+        ),
         "attacks/attack_verification": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "helpers": [at("editor.safetensors")],
              "records": [at("editor.json")]},
