@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, read_parquet, write_parquet
-from neurobust.files.records import attributes_of
+from neurobust.files.records import as_record, attributes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +69,4 @@ def read_attack_table(path: Path) -> tuple[pd.DataFrame, AttackRecord]:
     images, budgets = frame["image"].nunique(), frame["budget"].nunique()
     if len(frame) != images * budgets or frame.duplicated(["image", "budget"]).any():
         raise InputError(f"{path}: {len(frame)} rows for {images} images x {budgets} budgets; delete it, run again")
-    try:
-        return frame, msgspec.convert(attrs, AttackRecord)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not the record of an attack ({error}); delete it and run again") from error
+    return frame, as_record(path, attrs, AttackRecord, "the record of an attack")

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_json, replacing, write_json
+from neurobust.core.io import read_json, read_parquet, replacing, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
 
-def read_record(path: Path, kind: type[T], what: str) -> T:
-    """A JSON file as an object of a type; InputError where it is not `what`, as in "a list of checks"."""
+def as_record(path: Path, found: Any, kind: type[T], what: str) -> T:
+    """What a file says of itself as an object of a type; InputError where it is not `what`."""
     try:
-        return msgspec.convert(read_json(path), kind)
+        return msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: not {what} ({error}); delete it and run again") from error
+
+
+def read_record(path: Path, kind: type[T], what: str) -> T:
+    """A JSON file as an object of a type; InputError where it is not `what`, as in "a list of checks"."""
+    return as_record(path, read_json(path), kind, what)
+
+
+def read_table(path: Path, kind: type[T], what: str, columns: Iterable[str]) -> tuple[pd.DataFrame, T]:
+    """A parquet file as its rows and what it says of them; InputError where it is not `what` or lacks a column."""
+    frame, attrs = read_parquet(path)
+    record = as_record(path, attrs, kind, what)
+    if missing := set(columns) - set(frame.columns):
+        raise InputError(f"{path}: not {what} (no {min(missing)}); delete it and run again")
+    return frame, record
 
 
 def write_record(path: Path, record: Any) -> None:

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
-from neurobust.core.errors import InputError
-from neurobust.core.io import Provenance, read_parquet, write_parquet
+from neurobust.core.io import Provenance, write_parquet
 from neurobust.files.auxiliary import NetworkGate
-from neurobust.files.records import attributes_of, read_arrays, write_arrays
+from neurobust.files.records import attributes_of, read_arrays, read_table, write_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ATTACK = "attack"  # the variant that is the attack itself; the others are baselines
+REQUIRED = ("image", "variant", "strength", "success")
 ARRAYS = ("image", "label", "strengths", "first", "clean_correct", "clean")  # in the order in which they are written
 
 
@@ -71,14 +70,7 @@ def write_semantic_table(path: Path, frame: pd.DataFrame, record: SemanticRecord
 
 def read_semantic_table(path: Path) -> tuple[pd.DataFrame, SemanticRecord]:
     """A row per image, variant and strength, and how they were made; InputError where the file is not that."""
-    frame, attrs = read_parquet(path)
-    try:
-        record = msgspec.convert(attrs, SemanticRecord)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not the rows of a semantic attack ({error}); delete it and run again") from error
-    if missing := {"image", "variant", "strength", "success"} - set(frame.columns):
-        raise InputError(f"{path}: not the rows of a semantic attack (no {min(missing)}); delete it and run again")
-    return frame, record
+    return read_table(path, SemanticRecord, "the rows of a semantic attack", REQUIRED)
 
 
 def write_semantic_examples(path: Path, examples: SemanticExamples) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
-from neurobust.core.errors import InputError
-from neurobust.core.io import Provenance, read_parquet, write_parquet
-from neurobust.files.records import attributes_of
+from neurobust.core.io import Provenance, write_parquet
+from neurobust.files.records import attributes_of, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,11 +43,4 @@ def write_semantic_transfer(path: Path, frame: pd.DataFrame, record: SemanticTra
 
 def read_semantic_transfer(path: Path) -> tuple[pd.DataFrame, SemanticTransferRecord]:
     """A row per image and strength, and how they were made; InputError where the file is not that."""
-    frame, attrs = read_parquet(path)
-    try:
-        record = msgspec.convert(attrs, SemanticTransferRecord)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not rows of a semantic transfer ({error}); delete it and run again") from error
-    if missing := set(COLUMNS) - set(frame.columns):
-        raise InputError(f"{path}: not rows of a semantic transfer (no {min(missing)}); delete it and run again")
-    return frame, record
+    return read_table(path, SemanticTransferRecord, "rows of a semantic transfer", COLUMNS)

@@ -6,12 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, read_parquet, write_parquet
-from neurobust.files.records import attributes_of
+from neurobust.files.records import as_record, attributes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +49,4 @@ def read_shifted_table(path: Path) -> tuple[pd.DataFrame, ShiftedRecord]:
     if not path.exists():
         raise InputError(f"{path}: missing; run the pipeline for it, or take the set out of `shifted`")
     frame, attrs = read_parquet(path)
-    try:
-        return frame, msgspec.convert(attrs, ShiftedRecord)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not a network's answers to a shifted set ({error}); delete it, run again") from error
+    return frame, as_record(path, attrs, ShiftedRecord, "a network's answers to a shifted set")

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
-from neurobust.core.errors import InputError
-from neurobust.core.io import Provenance, read_parquet, write_parquet
+from neurobust.core.io import Provenance, write_parquet
 from neurobust.files.auxiliary import NetworkGate
-from neurobust.files.records import attributes_of, read_arrays, write_arrays
+from neurobust.files.records import attributes_of, read_arrays, read_table, write_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,14 +94,7 @@ def write_verification_table(path: Path, frame: pd.DataFrame, record: Verificati
 
 def read_verification_table(path: Path) -> tuple[pd.DataFrame, VerificationRecord]:
     """A row per pair, attribute, variant and rate, and how they were made; InputError where the file is not that."""
-    frame, attrs = read_parquet(path)
-    try:
-        record = msgspec.convert(attrs, VerificationRecord)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not the pairs of a verification ({error}); delete it and run again") from error
-    if missing := REQUIRED - set(frame.columns):
-        raise InputError(f"{path}: not the pairs of a verification (no {min(missing)}); delete it and run again")
-    return frame, record
+    return read_table(path, VerificationRecord, "the pairs of a verification", REQUIRED)
 
 
 def write_verification_examples(path: Path, examples: VerificationExamples) -> None:
