@@ -109,27 +109,21 @@ def build_network(
     Raises InputError for an unknown name, an impossible combination or weights that cannot be had.
     """
     check_architecture(architecture, stem, pretrained, "network", sorted(ARCHITECTURES))
-    return assemble(architecture, num_classes, mean, std, stem, pretrained, image_size, low_pass)
+    trunk, feature_dim = trunk_of(architecture, stem, pretrained, image_size)
+    filter_first = None if low_pass is None else LowPass(low_pass, image_size)
+    network = Classifier(trunk, feature_dim, num_classes, mean, std, filter_first)
+    return network.to(memory_format=torch.channels_last)  # as images are: files.pixels
 
 
-def assemble(
-    architecture: str,
-    num_classes: int,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    stem: str = "imagenet",
-    pretrained: bool = False,
-    image_size: int = 224,
-    low_pass: float | None = None,
-) -> Classifier:
-    """`build_network` of what has been checked; what is known of architectures (`torchvision_facts`) is made by it."""
+def trunk_of(architecture: str, stem: str, pretrained: bool, image_size: int) -> tuple[nn.Module, int]:
+    """What comes before the head of an architecture, and its number of features (D).
+
+    Nothing is checked: what is known of architectures (`torchvision_facts`) is made from it.
+    """
     model = _build_model(architecture, pretrained, image_size)
     if stem == "cifar" and architecture not in OWN:
         _use_cifar_stem(model, architecture)
-    feature_dim = _cut_last_linear(model, architecture)
-    filter_first = None if low_pass is None else LowPass(low_pass, image_size)
-    network = Classifier(model, feature_dim, num_classes, mean, std, filter_first)
-    return network.to(memory_format=torch.channels_last)  # as images are: files.pixels
+    return model, _cut_last_linear(model, architecture)
 
 
 def load_network(path: str | Path, neural_head: bool = False) -> Classifier:

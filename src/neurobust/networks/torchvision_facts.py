@@ -19,7 +19,15 @@ from torch import nn
 
 from neurobust.core.errors import InputError
 from neurobust.core.vision import feature_extraction, models
-from neurobust.networks.architectures import ARCHITECTURES, OWN, Classifier, assemble, large_stem
+from neurobust.networks.architectures import (
+    ARCHITECTURES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    OWN,
+    Classifier,
+    large_stem,
+    trunk_of,
+)
 
 Written = dict[str, Any]  # as JSON types
 LARGEST = 512  # side, in pixels, up to which the smallest is looked for
@@ -90,7 +98,8 @@ def facts_of(name: str, trees: Trees) -> Written:
 def network(name: str, side: int, stem: str = "imagenet") -> Classifier:
     """A network whose weights have no memory."""
     with without_weights():
-        return assemble(name, 2, stem=stem, image_size=side)
+        trunk, feature_dim = trunk_of(name, stem, pretrained=False, image_size=side)
+        return Classifier(trunk, feature_dim, 2, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def has_cifar_stem(name: str) -> bool:
