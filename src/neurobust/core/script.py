@@ -6,7 +6,8 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from neurobust.core import deadline
@@ -26,6 +27,11 @@ def configure_logging(path: str | None) -> None:
     root.setLevel(logging.WARNING)
     logger.setLevel(logging.INFO)
     logging.captureWarnings(True)
+
+
+def by_stem(paths: Iterable[str]) -> dict[str, Path]:
+    """Files of a rule by what they are called, without folder and suffix."""
+    return {Path(path).stem: Path(path) for path in paths}
 
 
 def run(snakemake: Any, function: Callable[..., Any], **arguments: Any) -> None:

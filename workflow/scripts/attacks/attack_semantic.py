@@ -6,21 +6,15 @@ from pathlib import Path
 from neurobust.attacks.engine.subject import Outputs, Subject
 from neurobust.attacks.semantic.evaluate import Auxiliary, attack_semantic
 from neurobust.attacks.semantic.plan import read_semantic
-from neurobust.core.script import run
+from neurobust.core.script import by_stem, run
 
 run(
     snakemake,
     attack_semantic,
-    subject=Subject(
-        dataset=Path(snakemake.input.dataset),
-        model=Path(snakemake.input.model),
-        seed=int(snakemake.wildcards.seed),
-        n_images=snakemake.params.images,
-        names={name: snakemake.wildcards[name] for name in ("task", "architecture", "condition")},
-    ),
+    subject=Subject.of_job(snakemake, snakemake.params.images),
     plan=read_semantic(snakemake.wildcards.semantic, json.loads(snakemake.params.settings)),
     auxiliary=Auxiliary(
-        weights={Path(path).stem: Path(path) for path in snakemake.input.helpers},
+        weights=by_stem(snakemake.input.helpers),
         records=[Path(path) for path in snakemake.input.records],
     ),
     outputs=Outputs(

@@ -7,22 +7,16 @@ from neurobust.attacks.engine.subject import Subject
 from neurobust.attacks.semantic.plan import read_semantic
 from neurobust.attacks.semantic.transfer import lend_adversarials
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
-from neurobust.core.script import run
+from neurobust.core.script import by_stem, run
 from neurobust.core.settings import read
 
 run(
     snakemake,
     lend_adversarials,
-    subject=Subject(
-        dataset=Path(snakemake.input.dataset),
-        model=Path(snakemake.input.model),
-        seed=int(snakemake.wildcards.seed),
-        n_images=snakemake.params.images,
-        names={name: snakemake.wildcards[name] for name in ("task", "architecture", "condition")},
-    ),
+    subject=Subject.of_job(snakemake, snakemake.params.images),
     plan=read_semantic(snakemake.wildcards.semantic, json.loads(snakemake.params.settings)),
     transfer=read(SemanticTransfer, json.loads(snakemake.params.transfer), "semantic.transfer"),
-    helpers={Path(path).stem: Path(path) for path in snakemake.input.helpers},
+    helpers=by_stem(snakemake.input.helpers),
     output=Path(snakemake.output.adversarials),
     cells=Path(snakemake.params.cells) / ".cells",
 )

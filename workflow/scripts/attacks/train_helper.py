@@ -5,7 +5,7 @@ from pathlib import Path
 
 from neurobust.attacks.semantic.fit import train_helper
 from neurobust.attacks.semantic.plan import read_helper
-from neurobust.core.script import run
+from neurobust.core.script import by_stem, run
 
 run(
     snakemake,
@@ -16,5 +16,5 @@ run(
     weights=Path(snakemake.output.weights),
     record=Path(snakemake.output.record),
     checkpoint=Path(snakemake.params.checkpoint) / f".{snakemake.wildcards.helper}.checkpoint.pt",
-    others={Path(path).stem: Path(path) for path in snakemake.input.others},
+    others=by_stem(snakemake.input.others),
 )

@@ -13,13 +13,7 @@ from neurobust.core.settings import read
 run(
     snakemake,
     meet_adversarials,
-    subject=Subject(
-        dataset=Path(snakemake.input.dataset),
-        model=Path(snakemake.input.model),
-        seed=int(snakemake.wildcards.seed),
-        n_images=0,
-        names={name: snakemake.wildcards[name] for name in ("task", "architecture", "condition")},
-    ),
+    subject=Subject.of_job(snakemake, 0),
     plan=surely(
         read_semantic(snakemake.wildcards.semantic, json.loads(snakemake.params.settings)),
         read(SemanticTransfer, json.loads(snakemake.params.transfer), "semantic.transfer"),

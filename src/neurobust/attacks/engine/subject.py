@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,12 @@ class Subject:
     seed: int
     n_images: int
     names: Mapping[str, str]
+
+    @classmethod
+    def of_job(cls, job: Any, n_images: int) -> Subject:
+        """The network of a rule's job, by its input files `dataset` and `model` and its wildcards."""
+        names = {name: job.wildcards[name] for name in ("task", "architecture", "condition")}
+        return cls(Path(job.input.dataset), Path(job.input.model), int(job.wildcards.seed), n_images, names)
 
     def origin(self, **more: Path) -> dict[str, str]:
         """Torch's version and digests of the files that make its results, `more` among them: part of a cell's name."""
