@@ -1,31 +1,23 @@
 """Where batches come from: the same bytes whichever way, in their order, errors in their place."""
 
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from reader import pixel_by_pixel
+
 from neurobust.core.reading import read_ahead
-from neurobust.core.seeding import numpy_rng
 from neurobust.core.training import readers
 from neurobust.networks.batches import crop_flip
 from neurobust.networks.stores import Mapped, Resident, open_store
 
 CPU = torch.device("cpu")
-
-
-def pixel_by_pixel(images, *stream):
-    """Crop and flip as they were first written: a padded copy, gathered pixel by pixel."""
-    count, height, width = images.shape[:3]
-    rng = numpy_rng(*stream)
-    pad = max(1, min(height, width) // 8)
-    down, right = rng.integers(0, 2 * pad + 1, (2, count, 1))
-    rows, columns = down + np.arange(height), right + np.arange(width)
-    columns = np.where(rng.random((count, 1)) < 0.5, columns[:, ::-1], columns)
-    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 @pytest.fixture
