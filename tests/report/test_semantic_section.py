@@ -10,9 +10,9 @@ from neurobust.core.io import write_parquet
 from neurobust.core.seeding import numpy_rng
 from neurobust.files.semantic_table import read_semantic_table, semantic_examples_path, semantic_table_path
 from neurobust.networks.conditions import Condition
-from neurobust.report.contents import COLUMNS
+from neurobust.report.contents import COLUMNS, SEMANTIC_TABLES
 from neurobust.report.semantic_evidence import semantic_cell
-from neurobust.report.semantic_section import TABLES, semantic_section, tabulate_semantic
+from neurobust.report.semantic_section import semantic_section, tabulate_semantic
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
 
@@ -92,7 +92,7 @@ def tabulated(tmp_path, new_study, new_plan, new_condition):
             "robust_accuracy_max": 0.625,
         } for row in both])  # fmt: skip
         frames["networks"].to_csv(tmp_path / "networks.csv", index=False)
-        outputs = {name: tmp_path / f"{stem}.csv" for stem, name in TABLES.items()}
+        outputs = {name: tmp_path / f"{stem}.csv" for name, stem in SEMANTIC_TABLES.items()}
         tabulate_semantic(study, paths, tmp_path / "networks.csv", outputs)
         return View(study, frames), [*outputs.values(), *(path.with_suffix(".npz") for path in paths)]
 

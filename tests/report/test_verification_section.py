@@ -19,10 +19,10 @@ from neurobust.files.verification_table import (
     write_verification_table,
 )
 from neurobust.networks.conditions import Condition
-from neurobust.report.contents import COLUMNS
+from neurobust.report.contents import COLUMNS, VERIFICATION_TABLES
 from neurobust.report.page import write_index
 from neurobust.report.tables import read_csv
-from neurobust.report.verification_section import TABLES, verification_section
+from neurobust.report.verification_section import verification_section
 from neurobust.report.verification_tables import tabulate_verification
 from neurobust.report.view import View
 
@@ -88,7 +88,7 @@ def tabulated(tmp_path, new_study, new_plan, new_condition):
             tmp_path, tasks=(TASK,), architectures=("small",), rois=("FFA",), seeds=SEEDS, conditions=conditions,
             attacks={"pgd": new_plan("pgd", label="PGD")}, primary_attack="pgd",
         )  # fmt: skip
-        outputs = {name: tmp_path / f"{stem}.csv" for stem, name in TABLES.items()}
+        outputs = {name: tmp_path / f"{stem}.csv" for name, stem in VERIFICATION_TABLES.items()}
         tabulate_verification(study, paths, outputs)
         view = View(study, {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()})
         tables = {name: read_csv(path) for name, path in outputs.items()}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.files.attack_table import AttackRecord, read_attack_table
 from neurobust.statistics import curve_area, relative_area
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COSTS = ("n_forward", "n_backward")  # passes of an image, by kind
 Cells = dict[tuple[str, int], "Cell"]  # under one attack, by the network's condition and seed
@@ -52,6 +55,15 @@ class Cell(NamedTuple):
     def relative_area(self) -> np.ndarray:
         """Each image's part in what is left of the clean accuracy over the budgets above 0 (`relative_area`)."""
         return relative_area(self.robust, self.budgets)
+
+
+def by_strength(frame: pd.DataFrame) -> Cell:
+    """Rows (image, strength, clean_correct, success) as a cell whose budgets are the strengths; clean errors are no
+    survivors."""
+    broken = frame.pivot(index="image", columns="strength", values="success").astype(bool)
+    clean = frame.drop_duplicates("image").set_index("image")["clean_correct"].reindex(broken.index).to_numpy(bool)
+    robust = ~broken.to_numpy() & clean[:, None]
+    return Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), robust, {}, clean=clean)
 
 
 def read_cell(path: Path) -> Cell:

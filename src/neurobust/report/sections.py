@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pandas as pd
@@ -123,15 +123,23 @@ def answer_cell(study: Study, condition: str, row: Any, deltas: Deltas) -> Entry
     """
     if row is None or pd.isna(row.robust_accuracy):
         return Entry()
+    spread = seed_range(row.robust_accuracy_min, row.robust_accuracy_max, row.n_seeds)
+    notes = notes_of(study, condition, lambda baseline: deltas.get((condition, baseline, row.attack)))
+    return Entry(percent(row.robust_accuracy), spread, notes)
+
+
+def notes_of(study: Study, condition: str, difference: Callable[[str], Any]) -> tuple[Note, ...]:
+    """Lines under a condition's value: its difference to `none` and to its own control, where there is one.
+
+    difference: a baseline -> a row with `difference`, `low` and `high`, or None.
+    """
     notes = []
     for baseline in (BASELINE, *controls_of(study.conditions, condition)[:1]):
-        delta = deltas.get((condition, baseline, row.attack))
-        if delta is not None and not pd.isna(delta.difference):
-            interval = between(delta.low, delta.high, signed)
+        row = difference(baseline)
+        if row is not None and not pd.isna(row.difference):
             name = BASELINE if baseline == BASELINE else "control"
-            notes.append(Note(name, signed(delta.difference), interval))
-    spread = seed_range(row.robust_accuracy_min, row.robust_accuracy_max, row.n_seeds)
-    return Entry(percent(row.robust_accuracy), spread, tuple(notes))
+            notes.append(Note(name, signed(row.difference), between(row.low, row.high, signed)))
+    return tuple(notes)
 
 
 def seed_range(low: float, high: float, n: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neurobust.files.attack_table import AttackRecord
 from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic_table, semantic_table_path
-from neurobust.report.cells import Cell, Cells
+from neurobust.report.cells import Cell, Cells, by_strength
 from neurobust.report.gates import Evidence, choose
 from neurobust.report.shown import ShownAttack
 from neurobust.study.model import title_of
@@ -20,14 +20,10 @@ def semantic_cell(path: Path) -> tuple[Cell, SemanticRecord]:
     """
     frame, record = read_semantic_table(path)
     own = frame[frame["variant"] == ATTACK]
-    broken = own.pivot(index="image", columns="strength", values="success").astype(bool)
-    clean = own.drop_duplicates("image").set_index("image")["clean_correct"].reindex(broken.index).to_numpy(bool)
-    robust = ~broken.to_numpy() & clean[:, None]
     silent = None
     if "abstained" in own:
         silent = own.pivot(index="image", columns="strength", values="abstained").to_numpy(bool)
-    cell = Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), robust, {}, clean=clean, abstained=silent)
-    return cell._replace(record=AttackRecord(attack=record.attack)), record
+    return by_strength(own)._replace(abstained=silent, record=AttackRecord(attack=record.attack)), record
 
 
 def with_semantic(evidence: Evidence) -> Evidence:

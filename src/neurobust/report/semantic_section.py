@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, write_text
+from neurobust.core.io import canonical_json
 from neurobust.core.settings import written
 from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic_examples, read_semantic_table
 from neurobust.report.blocks import Row, blocks
@@ -24,7 +23,7 @@ from neurobust.report.examples import ClassNames, png_data, thin
 from neurobust.report.semantic_transfer import tabulate_transfer, transfer_tables
 from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
-from neurobust.report.tables import read_csv
+from neurobust.report.tables import read_csv, read_section, write_tables
 from neurobust.report.view import View
 from neurobust.study.model import NetworkName, Study, title_of
 
@@ -45,7 +44,6 @@ COLUMNS = [
 ]  # fmt: skip
 ATTRIBUTE_COLUMNS = [*NETWORK, "attack", "attribute", "strength", "n_clean", "success"]
 GATE_COLUMNS = ["task", "network", "gate", "value", "threshold", "at_most", "passed", "note"]
-TABLES = {file: name for name, file in SEMANTIC_TABLES.items()}  # files and the names of their tables
 SHOWN = 2  # images per attack
 
 
@@ -77,8 +75,7 @@ def tabulate_semantic(
     tables["transfer"] = shown["transfer"]
     if len(shown["differences"]):
         tables["differences"] = pd.concat([tables["differences"], shown["differences"]], ignore_index=True)
-    for name, path in outputs.items():
-        write_text(path, tables[name].to_csv(index=False, lineterminator="\n"))
+    write_tables(tables, outputs)
 
 
 def variant_rows(frame: pd.DataFrame, record: SemanticRecord) -> list[Row]:
@@ -124,12 +121,9 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
     from markupsafe import Markup
 
     paths = list(paths)
-    files = {path.stem: path for path in paths if path.suffix == ".csv"}
-    if not files:
+    tables = read_section(paths, SEMANTIC_TABLES, "semantic attacks")
+    if not tables:
         return None
-    if set(files) != set(TABLES):
-        raise InputError(f"semantic attacks: tables {sorted(files)}; give {', '.join(sorted(TABLES))}")
-    tables = {name: read_csv(files[stem]) for stem, name in TABLES.items()}
     table, gates = tables["semantic"], tables["gates"]
     return {
         "beside": side_by_side(view, {name: tables[name] for name in ("summary", "differences")}),

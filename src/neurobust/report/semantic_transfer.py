@@ -13,7 +13,7 @@ from neurobust.core.errors import InputError
 from neurobust.files.semantic_table import ATTACK, read_semantic_table
 from neurobust.files.semantic_transfer_table import SemanticTransferRecord, read_semantic_transfer
 from neurobust.report.blocks import Row, Tables
-from neurobust.report.cells import Cell, Cells
+from neurobust.report.cells import Cells, by_strength
 from neurobust.report.comparisons import difference_rows
 from neurobust.report.contents import COLUMNS, NETWORK
 from neurobust.report.entries import between, over_seeds, signed
@@ -58,7 +58,7 @@ def tabulate_transfer(study: Study, paths: Iterable[Path], own: Iterable[Path]) 
             raise InputError(f"{path}: the network's own table of {found.attack} is missing; run attack_semantic")
         rows += [names | row for row in strength_rows(frame, white[key], found)]
         block = (found.task, found.architecture, found.attack)
-        cells.setdefault(block, {})[found.condition, found.seed] = cell_of(frame)
+        cells.setdefault(block, {})[found.condition, found.seed] = by_strength(frame)
         axes[found.attack] = found.axis
     differences = []
     for (task, architecture, attack), block_cells in cells.items():
@@ -70,13 +70,6 @@ def tabulate_transfer(study: Study, paths: Iterable[Path], own: Iterable[Path]) 
         "transfer": pd.DataFrame(rows, columns=TRANSFER_COLUMNS),
         "differences": pd.DataFrame(differences, columns=COLUMNS["differences"]),
     }
-
-
-def cell_of(frame: pd.DataFrame) -> Cell:
-    """Who stands under the surrogate's adversarials, strengths as budgets; clean errors do not."""
-    broken = frame.pivot(index="image", columns="strength", values="success").astype(bool)
-    clean = frame.drop_duplicates("image").set_index("image")["clean_correct"].reindex(broken.index).to_numpy(bool)
-    return Cell(broken.index.to_numpy(), broken.columns.to_numpy(float), ~broken.to_numpy(), {}, clean=clean)
 
 
 def strength_rows(frame: pd.DataFrame, white: pd.DataFrame, found: SemanticTransferRecord) -> list[Row]:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from neurobust.core.errors import InputError
 from neurobust.files.verification_table import ATTACK, IDENTITY, read_verification_examples
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.contents import VERIFICATION_TABLES
-from neurobust.report.entries import Entry, Note, between, over_seeds, percent, plain, signed
+from neurobust.report.entries import Entry, over_seeds, percent, plain
 from neurobust.report.examples import png_data, thin
 from neurobust.report.figures import legend_handles
-from neurobust.report.guided import controls_of
+from neurobust.report.sections import notes_of
 from neurobust.report.style import NEUTRAL, inline_svg, label_shares, panel_blocks, rc, to_svg
-from neurobust.report.tables import read_csv
+from neurobust.report.tables import read_section
 from neurobust.report.verification_tables import ANY
 from neurobust.report.view import View
-from neurobust.study.model import BASELINE, NetworkName
+from neurobust.study.model import NetworkName
 
 GOALS = {"targeted": "taken for another", "untargeted": "no longer the same"}
 VARIANTS = {"random-edit": "best of random edits", "edit-only": "edit only", "reconstruction": "given back"}
 STYLES: dict[str, Any] = {"random-edit": ":", "edit-only": "-."}  # of the baselines that a figure shows
-TABLES = {file: name for name, file in VERIFICATION_TABLES.items()}  # files and the names of their tables
 SHOWN = 1  # pairs per goal
 
 
@@ -35,12 +34,9 @@ def verification_section(view: View, paths: Iterable[Path]) -> Row | None:
     from markupsafe import Markup
 
     paths = list(paths)
-    files = {path.stem: path for path in paths if path.suffix == ".csv"}
-    if not files:
+    tables = read_section(paths, VERIFICATION_TABLES, "face verification")
+    if not tables:
         return None
-    if set(files) != set(TABLES):
-        raise InputError(f"face verification: tables {sorted(files)}; give {', '.join(sorted(TABLES))}")
-    tables = {name: read_csv(files[stem]) for stem, name in TABLES.items()}
     found = tables["verification"]
     figure = Markup(inline_svg(draw_verification(view, found), "verification")) if len(found) else ""
     return {
@@ -88,12 +84,8 @@ def standing_cell(
 ) -> Entry:
     """A condition's pairs that stand: mean, range over seeds, difference to `none` and to its own control."""
     entry, here = over_seeds(at(own, column)["stands"]), at(differences, column)
-    notes = []
-    for baseline in (BASELINE, *controls_of(view.study.conditions, condition)[:1]):
-        for row in here[(here["condition"] == condition) & (here["baseline"] == baseline)].itertuples():
-            name = BASELINE if baseline == BASELINE else "control"
-            notes.append(Note(name, signed(row.difference), between(row.low, row.high, signed)))
-    return Entry(entry.main, entry.spread, tuple(notes))
+    rows = {row.baseline: row for row in here[here["condition"] == condition].itertuples()}
+    return replace(entry, notes=notes_of(view.study, condition, rows.get))
 
 
 def attribute_lines(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurobust.core.io import canonical_json, write_text
+from neurobust.core.io import canonical_json
 from neurobust.core.settings import written
 from neurobust.files.verification_table import ATTACK, VerificationRecord, read_verification_table
 from neurobust.report.blocks import Row, Tables
@@ -19,6 +19,7 @@ from neurobust.report.comparisons import difference_rows
 from neurobust.report.contents import NETWORK
 from neurobust.report.guided import compared
 from neurobust.report.shown import ShownAttack
+from neurobust.report.tables import write_tables
 from neurobust.study.model import Study
 
 ANY = "any"  # in the place of an attribute: the worst case over all of them
@@ -60,8 +61,7 @@ def tabulate_verification(study: Study, paths: list[Path], outputs: dict[str, Pa
         names = {"task": task, "architecture": architecture, "goal": goal}
         rows["differences"] += [names | row for row in differences_of(study, found)]
     tables: Tables = {name: pd.DataFrame(found, columns=COLUMNS[name]) for name, found in rows.items()}
-    for name, path in outputs.items():
-        write_text(path, tables[name].to_csv(index=False, lineterminator="\n"))
+    write_tables(tables, outputs)
 
 
 def network_rows(frame: pd.DataFrame, record: VerificationRecord) -> list[Row]:
