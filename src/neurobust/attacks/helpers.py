@@ -1,4 +1,4 @@
-"""The auxiliary networks of a task as attacks with a budget are given them: by name, read where they are asked for."""
+"""The auxiliary networks of a task as attacks are given them: by name, read where they are asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from neurobust.attacks.semantic.fit import load_auxiliary
 from neurobust.core.errors import InputError
 from neurobust.core.io import sha256_file
-from neurobust.files.auxiliary import all_passed, read_auxiliary_record
+from neurobust.files.auxiliary import NetworkGate, all_passed, read_auxiliary_record
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,22 @@ class Helpers:
 
     def networks(self, names: Collection[str], device: torch.device) -> dict[str, nn.Module]:
         """Auxiliary networks in evaluation mode, frozen; InputError where there is none or its file is damaged."""
-        if missing := sorted(set(names) - set(self.weights)):
-            raise InputError(f"the auxiliary network '{missing[0]}' is missing; give its weights")
-        return {name: load_auxiliary(self.weights[name], name).to(device) for name in names}
+        return {name: load_auxiliary(path, name).to(device) for name, path in self.files(names).items()}
 
     def digests(self, names: Collection[str]) -> dict[str, str]:
         """Of the weights, by name."""
         return {name: sha256_file(path) for name, path in self.weights.items() if name in names}
+
+    def files(self, names: Collection[str]) -> dict[str, Path]:
+        """Their weights, in the order of the names; InputError where there is none."""
+        if missing := sorted(set(names) - set(self.weights)):
+            raise InputError(f"the auxiliary network '{missing[0]}' is missing; give its weights")
+        return {name: self.weights[name] for name in names}
+
+    def gates(self) -> list[NetworkGate]:
+        """The gates of all of them, each with its network's name."""
+        found = [read_auxiliary_record(path) for path in self.records.values()]
+        return [gate.of(record.network) for record in found for gate in record.gates]
 
     def failed(self, names: Collection[str]) -> list[str]:
         """Names of those that failed a gate."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
@@ -12,6 +9,7 @@ from neurobust.attacks.images import exact_kernels
 from neurobust.attacks.losses import loss_gradient
 from neurobust.attacks.search import frozen
 from neurobust.attacks.transfer import answers
+from neurobust.core.timing import seconds_of
 from neurobust.core.training import pick_device
 
 BATCH = 128
@@ -30,15 +28,6 @@ def pass_seconds(network: nn.Module, side: int, least: float) -> tuple[float, fl
     )
     images = images.contiguous(memory_format=torch.channels_last)
     with frozen(network), exact_kernels():
-        gradient = _seconds(lambda: loss_gradient(network, images, labels, "margin")[0].sum().item(), least / 2)
-        look = _seconds(lambda: answers(network, images).sum().item(), least / 2)
+        gradient = seconds_of(lambda: loss_gradient(network, images, labels, "margin")[0].sum().item(), least / 2)
+        look = seconds_of(lambda: answers(network, images).sum().item(), least / 2)
     return gradient / (2 * BATCH), look / BATCH
-
-
-def _seconds(run: Callable[[], object], least: float) -> float:
-    run()
-    count, start = 0, time.perf_counter()
-    while count == 0 or time.perf_counter() - start < least:
-        count += 1
-        run()
-    return (time.perf_counter() - start) / count

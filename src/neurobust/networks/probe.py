@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from neurobust.core.timing import seconds_of
 from neurobust.files.dataset import Source, dataset_path, read_dataset, write_dataset
 from neurobust.files.splits import TEST, TRAIN
 from neurobust.networks.architectures import Classifier, build_network
@@ -28,12 +29,8 @@ def training_seconds(recipe: Recipe, side: int, predictors: Sequence[Path], leas
         path = dataset_path(folder, "probe")
         _write_images(path, recipe.training.batch_size * BATCHES, side)
         trainer = Trainer(NetworkInputs(path, tuple(predictors)), read_dataset(path), recipe, 0, 256)
-        trainer.run_epoch(0)
-        epochs, start = 0, time.perf_counter()
-        while epochs == 0 or time.perf_counter() - start < least:
-            epochs += 1
-            trainer.run_epoch(epochs)  # ends with a number that is read from the device
-        return (time.perf_counter() - start) / (epochs * len(trainer.rows))
+        epochs = count()
+        return seconds_of(lambda: trainer.run_epoch(next(epochs)), least) / len(trainer.rows)
 
 
 def fresh_network(recipe: Recipe, side: int) -> Classifier:
@@ -41,9 +38,9 @@ def fresh_network(recipe: Recipe, side: int) -> Classifier:
     return build_network(recipe.architecture, 10, stem=recipe.stem, image_size=side)
 
 
-def _write_images(path: Path, count: int, side: int) -> None:
-    """A task of `count` random training images and one for testing."""
+def _write_images(path: Path, number: int, side: int) -> None:
+    """A task of so many random training images and one for testing."""
     rng = np.random.default_rng(0)
-    split = np.where(np.arange(count + 1) < count, TRAIN, TEST).astype(np.uint8)
+    split = np.where(np.arange(number + 1) < number, TRAIN, TEST).astype(np.uint8)
     blocks = (rng.integers(0, 256, (1, side, side, 3), dtype=np.uint8) for _ in split)
-    write_dataset(path, "probe", Source(np.arange(count + 1) % 2, split, ["a", "b"], (side, side), blocks, dict), {})
+    write_dataset(path, "probe", Source(np.arange(number + 1) % 2, split, ["a", "b"], (side, side), blocks, dict), {})

@@ -42,6 +42,11 @@ class Streamed:
         return self[torch.arange(self.shape[0])].numpy()
 
 
+def usable(std: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Standard deviations (D,) to divide by: 1 in the place of what is rounding alone, of a column that is constant."""
+    return np.where(std <= 1e-6 * np.maximum(1, np.abs(mean)), 1, std)
+
+
 @torch.inference_mode()
 def stream_responses(
     respond: Respond, images: Any, train: np.ndarray, batch: int, device: torch.device
@@ -49,7 +54,7 @@ def stream_responses(
     """Responses to all uint8 images (N, H, W, 3), standardised on the rows `train`, with their mean and SD (D,) there.
 
     They lie in a file without a name in the folder of temporary files (TMPDIR), which is gone with the process, and
-    `batch` images are held in memory. Columns that are constant have an SD of 1, as in `targets.standardise`. Raises
+    `batch` images are held in memory. Columns that are constant have an SD of 1 (`usable`). Raises
     FloatingPointError for responses that are not finite.
     """
 
@@ -65,7 +70,7 @@ def stream_responses(
     fitted[train] = True
     with tempfile.TemporaryFile() as file, np.errstate(over="ignore", invalid="ignore"):  # looked for below
         centre, spread = pilot.mean(0), pilot.std(0)
-        spread[spread <= 1e-6 * np.maximum(1, np.abs(centre))] = 1
+        spread = usable(spread, centre)
         sums, squares = np.zeros((2, len(centre)))
         for group, found in parts(np.arange(len(images))):
             scaled = (found - centre) / spread
@@ -80,8 +85,7 @@ def stream_responses(
     offset = sums / len(train)
     mean = centre + spread * offset
     std = spread * np.sqrt(np.maximum(squares / len(train) - offset**2, 0))
-    std[std <= 1e-6 * np.maximum(1, np.abs(mean))] = 1
+    std = usable(std, mean)
     scale, shift = spread / std, (centre - mean) / std
-    return Streamed(numbers, *(part.astype(np.float32) for part in (scale, shift))), *(
-        part.astype(np.float32) for part in (mean, std)
-    )
+    found = Streamed(numbers, scale.astype(np.float32), shift.astype(np.float32))
+    return found, mean.astype(np.float32), std.astype(np.float32)

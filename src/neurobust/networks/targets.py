@@ -21,7 +21,7 @@ from neurobust.networks.description import load_function
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.moments import match_moments
 from neurobust.networks.pictures import Pictures
-from neurobust.networks.streamed import Streamed, stream_responses
+from neurobust.networks.streamed import Streamed, stream_responses, usable
 from neurobust.networks.voxels import columns_of_subjects, same_ceilings
 
 IN_MEMORY = 8e9  # bytes of float32 responses that are held in memory; more are streamed
@@ -37,9 +37,8 @@ def standardise(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, responses.shape[1], VOXEL_BLOCK):
         block = responses[:, start : start + VOXEL_BLOCK].astype(np.float64)
         centre, spread = block.mean(0), block.std(0)
-        constant = spread <= 1e-6 * np.maximum(1, np.abs(centre))
         mean[start : start + VOXEL_BLOCK] = centre
-        std[start : start + VOXEL_BLOCK] = np.where(constant, 1, spread)
+        std[start : start + VOXEL_BLOCK] = usable(spread, centre)
     return mean, std
 
 

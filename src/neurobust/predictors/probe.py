@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
 
 from neurobust.core.io import save_weights
+from neurobust.core.timing import seconds_of
 from neurobust.core.training import pick_device
 from neurobust.predictors.gnet import GNet
 from neurobust.predictors.gnet_settings import GNetSettings
@@ -37,12 +37,7 @@ def gnet_seconds(settings: GNetSettings, voxels: int, least: float) -> float:
         optimiser.step()
         loss.item()
 
-    step()
-    steps, start = 0, time.perf_counter()
-    while steps == 0 or time.perf_counter() - start < least:
-        steps += 1
-        step()
-    return (time.perf_counter() - start) / (steps * batch)
+    return seconds_of(step, least) / batch
 
 
 def _shape(settings: GNetSettings, voxels: int) -> dict:

@@ -255,10 +255,9 @@ def galleries(study: Study, paths: list[Path]) -> list[Row]:
     """Per task and attack the pictures of the first seed of the first condition: clean, baselines, each strength."""
     grids: dict[tuple[str, str], Row] = {}
     for path in paths:
-        task, architecture, condition, seed = path.parts[-6:-2]
-        network = NetworkName(task, architecture, condition, int(seed.removeprefix("seed")))
-        if (task, path.stem) not in grids:
-            grids[task, path.stem] = gallery(study, network, path)
+        network = NetworkName.of(path.parents[1])
+        if (network.task, path.stem) not in grids:
+            grids[network.task, path.stem] = gallery(study, network, path)
     return list(grids.values())
 
 

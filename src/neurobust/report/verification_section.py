@@ -171,10 +171,9 @@ def galleries(paths: list[Path]) -> list[Row]:
     """Per task the pictures of the first seed of the first condition: a pair, and every attribute's edit and attack."""
     grids: dict[str, Row] = {}
     for path in paths:
-        task, architecture, condition, seed = path.parts[-5:-1]
-        if task not in grids:
-            network = NetworkName(task, architecture, condition, int(seed.removeprefix("seed")))
-            grids[task] = network._asdict() | gallery(path)
+        network = NetworkName.of(path.parent)
+        if network.task not in grids:
+            grids[network.task] = network._asdict() | gallery(path)
     return [grid for grid in grids.values() if grid["rows"]]
 
 

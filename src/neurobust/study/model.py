@@ -39,6 +39,12 @@ class NetworkName(NamedTuple):
     condition: str
     seed: int
 
+    @classmethod
+    def of(cls, folder: Path) -> NetworkName:
+        """The network whose folder it is, by the end of its path."""
+        task, architecture, condition, seed = folder.parts[-4:]
+        return cls(task, architecture, condition, int(seed.removeprefix("seed")))
+
     @property
     def path(self) -> str:
         """Its folder below a stage's: task/architecture/condition/seed0."""

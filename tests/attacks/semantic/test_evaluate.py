@@ -14,11 +14,12 @@ from torch import nn
 from neurobust.attacks.engine import run as engine
 from neurobust.attacks.engine.cells import OURS, cell_sources
 from neurobust.attacks.engine.subject import Outputs, Subject
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import to_batch
-from neurobust.attacks.semantic import evaluate
+from neurobust.attacks.semantic import bench
 from neurobust.attacks.semantic.data import read_task
 from neurobust.attacks.semantic.descent import Attempt, Book, probability_lead
-from neurobust.attacks.semantic.evaluate import Auxiliary, attack_semantic
+from neurobust.attacks.semantic.evaluate import attack_semantic
 from neurobust.attacks.semantic.measured import verify
 from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC, helper_modules, semantic_modules
@@ -44,7 +45,7 @@ def victim(monkeypatch):
     """A small net in place of the one that the model file would hold."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(196, 4)).eval()
-    monkeypatch.setattr(evaluate, "load_network", lambda path: net)
+    monkeypatch.setattr(bench, "load_network", lambda path: net)
     return net
 
 
@@ -55,8 +56,8 @@ def run(attack, faces, helpers, folder, condition="none", n_images=6, **extra):
     model.write_text("stand-in")
     plan, names = read_semantic(attack, SETTINGS[attack]), SEMANTIC[attack].helpers
     subject = Subject(faces, model, 0, n_images, {"architecture": "resnet18", "condition": condition})
-    networks = Auxiliary(
-        {name: helpers / f"{name}.safetensors" for name in names}, [helpers / f"{name}.json" for name in names]
+    networks = Helpers(
+        {name: helpers / f"{name}.safetensors" for name in names}, {name: helpers / f"{name}.json" for name in names}
     )
     outputs = Outputs({attack: place / f"{attack}.parquet"}, place / f"{attack}.npz", folder / ".cells")
     attack_semantic(subject, plan, networks, outputs, **extra)
@@ -112,8 +113,8 @@ def test_no_answer_counts_against_the_network(attack, faces, data, helpers, vict
     rows = data.examined(6)
     spurned = to_batch(data, rows[:1], torch.device("cpu"))
     answers = victim(to_batch(data, np.arange(len(data.labels)), torch.device("cpu"))).argmax(1).numpy()
-    monkeypatch.setattr(evaluate, "load_network", lambda path: SilentDetector(victim, spurned))
-    monkeypatch.setattr(evaluate, "read_task", lambda path, attributes: replace(data, labels=answers))
+    monkeypatch.setattr(bench, "load_network", lambda path: SilentDetector(victim, spurned))
+    monkeypatch.setattr(bench, "read_task", lambda path, attributes: replace(data, labels=answers))
     frame, attrs = read_parquet(run(attack, faces, helpers, tmp_path))
     own = frame[(frame["variant"] == "attack") & (frame["strength"] == SETTINGS[attack]["strengths"][-1])]
     assert own["clean_correct"].tolist() == [False] + [True] * 5, "what gets no answer when clean is no right reading"

@@ -6,8 +6,8 @@ import pytest
 import torch
 from msgspec import to_builtins
 
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import to_batch
-from neurobust.attacks.semantic.evaluate import Auxiliary
 from neurobust.attacks.semantic.fit import load_auxiliary, train_helper
 from neurobust.attacks.semantic.gates import chance_corrected, gate
 from neurobust.attacks.semantic.oracle import Oracle
@@ -69,7 +69,7 @@ def test_files_carry_the_network_its_gates_and_its_origin(trained, faces, data):
     record = json.loads((folder / "oracle.json").read_text())
     assert record["passed"] and record["gates"] == to_builtins(gates["oracle"]) and len(record["history"]) == 14
     assert record["provenance"]["inputs"]["dataset"]["sha256"] and record["provenance"]["seed"] == 1000
-    assert [entry.network for entry in Auxiliary({}, [folder / "oracle.json"]).gates()] == ["oracle"] * 2
+    assert [entry.network for entry in Helpers({}, {"oracle": folder / "oracle.json"}).gates()] == ["oracle"] * 2
     oracle = load_auxiliary(folder / "oracle.safetensors", "oracle")
     assert not oracle.training and not any(p.requires_grad for p in oracle.parameters())
     rows = data.held_out()

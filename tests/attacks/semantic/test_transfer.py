@@ -10,7 +10,8 @@ import yaml
 from torch import nn
 
 from neurobust.attacks.engine.subject import Subject
-from neurobust.attacks.semantic import transfer
+from neurobust.attacks.helpers import Helpers
+from neurobust.attacks.semantic import bench, transfer
 from neurobust.attacks.semantic.descent import Book
 from neurobust.attacks.semantic.description import SemanticAttack
 from neurobust.attacks.semantic.plan import SemanticPlan
@@ -67,7 +68,8 @@ def planted(faces, monkeypatch, tmp_path):
     labels = torch.from_numpy(data.labels[rows])
     colour = ByColourOf(images, labels)
     networks = {"none": colour, "colour": colour, "green": ByGreen((images, labels))}
-    monkeypatch.setattr(transfer, "load_network", lambda path: networks[path.stem])
+    for module in (bench, transfer):
+        monkeypatch.setattr(module, "load_network", lambda path: networks[path.stem])
     for name in networks:
         (tmp_path / f"{name}.safetensors").write_text("stand-in")
 
@@ -92,7 +94,9 @@ class ByColourOf(nn.Module):
 
 def lend(planted, folder):
     subject, plan, *_ = planted
-    lend_adversarials(subject("none", 1), plan, SemanticTransfer(), {}, folder / "tadv.npz", folder / ".cells")
+    lend_adversarials(
+        subject("none", 1), plan, SemanticTransfer(), Helpers({}, {}), folder / "tadv.npz", folder / ".cells"
+    )
     return folder / "tadv.npz"
 
 

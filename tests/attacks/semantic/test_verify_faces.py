@@ -8,9 +8,9 @@ import torch
 
 from neurobust.attacks.engine import run as engine
 from neurobust.attacks.engine.subject import Outputs, Subject
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import to_batch
-from neurobust.attacks.semantic import verify_faces
-from neurobust.attacks.semantic.evaluate import Auxiliary
+from neurobust.attacks.semantic import bench
 from neurobust.attacks.semantic.impersonation import VARIANTS
 from neurobust.attacks.semantic.verification_settings import Verification, read_verification
 from neurobust.attacks.semantic.verify_faces import NAME, attack_verification
@@ -28,7 +28,7 @@ def victim(monkeypatch):
     """A small untrained network in place of the one that the model file would hold."""
     torch.manual_seed(0)
     net = build_network("small", 4, image_size=16).eval().requires_grad_(False)
-    monkeypatch.setattr(verify_faces, "load_network", lambda path: net)
+    monkeypatch.setattr(bench, "load_network", lambda path: net)
     return net
 
 
@@ -39,7 +39,7 @@ def run(faces, helpers, folder, settings=FEW, **extra):
     plan = read_verification(settings)
     subject = Subject(faces, model, 0, plan.settings.pairs, {"architecture": "small", "condition": "none"})
     names = Verification.helpers
-    networks = Auxiliary({n: helpers / f"{n}.safetensors" for n in names}, [helpers / f"{n}.json" for n in names])
+    networks = Helpers({n: helpers / f"{n}.safetensors" for n in names}, {n: helpers / f"{n}.json" for n in names})
     outputs = Outputs({NAME: folder / "verification.parquet"}, folder / "verification.npz", folder / ".cells")
     attack_verification(subject, plan, networks, outputs, **extra)
     return read_verification_table(folder / "verification.parquet"), read_verification_examples(

@@ -25,9 +25,6 @@ run(
         adversarials=Path(snakemake.output.adversarials) if transfer else None,
     ),
     twin=Path(snakemake.input.twin[0]) if snakemake.input.twin else None,
-    helpers=Helpers(
-        weights=by_stem(snakemake.input.helpers),
-        records=by_stem(snakemake.input.records),
-    ),
+    helpers=Helpers(by_stem(snakemake.input.helpers), by_stem(snakemake.input.records)),
     transfer=read(Transfer, transfer, "transfer") if transfer else None,
 )

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from neurobust.attacks.engine.subject import Outputs, Subject
-from neurobust.attacks.semantic.evaluate import Auxiliary, attack_semantic
+from neurobust.attacks.helpers import Helpers
+from neurobust.attacks.semantic.evaluate import attack_semantic
 from neurobust.attacks.semantic.plan import read_semantic
 from neurobust.core.script import by_stem, run
 
@@ -13,10 +14,7 @@ run(
     attack_semantic,
     subject=Subject.of_job(snakemake, snakemake.params.images),
     plan=read_semantic(snakemake.wildcards.semantic, json.loads(snakemake.params.settings)),
-    auxiliary=Auxiliary(
-        weights=by_stem(snakemake.input.helpers),
-        records=[Path(path) for path in snakemake.input.records],
-    ),
+    helpers=Helpers(by_stem(snakemake.input.helpers), by_stem(snakemake.input.records)),
     outputs=Outputs(
         tables={snakemake.wildcards.semantic: Path(snakemake.output.table)},
         examples=Path(snakemake.output.examples),

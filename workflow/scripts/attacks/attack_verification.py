@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from neurobust.attacks.engine.subject import Outputs, Subject
-from neurobust.attacks.semantic.evaluate import Auxiliary
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.semantic.verification_settings import read_verification
 from neurobust.attacks.semantic.verify_faces import NAME, attack_verification
 from neurobust.core.script import by_stem, run
@@ -16,10 +16,7 @@ run(
     attack_verification,
     subject=Subject.of_job(snakemake, plan.settings.pairs),
     plan=plan,
-    auxiliary=Auxiliary(
-        weights=by_stem(snakemake.input.helpers),
-        records=[Path(path) for path in snakemake.input.records],
-    ),
+    helpers=Helpers(by_stem(snakemake.input.helpers), by_stem(snakemake.input.records)),
     outputs=Outputs(
         tables={NAME: Path(snakemake.output.table)},
         examples=Path(snakemake.output.examples),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from neurobust.attacks.engine.subject import Subject
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.semantic.plan import read_semantic
 from neurobust.attacks.semantic.transfer import lend_adversarials
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
@@ -16,7 +17,7 @@ run(
     subject=Subject.of_job(snakemake, snakemake.params.images),
     plan=read_semantic(snakemake.wildcards.semantic, json.loads(snakemake.params.settings)),
     transfer=read(SemanticTransfer, json.loads(snakemake.params.transfer), "semantic.transfer"),
-    helpers=by_stem(snakemake.input.helpers),
+    helpers=Helpers(by_stem(snakemake.input.helpers), {}),
     output=Path(snakemake.output.adversarials),
     cells=Path(snakemake.params.cells) / ".cells",
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,16 +11,15 @@ import pandas as pd
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Outputs, Subject
 from neurobust.attacks.engine.table import attributes, rows_of
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import exact_kernels
 from neurobust.attacks.search import frozen
-from neurobust.attacks.semantic.data import read_task
-from neurobust.attacks.semantic.fit import load_auxiliary
+from neurobust.attacks.semantic.bench import open_bench
 from neurobust.attacks.semantic.measured import COUNTS, Attack, Judge, Measured
 from neurobust.attacks.semantic.plan import SemanticPlan
 from neurobust.core.places import load
 from neurobust.core.progress import Progress
-from neurobust.core.training import pick_device
-from neurobust.files.auxiliary import NetworkGate, all_passed, read_auxiliary_record
+from neurobust.files.auxiliary import all_passed
 from neurobust.files.semantic_table import (
     ATTACK,
     SemanticExamples,
@@ -30,27 +27,13 @@ from neurobust.files.semantic_table import (
     write_semantic_examples,
     write_semantic_table,
 )
-from neurobust.networks.architectures import load_network
 
 CELL_IMAGES = 64  # part of what the names of finished cells stand for
 EXAMPLES = 4
 
 
-@dataclass(frozen=True)
-class Auxiliary:
-    """The files of an attack's auxiliary networks: weights by name, and the records of their gates."""
-
-    weights: Mapping[str, Path]
-    records: Sequence[Path]
-
-    def gates(self) -> list[NetworkGate]:
-        """The gates of all of them, each with its network's name."""
-        found = [read_auxiliary_record(path) for path in self.records]
-        return [gate.of(record.network) for record in found for gate in record.gates]
-
-
 def attack_semantic(
-    subject: Subject, plan: SemanticPlan, auxiliary: Auxiliary, outputs: Outputs, attack_batch: int = 32
+    subject: Subject, plan: SemanticPlan, helpers: Helpers, outputs: Outputs, attack_batch: int = 32
 ) -> None:
     """Attack one network and write a row per (image, strength, variant) and a few images for the gallery.
 
@@ -58,16 +41,13 @@ def attack_semantic(
     so all networks meet the same hints, textures and edits; `attack_batch` changes no result beyond float32 rounding.
     Raises InputError on files that cannot be used.
     """
-    paths = {name: auxiliary.weights[name] for name in plan.attack.helpers}
-    gates = auxiliary.gates()
-    data, device = read_task(subject.dataset, attributes=plan.attack.faces), pick_device()
-    helpers = {name: load_auxiliary(path, name).to(device) for name, path in paths.items()}
-    network = load_network(subject.model).to(device)
-    bench = Bench(network, data, data.examined(subject.n_images), device, attack_batch)
+    names, gates = plan.attack.helpers, helpers.gates()
+    paths = helpers.files(names)
+    bench, networks = open_bench(subject, helpers, names, plan.attack.faces, attack_batch)
     cells = Cells(outputs.cells, CELL_IMAGES, EXAMPLES, subject.origin(**paths))
-    with exact_kernels(), frozen(network):
-        run: Attack = cast(Any, load(plan.attack.run))(helpers, data, plan.attack)
-        method = Measured(plan, network, run, Judge(network, helpers))
+    with exact_kernels(), frozen(bench.network):
+        run: Attack = cast(Any, load(plan.attack.run))(networks, bench.data, plan.attack)
+        method = Measured(plan, bench.network, run, Judge(bench.network, networks))
         cell = evaluate(method, bench, cells, Progress(cells.number(bench), plan.name))
     record = SemanticRecord(
         **attributes(subject, bench, plan.name, plan.settings(), cell, COUNTS), axis=plan.attack.axis,

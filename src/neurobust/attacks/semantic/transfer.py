@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from neurobust.attacks.engine.cells import cell_hash
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
-from neurobust.attacks.engine.subject import Bench, Subject
+from neurobust.attacks.engine.subject import Subject
 from neurobust.attacks.engine.table import rows_of
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import exact_kernels, to_batch
 from neurobust.attacks.search import frozen
-from neurobust.attacks.semantic.data import read_task
-from neurobust.attacks.semantic.fit import load_auxiliary
+from neurobust.attacks.semantic.bench import open_bench
 from neurobust.attacks.semantic.measured import Attack, verify
 from neurobust.attacks.semantic.plan import SemanticPlan
 from neurobust.attacks.semantic.registry import semantic_modules
@@ -89,26 +89,23 @@ def lend_adversarials(
     subject: Subject,
     plan: SemanticPlan,
     transfer: SemanticTransfer,
-    helpers: Mapping[str, Path],
+    helpers: Helpers,
     output: Path,
     cells: Path,
     attack_batch: int = 32,
 ) -> None:
     """Attack one undefended network and write its adversarials for others.
 
-    helpers: weights of the attack's auxiliary networks, by name. cells: the folder of finished cells. Raises InputError
-    on files that cannot be used.
+    helpers: the attack's auxiliary networks; their gates are not asked. cells: the folder of finished cells. Raises
+    InputError on files that cannot be used.
     """
-    plan, device = surely(plan, transfer), pick_device()
-    paths = {name: helpers[name] for name in plan.attack.helpers}
-    data = read_task(subject.dataset, attributes=plan.attack.faces)
-    networks = {name: load_auxiliary(path, name).to(device) for name, path in paths.items()}
-    network = load_network(subject.model).to(device)
-    bench = Bench(network, data, data.examined(subject.n_images), device, attack_batch)
+    plan = surely(plan, transfer)
+    paths = helpers.files(plan.attack.helpers)
+    bench, networks = open_bench(subject, helpers, plan.attack.helpers, plan.attack.faces, attack_batch)
     finished = Cells(cells, CELL_IMAGES, 0, subject.origin(**paths))
-    with exact_kernels(), frozen(network):
-        run: Attack = cast(Any, load(plan.attack.run))(networks, data, plan.attack)
-        found = evaluate(Lent(plan, network, run), bench, finished, Progress(finished.number(bench), plan.name))
+    with exact_kernels(), frozen(bench.network):
+        run: Attack = cast(Any, load(plan.attack.run))(networks, bench.data, plan.attack)
+        found = evaluate(Lent(plan, bench.network, run), bench, finished, Progress(finished.number(bench), plan.name))
     strengths = np.array(plan.strengths, np.float64)
     write_semantic_adversarials(output, SemanticAdversarials(strengths=strengths, **{k: found[k] for k in PER_IMAGE}))
 

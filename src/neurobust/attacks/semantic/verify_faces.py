@@ -12,19 +12,17 @@ import torch
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Outputs, Subject
 from neurobust.attacks.engine.table import attributes
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import exact_kernels, to_labels
 from neurobust.attacks.search import frozen
-from neurobust.attacks.semantic.data import read_task
+from neurobust.attacks.semantic.bench import open_bench
 from neurobust.attacks.semantic.editor import Editor
-from neurobust.attacks.semantic.evaluate import Auxiliary
-from neurobust.attacks.semantic.fit import load_auxiliary
 from neurobust.attacks.semantic.impersonation import VARIANTS
 from neurobust.attacks.semantic.verification import Embed, embedded, measured, thresholds_of
 from neurobust.attacks.semantic.verification_settings import VerificationPlan, chosen_attributes
 from neurobust.attacks.semantic.verified import CLEAN, COLUMNS, COUNTS, Verified, Verifier
 from neurobust.core.progress import Progress
 from neurobust.core.settings import written
-from neurobust.core.training import pick_device
 from neurobust.files.auxiliary import all_passed
 from neurobust.files.dataset import Dataset
 from neurobust.files.splits import VALIDATION
@@ -38,7 +36,7 @@ from neurobust.files.verification_table import (
     write_verification_examples,
     write_verification_table,
 )
-from neurobust.networks.architectures import load_network
+from neurobust.networks.architectures import Classifier
 
 NAME = "verification"
 CELL_IMAGES = 32  # part of what the names of finished cells stand for
@@ -47,7 +45,7 @@ PICTURES = ("references", "edited", "attacked")
 
 
 def attack_verification(
-    subject: Subject, plan: VerificationPlan, auxiliary: Auxiliary, outputs: Outputs, attack_batch: int = 32
+    subject: Subject, plan: VerificationPlan, helpers: Helpers, outputs: Outputs, attack_batch: int = 32
 ) -> None:
     """Attack one network as a verifier of faces; write a row per pair, attribute, variant and rate, and a few pictures.
 
@@ -57,20 +55,17 @@ def attack_verification(
     rounding. Raises InputError on files that cannot be used.
     """
     settings = plan.settings
-    paths = {name: auxiliary.weights[name] for name in settings.helpers}
-    gates = auxiliary.gates()
-    data, device = read_task(subject.dataset, attributes=True), pick_device()
+    paths, gates = helpers.files(settings.helpers), helpers.gates()
+    bench, networks = open_bench(subject, helpers, settings.helpers, True, attack_batch)
+    data, network = bench.data, cast(Classifier, bench.network)
     names = chosen_attributes(settings, data.attribute_names)
-    helpers = {name: load_auxiliary(path, name).to(device) for name, path in paths.items()}
-    network = load_network(subject.model).to(device)
-    bench = Bench(network, data, data.examined(subject.n_images), device, attack_batch)
     cells = Cells(outputs.cells, CELL_IMAGES, EXAMPLES, subject.origin(**paths))
     with exact_kernels(), frozen(network):
-        embeds: dict[str, Embed] = {NETWORK: network.features, IDENTITY: helpers["identity"]}
+        embeds: dict[str, Embed] = {NETWORK: network.features, IDENTITY: networks["identity"]}
         limits = held_out_thresholds(embeds, bench, plan)
         verifiers = {name: verifier(embed, limits[name], bench) for name, embed in embeds.items()}
         method = Verified(
-            settings, names, data, cast(Editor, helpers["editor"]), helpers["oracle"],
+            settings, names, data, cast(Editor, networks["editor"]), networks["oracle"],
             verifiers[NETWORK], verifiers[IDENTITY],
         )  # fmt: skip
         rates = [found.rate for found in measured(limits[NETWORK])]
