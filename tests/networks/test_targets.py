@@ -94,7 +94,7 @@ def test_shuffled_targets_have_the_same_statistics(dataset, predictor_file):
 
 
 def test_predictor_without_voxels_is_named(dataset, predictor_file, predictor):
-    predictor.forward = lambda images: torch.zeros(len(images), 0)
+    predictor.forward = lambda images, bounded=True: torch.zeros(len(images), 0)
     with pytest.raises(InputError, match=r"predictor\.safetensors: the predictor has 0 voxels"):
         make_target(dataset, predictor_file)
 

@@ -71,9 +71,13 @@ def shuffled_partners(split: np.ndarray, seed: int) -> np.ndarray:
     return partners
 
 
-def predicted(setting: Setting, bounded: bool = True) -> Respond:
-    """The predictors' own responses, in the voxels that the target keeps; with `bounded`, pixels must be in [0, 1]."""
-    answer = setting.module if bounded else partial(setting.module, bounded=False)
+def predicted(setting: Setting) -> Respond:
+    """The predictors' own responses, in the voxels that the target keeps.
+
+    Pixels are not looked at: those of images as stored are in [0, 1], scrambled ones may leave it (`scramble_phase`),
+    and a look in every step would wait for the device.
+    """
+    answer = partial(setting.module, bounded=False)
     if setting.columns is None:
         return lambda pixels, rows: answer(pixels)
     columns = torch.from_numpy(setting.columns).to(setting.device)
@@ -122,7 +126,7 @@ def oracle_features(setting: Setting) -> Respond:
 
 def phase_scrambled(setting: Setting) -> Respond:
     """The predictors' responses to images whose phases are random, fixed per image (the amplitudes are their own)."""
-    respond = predicted(setting, bounded=False)  # a scrambled image leaves [0, 1] here and there (`scramble_phase`)
+    respond = predicted(setting)
 
     def scrambled(pixels: Tensor, rows: np.ndarray) -> Tensor:
         shape = pixels.shape[-2:]
