@@ -36,7 +36,6 @@ from neurobust.files.verification_table import (
     write_verification_examples,
     write_verification_table,
 )
-from neurobust.networks.architectures import Classifier
 
 NAME = "verification"
 CELL_IMAGES = 32  # part of what the names of finished cells stand for
@@ -57,11 +56,11 @@ def attack_verification(
     settings = plan.settings
     paths, gates = helpers.files(settings.helpers), helpers.gates()
     bench, networks = open_bench(subject, helpers, settings.helpers, True, attack_batch)
-    data, network = bench.data, cast(Classifier, bench.network)
+    data, network = bench.data, bench.network
     names = chosen_attributes(settings, data.attribute_names)
     cells = Cells(outputs.cells, CELL_IMAGES, EXAMPLES, subject.origin(**paths))
     with exact_kernels(), frozen(network):
-        embeds: dict[str, Embed] = {NETWORK: network.features, IDENTITY: networks["identity"]}
+        embeds: dict[str, Embed] = {NETWORK: cast(Embed, network.features), IDENTITY: networks["identity"]}
         limits = held_out_thresholds(embeds, bench, plan)
         verifiers = {name: verifier(embed, limits[name], bench) for name, embed in embeds.items()}
         method = Verified(
