@@ -123,7 +123,7 @@ def check_twins(study: Study, name: str) -> None:
     if study.conditions[name].twins and not any(task.cue for task in study.tasks.values()):
         raise InputError(
             f"config.conditions.{name}.reference: it needs a task whose images bear a cue, and there is none; name a "
-            f"task of kind {cued_kinds()} and set phantom.cue"
+            f"task of kind {kinds_with('cue')} and set phantom.cue"
         )
 
 
@@ -237,13 +237,13 @@ def check_attack(study: Study, name: str) -> None:
     if plan.attack.twins and not any(task.cue for task in study.tasks.values()):
         raise InputError(
             f"config.attacks.{name}: {plan.method} needs a task whose images bear a cue, and there is none; "
-            f"name a task of kind {cued_kinds()} and set phantom.cue"
+            f"name a task of kind {kinds_with('cue')} and set phantom.cue"
         )
 
 
-def cued_kinds() -> str:
-    """The kinds of task whose images can bear a cue, as a list to choose from."""
-    return ", ".join(kind for kind in TASKS if TASKS[kind].cue)
+def kinds_with(what: str) -> str:
+    """The kinds of task of which something is true (`cue`: images can bear one), as a list to choose from."""
+    return ", ".join(kind for kind in TASKS if getattr(TASKS[kind], what))
 
 
 def check_semantic(study: Study, name: str) -> None:
@@ -251,8 +251,9 @@ def check_semantic(study: Study, name: str) -> None:
     plan = study.semantic.attacks[name]
     for task in plan.tasks or study.tasks:
         if plan.attack.faces and task in study.tasks and not study.tasks[task].task.faces:
-            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].faces)
-            raise InputError(f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds}")
+            raise InputError(
+                f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds_with('faces')}"
+            )
 
 
 def check_lenders(study: Study, name: str) -> None:
@@ -271,10 +272,9 @@ def check_verification(study: Study) -> None:
     verification = study.semantic.verification
     for task in () if verification is None else verification.tasks or study.tasks:
         if task in study.tasks and not study.tasks[task].task.people:
-            kinds = ", ".join(kind for kind in TASKS if TASKS[kind].people)
             raise InputError(
                 f"config.semantic.verification.tasks: the labels of '{task}' do not say who is shown; name tasks of "
-                f"kind {kinds}"
+                f"kind {kinds_with('people')}"
             )
 
 
