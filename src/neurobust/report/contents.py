@@ -129,6 +129,7 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "robust_accuracy": "neurobust.report.figures:draw_robust_accuracy",
         "clean_vs_robust": "neurobust.report.figures:draw_clean_vs_robust",
         "predictors": "neurobust.report.predictor_figure:draw_predictors",
+        "mediation": "neurobust.report.why_section:draw_mediation",
         "inside": "neurobust.report.inside_figure:draw_inside",
         "survival": "neurobust.report.survival_figure:draw_survival",
         "transfer": "neurobust.report.transfer_matrix:draw_transfer",
@@ -136,4 +137,10 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "factors": "neurobust.report.factor_section:draw_factors",
     }
 )
-WHOLE_STUDY = ("inside", "transfer", "corruptions", "factors")  # figures that need more than one ROI's chain
+WHOLE_STUDY = (
+    "mediation",
+    "inside",
+    "transfer",
+    "corruptions",
+    "factors",
+)  # figures that need more than one ROI's chain
