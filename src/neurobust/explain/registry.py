@@ -52,7 +52,7 @@ def analysis_modules(names: Iterable[str]) -> list[str]:
 
 
 def asked(names: Iterable[str]) -> dict[str, str]:
-    """Measure -> its analysis, of some analyses of networks: the family that the analyses of a whole study ask about."""
+    """Measure -> its analysis, of some analyses of networks: the family that a whole study is asked about."""
     chosen = set(names)
     return {
         measure: name

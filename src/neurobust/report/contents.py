@@ -137,10 +137,5 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "factors": "neurobust.report.factor_section:draw_factors",
     }
 )
-WHOLE_STUDY = (
-    "mediation",
-    "inside",
-    "transfer",
-    "corruptions",
-    "factors",
-)  # figures that need more than one ROI's chain
+# Figures that need more than one ROI's chain.
+WHOLE_STUDY = ("mediation", "inside", "transfer", "corruptions", "factors")
