@@ -56,6 +56,12 @@ def most_exciting(
     return images[order], values[order]
 
 
+def noise_images(count: int, side: int, contrast: float, mean: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (count, 3, side, side) from which an ascent may start: random spectra, `painted`."""
+    spectrum = torch.randn((count, 3, side, side // 2 + 1, 2), generator=generator).to(mean)
+    return painted(spectrum, side, contrast, mean)
+
+
 def components(responses: Tensor, count: int, noise_ceiling: Tensor | None = None) -> Tensor:
     """Directions (count + 1, voxels) of an ROI that images are made for: the mean over voxels, then `count` principal
     components of responses (n, voxels) that are standardised already, each of unit length, with its larger half positive.
