@@ -129,7 +129,7 @@ def mass_ratio(
     return float(own) / middle, float(low) / middle, float(high) / middle
 
 
-def map_fields(maps: np.ndarray, degrees: float, floor: float = 0.5) -> np.ndarray:
+def map_fields(maps: np.ndarray, degrees: float, floor: float = 0.2) -> np.ndarray:
     """Where maps look: (voxels, 3) of x, y and size (standard deviation) in degrees.
 
     Moments of what lies above `floor` of each map's largest value: a map of |changes| is nowhere 0, and its broad foot
