@@ -1,4 +1,5 @@
 # explain: what the predictors see, what guidance changed in a network, and what of it goes with robustness.
+from neurobust.explain.registry import analysis_modules
 from neurobust.files.dataset import dataset_path
 from neurobust.files.explained import network_analysis_path, predictor_analysis_path, study_analysis_path
 from neurobust.files.predictor_tables import voxels_path
@@ -21,18 +22,6 @@ def of_analyses(function, *names):
 def prf_files(wildcards, names):
     """The maps of population receptive fields, where an analysis compares a predictor with them."""
     return MIRROR.prf_files() if EXPLAINED.reads_prfs(names) else []
-
-
-def predictor_code(wildcards, names):
-    """As a parameter: what the tables of a predictor depend on."""
-    kind = STUDY.predictors[wildcards.predictor].kind
-    return sources("explain/explain_predictor", *EXPLAINED.modules(names, [kind]))
-
-
-def network_code(wildcards, names):
-    """As a parameter: what the tables of a network depend on."""
-    kinds = EXPLAINED.compared_kinds(wildcards, names)
-    return sources("explain/explain_network", *EXPLAINED.modules(names, kinds))
 
 
 if PREDICTOR_CHEAP:
@@ -59,7 +48,9 @@ if PREDICTOR_CHEAP:
             mem_mb=16000,
             runtime=60,
         params:
-            code=of_analyses(predictor_code, *PREDICTOR_CHEAP),
+            code=lambda wildcards: sources(
+                "explain/explain_predictor", *EXPLAINED.predictor_modules(wildcards, PREDICTOR_CHEAP)
+            ),
             analyses=EXPLAINED.parameter(PREDICTOR_CHEAP),
             rois=of_analyses(EXPLAINED.measured_rois, *PREDICTOR_CHEAP),
             images=EXPLAINED.most_stimuli,
@@ -89,7 +80,9 @@ if PREDICTOR_DEAR:
         wildcard_constraints:
             analysis=one_of(PREDICTOR_DEAR),
         params:
-            code=of_analyses(predictor_code),
+            code=lambda wildcards: sources(
+                "explain/explain_predictor", *EXPLAINED.predictor_modules(wildcards, [wildcards.analysis])
+            ),
             analyses=lambda wildcards: EXPLAINED.parameter([wildcards.analysis]),
             rois=of_analyses(EXPLAINED.measured_rois),
             images=EXPLAINED.most_stimuli,
@@ -121,7 +114,9 @@ if NETWORK_CHEAP:
             mem_mb=16000,
             runtime=60,
         params:
-            code=of_analyses(network_code, *NETWORK_CHEAP),
+            code=lambda wildcards: sources(
+                "explain/explain_network", *EXPLAINED.network_modules(wildcards, NETWORK_CHEAP)
+            ),
             analyses=EXPLAINED.parameter(NETWORK_CHEAP),
             rois=EXPLAINED.compared_rois,
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
@@ -152,7 +147,9 @@ if NETWORK_DEAR:
         wildcard_constraints:
             analysis=one_of(NETWORK_DEAR),
         params:
-            code=of_analyses(network_code),
+            code=lambda wildcards: sources(
+                "explain/explain_network", *EXPLAINED.network_modules(wildcards, [wildcards.analysis])
+            ),
             analyses=lambda wildcards: EXPLAINED.parameter([wildcards.analysis]),
             rois=EXPLAINED.compared_rois,
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
@@ -176,7 +173,7 @@ if STUDY_ANALYSES:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            code=sources("explain/explain_study", *EXPLAINED.modules(STUDY_ANALYSES)),
+            code=sources("explain/explain_study", *analysis_modules(STUDY_ANALYSES)),
             analyses=EXPLAINED.parameter(STUDY_ANALYSES),
             gains=EXPLAINED.gains,
             folder=subpath(output[0], parent=True),
