@@ -20,6 +20,7 @@ from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
 from neurobust.report.outside import outside_tables
+from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
@@ -131,6 +132,7 @@ def render(
         "verification": verification_section(view, verification),
         "outside": outside_tables(view),
         "factors": factor_tables(view),
+        "seen": seen_parts(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
         "versions": sections.versions(tables),
