@@ -6,7 +6,7 @@ import torch
 
 from neurobust.core.errors import InputError
 from neurobust.predictors import features as features_module
-from neurobust.predictors.evaluate import pearson
+from neurobust.core.correlation import pearson
 from neurobust.predictors.features import Pixels
 from neurobust.predictors.fit_fwrf import fit_fwrf
 from neurobust.predictors.fit_ridge import fit_ridge

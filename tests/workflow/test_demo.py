@@ -216,7 +216,7 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
     from neurobust.nsd.responses import extract_roi
     from neurobust.nsd.settings import ROI, StudySplits
     from neurobust.predictors.data import load_subject
-    from neurobust.predictors.evaluate import pearson
+    from neurobust.core.correlation import pearson
     from neurobust.predictors.target import load_predictor
 
     betas = shutil.copy(results / "cortex/subj01/betas.h5", tmp_path / "betas.h5")
@@ -245,7 +245,7 @@ def test_a_predictor_trained_on_shuffled_pairs_is_at_chance(results):
     import torch
 
     from neurobust.predictors.data import load_subject
-    from neurobust.predictors.evaluate import pearson
+    from neurobust.core.correlation import pearson
     from neurobust.predictors.fit_gnet import fit_gnet
     from neurobust.predictors.fitting import FitContext
     from neurobust.predictors.predict import predict_subject

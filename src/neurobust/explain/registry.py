@@ -11,6 +11,14 @@ from neurobust.explain.description import Analysis, Scope
 
 ANALYSES: Places[type[Analysis]] = Places(
     {
+        "exciting": "neurobust.explain.predictors.settings:Exciting",
+        "attribution": "neurobust.explain.predictors.settings:Attribution",
+        "fields": "neurobust.explain.predictors.settings:Fields",
+        "tuning": "neurobust.explain.predictors.settings:Tuning",
+        "transfer": "neurobust.explain.predictors.settings:Transfer",
+        "concepts": "neurobust.explain.predictors.settings:Concepts",
+        "fragility": "neurobust.explain.predictors.settings:Fragility",
+        "shifted": "neurobust.explain.predictors.settings:Shifted",
         "distance": "neurobust.explain.networks.inside_settings:Distance",
         "low-frequency": "neurobust.explain.networks.inside_settings:LowFrequency",
         "dimensionality": "neurobust.explain.networks.inside_settings:Dimensionality",

@@ -20,6 +20,7 @@ from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
 from neurobust.report.outside import outside_tables
+from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
@@ -134,6 +135,7 @@ def render(
         "factors": factor_tables(view),
         "why": why_sections(view),
         "how_to_read": {name: settings.meaning for name, settings in study.explain.items()},
+        "seen": seen_parts(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
         "versions": sections.versions(tables),
