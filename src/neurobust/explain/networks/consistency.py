@@ -55,7 +55,7 @@ def error_consistency(a: np.ndarray, b: np.ndarray) -> Kappa:
 
 
 def mean_consistency(own: np.ndarray, others: Sequence[np.ndarray]) -> float:
-    """Mean kappa of one observer (n,) with others; those with which it has none are left out, NaN where none is left."""
+    """Mean kappa of one observer (n,) with others, without those that give none; NaN where none is left."""
     found = [error_consistency(own, other).value for other in others]
     found = [value for value in found if math.isfinite(value)]
     return float(np.mean(found)) if found else math.nan

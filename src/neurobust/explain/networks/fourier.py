@@ -1,8 +1,8 @@
 """Which spatial frequencies a network falls to: the Fourier map of Yin et al. (2019), and spectra of perturbations.
 
-Frequencies are whole cycles per image, from -side/2 up to (side - 1)/2, as the discrete transform has them; their radius
-is given as a share of Nyquist's, half the side. A real image has each frequency together with its opposite: they are one
-pair here, at even sides as at odd ones.
+Frequencies are whole cycles per image, from -side/2 up to (side - 1)/2, as the discrete transform has them; their
+radius is given as a share of Nyquist's, half the side. A real image has each frequency together with its opposite:
+they are one pair here, at even sides as at odd ones.
 """
 
 from __future__ import annotations
@@ -39,18 +39,16 @@ def pairs_of(shape: tuple[int, int], grid: int) -> list[tuple[int, int]]:
 
 def opposite(frequency: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
     """The frequency whose coefficient in a real image is the conjugate: the negative one, but -side/2 is its own."""
-    u, v = (
-        -value if 2 * value != -side else value for value, side in zip(frequency, shape, strict=True)
-    )  # fmt: skip
+    u, v = (-f if 2 * f != -side else f for f, side in zip(frequency, shape, strict=True))
     return u, v
 
 
 def basis(frequency: tuple[int, int], shape: tuple[int, int], device: torch.device | None = None) -> Tensor:
     """The real image (H, W) of unit L2 norm whose transform lies on a frequency and its opposite alone.
 
-    It is a cosine plus a sine, so that it is nowhere empty, whatever the frequency.
+    It is a cosine plus a sine, so that none is empty; a frequency and its opposite give the same.
     """
-    (u, v), (height, width) = frequency, shape
+    (u, v), (height, width) = min(frequency, opposite(frequency, shape)), shape
     y = torch.arange(height, dtype=torch.float64, device=device)[:, None] * u / height
     x = torch.arange(width, dtype=torch.float64, device=device)[None, :] * v / width
     wave = torch.cos(2 * math.pi * (x + y) - math.pi / 4)
@@ -71,7 +69,7 @@ def fourier_map(
 ) -> FourierMap:
     """Error of a network on images (n, 3, H, W) in [0, 1] with one wave of L2 `norm` per channel (Yin et al. 2019).
 
-    The sign is drawn for each image and channel, and is the same for every frequency and network. Pixels stay in [0, 1].
+    The sign is drawn for each image and channel, the same for every frequency and network. Pixels stay in [0, 1].
     """
     shape = (int(images.shape[-2]), int(images.shape[-1]))
     pairs = pairs_of(shape, grid)

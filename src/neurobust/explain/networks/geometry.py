@@ -105,17 +105,21 @@ class ClassGeometry(NamedTuple):
 
 
 class _Class(NamedTuple):
-    rows: Tensor
+    """centre (d,), rows around it (n, d), tr(C), and unbiased tr(C)^2 and tr(C^2)."""
+
+    centre: Tensor
+    around: Tensor
     trace: float
+    whole: float
     square: float
 
 
 def class_geometry(features: Tensor, labels: Tensor, shots: int = 5) -> ClassGeometry | None:
     """Radius, dimension and signal-to-noise ratio of the classes as manifolds (Sorscher et al. 2022).
 
-    labels: (n,). A prototype learner errs on a pair with probability H(snr), the normal tail. Moments are unbiased:
-    the squared distance of two centres is less what the variance of their means adds. Classes with fewer than five
-    images are left out; None where fewer than two remain.
+    labels: (n,). A prototype learner errs on a pair with about probability H(snr), the normal tail. Of the noise all
+    terms are kept; moments are unbiased: the squared distance of two centres is less what the variance of their means
+    adds. Classes with fewer than five images are left out; None where fewer than two remain.
     """
     x = features.flatten(1).double()
     groups = [x[labels == label] for label in torch.unique(labels)]
@@ -131,32 +135,31 @@ def class_geometry(features: Tensor, labels: Tensor, shots: int = 5) -> ClassGeo
     for own, part in zip(squares, classes, strict=True):
         apart = float(np.nanmean(own))
         radii.append(math.sqrt(part.trace / apart) if apart > 0 else math.nan)
-        whole, square = squared_traces(part.rows)
-        dimensions.append(whole / square if square > 0 else math.nan)
+        dimensions.append(part.whole / part.square if part.square > 0 else math.nan)
     return ClassGeometry(_mean(radii), _mean(dimensions), _mean(ratios))
 
 
 def _class_of(rows: Tensor) -> _Class:
-    return _Class(rows, float(rows.var(0).sum()), max(squared_traces(rows)[1], 0.0))
+    whole, square = squared_traces(rows)
+    centre = rows.mean(0)
+    return _Class(centre, rows - centre, float(rows.var(0).sum()), whole, max(square, 0.0))
 
 
 def _pair(a: _Class, b: _Class, shots: int) -> tuple[float, float]:
-    """Squared distance of two centres, and the signal-to-noise ratio of an image of class a against class b."""
-    gap = a.rows.mean(0) - b.rows.mean(0)
-    square = float(gap.square().sum()) - a.trace / len(a.rows) - b.trace / len(b.rows)
-    along = []
-    for part in (a, b):
-        spread = (part.rows - part.rows.mean(0)) @ gap
-        # The class's own mean errs by its covariance / n, which lies along itself.
-        along.append(max(float(spread.square().sum()) / (len(part.rows) - 1) - _self(part), 0.0))
-    noise = a.square / shots + along[0] + along[1] / shots
+    """Squared distance of two centres, and the signal-to-noise ratio of an image of class a against class b.
+
+    Means of few images add to each estimate what their own error gives: it is taken off again.
+    """
+    gap, counts = a.centre - b.centre, (len(a.around), len(b.around))
+    square = float(gap.square().sum()) - a.trace / counts[0] - b.trace / counts[1]
+    mixed = float((a.around @ b.around.T).square().sum()) / ((counts[0] - 1) * (counts[1] - 1))  # tr(Ca Cb)
+    along = [
+        max(float((p.around @ gap).square().sum()) / (n - 1) - p.square / n - mixed / other, 0.0)
+        for p, n, other in ((a, *counts), (b, *counts[::-1]))
+    ]
+    noise = along[0] + (along[1] + a.square + mixed) / shots + (a.square + b.square) / (2 * shots**2)
     signal = max(square, 0.0) + (b.trace - a.trace) / shots
     return square, 0.5 * signal / math.sqrt(noise) if noise > 0 else math.nan
-
-
-def _self(part: _Class) -> float:
-    """What the error of a class's own mean adds to its variance along the gap: tr(C^2) / n."""
-    return part.square / len(part.rows)
 
 
 def _mean(values: list[float]) -> float:
@@ -165,6 +168,6 @@ def _mean(values: list[float]) -> float:
 
 
 def _gram(x: Tensor, centred: bool = True) -> Tensor:
-    """Inner products of rows, divided by nothing; columns are centred first unless they are."""
+    """Inner products of rows, whose columns are centred first unless they are."""
     rows = x - x.mean(0) if centred else x
     return rows @ rows.T

@@ -23,15 +23,19 @@ def spectral_norms(
     start = numpy_rng("spectral norm", seed).standard_normal(tuple(images.shape[1:]))
     parts = []
     for first in range(0, len(images), image_batch):
-        x = images[first : first + image_batch]
+        x = images[first : first + image_batch].clone().requires_grad_()
+        logits = network(x)
+        # J'u is linear in u, so that its derivative by u is J: forward products from backward passes, of one graph.
+        u = torch.zeros_like(logits, requires_grad=True)
+        (back,) = torch.autograd.grad(logits, x, u, create_graph=True)
         v = torch.from_numpy(start).to(x).expand_as(x)
         size = torch.zeros(len(x), device=x.device)
         for _ in range(steps):
             v = v / per_image(v).clamp_min(torch.finfo(v.dtype).tiny)
-            _, along = torch.func.jvp(network, (x,), (v,))
+            (along,) = torch.autograd.grad(back, u, v, retain_graph=True)
             size = along.norm(dim=1)
-            v = torch.func.vjp(network, x)[1](along)[0]
-        parts.append(size.detach())
+            (v,) = torch.autograd.grad(logits, x, along, retain_graph=True)
+        parts.append(size)
     return torch.cat(parts)
 
 
