@@ -15,7 +15,7 @@ CROSSINGS = {
     ("networks", "predictors"): {"load_target"},
     ("explain", "predictors"): {"load_target"},
     ("attacks", "networks"): {"load_network"},
-    ("explain", "networks"): {"load_network"},
+    ("explain", "networks"): {"load_network", "Layers", "Classifier"},
     ("phantom", "nsd"): {"layout"},
     ("report", "attacks"): {"AttackPlan"},
     ("report", "networks"): {"Condition"},
@@ -27,6 +27,7 @@ BELOW = {
     **{stage: {"core", "files", stage} for stage in (*STAGES, "phantom")},
     "study": {"core", "files", "statistics", "study", "phantom", *STAGES} - {"report"},
 }
+BELOW["explain"] |= {"statistics"}
 BELOW["report"] |= {"statistics", "study"}
 BELOW["cli"] = {*BELOW, "cli"}
 SETTINGS = 8  # most parameters of a function

@@ -70,7 +70,14 @@ COLUMNS: dict[str, list[str]] = {
         "late_r", "chance_r", "scale_low", "scale_high", "tables",
     ],
     "checks": [*NETWORK, "attack", "check", "passed", "value", "note"],
-    "inside": [*NETWORK, "measure", "roi", "value", "unit"],
+    "inside": [*NETWORK, "analysis", "measure", "layer", "roi", "value", "low", "high", "unit", "n_images"],
+    "seen": [
+        "roi", "seed", "analysis", "measure", "layer", "other", "value", "low", "high", "unit", "n_images",
+    ],
+    "why": [
+        "task", "architecture", "analysis", "measure", "of", "condition", "layer", "roi", "value", "low", "high",
+        "n_networks",
+    ],
     "compute": ["rule", "jobs", "seconds_total", "seconds_mean", "seconds_max", "memory_mb_max", "source"],
     "canaries": ["task", "canary", "expected", "found", "caught", "value", "note"],
     "minimal_budget": [
