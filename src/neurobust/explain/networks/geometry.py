@@ -2,6 +2,10 @@
 
 Everything is from features (n, d) of n images. Sample moments of few images are biased: those here are U-statistics,
 unbiased for any distribution, so that a network's number does not depend on how many images were looked at.
+
+How many images make seeds agree: of small networks on the phantom's scenes, three seeds that had learned the cue and
+three that could not, with 100 images the two conditions stood 3 (participation ratio), 3 (spectral exponent), 5 (class
+radius) and 3 (signal-to-noise) standard deviations of seeds apart; with 32 images, of ten classes, one or none.
 """
 
 from __future__ import annotations
