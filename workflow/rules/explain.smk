@@ -1,4 +1,5 @@
 # explain: what the predictors see, what guidance changed in a network, and what of it goes with robustness.
+from neurobust.explain.registry import analysis_modules
 from neurobust.files.dataset import dataset_path
 from neurobust.files.explained import network_analysis_path, predictor_analysis_path, study_analysis_path
 from neurobust.files.predictor_tables import voxels_path
@@ -16,18 +17,6 @@ BLOCK = ("{task}", "{architecture}")
 def of_analyses(function, *names):
     """What depends on the analyses of a job: on these, or without any on the one in its wildcards."""
     return lambda wildcards: function(wildcards, list(names) or [wildcards.analysis])
-
-
-def predictor_code(wildcards, names):
-    """As a parameter: what the tables of a predictor depend on."""
-    kind = STUDY.predictors[wildcards.predictor].kind
-    return sources("explain/explain_predictor", *EXPLAINED.modules(names, [kind]))
-
-
-def network_code(wildcards, names):
-    """As a parameter: what the tables of a network depend on."""
-    kinds = EXPLAINED.compared_kinds(wildcards, names)
-    return sources("explain/explain_network", *EXPLAINED.modules(names, kinds))
 
 
 if PREDICTOR_CHEAP:
@@ -53,7 +42,9 @@ if PREDICTOR_CHEAP:
             mem_mb=16000,
             runtime=60,
         params:
-            code=of_analyses(predictor_code, *PREDICTOR_CHEAP),
+            code=lambda wildcards: sources(
+                "explain/explain_predictor", *EXPLAINED.predictor_modules(wildcards, PREDICTOR_CHEAP)
+            ),
             analyses=EXPLAINED.parameter(PREDICTOR_CHEAP),
             rois=of_analyses(EXPLAINED.measured_rois, *PREDICTOR_CHEAP),
             images=EXPLAINED.most_stimuli,
@@ -82,7 +73,9 @@ if PREDICTOR_DEAR:
         wildcard_constraints:
             analysis=one_of(PREDICTOR_DEAR),
         params:
-            code=of_analyses(predictor_code),
+            code=lambda wildcards: sources(
+                "explain/explain_predictor", *EXPLAINED.predictor_modules(wildcards, [wildcards.analysis])
+            ),
             analyses=lambda wildcards: EXPLAINED.parameter([wildcards.analysis]),
             rois=of_analyses(EXPLAINED.measured_rois),
             images=EXPLAINED.most_stimuli,
@@ -114,7 +107,9 @@ if NETWORK_CHEAP:
             mem_mb=16000,
             runtime=60,
         params:
-            code=of_analyses(network_code, *NETWORK_CHEAP),
+            code=lambda wildcards: sources(
+                "explain/explain_network", *EXPLAINED.network_modules(wildcards, NETWORK_CHEAP)
+            ),
             analyses=EXPLAINED.parameter(NETWORK_CHEAP),
             rois=EXPLAINED.compared_rois,
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
@@ -145,7 +140,9 @@ if NETWORK_DEAR:
         wildcard_constraints:
             analysis=one_of(NETWORK_DEAR),
         params:
-            code=of_analyses(network_code),
+            code=lambda wildcards: sources(
+                "explain/explain_network", *EXPLAINED.network_modules(wildcards, [wildcards.analysis])
+            ),
             analyses=lambda wildcards: EXPLAINED.parameter([wildcards.analysis]),
             rois=EXPLAINED.compared_rois,
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
@@ -169,7 +166,7 @@ if STUDY_ANALYSES:
         conda:
             "../../envs/neurobust.yaml"
         params:
-            code=sources("explain/explain_study", *EXPLAINED.modules(STUDY_ANALYSES)),
+            code=sources("explain/explain_study", *analysis_modules(STUDY_ANALYSES)),
             analyses=EXPLAINED.parameter(STUDY_ANALYSES),
             gains=EXPLAINED.gains,
             folder=subpath(output[0], parent=True),

@@ -7,7 +7,7 @@ from typing import Any
 
 from neurobust.core.places import Places, modules_of
 from neurobust.core.settings import Given, read
-from neurobust.explain.description import Analysis, Measure, Scope
+from neurobust.explain.description import Analysis, Scope
 
 ANALYSES: Places[type[Analysis]] = Places(
     {
@@ -24,6 +24,9 @@ ANALYSES: Places[type[Analysis]] = Places(
         "saliency": "neurobust.explain.networks.settings:Saliency",
         "calibration": "neurobust.explain.networks.settings:Calibration",
         "humans": "neurobust.explain.networks.settings:Humans",
+        "changes": "neurobust.explain.studies.settings:Changes",
+        "association": "neurobust.explain.studies.settings:Association",
+        "mediation": "neurobust.explain.studies.settings:Mediation",
     },
     "neurobust.analyses",
     Analysis,
@@ -55,11 +58,6 @@ def analysis_modules(names: Iterable[str]) -> list[str]:
     """The modules that some analyses are described and computed in, sorted: what a table depends on."""
     names = list(names)
     return sorted(modules_of(*(ANALYSES[name].run for name in names)) | {ANALYSES.module_name(name) for name in names})
-
-
-def measure_of(analysis: str, measure: str) -> Measure:
-    """What is said of a measure; an unknown one has no unit."""
-    return ANALYSES[analysis].measures.get(measure, Measure()) if analysis in ANALYSES else Measure()
 
 
 def asked(names: Iterable[str]) -> dict[str, str]:

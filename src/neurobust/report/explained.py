@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from neurobust.explain.description import Scope
-from neurobust.explain.registry import measure_of, of_scope
 from neurobust.files.explained import (
     network_analysis_path,
     predictor_analysis_path,
@@ -49,15 +47,15 @@ def why_rows(study: Study) -> list[Row]:
     return rows
 
 
-def table_rows(study: Study, scope: Scope, path: Callable[[str], Path]) -> Iterator[Row]:
+def table_rows(study: Study, scope: str, path: Callable[[str], Path]) -> Iterator[Row]:
     """The rows of one table after the other, of the analyses of a scope, with the unit of each measure."""
-    for name in of_scope(study.explain, scope):
-        if not path(name).exists():
+    for name, settings in study.explain.items():
+        if settings.scope != scope or not path(name).exists():
             continue
         frame, _ = read_explained(path(name))
         for row in frame.to_dict("records"):
             numbers = {key: number(row[key]) for key in ("value", "low", "high")}
-            unit = measure_of(name, row["measure"]).unit
+            unit = settings.measures[row["measure"]].unit if row["measure"] in settings.measures else ""
             yield {
                 **row,
                 **numbers,
@@ -66,3 +64,9 @@ def table_rows(study: Study, scope: Scope, path: Callable[[str], Path]) -> Itera
                 "analysis": name,
                 "unit": unit,
             }
+
+
+def asked(study: Study) -> list[str]:
+    """The measures of networks that the analyses of the whole study ask about."""
+    networks = (settings for settings in study.explain.values() if settings.scope == "network")
+    return [measure for settings in networks for measure, facts in settings.measures.items() if facts.asked]

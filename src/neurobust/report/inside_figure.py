@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from neurobust.core.architecture_names import PENULTIMATE
-from neurobust.explain.registry import asked
 from neurobust.report.blocks import blocks
+from neurobust.report.explained import asked
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
 from neurobust.report.view import View
 
@@ -18,7 +18,7 @@ def draw_inside(view: View) -> str:
     seeds. Where a measure has layers, the penultimate one is drawn."""
     table = view.tables["inside"]
     table = table.assign(**{name: table[name].fillna("") for name in ("roi", "unit", "layer")})
-    shown = table["measure"].isin(asked(view.study.explain)) & table["layer"].isin(["", PENULTIMATE])
+    shown = table["measure"].isin(asked(view.study)) & table["layer"].isin(["", PENULTIMATE])
     table = table[shown & table["value"].notna()]
     if not len(table):
         return empty_svg("No inside measure was computed.")

@@ -30,7 +30,7 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.weights import predictor_weights_path
 from neurobust.networks.conditions import Condition
 from neurobust.predictors.registry import reader_modules
-from neurobust.study.model import Study
+from neurobust.study.model import NetworkName, Study
 from neurobust.study.pairs import gains_of
 from neurobust.study.paths import Wildcards
 
@@ -64,10 +64,6 @@ class Explained:
         """Some analyses as a parameter of their job: what makes their numbers, as canonical JSON."""
         return canonical_json({name: brief(self.study.explain[name]) for name in names})
 
-    def modules(self, names: Iterable[str], kinds: Iterable[str] = ()) -> list[str]:
-        """The modules of some analyses, and those that rebuild the kinds of predictors that they meet."""
-        return sorted({*analysis_modules(names), *reader_modules(kinds)})
-
     # --- predictors ---
 
     def predictor_tables(
@@ -91,6 +87,11 @@ class Explained:
         """The subjects' images at the side at which a predictor sees them."""
         return self._stimuli(wildcards.predictor)
 
+    def predictor_modules(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
+        """The modules of some analyses of a predictor, and those that rebuild it."""
+        kind = self.study.predictors[wildcards.predictor].kind
+        return sorted({*analysis_modules(names), *reader_modules([kind])})
+
     def stimulus_labels(self, names: Iterable[str]) -> list[str]:
         """What the stimuli show, where an analysis needs it and it is known."""
         known = self.study.phantom or self.study.data.coco_annotations is not None
@@ -109,20 +110,29 @@ class Explained:
         networks = self.study.networks(conditions, tasks)
         return [str(path(network_analysis_path(self.results, network.path, analysis))) for network in networks]
 
+    def network_passes(self, network: NetworkName, settings: Analysis) -> float:
+        """Passes through a network that an image costs under an analysis, those through predictors included."""
+        rois = self.rois_of(network.task, network.condition) if "predictors" in settings.needs else []
+        return settings.passes() + len(rois)
+
     def compared_rois(self, wildcards: Wildcards) -> list[str]:
         """The ROIs that a network is compared with, sorted: those that guide it; where none does, those that guide any
         network of its task. So one more ROI touches no network that another guides."""
-        conditions, own = self.study.conditions, self.study.conditions[wildcards.condition].target
+        return self.rois_of(wildcards.task, wildcards.condition)
+
+    def rois_of(self, task: str, condition: str) -> list[str]:
+        """The same of any network of a task and a condition."""
+        conditions, own = self.study.conditions, self.study.conditions[condition].target
         if own:
             return sorted(own)
-        names = self.study.tasks[wildcards.task].conditions
+        names = self.study.tasks[task].conditions
         return sorted({roi for name in names for roi in conditions[name].target or ()})
 
-    def compared_kinds(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
-        """The kinds of predictors that a network is compared with."""
-        if not self._needed("predictors", names):
-            return []
-        return sorted({self.study.predictors[self._guide(roi)].kind for roi in self.compared_rois(wildcards)})
+    def network_modules(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
+        """The modules of some analyses of a network, and those that rebuild the predictors that it is compared with."""
+        rois = self.compared_rois(wildcards) if self._needed("predictors", names) else []
+        kinds = {self.study.predictors[self._guide(roi)].kind for roi in rois}
+        return sorted({*analysis_modules(names), *reader_modules(kinds)})
 
     def compared_predictors(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
         """The predictors of the ROIs that a network is compared with, where an analysis needs them."""
