@@ -19,6 +19,7 @@ from neurobust.report.corruption_section import corruption_tables, shifted_table
 from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
+from neurobust.report.network_figures import pictures
 from neurobust.report.outside import outside_tables
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
@@ -131,6 +132,7 @@ def render(
         "verification": verification_section(view, verification),
         "outside": outside_tables(view),
         "factors": factor_tables(view),
+        "pictures": pictures(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
         "versions": sections.versions(tables),
