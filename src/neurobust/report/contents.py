@@ -130,6 +130,7 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "robust_accuracy": "neurobust.report.figures:draw_robust_accuracy",
         "clean_vs_robust": "neurobust.report.figures:draw_clean_vs_robust",
         "predictors": "neurobust.report.predictor_figure:draw_predictors",
+        "mediation": "neurobust.report.why_section:draw_mediation",
         "inside": "neurobust.report.inside_figure:draw_inside",
         "layers": "neurobust.report.network_figures:draw_layers",
         "fourier": "neurobust.report.network_figures:draw_fourier",
@@ -141,4 +142,4 @@ FIGURES: Places[Callable[[Any], str]] = Places(
     }
 )
 # Figures that need more than one ROI's chain.
-WHOLE_STUDY = ("inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors")
+WHOLE_STUDY = ("mediation", "inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors")

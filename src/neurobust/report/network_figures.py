@@ -145,7 +145,7 @@ def draw_fourier(view: View) -> str:
                 colours = draw_map(axis, part[part["condition"] == condition], largest)
                 axis.set_title(condition, color=view.style(condition)["color"])
             label_first(grid, "cycles down", len(names))
-            bar = grid[0].figure.colorbar(colours, ax=grid, shrink=0.85, pad=0.01, aspect=14)
+            bar = grid[0].figure.colorbar(colours, ax=grid[: len(names)], shrink=0.85, pad=0.01, aspect=14)
             bar.set_label("share of images misread", fontsize=8)
             bar.outline.set_visible(False)
         return to_svg(figure, "Fourier maps: error with one wave on every image, per condition")

@@ -28,6 +28,7 @@ from neurobust.report.transfer_matrix import transfer_note
 from neurobust.report.verdict_section import verdict_section
 from neurobust.report.verification_section import verification_section
 from neurobust.report.view import View
+from neurobust.report.why_section import why_sections
 from neurobust.study.model import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -132,6 +133,8 @@ def render(
         "verification": verification_section(view, verification),
         "outside": outside_tables(view),
         "factors": factor_tables(view),
+        "why": why_sections(view),
+        "how_to_read": {name: settings.meaning for name, settings in study.explain.items()},
         "pictures": pictures(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),

@@ -71,7 +71,9 @@ class Mediation(Analysis, frozen=True):
         "p": Measure("", "of the part that goes through the measure, two-sided"),
         "q": Measure("", "p, adjusted over all measures and conditions"),
     }
-    source: ClassVar[str] = "MacKinnon, Lockwood and Williams 2004 (interval of a product); Judd, Kenny and McClelland 2001"
+    source: ClassVar[str] = (
+        "MacKinnon, Lockwood and Williams 2004 (interval of a product); Judd, Kenny and McClelland 2001"
+    )
 
     draws: Annotated[int, Meta(ge=1000), about("of both paths, for the interval of their product")] = 20000
     seed: Annotated[Seed, about("of these draws")] = 0
