@@ -214,6 +214,11 @@ class Explained:
             for arrays in by_scope[settings.scope](name, path=arrays_path)
         ]  # fmt: skip
 
+    def maps(self) -> list[str]:
+        """The arrays that tables of the report are made of: the Fourier maps of networks."""
+        there = "fourier" in self.analyses("network")
+        return self.network_tables("fourier", path=arrays_path) if there else []
+
     def of_roi(self, roi: str) -> list[str]:
         """What is explained of the predictor of an ROI, tables and arrays."""
         found: list[str] = []
