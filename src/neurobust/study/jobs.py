@@ -269,14 +269,14 @@ def _explain(study: Study) -> Iterator[Job]:
     cheap, dear = explained.by_price("network")
     for network in study.networks():
         plan, rois = study.tasks[network.task], study.conditions[network.condition].target or ()
-        where, cost = (*network[:3], f"seed{network.seed}"), COSTS.get(network.architecture, 1.0)
+        names, cost = (*network[:3], f"seed{network.seed}"), COSTS.get(network.architecture, 1.0)
         looks = plan.attack_images * plan.side**2 / 1000 * cost
         if cheap:
             passes = sum(explained.network_passes(network, settings) for settings in cheap.values())
-            yield Job("explain_network", where, looks * passes, 1e5, rois)
+            yield Job("explain_network", names, looks * passes, 1e5, rois)
         for name, settings in dear.items():
             passes = explained.network_passes(network, settings)
-            yield Job("explain_network_apart", (*where, name), looks * passes, 1e5, rois)
+            yield Job("explain_network_apart", (*names, name), looks * passes, 1e5, rois)
     if explained.analyses("study"):
         for name, architecture in study.blocks():
             plan = study.tasks[name]
