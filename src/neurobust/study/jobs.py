@@ -77,7 +77,8 @@ def _phantom(study: Study) -> Iterator[Job]:
 
 def _nsd(study: Study) -> Iterator[Job]:
     guided = (study.conditions[name] for task in study.tasks.values() for name in task.conditions)
-    if any(condition.on_stimuli and condition.removes.categories for condition in guided):
+    labelled = any(condition.on_stimuli and condition.removes.categories for condition in guided)
+    if labelled or Explained(study).stimulus_labels(study.explain):
         images = sum(_images_seen(study, subject) for subject in study.subjects)
         yield Job("build_labels", (), images, 100 * images)
     for subject in study.subjects:
