@@ -104,6 +104,19 @@ def voxel_maps(arrays: Arrays) -> list[Picture]:
     return pictures
 
 
+def fooled_pictures(image: np.ndarray, arrays: Arrays, k: int, heads: bool) -> list[Picture]:
+    """The k-th image, and for each norm the changed image and the change, or that none was found."""
+    pictures = [Picture(image, head="image" if heads else "")]
+    for norm, name in (("linf", "L∞"), ("l2", "L2")):
+        change = arrays[norm][k].astype(float)
+        found = np.isfinite(change).all()
+        shown, factor = amplify(change) if found else (np.full(image.shape, 0.5), 1)
+        changed = np.clip(image + change, 0, 1) if found else image
+        pictures.append(Picture(changed, "" if found else "not found", f"changed, {name}" if heads else ""))
+        pictures.append(Picture(shown, f"×{factor}", "the change" if heads else ""))
+    return pictures
+
+
 def draw_fooled(view: View) -> str:
     """Per ROI: images, the same after the smallest change of each norm, and the changes, amplified."""
     found = arrays_of(view, "fragility")
@@ -111,15 +124,8 @@ def draw_fooled(view: View) -> str:
         return empty_svg("No smallest change was looked for.")
     drawn = []
     for roi, arrays in found.items():
-        pictures = []
-        for k, image in enumerate(arrays["images"]):
-            pictures.append(Picture(image, head="image"))
-            for norm, name in (("linf", "L∞"), ("l2", "L2")):
-                change = arrays[norm][k]
-                if np.isfinite(change).all():
-                    shown, factor = amplify(change.astype(float))
-                    pictures.append(Picture(np.clip(image + change, 0, 1), head=f"changed, {name}"))
-                    pictures.append(Picture(shown, f"×{factor}", head="the change"))
-        drawn.append(PictureRow(roi, pictures))
+        images = arrays["images"] if len(found) == 1 else arrays["images"][:1]
+        for k, image in enumerate(images):
+            drawn.append(PictureRow(roi if k == 0 else "", fooled_pictures(image, arrays, k, heads=not drawn)))
     with rc():
         return to_svg(picture_grid(drawn), "Images whose predicted response the smallest change moves by one SD")

@@ -140,9 +140,9 @@ class Exciting(OfPredictor, frozen=True):
     source: ClassVar[str] = "Walker et al. 2019, Nat. Neurosci. 22"
 
     components: Annotated[Whole, about("principal components beside the mean over voxels")] = 2
-    starts: Annotated[Count, about("random starts of each")] = 4
-    steps: Annotated[Count, about("of gradient ascent")] = 30
-    rate: Annotated[Positive, about("of Adam")] = 0.2
+    starts: Annotated[Count, about("random starts of each")] = 3
+    steps: Annotated[Count, about("of gradient ascent")] = 20
+    rate: Annotated[Positive, about("length of the first step, in lengths of the spectrum")] = 0.5
     contrast: Annotated[Positive, about("root mean square over pixels", "of the range")] = 0.2
     jitter: Annotated[Whole, about("by which the image is moved at random", "pixels")] = 2
 
@@ -201,7 +201,7 @@ class Fragility(OfPredictor, frozen=True):
     source: ClassVar[str] = "Berardino, Ballé, Laparra & Simoncelli 2017; Hutchinson 1990"
 
     images: Annotated[Images, about("that are changed")] = 8
-    steps: Annotated[Count, about("of the search, for each norm")] = 12
+    steps: Annotated[Count, about("of the search, for each norm")] = 8
     probes: Annotated[Count, about("of the Jacobian's energy")] = 4
 
     def passes(self) -> float:
