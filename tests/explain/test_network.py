@@ -21,6 +21,7 @@ from neurobust.explain.description import Analysis
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.network import explain_network
 from neurobust.explain.network_bench import Compared, NetworkBench, layer_names
+from neurobust.explain.networks.geometry import participation_ratio
 from neurobust.explain.registry import ANALYSES, analysis_modules, usual_analyses
 from neurobust.files.dataset import read_dataset
 from neurobust.files.explained import COLUMNS, read_explained, read_explained_arrays
@@ -103,7 +104,7 @@ def test_every_measure_is_that_of_the_pure_functions(task, model, predictors, tm
     wanted = {
         "distance": [("linear distance to the boundary", "", distance)],
         "low-frequency": [("low-frequency share of input gradient", "", share)],
-        "dimensionality": [("effective dimensionality", "", measures.participation_ratio(features))],
+        "dimensionality": [("effective dimensionality", "", participation_ratio(features))],
         "similarity": [
             ("similarity to predictor", "V1", similarity[0]), ("similarity to predictor", "FFA", similarity[1]),
         ],

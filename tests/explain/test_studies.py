@@ -165,7 +165,9 @@ def test_correlation_is_scipys_and_its_partial_one_that_of_residuals():
     assert robustness.correlation(x, y, z).value == pytest.approx(stats.pearsonr(*left).statistic)
     assert math.isnan(robustness.correlation(x, np.ones(20)).value)
     assert math.isnan(robustness.correlation(x, z, z).value), "nothing is left of what is held fixed"
-    assert math.isnan(robustness.correlation(x[:4], y[:4]).p) and not math.isnan(robustness.correlation(x[:4], y[:4]).value)
+    assert math.isnan(robustness.correlation(x[:4], y[:4]).p) and not math.isnan(
+        robustness.correlation(x[:4], y[:4]).value
+    )
 
 
 def test_q_is_scipys_and_passes_over_what_is_undefined():

@@ -36,7 +36,7 @@ VERIFICATION_RESULTS = (
 rule tabulate_results:
     input:
         results=FILES.results_of(STUDY.conditions, ROIS),
-        explained=EXPLAINED.all_tables(),
+        explained=EXPLAINED.all_tables() + EXPLAINED.maps(),
         transfer=FILES.transfer_tables(),
         corruptions=FILES.corruption_tables(),
         shifted=FILES.shifted_tables(),

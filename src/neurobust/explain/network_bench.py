@@ -145,7 +145,7 @@ class NetworkBench:
     @property
     def twins(self) -> dict[str, Tensor] | None:
         """The images with another cue (n, 3, H, W): `random_cue` of any class, `conflict` of a class that is not the
-        label's (`cue_labels`); None for a task without a cue."""
+        label's (`Dataset.conflict_cue`); None for a task without a cue."""
         if self.dataset.conflict is None or self.dataset.random_cue is None:
             return None
         found = {"random_cue": self.dataset.random_cue, "conflict": self.dataset.conflict}

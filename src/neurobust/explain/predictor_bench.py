@@ -1,4 +1,4 @@
-"""What analyses of a predictor look at: the predictor with held-out stimuli and the responses that were measured to them.
+"""What analyses of a predictor look at: the predictor, held-out stimuli and the responses measured to them.
 
 Each part is computed when it is first asked for.
 """

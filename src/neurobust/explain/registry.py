@@ -23,6 +23,15 @@ ANALYSES: Places[type[Analysis]] = Places(
         "low-frequency": "neurobust.explain.networks.inside_settings:LowFrequency",
         "dimensionality": "neurobust.explain.networks.inside_settings:Dimensionality",
         "similarity": "neurobust.explain.networks.inside_settings:Similarity",
+        "layers": "neurobust.explain.networks.settings:LayerSimilarity",
+        "fourier": "neurobust.explain.networks.settings:Fourier",
+        "perturbations": "neurobust.explain.networks.settings:Perturbations",
+        "geometry": "neurobust.explain.networks.settings:Geometry",
+        "jacobian": "neurobust.explain.networks.settings:Jacobian",
+        "cue-bias": "neurobust.explain.networks.settings:CueBias",
+        "saliency": "neurobust.explain.networks.settings:Saliency",
+        "calibration": "neurobust.explain.networks.settings:Calibration",
+        "humans": "neurobust.explain.networks.settings:Humans",
         "changes": "neurobust.explain.studies.settings:Changes",
         "association": "neurobust.explain.studies.settings:Association",
         "mediation": "neurobust.explain.studies.settings:Mediation",
@@ -60,7 +69,7 @@ def analysis_modules(names: Iterable[str]) -> list[str]:
 
 
 def asked(names: Iterable[str]) -> dict[str, str]:
-    """Measure -> its analysis, of some analyses of networks: the family that the analyses of a whole study ask about."""
+    """Measure -> its analysis, of some analyses of networks: the family that a whole study is asked about."""
     chosen = set(names)
     return {
         measure: name

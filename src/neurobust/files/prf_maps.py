@@ -27,6 +27,8 @@ def read_prf_maps(maps: Sequence[Path], voxel_index: np.ndarray) -> np.ndarray:
         except Exception as error:
             raise unreadable(path, error, "no map of pRFs; delete it and fetch it again") from error
         if len(voxel_index) and voxel_index.max() >= len(values):
-            raise InputError(f"{path}: {len(values)} voxels, fewer than the ROI's grid has; use maps of the betas' space")
+            raise InputError(
+                f"{path}: {len(values)} voxels, fewer than the ROI's grid has; use maps of the betas' space"
+            )
         columns.append(values[voxel_index])
     return np.stack(columns, 1) if columns else np.full((len(voxel_index), len(MAPS)), np.nan)

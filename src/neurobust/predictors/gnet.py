@@ -17,7 +17,6 @@ from neurobust.core.errors import InputError
 from neurobust.predictors.gnet_settings import SMALLEST
 from neurobust.predictors.model import ResponseModel
 
-
 # What a voxel reads of each layer, in the order of its feature weights: channels in trunk widths.
 LAYERS = {"conv3": 2, "conv4a": 1, "conv4b": 1, "conv5a": 1, "conv5b": 1, "conv6a": 1, "conv6b": 1}
 

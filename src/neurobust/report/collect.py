@@ -31,6 +31,7 @@ from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
 from neurobust.report.explained import inside_rows, seen_rows, why_rows
 from neurobust.report.factors import factor_rows
+from neurobust.report.fourier_rows import fourier_rows
 from neurobust.report.gains import gain_rows
 from neurobust.report.gates import Evidence, at_reference, gate_rows
 from neurobust.report.guided import compared, recipe_of
@@ -78,6 +79,7 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     rows["outside"] = outside_rows(study) if extras else []
     rows["seen"] = seen_rows(study)
     rows["inside"], rows["why"] = (inside_rows(study), why_rows(study)) if extras else ([], [])
+    rows["fourier"] = fourier_rows(study) if extras else []
     for network in study.networks():
         rows["checks"] += check_rows(study.root, network)
     add_verdicts(study, [trusted(block, rows, extras) for block in evidence], rows, whole)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.report.blocks import blocks
+from neurobust.report.entries import text
 from neurobust.report.explained import asked
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
 from neurobust.report.view import View
@@ -17,7 +18,7 @@ def draw_inside(view: View) -> str:
     """The measures that the study asks about, of every network, a block per task; the large mark is the mean over
     seeds. Where a measure has layers, the penultimate one is drawn."""
     table = view.tables["inside"]
-    table = table.assign(**{name: table[name].fillna("") for name in ("roi", "unit", "layer")})
+    table = table.assign(**{name: table[name].map(text) for name in ("roi", "unit", "layer")})
     shown = table["measure"].isin(asked(view.study)) & table["layer"].isin(["", PENULTIMATE])
     table = table[shown & table["value"].notna()]
     if not len(table):

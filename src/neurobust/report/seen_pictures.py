@@ -77,7 +77,9 @@ def draw_attribution(view: View) -> str:
     for roi, arrays in found.items():
         title = roi if len(found) > 1 else ""
         drawn.append(PictureRow("image", [Picture(image) for image in arrays["images"]], title))
-        drawn.append(PictureRow("what counts", [signed_map(*pair) for pair in zip(arrays["gradients"], arrays["images"])]))
+        drawn.append(
+            PictureRow("what counts", [signed_map(*pair) for pair in zip(arrays["gradients"], arrays["images"])])
+        )
         drawn.append(PictureRow("single voxels", voxel_maps(arrays)))
     with rc():
         return to_svg(picture_grid(drawn), "What in an image the ROI's predicted response rests on")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
@@ -214,6 +213,11 @@ class Explained:
             for name, settings in self.study.explain.items() if settings.leaves_arrays
             for arrays in by_scope[settings.scope](name, path=arrays_path)
         ]  # fmt: skip
+
+    def maps(self) -> list[str]:
+        """The arrays that tables of the report are made of: the Fourier maps of networks."""
+        there = "fourier" in self.analyses("network")
+        return self.network_tables("fourier", path=arrays_path) if there else []
 
     def of_roi(self, roi: str) -> list[str]:
         """What is explained of the predictor of an ROI, tables and arrays."""

@@ -189,7 +189,9 @@ class Mirror:
     def prf_files(self) -> list[str]:
         """Every subject's maps of population receptive fields, three each."""
         return [
-            str(layout.prf(self.root, subject, name, self.data.space)) for subject in self.data.subjects for name in MAPS
+            str(layout.prf(self.root, subject, name, self.data.space))
+            for subject in self.data.subjects
+            for name in MAPS
         ]
 
     def stimuli(self, wildcards: Wildcards) -> str:

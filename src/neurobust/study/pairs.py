@@ -38,7 +38,7 @@ def shuffles_of(conditions: Mapping[str, Condition], name: str) -> list[str]:
 def gains_of(study: Study, task: str) -> Iterator[Gain]:
     """The guided conditions of a task, in the study's order, each with what it is measured against; one of which
     neither a shuffle nor `none` is trained is left out."""
-    trained = study.tasks[task].conditions
+    trained = [name for name in study.tasks[task].conditions if name in study.conditions]
     for name in trained:
         condition = study.conditions[name]
         if condition.guided and condition.roi is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from neurobust.core.similarity import debiased_cka
 from neurobust.explain.findings import Findings, Row
-from neurobust.explain.measures import linear_distance, low_frequency_share, participation_ratio
+from neurobust.explain.measures import linear_distance, low_frequency_share
 from neurobust.explain.network_bench import NetworkBench
+from neurobust.explain.networks.geometry import participation_ratio
 from neurobust.explain.networks.inside_settings import Dimensionality, Distance, LowFrequency, Similarity
 
 

@@ -15,8 +15,8 @@ class Distance(Analysis, frozen=True):
     run: ClassVar[str] = "neurobust.explain.networks.inside:distance"
     title: ClassVar[str] = "distance to the boundary"
     meaning: ClassVar[str] = (
-        "How far, in L2, an image is from another answer if the network were linear around it: a larger distance means a "
-        "flatter network. It does not change with the scale of the logits."
+        "How far, in L2, an image is from another answer if the network were linear around it: a larger distance means "
+        "a flatter network. It does not change with the scale of the logits."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "linear distance to the boundary": Measure(
@@ -57,12 +57,13 @@ class Dimensionality(Analysis, frozen=True):
     run: ClassVar[str] = "neurobust.explain.networks.inside:dimensionality"
     title: ClassVar[str] = "effective dimensionality"
     meaning: ClassVar[str] = (
-        "In how many directions the penultimate layer varies over images: 1 where all images lie on a line. With few "
-        "images it varies over seeds more than over conditions."
+        "In how many directions the penultimate layer varies over images: 1 where all images lie on a line. The "
+        "estimate has no bias from the number of images, but with few of them it varies over seeds more than over "
+        "conditions."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "effective dimensionality": Measure(
-            "dimensions", "participation ratio of the penultimate layer's covariance over images", asked=True
+            "dimensions", "unbiased participation ratio of the penultimate layer's covariance over images", asked=True
         )
     }
 

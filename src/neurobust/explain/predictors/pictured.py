@@ -106,5 +106,7 @@ def jacobian_sizes(jacobian: Spectrum, voxels: int) -> dict[str, Tensor]:
 def size_row(measure: str, values: Tensor, n_images: int) -> Row:
     """The median over images, and quartiles as its ends; what never moved is larger than all that did."""
     found = torch.nan_to_num(values.double(), nan=torch.inf).cpu().numpy()
-    low, middle, high = (float(v) if np.isfinite(v) else None for v in np.quantile(found, [0.25, 0.5, 0.75], method="nearest"))
+    low, middle, high = (
+        float(v) if np.isfinite(v) else None for v in np.quantile(found, [0.25, 0.5, 0.75], method="nearest")
+    )
     return Row(measure, middle, low=low, high=high, n_images=n_images)

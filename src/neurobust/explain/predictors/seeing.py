@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from neurobust.core.seeding import numpy_rng
 from neurobust.explain.findings import Findings, Row

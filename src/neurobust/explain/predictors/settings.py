@@ -99,7 +99,9 @@ class Attribution(OfPredictor, frozen=True):
         "inside its own pRF than inside other voxels': 1 is chance."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
-        "mass in the pRF": Measure("", "median over voxels of the share of the occlusion map within two sizes of the pRF"),
+        "mass in the pRF": Measure(
+            "", "median over voxels of the share of the occlusion map within two sizes of the pRF"
+        ),
         "mass ratio": Measure("", "that share over the share in other voxels' pRFs; interval: of chance, around 1"),
         "r of x, occluded": Measure("", "correlation over voxels of the place of the occlusion map and of the pRF"),
         "r of y, occluded": Measure("", "of the vertical place"),
@@ -195,7 +197,9 @@ class Fragility(OfPredictor, frozen=True):
         "random change, L2": Measure("L2", "the same along white noise"),
         "distance of images, L2": Measure("L2", "median over pairs of natural images"),
         "largest gain": Measure("SD / L2", "median over images of the Jacobian's largest singular value / √voxels"),
-        "stable rank": Measure("directions", "median over images of energy of the Jacobian / its largest singular value²"),
+        "stable rank": Measure(
+            "directions", "median over images of energy of the Jacobian / its largest singular value²"
+        ),
     }
     arrays: ClassVar[bool] = True
     source: ClassVar[str] = "Berardino, Ballé, Laparra & Simoncelli 2017; Hutchinson 1990"

@@ -95,7 +95,9 @@ def ridge_predict(
     for alpha in alphas:
         shrink = values / (values + alpha * unit)
         leverage = (vectors**2) @ shrink + 1 / len(x)
-        residual = (responses - centre - vectors @ (shrink[:, None] * rotated)) / np.maximum(1 - leverage, 1e-9)[:, None]
+        residual = (responses - centre - vectors @ (shrink[:, None] * rotated)) / np.maximum(1 - leverage, 1e-9)[
+            :, None
+        ]
         error = np.square(residual).sum(0)
         better = error < best
         best = np.where(better, error, best)
