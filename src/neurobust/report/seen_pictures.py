@@ -77,9 +77,8 @@ def draw_attribution(view: View) -> str:
     for roi, arrays in found.items():
         title = roi if len(found) > 1 else ""
         drawn.append(PictureRow("image", [Picture(image) for image in arrays["images"]], title))
-        drawn.append(
-            PictureRow("what counts", [signed_map(*pair) for pair in zip(arrays["gradients"], arrays["images"])])
-        )
+        pairs = zip(arrays["gradients"], arrays["images"], strict=True)
+        drawn.append(PictureRow("what counts", [signed_map(*pair) for pair in pairs]))
         drawn.append(PictureRow("single voxels", voxel_maps(arrays)))
     with rc():
         return to_svg(picture_grid(drawn), "What in an image the ROI's predicted response rests on")
@@ -89,7 +88,7 @@ def signed_map(gradient: np.ndarray, image: np.ndarray) -> Picture:
     """A map of both signs over its grey image, smoothed over 3 x 3 pixels; full colour at its 99 % largest value."""
     wide = np.pad(gradient, 1, mode="edge")
     height, width = gradient.shape
-    smooth = sum(wide[i : i + height, j : j + width] for i in range(3) for j in range(3)) / 9
+    smooth = np.mean([wide[i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=0)
     most = float(np.quantile(np.abs(smooth), 0.99)) or 1.0
     return Picture(smooth, colours="PiYG", low=-most, high=most, behind=image.mean(2))
 
@@ -124,7 +123,7 @@ def draw_fooled(view: View) -> str:
     found = arrays_of(view, "fragility")
     if not found:
         return empty_svg("No smallest change was looked for.")
-    drawn = []
+    drawn: list[PictureRow] = []
     for roi, arrays in found.items():
         images = arrays["images"] if len(found) == 1 else arrays["images"][:1]
         for k, image in enumerate(images):

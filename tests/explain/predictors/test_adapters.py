@@ -19,13 +19,14 @@ from neurobust.files.roi import RoiFile, write_roi
 SIDE, CELLS, COUNT, SHAPE = 16, 4, 60, (4, 4, 3)
 VOXELS = {"subj01": [5, 6, 9, 10, 0, 3], "subj02": [12, 15, 5, 10]}  # which cell of 4 x 4 each voxel reads
 ANALYSES_HERE = list(of_scope(ANALYSES, "predictor"))
+CELLS_READ = [cell for cells in VOXELS.values() for cell in cells]
 NAMES = {"V1": VOXELS, "copy": VOXELS}
 
 
 def weights():
     """A voxel is the mean brightness of its cell: (voxels, 3 * 16), channel by channel."""
     found = np.zeros((sum(map(len, VOXELS.values())), 3, CELLS**2))
-    for v, cell in enumerate(sum(VOXELS.values(), [])):
+    for v, cell in enumerate(CELLS_READ):
         found[v, :, cell] = 1 / 3
     return found.reshape(len(found), -1)
 
@@ -39,8 +40,8 @@ def cell_centre(cell):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Files of two subjects, of whom the second saw 50 of 60 held-out images; a predictor that is right but for noise in
-    the responses; two concepts, of which the first is a bright cell 5."""
+    """Files of two subjects, of whom the second saw 50 of 60 held-out images; a predictor that is right but for noise
+    in the responses; two concepts, of which the first is a bright cell 5."""
     folder, rng = tmp_path_factory.mktemp("predictor"), np.random.default_rng(0)
     images = rng.integers(60, 190, (COUNT, 4, 4, 3), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
     bright = np.arange(COUNT) % 3 == 0
@@ -59,7 +60,9 @@ def files(tmp_path_factory):
         with h5py.File(folder / f"{subject}.h5", "w") as file:
             file["images"], file["nsd_id"] = images[saw], saw * 2
         x, y = np.array([cell_centre(cell) for cell in cells]).T
-        tables.append(pd.DataFrame({"subject": subject, "voxel_index": index, "field_x": x, "field_y": y, "field_size": 1.0}))
+        tables.append(
+            pd.DataFrame({"subject": subject, "voxel_index": index, "field_x": x, "field_y": y, "field_size": 1.0})
+        )
         maps.append(prf_volumes(folder, subject, index, x, y))
         start += len(cells)
     for roi in NAMES:
@@ -154,7 +157,7 @@ def test_concepts_versions_layers_and_transfer(found):
     assert value(found, "concepts", "predicted AUC", "bright")["n_images"] == 20
     arrays = read_explained_arrays(found[1] / "concepts.parquet")
     assert arrays["names"].tolist() == ["bright", "even"]
-    reads_five = np.array(sum(VOXELS.values(), [])) == 5
+    reads_five = np.array(CELLS_READ) == 5
     assert (arrays["predicted"][0][reads_five] == 1).all() and (arrays["measured"][0][reads_five] > 0.95).all()
     assert np.abs(arrays["measured"][0][~reads_five] - 0.5).max() < 0.35
     intact = value(found, "shifted", "r on a version", "intact")["value"]

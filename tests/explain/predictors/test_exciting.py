@@ -37,8 +37,8 @@ def test_the_spectrum_peaks_at_the_planted_channel(frequency, orientation):
 
 
 def test_random_weights_have_no_planted_channel():
-    """Twelve predictors of random weights on the same bank of 12 channels: more than 5 peaks at one channel have a chance
-    below 1e-3, were it even 1 in 10."""
+    """Twelve predictors of random weights on the same bank of 12 channels: more than 5 peaks at one channel have a
+    chance below 1e-3, were it even 1 in 10."""
     bank, hits = GaborEnergy(SIDE, 8, (4.0, 8.0), 6), 0
     for seed in range(12):
         weights = torch.randn(12 * 64, generator=generator(seed))

@@ -71,10 +71,10 @@ def noise_images(count: int, side: int, contrast: float, mean: Tensor, generator
 
 def components(responses: Tensor, count: int, noise_ceiling: Tensor | None = None) -> Tensor:
     """Directions (count + 1, voxels) of an ROI that images are made for: the mean over voxels, then `count` principal
-    components of responses (n, voxels) that are standardised already, each of unit length, with its larger half positive.
-
-    Voxels count in proportion to their noise ceiling (voxels,) where it is given: what cannot be predicted says nothing.
-    """
+    components of responses (n, voxels) that are standardised already, each of unit length, with its larger half
+    positive.
+    Voxels count in proportion to their noise ceiling (voxels,) where it is given: what cannot be predicted says
+    nothing."""
     weight = torch.ones(responses.shape[1]) if noise_ceiling is None else noise_ceiling.clamp_min(0)
     weight = (weight / weight.max().clamp_min(1e-12)).to(responses)
     weighted = (responses - responses.mean(0)) * weight
