@@ -310,7 +310,7 @@ def write_why(study: Study, task: str, architecture: str) -> None:
         [attack_table_path(study.root, network, study.primary_attack) for network in networks],
         [network_analysis_path(study.root, network, "inside") for network in networks],
         [gain._asdict() for gain in gains_of(study, task)],
-        dict.fromkeys(STUDIES, {}),
+        {name: {} for name in STUDIES},
         study_analysis_path(study.root, task, architecture, "x").parent,
     )
 

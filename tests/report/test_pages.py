@@ -285,14 +285,8 @@ def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
             write_parquet(root / f"predictors/gnet/MT/seed{seed}/voxels.parquet", frame.iloc[:0])
     else:
         study = replace(study, transfer=None)
-        for name in (
-            "checks.json",
-            "inside.parquet",
-            "mediation.parquet",
-            "examples.npz",
-            "canaries.json",
-            "transfer.parquet",
-        ):
+        shutil.rmtree(root / "explain")
+        for name in ("checks.json", "examples.npz", "canaries.json", "transfer.parquet"):
             for path in root.rglob(name):
                 path.unlink()
         shutil.rmtree(root / "benchmarks")

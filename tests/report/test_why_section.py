@@ -1,7 +1,5 @@
 """The section "Why": what it says, and that it says nothing that is not there."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,8 +49,8 @@ def test_the_measure_that_carries_most_is_named(view_of):
     (part,) = why_sections(view)
     assert part["sentences"] == [
         "There is no sure gain of V1 over none to explain: +1.0 pp, −1.0 to +3.0.",
-        "Of LO’s gain over LO-shuffled (+12.0 pp, +10.0 to +14.0), +9.0 pp, +7.0 to +11.0 goes through cue reliance and "
-        "+3.0 pp, +1.0 to +5.0 does not. Taken alone, so do similarity, LO.",
+        "Of LO’s gain over LO-shuffled (+12.0 pp, +10.0 to +14.0), +9.0 pp, +7.0 to +11.0 goes through cue reliance "
+        "and +3.0 pp, +1.0 to +5.0 does not. Taken alone, so do similarity, LO.",
     ]
     assert [line["measure"] for line in part["parts"] if line["control"] == "LO-shuffled"] == [
         "cue reliance", "similarity, LO", "dimensionality",
@@ -93,4 +91,3 @@ def test_the_page_has_the_section_and_its_tables(report):
     assert '<section id="why">' in page and "Too few seeds" in page and 'id="figure-mediation"' in page
     why = read_tables(report / "tables")["why"]
     assert set(why["analysis"]) == {"changes", "association", "mediation"}
-    assert dataclasses.is_dataclass(View)

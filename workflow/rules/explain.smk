@@ -19,6 +19,11 @@ def of_analyses(function, *names):
     return lambda wildcards: function(wildcards, list(names) or [wildcards.analysis])
 
 
+def prf_files(wildcards, names):
+    """The maps of population receptive fields, where an analysis compares a predictor with them."""
+    return MIRROR.prf_files() if EXPLAINED.reads_prfs(names) else []
+
+
 if PREDICTOR_CHEAP:
 
     rule explain_predictor:
@@ -28,6 +33,7 @@ if PREDICTOR_CHEAP:
             responses=of_analyses(EXPLAINED.predictor_responses, *PREDICTOR_CHEAP),
             stimuli=EXPLAINED.predictor_stimuli,
             labels=EXPLAINED.stimulus_labels(PREDICTOR_CHEAP),
+            prfs=of_bucket(of_analyses(prf_files, *PREDICTOR_CHEAP)),
         output:
             outputs(PREDICTOR_CHEAP, at, predictor_analysis_path, *PREDICTOR),
         log:
@@ -64,6 +70,7 @@ if PREDICTOR_DEAR:
             responses=of_analyses(EXPLAINED.predictor_responses),
             stimuli=EXPLAINED.predictor_stimuli,
             labels=lambda wildcards: EXPLAINED.stimulus_labels([wildcards.analysis]),
+            prfs=of_bucket(of_analyses(prf_files)),
         output:
             outputs({"{analysis}": None}, at, predictor_analysis_path, *PREDICTOR),
         log:

@@ -130,6 +130,7 @@ if STUDY.semantic.verification:
 rule draw_figures:
     input:
         tables=list(TABLE_FILES.values()),
+        explained=EXPLAINED.all_arrays(),
     output:
         **{
             figure: report(path, category="Figures", caption=f"../report/{figure}.rst", labels={"figure": figure})

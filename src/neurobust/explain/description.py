@@ -1,4 +1,4 @@
-"""What an analysis is to the rest of the house: one class per analysis, its fields the settings, its constants the facts.
+"""What an analysis is to the rest of the house: one class per analysis, its fields the settings, its constants facts.
 
 Descriptions import no torch. A new analysis is one such class with its function and a line in `registry` (or an entry
 point `neurobust.analyses` of another package, whose class and function may stand in one module).
@@ -15,7 +15,7 @@ from neurobust.core.settings import Settings
 
 # What is explained: a trained predictor, a trained network, or all networks of a task and an architecture together.
 Scope = Literal["predictor", "network", "study"]
-# What an analysis looks at beside the module and its images. Where a bench has none, its table has no rows and says why.
+# What an analysis looks at beside the module and its images. Where a bench has none, a table has no rows and says why.
 #   of a predictor: `concepts` of its held-out stimuli, the `prfs` of its voxels, the predictors of the `others` ROIs
 #   of a network: the `predictors` of the ROIs that it is compared with, held-out `stimuli` with measured responses of
 #   these ROIs, `adversarials` that the attacks stored, cue `twins` of its images
@@ -25,9 +25,9 @@ Need = Literal["concepts", "prfs", "others", "predictors", "stimuli", "adversari
 class Measure(Struct, frozen=True):
     """A number that an analysis gives. unit: of its value; meaning: a line for readers.
 
-    asked: whether the analyses of the whole study ask if it predicts robustness and mediates the gain of guidance. These
-    measures are one family, named here before any result is seen; they are read without a layer, or at the penultimate
-    one.
+    asked: whether the analyses of the whole study ask if it predicts robustness and mediates the gain of guidance.
+    These measures are one family, named here before any result is seen; they are read without a layer, or at the
+    penultimate one.
     """
 
     unit: str = ""

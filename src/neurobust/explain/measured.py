@@ -52,6 +52,7 @@ class Measured:
     noise_ceiling: np.ndarray
     subject: np.ndarray
     voxel_index: np.ndarray
+    subjects: tuple[str, ...] = ()  # one for each file, in their order; one may have no voxels
 
     @property
     def complete(self) -> np.ndarray:
@@ -80,6 +81,7 @@ def read_measured(
         noise_ceiling=np.concatenate([found.noise_ceiling for found in rois]).astype(np.float32),
         subject=np.concatenate([np.full(found.responses.shape[1], found.subject) for found in rois]),
         voxel_index=np.concatenate([found.voxel_index for found in rois]),
+        subjects=tuple(found.subject for found in rois),
     )
 
 

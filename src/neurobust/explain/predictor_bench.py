@@ -1,4 +1,4 @@
-"""What analyses of a predictor look at: the predictor with held-out stimuli and the responses that were measured to them.
+"""What analyses of a predictor look at: the predictor, held-out stimuli and the responses measured to them.
 
 Each part is computed when it is first asked for.
 """
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from neurobust.explain.description import Need
 from neurobust.explain.measured import Measured, SubjectFiles, read_measured
+from neurobust.explain.predictors.fields import prf_fields
+from neurobust.files.prf_maps import read_prf_maps
 from neurobust.files.splits import TRAIN
 from neurobust.files.stimulus_labels import category_names, read_categories
 
@@ -42,8 +44,8 @@ class PredictorTarget(Protocol):
 class PredictorBench:
     """target: images (n, 3, H, W) in [0, 1] -> responses (n, V), frozen; side: at which the predictor sees images;
     voxels: `voxels.parquet`, a row a column of the responses (V,); files: of each ROI of the study, its subjects',
-    `roi` the predictor's own; labels: `stimuli/labels.parquet`; prfs: x, y and size in degrees (V, 3), as measured, NaN
-    where unknown. most: bounds the held-out stimuli; `image_batch` bounds the memory.
+    `roi` the predictor's own; labels: `stimuli/labels.parquet`; prf_maps: of each of its subjects, those of
+    `files.prf_maps.MAPS`. most: bounds the held-out stimuli; `image_batch` bounds the memory.
     """
 
     target: PredictorTarget
@@ -55,7 +57,7 @@ class PredictorBench:
     device: torch.device
     most: int | None = None
     labels: Path | None = None
-    prfs: np.ndarray | None = None
+    prf_maps: Sequence[Sequence[Path]] = ()
     image_batch: int = 64
 
     @property
@@ -104,6 +106,17 @@ class PredictorBench:
             return None
         return Concepts(category_names(self.labels), read_categories(self.labels, self.held_out.nsd_id))
 
+    @cached_property
+    def prfs(self) -> np.ndarray | None:
+        """x, y and size (V, 3) of the measured fields in degrees, NaN where unknown; None without maps."""
+        if not self.prf_maps:
+            return None
+        found = np.full((len(self.held_out.subject), 3), np.nan)
+        for subject, maps in zip(self.held_out.subjects, self.prf_maps, strict=True):
+            own = self.held_out.subject == subject
+            found[own] = prf_fields(*read_prf_maps(maps, self.held_out.voxel_index[own]).T)
+        return found
+
     def over(self, images: Tensor, function: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """A function's rows for images (n, 3, H, W), default the target's; without gradients, a batch at a time."""
         with torch.inference_mode():
@@ -117,7 +130,7 @@ class PredictorBench:
         """Why an analysis that needs this cannot be made; None where it can."""
         if need == "concepts" and self.labels is None:
             return "nothing says what the stimuli show (data.coco_annotations)"
-        if need == "prfs" and self.prfs is None:
+        if need == "prfs" and not self.prf_maps:
             return "no population receptive fields were measured"
         if need == "others" and not self.others:
             return "the study has no other ROI"

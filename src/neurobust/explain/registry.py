@@ -11,6 +11,14 @@ from neurobust.explain.description import Analysis, Scope
 
 ANALYSES: Places[type[Analysis]] = Places(
     {
+        "exciting": "neurobust.explain.predictors.settings:Exciting",
+        "attribution": "neurobust.explain.predictors.settings:Attribution",
+        "fields": "neurobust.explain.predictors.settings:Fields",
+        "tuning": "neurobust.explain.predictors.settings:Tuning",
+        "transfer": "neurobust.explain.predictors.settings:Transfer",
+        "concepts": "neurobust.explain.predictors.settings:Concepts",
+        "fragility": "neurobust.explain.predictors.settings:Fragility",
+        "shifted": "neurobust.explain.predictors.settings:Shifted",
         "distance": "neurobust.explain.networks.inside_settings:Distance",
         "low-frequency": "neurobust.explain.networks.inside_settings:LowFrequency",
         "dimensionality": "neurobust.explain.networks.inside_settings:Dimensionality",
@@ -61,7 +69,7 @@ def analysis_modules(names: Iterable[str]) -> list[str]:
 
 
 def asked(names: Iterable[str]) -> dict[str, str]:
-    """Measure -> its analysis, of some analyses of networks: the family that the analyses of a whole study ask about."""
+    """Measure -> its analysis, of some analyses of networks: the family that a whole study is asked about."""
     chosen = set(names)
     return {
         measure: name

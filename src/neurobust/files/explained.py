@@ -1,5 +1,5 @@
-"""`explain/{predictors,networks,study}/.../{analysis}.parquet`: what an analysis found, a row a number; beside it `.npz`,
-its arrays, where it has any."""
+"""`explain/{predictors,networks,study}/.../{analysis}.parquet`: what an analysis found, a row a number; beside it
+`.npz`, its arrays, where it has any."""
 
 from __future__ import annotations
 

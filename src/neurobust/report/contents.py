@@ -139,7 +139,18 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "transfer": "neurobust.report.transfer_matrix:draw_transfer",
         "corruptions": "neurobust.report.corruption_errors:draw_corruptions",
         "factors": "neurobust.report.factor_section:draw_factors",
+        "exciting": "neurobust.report.seen_pictures:draw_exciting",
+        "attribution": "neurobust.report.seen_pictures:draw_attribution",
+        "fooled": "neurobust.report.seen_pictures:draw_fooled",
+        "fields": "neurobust.report.seen_plots:draw_fields",
+        "tuning": "neurobust.report.seen_plots:draw_tuning",
+        "concepts": "neurobust.report.seen_plots:draw_concepts",
+        "fragility": "neurobust.report.seen_plots:draw_fragility",
+        "versions": "neurobust.report.seen_plots:draw_versions",
+        "cores": "neurobust.report.core_matrix:draw_cores",
     }
 )
 # Figures that need more than one ROI's chain.
-WHOLE_STUDY = ("mediation", "inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors")
+WHOLE_STUDY = (
+    "mediation", "inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors", "cores",
+)  # fmt: skip

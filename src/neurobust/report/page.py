@@ -21,6 +21,7 @@ from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
 from neurobust.report.network_figures import pictures
 from neurobust.report.outside import outside_tables
+from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
@@ -135,6 +136,7 @@ def render(
         "factors": factor_tables(view),
         "why": why_sections(view),
         "how_to_read": {name: settings.meaning for name, settings in study.explain.items()},
+        "seen": seen_parts(view),
         "pictures": pictures(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -82,7 +83,8 @@ def sentence(gain: Gain, parts: list[Part]) -> str:
         )
     also = [part.name for part in parts[1:] if part.carries]
     more = f" Taken alone, so do {', '.join(also)}." if also else ""
-    return f"Of {gained}, {through(first)} goes through {first.name} and {of_interval(first.rows['direct'])} does not.{more}"
+    rest = of_interval(first.rows["direct"])
+    return f"Of {gained}, {through(first)} goes through {first.name} and {rest} does not.{more}"
 
 
 def through(part: Part) -> str:
@@ -123,13 +125,11 @@ def association_lines(table: pd.DataFrame) -> list[Row]:
     for _, part in rows.groupby(["of", rows["roi"].map(text)], sort=False):
         numbers = {row.measure: row for row in part.itertuples()}
         partial = numbers["partial correlation"]
-        found.append(
-            (partial.value, {"measure": name_of(partial), "q": plain(numbers["q"].value, 3)})
-            + ({"plain": plain(numbers["correlation"].value), "sure": bool(numbers["q"].value < LEVEL)},)
-            + ({"partial": entry(partial, plain), "within": entry(numbers["within conditions"], plain)},)
-        )
-    found.sort(key=lambda one: -abs(one[0]) if pd.notna(one[0]) else 1.0)
-    return [first | second | third for _, first, second, third in found]
+        line = {"measure": name_of(partial), "plain": plain(numbers["correlation"].value)}
+        line |= {"partial": entry(partial, plain), "within": entry(numbers["within conditions"], plain)}
+        line |= {"q": plain(numbers["q"].value, 3), "sure": bool(numbers["q"].value < LEVEL)}
+        found.append((-abs(partial.value) if pd.notna(partial.value) else 1.0, line))
+    return [line for _, line in sorted(found, key=itemgetter(0))]
 
 
 def change_lines(view: View, table: pd.DataFrame) -> list[Row]:
@@ -147,7 +147,7 @@ def change_lines(view: View, table: pd.DataFrame) -> list[Row]:
 
 
 def draw_mediation(view: View) -> str:
-    """A forest per task and guided condition: what of its gain goes through each measure; the band is the whole gain."""
+    """A forest per task and guided condition: what of its gain goes through each measure; a band for the whole gain."""
     table = view.tables["why"]
     shown = []
     for task, architecture, part in blocks(table):

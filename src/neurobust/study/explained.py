@@ -96,6 +96,10 @@ class Explained:
         known = self.study.phantom or self.study.data.coco_annotations is not None
         return [str(stimulus_labels_path(self.results))] if known and self._needed("concepts", names) else []
 
+    def reads_prfs(self, names: Iterable[str]) -> bool:
+        """Whether some analyses of a predictor compare it with maps of population receptive fields."""
+        return self._needed("prfs", names)
+
     # --- networks ---
 
     def network_tables(

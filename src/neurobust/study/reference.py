@@ -167,8 +167,8 @@ def analyses() -> Iterator[str]:
     """What can be explained, by scope: how to read it, its keys and its measures."""
     yield "## Analyses (`explain:`)\n"
     yield (
-        "Without the section a study has all but those marked *on demand*; one *apart* has jobs of its own. The price is "
-        "the number of passes forward that an image costs. The measures marked *asked* are the family of which "
+        "Without the section a study has all but those marked *on demand*; one *apart* has jobs of its own. The price "
+        "is the number of passes forward that an image costs. The measures marked *asked* are the family of which "
         "`association` and `mediation` ask whether they go with robustness and mediate the gain of guidance.\n"
     )
     for scope, words in SCOPES:

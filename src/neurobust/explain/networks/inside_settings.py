@@ -15,8 +15,8 @@ class Distance(Analysis, frozen=True):
     run: ClassVar[str] = "neurobust.explain.networks.inside:distance"
     title: ClassVar[str] = "distance to the boundary"
     meaning: ClassVar[str] = (
-        "How far, in L2, an image is from another answer if the network were linear around it: a larger distance "
-        "means a flatter network. It does not change with the scale of the logits."
+        "How far, in L2, an image is from another answer if the network were linear around it: a larger distance means "
+        "a flatter network. It does not change with the scale of the logits."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "linear distance to the boundary": Measure(

@@ -36,9 +36,9 @@ def residuals(values: np.ndarray, given: np.ndarray) -> np.ndarray:
 def correlation(x: ArrayLike, y: ArrayLike, given: ArrayLike | None = None, used: int = 0) -> Estimate:
     """Pearson's r of x and y (n,), partial where columns `given` (n, k) are held fixed.
 
-    The interval is Fisher's, with n - k - used - 3 in the place of n - 3; p is Student's with n - k - used - 2 degrees of
-    freedom; used: degrees that were spent before, such as on the means of groups. NaN where one of them does not vary,
-    and no interval or p where too few are left.
+    The interval is Fisher's, with n - k - used - 3 in the place of n - 3; p is Student's with n - k - used - 2 degrees
+    of freedom; used: degrees that were spent before, such as on the means of groups. NaN where one of them does not
+    vary, and no interval or p where too few are left.
     """
     from scipy.stats import norm, t
 
@@ -115,7 +115,7 @@ def within_slope(x: np.ndarray, y: np.ndarray, given: np.ndarray, groups: np.nda
 
 
 class Parts(NamedTuple):
-    """A gain and its parts: total, through the measure, direct; how far the measure moved and the slope that was used."""
+    """A gain and its parts: total, through the measure, direct; how far it moved and the slope that was used."""
 
     total: Estimate
     through: Estimate

@@ -1,4 +1,4 @@
-"""The analyses over all networks of a task and an architecture: what changed, and why robustness did. Imports no torch."""
+"""The analyses over all networks of a task and an architecture: what changed, and why. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Changes(Analysis, frozen=True):
     run: ClassVar[str] = "neurobust.explain.studies.adapters:changes"
     title: ClassVar[str] = "what guidance changed"
     meaning: ClassVar[str] = (
-        "By how much a measure of a guided network differs from that of its own shuffle (of `none` where no shuffle was "
-        "trained), paired over seeds, with Student's 95 % interval over seeds. Many measures are shown: one interval in "
-        "twenty leaves out 0 by chance."
+        "By how much a measure of a guided network differs from that of its own shuffle (of `none` where no shuffle "
+        "was trained), paired over seeds, with Student's 95 % interval over seeds. Many measures are shown: one "
+        "interval in twenty leaves out 0 by chance."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "change": Measure("as the measure", "mean over seeds of guided less control"),
@@ -56,11 +56,11 @@ class Mediation(Analysis, frozen=True):
     run: ClassVar[str] = "neurobust.explain.studies.adapters:mediation"
     title: ClassVar[str] = "through what guidance works"
     meaning: ClassVar[str] = (
-        "The gain of a guided condition in robust accuracy over its control, paired by seed, is parted in two: what goes "
-        "through a measure (how much guidance moves the measure, times how much robust accuracy moves with it among "
-        "seeds of one condition at equal clean accuracy) and what does not. An interval that leaves out 0, and a q below "
-        ".05, say that the measure carries part of the gain, if nothing else moves both. Measures are taken one at a "
-        "time, so their parts do not add up."
+        "The gain of a guided condition in robust accuracy over its control, paired by seed, is parted in two: what "
+        "goes through a measure (how much guidance moves the measure, times how much robust accuracy moves with it "
+        "among seeds of one condition at equal clean accuracy) and what does not. An interval that leaves out 0, and "
+        "a q below .05, say that the measure carries part of the gain, if nothing else moves both. Measures are taken "
+        "one at a time, so their parts do not add up."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "total": Measure("share", "gain in robust accuracy over the control"),
@@ -71,9 +71,7 @@ class Mediation(Analysis, frozen=True):
         "p": Measure("", "of the part that goes through the measure, two-sided"),
         "q": Measure("", "p, adjusted over all measures and conditions"),
     }
-    source: ClassVar[str] = (
-        "MacKinnon, Lockwood and Williams 2004 (interval of a product); Judd, Kenny and McClelland 2001"
-    )
+    source: ClassVar[str] = "MacKinnon et al. 2004 (interval of a product); Judd et al. 2001 (pairs)"
 
     draws: Annotated[int, Meta(ge=1000), about("of both paths, for the interval of their product")] = 20000
     seed: Annotated[Seed, about("of these draws")] = 0
