@@ -31,15 +31,18 @@ def painted(spectrum: Tensor, side: int, contrast: float, mean: Tensor) -> Tenso
     return (mean[:, None, None] + waves * (contrast / size)).clamp(0, 1)
 
 
+JITTER = 2  # pixels
+
+
 def most_exciting(
     score: Score, side: int, mean: Tensor, generator: torch.Generator, *, starts: int = 4, steps: int = 24,
-    rate: float = 0.5, contrast: float = 0.2, jitter: int = 2,
+    rate: float = 0.5, contrast: float = 0.2,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The images (starts, 3, side, side) that a score answers to most, best first, and their scores (starts,).
 
     From `starts` random spectra of unit length, each step adds the gradient at the length `rate`, which falls to 0, and
     brings the spectrum back to unit length: where the gradient says nothing, what is left of the random start fades
-    away. (Adam would raise it with the rest.) In each step the image is moved by up to `jitter` pixels, so that what is
+    away. (Adam would raise it with the rest.) In each step the image is moved by up to JITTER pixels, so that what is
     found does not hang on single pixels. Scores are of the images as they are given back.
     """
     shape = (starts, 3, side, side // 2 + 1, 2)
@@ -47,7 +50,7 @@ def most_exciting(
     for k in range(steps):
         spectrum = unit(spectrum).requires_grad_()
         image = painted(spectrum, side, contrast, mean)
-        shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
+        shift = torch.randint(-JITTER, JITTER + 1, (2,), generator=generator).tolist()
         gradient = torch.autograd.grad(score(torch.roll(image, shift, (2, 3))).sum(), spectrum)[0]
         spectrum = spectrum.detach() + rate * (1 - k / steps) * unit(gradient)
     with torch.no_grad():
