@@ -10,7 +10,7 @@ from neurobust.core.seeding import torch_generator
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.predictor_bench import PredictorBench
 from neurobust.explain.predictors.columns import moving, pictures, some
-from neurobust.explain.predictors.exciting import components, most_exciting, noise_images, spectrum_peak
+from neurobust.explain.predictors.exciting import Ascent, components, most_exciting, noise_images, spectrum_peak
 from neurobust.explain.predictors.fragility import (
     Norm,
     Spectrum,
@@ -42,6 +42,7 @@ def exciting(bench: PredictorBench, settings: Exciting) -> Findings:
     ceiling = torch.from_numpy(np.nan_to_num(bench.noise_ceiling)).to(columns.device)[columns]
     directions = components(z, min(settings.components, len(z) - 1, len(columns)), ceiling if ceiling.any() else None)
     rows, arrays, natural = [], {}, []
+    ascent = Ascent(settings.starts, settings.steps, settings.rate, settings.contrast, settings.jitter)
     colour = bench.images.mean((0, 2, 3)).clone()
     for name, direction in zip(component_names(len(directions) - 1), directions, strict=True):
         along = z @ direction
@@ -51,10 +52,7 @@ def exciting(bench: PredictorBench, settings: Exciting) -> Findings:
             found: Tensor = (((bench.predictor(images)[:, columns] - mean) / scale) @ d - m) / s
             return found
 
-        made, values = most_exciting(
-            score, bench.side, colour, torch_generator(bench.seed, "exciting", name), starts=settings.starts,
-            steps=settings.steps, rate=settings.rate, contrast=settings.contrast, jitter=settings.jitter,
-        )  # fmt: skip
+        made, values = most_exciting(score, bench.side, colour, torch_generator(bench.seed, "exciting", name), ascent)
         noise = noise_images(settings.starts * 4, bench.side, settings.contrast, colour, torch_generator(name, "noise"))
         with torch.no_grad():
             chance = score(noise).max()
