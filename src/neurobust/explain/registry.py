@@ -32,6 +32,7 @@ ANALYSES: Places[type[Analysis]] = Places(
         "saliency": "neurobust.explain.networks.settings:Saliency",
         "calibration": "neurobust.explain.networks.settings:Calibration",
         "humans": "neurobust.explain.networks.settings:Humans",
+        "consistency": "neurobust.explain.studies.consistency_settings:Consistency",
         "changes": "neurobust.explain.studies.settings:Changes",
         "association": "neurobust.explain.studies.settings:Association",
         "mediation": "neurobust.explain.studies.settings:Mediation",

@@ -35,7 +35,8 @@ def explain_study(
     networks = networks.merge(robust, on=["condition", "seed"], how="left")
     measures = read_measures(tables)
     family = asked(measures["analysis"].unique())
-    bench = StudyBench(networks, measures, family, [Explaining(**gain) for gain in gains], attack, budget)
+    explained, answers = [Explaining(**gain) for gain in gains], read_answers(attacked, budget)
+    bench = StudyBench(networks, measures, family, explained, attack, budget, answers)
     inputs = {"/".join(path.parts[-3:]): path for path in (*metrics, *attacked, *tables)}
     explain(bench, read_analyses(analyses), Job(folder, inputs))
 
@@ -59,6 +60,19 @@ def read_curves(attacked: Sequence[Path]) -> tuple[pd.DataFrame, str]:
             if budget > 0:
                 rows.append({**name_of(path), "budget": budget, "robust_accuracy": 1 - part["success"].mean()})
     return pd.DataFrame(rows, columns=["condition", "seed", "budget", "robust_accuracy"]), attack
+
+
+def read_answers(attacked: Sequence[Path], budget: float) -> pd.DataFrame | None:
+    """Whether each network reads each image rightly, and still does at a budget: condition, seed, image, correct,
+    survived. None where no table has that budget."""
+    parts = []
+    for path in attacked:
+        frame, _ = read_attack_table(path)
+        part = frame[frame["budget"] == budget]
+        found = {"image": part["image"], "correct": part["clean_correct"], "survived": ~part["success"].astype(bool)}
+        parts.append(pd.DataFrame(found).assign(**name_of(path)))
+    whole = pd.concat(parts) if parts else pd.DataFrame()
+    return whole if len(whole) else None
 
 
 def reference_budget(curves: pd.DataFrame) -> float:

@@ -23,6 +23,8 @@ class Explaining:
 class StudyBench:
     """networks: a row per network: condition, seed, clean_accuracy and robust_accuracy (shares) at `budget` of
     `attack`; measures: a row per number of a network: condition, seed, analysis, measure, layer, roi, value, unit;
+    answers: of every network and image whether it was read rightly, `correct`, and whether it survived that budget,
+    `survived` (condition, seed, image beside them), None where no attack was carried out;
     asked: measure -> analysis, the family that is asked about, in the order of the registry; gains: what is explained.
     """
 
@@ -32,6 +34,7 @@ class StudyBench:
     gains: Sequence[Explaining]
     attack: str = ""
     budget: float = float("nan")
+    answers: pd.DataFrame | None = None
 
     def lacks(self, need: Need) -> str | None:
         """Nothing that networks and predictors have is here, and no analysis of a study asks for it."""

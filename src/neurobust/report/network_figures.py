@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neurobust.explain.registry import ANALYSES
 from neurobust.report.blocks import Block, blocks, in_block
 from neurobust.report.figures import legend_handles
 from neurobust.report.style import INK, MOST_COLUMNS, empty_svg, is_leftmost, panel_blocks, rc, to_svg
@@ -51,15 +50,16 @@ CAPTIONS = {
 
 def pictures(view: View) -> list[Picture]:
     """The figures of networks that have something to show."""
+    facts = view.study.explain
     there = {
         "layers": len(measured(view, *CURVES)) > 0,
         "fourier": len(view.tables["fourier"]) > 0,
         "cue_bias": len(measured(view, "cue bias")) > 0,
     }
     return [
-        Picture(name, capitalised(ANALYSES[analysis].title), caption, ANALYSES[analysis].meaning, table)
+        Picture(name, capitalised(facts[analysis].title), caption, facts[analysis].meaning, table)
         for name, (analysis, table, caption) in CAPTIONS.items()
-        if there[name]
+        if there[name] and analysis in facts
     ]
 
 

@@ -97,6 +97,22 @@ def test_linear_distances_are_the_minimal_ones_of_a_linear_network():
     assert met["correlation"] == pytest.approx(1) and met["ratio"] == pytest.approx(1)
 
 
+def test_the_nearest_adversarials_of_a_search_agree_with_the_linear_distance_of_a_linear_network():
+    """FMN's own distances, which it is told nothing of: their median is the linear one within a percent."""
+    from neurobust.attacks.fmn import fmn
+    from neurobust.attacks.fmn_settings import FMN
+    from neurobust.attacks.search import Batch
+
+    network = Linear()
+    images = torch.rand(30, 3, 6, 6, generator=torch.Generator().manual_seed(4)) * 0.2 + 0.4  # far from black and white
+    labels = network(images).argmax(1)
+    margin, gradient = margin_gradients(network, images, labels)
+    linear = jacobian.linear_distances(margin, gradient).numpy()
+    found = fmn(Batch(network, images, labels, (10.0,), 0, tuple(range(30))), FMN(norm="l2", steps=60))
+    met = jacobian.agreement(linear, found.distance.numpy())
+    assert met["correlation"] > 0.999 and met["ratio"] == pytest.approx(1, abs=0.01)
+
+
 def test_agreement_of_shuffled_distances_is_at_chance():
     rng = np.random.default_rng(0)
     linear = rng.uniform(0.5, 2, 200)

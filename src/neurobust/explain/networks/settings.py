@@ -63,7 +63,7 @@ class Fourier(Analysis, frozen=True):
     arrays: ClassVar[bool] = True
     source: ClassVar[str] = "Yin et al. 2019"
 
-    images: Annotated[Count, about("that each wave is added to, at most")] = 12
+    images: Annotated[Count, about("that each wave is added to, at most")] = 10
     grid: Annotated[Count, about("frequencies along each axis, about; the image's side for all")] = 8
     strength: Annotated[Positive, about("L2 of a wave, of each channel, per 32 pixels of the image's side")] = 2.0
     cutoff: Annotated[Share, about("highest frequency that counts as low", "of Nyquist")] = 0.25
@@ -146,7 +146,7 @@ class Jacobian(Analysis, frozen=True):
         "curvature of the margin": Measure("1 / L2", "relative turn of its gradient along itself, median", asked=True),
     }
 
-    images: Annotated[Count, about("that are looked at, at most")] = 12
+    images: Annotated[Count, about("that are looked at, at most")] = 10
     steps: Annotated[Count, about("of power iteration")] = 4
     distance: Annotated[Positive, about("L2 along the gradient after which it is asked again")] = 0.1
 
