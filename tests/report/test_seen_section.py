@@ -52,8 +52,10 @@ def view(tmp_path):
         pictures = rng.random((2, 8, 8, 3)).astype(np.float32)
         arrays = {
             "exciting": {"mean over voxels": pictures, "natural": pictures[:1]},
-            "attribution": {"images": pictures, "gradients": rng.normal(size=(2, 8, 8)), "voxels": rng.random((2, 4, 4)),
-                            "prfs": np.array([[0.0, 1.0, 1.0], [np.nan] * 3])},
+            "attribution": {
+                "images": pictures, "gradients": rng.normal(size=(2, 8, 8)), "voxels": rng.random((2, 4, 4)),
+                "prfs": np.array([[0.0, 1.0, 1.0], [np.nan] * 3]),
+            },
             "fragility": {"images": pictures, "linf": 0.01 * pictures, "l2": np.full((2, 8, 8, 3), np.nan)},
             "fields": {"field": rng.normal(size=(20, 3)), "prf": rng.normal(size=(20, 3))},
             "concepts": {"measured": rng.random((3, 9)), "predicted": rng.random((3, 9)),
