@@ -8,7 +8,7 @@ Sources: Walker et al. 2019, Nat. Neurosci. 22 (inception loops); Olah, Mordvint
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,11 +32,9 @@ def painted(spectrum: Tensor, side: int, contrast: float, mean: Tensor) -> Tenso
     return (mean[:, None, None] + waves * (contrast / size)).clamp(0, 1)
 
 
-@dataclass(frozen=True)
-class Ascent:
-    """How images are looked for. starts: random spectra; steps: of the ascent; rate: length of the first step, in
-    lengths of the spectrum; contrast: root mean square over pixels; jitter: pixels by which an image is moved at
-    random."""
+class Ascent(NamedTuple):
+    """How images are looked for: from how many starts, in how many steps, how far at first, at which contrast, and by
+    how many pixels an image is moved in each step."""
 
     starts: int = 4
     steps: int = 24
@@ -46,7 +44,7 @@ class Ascent:
 
 
 def most_exciting(
-    score: Score, side: int, mean: Tensor, generator: torch.Generator, ascent: Ascent
+    score: Score, side: int, mean: Tensor, generator: torch.Generator, ascent: Ascent | None = None
 ) -> tuple[Tensor, Tensor]:
     """The images (starts, 3, side, side) that a score answers to most, best first, and their scores (starts,).
 
@@ -55,16 +53,17 @@ def most_exciting(
     away. (Adam would raise it with the rest.) In each step the image is moved by up to `jitter` pixels, so that what is
     found does not hang on single pixels. Scores are of the images as they are given back.
     """
-    shape, jitter = (ascent.starts, 3, side, side // 2 + 1, 2), ascent.jitter
+    starts, steps, rate, contrast, jitter = ascent or Ascent()
+    shape = (starts, 3, side, side // 2 + 1, 2)
     spectrum = torch.randn(shape, generator=generator).to(mean)
-    for k in range(ascent.steps):
+    for k in range(steps):
         spectrum = unit(spectrum).requires_grad_()
-        image = painted(spectrum, side, ascent.contrast, mean)
+        image = painted(spectrum, side, contrast, mean)
         shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
         gradient = torch.autograd.grad(score(torch.roll(image, shift, (2, 3))).sum(), spectrum)[0]
-        spectrum = spectrum.detach() + ascent.rate * (1 - k / ascent.steps) * unit(gradient)
+        spectrum = spectrum.detach() + rate * (1 - k / steps) * unit(gradient)
     with torch.no_grad():
-        images = painted(spectrum, side, ascent.contrast, mean)
+        images = painted(spectrum, side, contrast, mean)
         values = score(images)
     order = values.argsort(descending=True)
     return images[order], values[order]

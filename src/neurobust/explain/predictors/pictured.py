@@ -42,7 +42,6 @@ def exciting(bench: PredictorBench, settings: Exciting) -> Findings:
     ceiling = torch.from_numpy(np.nan_to_num(bench.noise_ceiling)).to(columns.device)[columns]
     directions = components(z, min(settings.components, len(z) - 1, len(columns)), ceiling if ceiling.any() else None)
     rows, arrays, natural = [], {}, []
-    ascent = Ascent(settings.starts, settings.steps, settings.rate, settings.contrast, settings.jitter)
     colour = bench.images.mean((0, 2, 3)).clone()
     for name, direction in zip(component_names(len(directions) - 1), directions, strict=True):
         along = z @ direction
@@ -52,7 +51,10 @@ def exciting(bench: PredictorBench, settings: Exciting) -> Findings:
             found: Tensor = (((bench.predictor(images)[:, columns] - mean) / scale) @ d - m) / s
             return found
 
-        made, values = most_exciting(score, bench.side, colour, torch_generator(bench.seed, "exciting", name), ascent)
+        made, values = most_exciting(
+            score, bench.side, colour, torch_generator(bench.seed, "exciting", name),
+            Ascent(settings.starts, settings.steps, settings.rate, settings.contrast, settings.jitter),
+        )  # fmt: skip
         noise = noise_images(settings.starts * 4, bench.side, settings.contrast, colour, torch_generator(name, "noise"))
         with torch.no_grad():
             chance = score(noise).max()
