@@ -2,16 +2,20 @@
 
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 
+from neurobust.explain.bench import frame_of
+from neurobust.explain.findings import Findings, Row
 from neurobust.explain.predictors.settings import Exciting, Fragility
-from neurobust.files.explained import arrays_path, predictor_analysis_path
+from neurobust.files.explained import ExplainedRecord, arrays_path, predictor_analysis_path, write_explained
 from neurobust.files.records import write_arrays
 from neurobust.report import core_matrix
 from neurobust.report.contents import FIGURES
 from neurobust.report.examples import png_data
+from neurobust.report.page import write_roi_page
 from neurobust.report.seen_section import number_text, seen_parts
 from neurobust.report.view import View
 
@@ -107,3 +111,26 @@ def test_the_matrix_of_cores_is_that_of_a_planted_ladder(view):
     assert np.allclose(losses, [[0, 0.1, 0.2], [0, 0, 0.1], [0, 0, 0]])
     assert core_matrix.index_of(view, losses, list(ROIS)) == pytest.approx(1)
     assert np.isnan(core_matrix.index_of(view, losses[:2, :2], list(ROIS[:2])))
+
+
+def test_the_page_of_an_roi_shows_what_its_predictor_sees(tiny_study, tmp_path):
+    """Pictures, paragraphs and numbers of its analyses, and no more than these."""
+    explained = {"fragility": Fragility(), "exciting": Exciting()}
+    study = msgspec.structs.replace(tiny_study, explain=explained)
+    picture = np.full((1, 4, 4, 3), 0.5, np.float32)
+    for name, rows, arrays in (
+        ("fragility", [Row("smallest change, L∞", 3.0), Row("random change, L∞", 60.0)],
+         {"images": picture, "linf": 0 * picture, "l2": 0 * picture}),
+        ("exciting", [Row("response to the most exciting image", 4.0, layer="mean over voxels")],
+         {"mean over voxels": picture, "natural": picture}),
+    ):  # fmt: skip
+        for seed in study.predictor_seeds:
+            path = predictor_analysis_path(study.root, study.predictor, "LO", seed, name)
+            write_explained(path, frame_of(Findings(rows), explained[name]), ExplainedRecord(name, {}, seed))
+            write_arrays(arrays_path(path), arrays)
+    write_roi_page(study, "LO", tmp_path / "LO.html")
+    page = (tmp_path / "LO.html").read_text()
+    assert "What the predictor sees" in page and "The predictor of LO is fragile itself: a change of 3/255" in page
+    assert "random signs need 20 times as much" in page and Exciting.meaning[:60] in page
+    assert 'id="figure-exciting"' in page and 'id="figure-fooled"' in page and 'id="figure-tuning"' not in page
+    assert page.count("data:image/png") > 6 and "<details><summary>Numbers</summary>" in page
