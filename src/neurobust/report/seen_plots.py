@@ -170,8 +170,18 @@ def draw_fragility(view: View) -> str:
                     y = len(rois) - 1 - k
                     axis.plot([apart["value"]] * 2, [y - 0.28, y + 0.28], color=NEUTRAL, linewidth=2)
             name_lines(axis, rois, is_leftmost(index, len(NORMS)))
+            plain_ticks(axis)
             axis.set(xlabel=f"{norm} ({unit})", title=f"change that moves the response by one SD, {norm}")
         return to_svg(figure, "Smallest and random changes that move the predicted response by one standard deviation")
+
+
+def plain_ticks(axis: Any) -> None:
+    """A logarithmic x axis with 1, 2, 5, 10, ... written as they are, and nothing between."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_versions(view: View) -> str:

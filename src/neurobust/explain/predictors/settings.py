@@ -188,9 +188,10 @@ class Fragility(OfPredictor, frozen=True):
     title: ClassVar[str] = "the predictor's own fragility"
     meaning: ClassVar[str] = (
         "The smallest change of an image that moves the ROI's predicted response by one standard deviation (root "
-        "mean square over voxels), beside what a random direction needs and how far natural images lie apart. A "
-        "target that a change invisible to subjects moves by a standard deviation is itself not robust, and what "
-        "resembles it need not be. The stable rank says how many directions share the sensitivity."
+        "mean square over voxels). Filled: the smallest that was found; hollow: what a random direction needs; grey "
+        "bar: how far two natural images lie apart; lines are quartiles over images. A target that a change "
+        "invisible to subjects moves by a standard deviation is itself not robust, and what resembles it need not "
+        "be. The stable rank says how many directions share the sensitivity."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "smallest change, L∞": Measure("1/255", "median over images"),
