@@ -15,9 +15,9 @@ class Consistency(Analysis, frozen=True):
     run: ClassVar[str] = "neurobust.explain.studies.consistent:consistent"
     title: ClassVar[str] = "error consistency"
     meaning: ClassVar[str] = (
-        "Cohen's kappa of two networks' being right and wrong on the same images: 0 for networks of these accuracies that "
-        "err independently, 1 for those that err alike. Guided networks that agree less with `none` than `none` agrees "
-        "with itself have changed what they go by, and not only how often they are right."
+        "Cohen's kappa of two networks' being right and wrong on the same images: 0 for networks of these accuracies "
+        "that err independently, 1 for those that err alike. Guided networks that agree less with `none` than `none` "
+        "agrees with itself have changed what they go by, and not only how often they are right."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "consistency within": Measure("kappa", "of networks of one condition with different seeds"),
