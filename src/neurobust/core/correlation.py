@@ -10,4 +10,5 @@ def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a = a.astype(np.float64) - a.mean(0, dtype=np.float64)
     b = b.astype(np.float64) - b.mean(0, dtype=np.float64)
     norm = np.sqrt((a * a).sum(0) * (b * b).sum(0))
-    return np.divide((a * b).sum(0), norm, out=np.zeros(a.shape[1]), where=norm > 1e-12)
+    r: np.ndarray = np.divide((a * b).sum(0), norm, out=np.zeros(a.shape[1]), where=norm > 1e-12)
+    return r

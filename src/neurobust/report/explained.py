@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 from neurobust.files.explained import (
@@ -17,22 +18,21 @@ from neurobust.study.model import Study
 
 def inside_rows(study: Study) -> list[Row]:
     """Every measure of every network; nothing of what was not made."""
-    return [
-        {**network._asdict(), **row}
-        for network in study.networks()
-        for row in table_rows(
-            study, "network", lambda name, at=network.path: network_analysis_path(study.root, at, name)
-        )
-    ]
+    rows = []
+    for network in study.networks():
+        for name in analyses_of(study, "network"):
+            path = network_analysis_path(study.root, network.path, name)
+            rows += [{**network._asdict(), **row} for row in table_rows(study, name, path)]
+    return rows
 
 
 def seen_rows(study: Study) -> list[Row]:
     """Every measure of every ROI's predictor; `other` is another ROI that the number is about."""
     rows = []
-    for roi in study.rois:
-        for seed in study.predictor_seeds:
-            names = (study.root, study.predictor, roi, seed)
-            for row in table_rows(study, "predictor", lambda name, at=names: predictor_analysis_path(*at, name)):
+    for roi, seed in itertools.product(study.rois, study.predictor_seeds):
+        for name in analyses_of(study, "predictor"):
+            path = predictor_analysis_path(study.root, study.predictor, roi, seed, name)
+            for row in table_rows(study, name, path):
                 rows.append({**row, "roi": roi, "seed": seed, "other": "" if row["roi"] == roi else row["roi"]})
     return rows
 
@@ -41,29 +41,26 @@ def why_rows(study: Study) -> list[Row]:
     """Every number about all networks of a task and an architecture."""
     rows = []
     for task, architecture in study.blocks():
-        at = (study.root, task, architecture)
-        for row in table_rows(study, "study", lambda name, at=at: study_analysis_path(*at, name)):
-            rows.append({"task": task, "architecture": architecture, **row})
+        for name in analyses_of(study, "study"):
+            path = study_analysis_path(study.root, task, architecture, name)
+            rows += [{"task": task, "architecture": architecture, **row} for row in table_rows(study, name, path)]
     return rows
 
 
-def table_rows(study: Study, scope: str, path: Callable[[str], Path]) -> Iterator[Row]:
-    """The rows of one table after the other, of the analyses of a scope, with the unit of each measure."""
-    for name, settings in study.explain.items():
-        if settings.scope != scope or not path(name).exists():
-            continue
-        frame, _ = read_explained(path(name))
-        for row in frame.to_dict("records"):
-            numbers = {key: number(row[key]) for key in ("value", "low", "high")}
-            unit = settings.measures[row["measure"]].unit if row["measure"] in settings.measures else ""
-            yield {
-                **row,
-                **numbers,
-                "layer": row["layer"] or "",
-                "roi": row["roi"] or "",
-                "analysis": name,
-                "unit": unit,
-            }
+def analyses_of(study: Study, scope: str) -> list[str]:
+    """The analyses of a scope, in the study's order."""
+    return [name for name, settings in study.explain.items() if settings.scope == scope]
+
+
+def table_rows(study: Study, analysis: str, path: Path) -> Iterator[Row]:
+    """The rows of a table, if it is there, with the unit of each measure."""
+    measures = study.explain[analysis].measures
+    frame = read_explained(path)[0] if path.exists() else None
+    for row in [] if frame is None else frame.to_dict("records"):
+        found: Row = {key: number(row[key]) for key in ("value", "low", "high")}
+        found |= {key: row[key] or "" for key in ("layer", "roi")}
+        unit = measures[row["measure"]].unit if row["measure"] in measures else ""
+        yield {**row, **found, "analysis": analysis, "unit": unit}
 
 
 def asked(study: Study) -> list[str]:

@@ -77,9 +77,8 @@ def draw_attribution(view: View) -> str:
     for roi, arrays in found.items():
         title = roi if len(found) > 1 else ""
         drawn.append(PictureRow("image", [Picture(image) for image in arrays["images"]], title))
-        drawn.append(
-            PictureRow("what counts", [signed_map(*pair) for pair in zip(arrays["gradients"], arrays["images"])])
-        )
+        pairs = zip(arrays["gradients"], arrays["images"], strict=True)
+        drawn.append(PictureRow("what counts", [signed_map(*pair) for pair in pairs]))
         drawn.append(PictureRow("single voxels", voxel_maps(arrays)))
     with rc():
         return to_svg(picture_grid(drawn), "What in an image the ROI's predicted response rests on")
@@ -89,7 +88,7 @@ def signed_map(gradient: np.ndarray, image: np.ndarray) -> Picture:
     """A map of both signs over its grey image, smoothed over 3 x 3 pixels; full colour at its 99 % largest value."""
     wide = np.pad(gradient, 1, mode="edge")
     height, width = gradient.shape
-    smooth = sum(wide[i : i + height, j : j + width] for i in range(3) for j in range(3)) / 9
+    smooth = np.mean([wide[i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=0)
     most = float(np.quantile(np.abs(smooth), 0.99)) or 1.0
     return Picture(smooth, colours="PiYG", low=-most, high=most, behind=image.mean(2))
 
@@ -106,22 +105,28 @@ def voxel_maps(arrays: Arrays) -> list[Picture]:
     return pictures
 
 
+def fooled_pictures(image: np.ndarray, arrays: Arrays, k: int, heads: bool) -> list[Picture]:
+    """The k-th image, and for each norm the changed image and the change, or that none was found."""
+    pictures = [Picture(image, head="image" if heads else "")]
+    for norm, name in (("linf", "L∞"), ("l2", "L2")):
+        change = arrays[norm][k].astype(float)
+        found = np.isfinite(change).all()
+        shown, factor = amplify(change) if found else (np.full(image.shape, 0.5), 1)
+        changed = np.clip(image + change, 0, 1) if found else image
+        pictures.append(Picture(changed, "" if found else "not found", f"changed, {name}" if heads else ""))
+        pictures.append(Picture(shown, f"×{factor}", "the change" if heads else ""))
+    return pictures
+
+
 def draw_fooled(view: View) -> str:
     """Per ROI: images, the same after the smallest change of each norm, and the changes, amplified."""
     found = arrays_of(view, "fragility")
     if not found:
         return empty_svg("No smallest change was looked for.")
-    drawn = []
+    drawn: list[PictureRow] = []
     for roi, arrays in found.items():
-        pictures = []
-        for k, image in enumerate(arrays["images"]):
-            pictures.append(Picture(image, head="image"))
-            for norm, name in (("linf", "L∞"), ("l2", "L2")):
-                change = arrays[norm][k]
-                if np.isfinite(change).all():
-                    shown, factor = amplify(change.astype(float))
-                    pictures.append(Picture(np.clip(image + change, 0, 1), head=f"changed, {name}"))
-                    pictures.append(Picture(shown, f"×{factor}", head="the change"))
-        drawn.append(PictureRow(roi, pictures))
+        images = arrays["images"] if len(found) == 1 else arrays["images"][:1]
+        for k, image in enumerate(images):
+            drawn.append(PictureRow(roi if k == 0 else "", fooled_pictures(image, arrays, k, heads=not drawn)))
     with rc():
         return to_svg(picture_grid(drawn), "Images whose predicted response the smallest change moves by one SD")

@@ -104,8 +104,8 @@ def name_lines(axis: Any, names: list[str], shown: bool) -> None:
 
 
 def draw_concepts(view: View) -> str:
-    """Per ROI two heat maps, concept by voxel: AUC of measured responses and of the predictor's. Voxels lie in the order
-    of the concept that they tell best."""
+    """Per ROI two heat maps, concept by voxel: AUC of measured responses and of the predictor's. Voxels lie in the
+    order of the concept that they tell best."""
     found = arrays_of(view, "concepts")
     if not found:
         return empty_svg("Nothing says what the stimuli show.")

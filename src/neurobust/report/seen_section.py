@@ -19,7 +19,8 @@ FRAGILE = 8.0  # 1/255: a change that is hard to see, the budget at which networ
 
 
 def seen_parts(view: View) -> list[Row]:
-    """Per analysis of the predictors: `name`, `title`, `meaning`, `figures`, `lines` of numbers, `found` in a sentence."""
+    """Per analysis of the predictors: `name`, `title`, `meaning`, `figures`, `lines` of numbers, and `found`, sentences
+    of what came out."""
     parts = []
     chosen = {name: facts for name, facts in view.study.explain.items() if facts.scope == "predictor"}
     for name in sorted(chosen, key=lambda name: list(DRAWN).index(name) if name in DRAWN else len(DRAWN)):
@@ -61,7 +62,7 @@ def fragility_sentences(view: View, rows: pd.DataFrame) -> list[str]:
         times = "" if noise is None else f"; random signs need {noise['value'] / least['value']:.0f} times as much"
         word = "is fragile itself" if least["value"] < FRAGILE else "is not fragile at this size"
         found.append(
-            f"The predictor of {roi} {word}: a change of {least['value']:.2g}/255 in each pixel (L∞) moves its response by "
-            f"one standard deviation{times}. Fragile is called what moves below {FRAGILE:.0f}/255."
+            f"The predictor of {roi} {word}: a change of {least['value']:.2g}/255 in each pixel (L∞) moves its "
+            f"response by one standard deviation{times}. Fragile is called what moves below {FRAGILE:.0f}/255."
         )
     return found

@@ -125,7 +125,7 @@ def association_lines(table: pd.DataFrame) -> list[Row]:
     for _, part in rows.groupby(["of", rows["roi"].map(text)], sort=False):
         numbers = {row.measure: row for row in part.itertuples()}
         partial = numbers["partial correlation"]
-        line = {"measure": name_of(partial), "plain": plain(numbers["correlation"].value)}
+        line: Row = {"measure": name_of(partial), "plain": plain(numbers["correlation"].value)}
         line |= {"partial": entry(partial, plain), "within": entry(numbers["within conditions"], plain)}
         line |= {"q": plain(numbers["q"].value, 3), "sure": bool(numbers["q"].value < LEVEL)}
         found.append((-abs(partial.value) if pd.notna(partial.value) else 1.0, line))

@@ -200,19 +200,19 @@ class Explained:
 
     def all_tables(self) -> list[str]:
         """Every table of every analysis."""
-        by_scope = {"predictor": self.predictor_tables, "network": self.network_tables, "study": self.study_tables}
-        return [
-            table for name, settings in self.study.explain.items() for table in by_scope[settings.scope](name)
-        ]  # fmt: skip
+        return [table for name in self.study.explain for table in self.tables(name)]
 
     def all_arrays(self) -> list[str]:
         """The arrays of every analysis that leaves some."""
-        by_scope = {"predictor": self.predictor_tables, "network": self.network_tables, "study": self.study_tables}
-        return [
-            arrays
-            for name, settings in self.study.explain.items() if settings.leaves_arrays
-            for arrays in by_scope[settings.scope](name, path=arrays_path)
-        ]  # fmt: skip
+        chosen = (name for name, settings in self.study.explain.items() if settings.leaves_arrays)
+        return [arrays for name in chosen for arrays in self.tables(name, arrays_path)]
+
+    def tables(self, analysis: str, path: Callable[[Path], Path] = Path) -> list[str]:
+        """The tables of one analysis; path: of a table, what is wanted."""
+        scope = self.study.explain[analysis].scope
+        if scope == "predictor":
+            return self.predictor_tables(analysis, path=path)
+        return self.network_tables(analysis, path=path) if scope == "network" else self.study_tables(analysis, path)
 
     def maps(self) -> list[str]:
         """The arrays that tables of the report are made of: the Fourier maps of networks."""

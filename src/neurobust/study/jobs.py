@@ -77,7 +77,8 @@ def _phantom(study: Study) -> Iterator[Job]:
 
 def _nsd(study: Study) -> Iterator[Job]:
     guided = (study.conditions[name] for task in study.tasks.values() for name in task.conditions)
-    if any(condition.on_stimuli and condition.removes.categories for condition in guided):
+    labelled = any(condition.on_stimuli and condition.removes.categories for condition in guided)
+    if labelled or Explained(study).stimulus_labels(study.explain):
         images = sum(_images_seen(study, subject) for subject in study.subjects)
         yield Job("build_labels", (), images, 100 * images)
     for subject in study.subjects:
@@ -269,14 +270,14 @@ def _explain(study: Study) -> Iterator[Job]:
     cheap, dear = explained.by_price("network")
     for network in study.networks():
         plan, rois = study.tasks[network.task], study.conditions[network.condition].target or ()
-        where, cost = (*network[:3], f"seed{network.seed}"), COSTS.get(network.architecture, 1.0)
+        names, cost = (*network[:3], f"seed{network.seed}"), COSTS.get(network.architecture, 1.0)
         looks = plan.attack_images * plan.side**2 / 1000 * cost
         if cheap:
             passes = sum(explained.network_passes(network, settings) for settings in cheap.values())
-            yield Job("explain_network", where, looks * passes, 1e5, rois)
+            yield Job("explain_network", names, looks * passes, 1e5, rois)
         for name, settings in dear.items():
             passes = explained.network_passes(network, settings)
-            yield Job("explain_network_apart", (*where, name), looks * passes, 1e5, rois)
+            yield Job("explain_network_apart", (*names, name), looks * passes, 1e5, rois)
     if explained.analyses("study"):
         for name, architecture in study.blocks():
             plan = study.tasks[name]

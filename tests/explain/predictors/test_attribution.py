@@ -78,7 +78,7 @@ def test_maps_lie_inside_planted_fields_and_those_of_no_field_do_not(fields):
     assert abs(ratio - 1) < 0.15
     dealt = fields[np.random.default_rng(5).permutation(60)]
     ratio, low, high = attribution.mass_ratio(near, dealt, DEGREES, np.random.default_rng(0))
-    assert 0.8 * low < ratio < 1.25 * high < 2  # fields of other voxels
+    assert 0.8 * low < ratio < 1.25 * high  # fields of other voxels: within what deals give
 
 
 def test_gradient_maps_lie_inside_planted_fields_too(fields):

@@ -27,7 +27,7 @@ def channel(frequency, orientation):
 @pytest.mark.parametrize(("frequency", "orientation"), [(4.0, 0), (4.0, 2), (8.0, 1), (8.0, 5)])
 def test_the_spectrum_peaks_at_the_planted_channel(frequency, orientation):
     score = channel(frequency, orientation)
-    images, values = most_exciting(score, SIDE, GRAY, generator(), starts=3, steps=60)
+    images, values = most_exciting(score, SIDE, GRAY, generator(), starts=3)
     found, angle = spectrum_peak(images)
     wanted = (-30 * orientation) % 180  # the bank's angles run downwards, as rows do
     off = abs((angle - wanted + 90) % 180 - 90)
@@ -37,13 +37,13 @@ def test_the_spectrum_peaks_at_the_planted_channel(frequency, orientation):
 
 
 def test_random_weights_have_no_planted_channel():
-    """Twelve predictors of random weights on the same bank of 12 channels: more than 5 peaks at one channel have a chance
-    below 1e-3, were it even 1 in 10."""
+    """Twelve predictors of random weights on the same bank of 12 channels: more than 5 peaks at one channel have a
+    chance below 1e-3, were it even 1 in 10."""
     bank, hits = GaborEnergy(SIDE, 8, (4.0, 8.0), 6), 0
     for seed in range(12):
         weights = torch.randn(12 * 64, generator=generator(seed))
         images, _ = most_exciting(
-            lambda x, w=weights: bank(x)[0].flatten(1) @ w, SIDE, GRAY, generator(seed), starts=2, steps=15
+            lambda x, w=weights: bank(x)[0].flatten(1) @ w, SIDE, GRAY, generator(seed), starts=2, steps=12
         )
         found, angle = spectrum_peak(images)
         hits += abs(math.log2(found / 8.0)) < 0.5 and abs((angle + 30 + 90) % 180 - 90) < 20
@@ -98,8 +98,8 @@ def test_a_face_predictors_image_looks_like_a_face_to_another_detector():
     predictor = detector(images, faces, 16)
     shuffled = detector(images, faces[torch.randperm(500, generator=generator(4))], 16)
     mean = images.mean((0, 2, 3))
-    made, _ = most_exciting(predictor, SIDE, mean, generator(5), starts=4, steps=80, contrast=0.25)
-    control, _ = most_exciting(shuffled, SIDE, mean, generator(5), starts=4, steps=80, contrast=0.25)
+    made, _ = most_exciting(predictor, SIDE, mean, generator(5), starts=4, contrast=0.25)
+    control, _ = most_exciting(shuffled, SIDE, mean, generator(5), starts=4, contrast=0.25)
     assert judge(made).median() > objects.quantile(0.95)
     assert judge(control).median() < objects.quantile(0.95)
     assert judge(made).median() > judge(images[faces]).quantile(0.25)

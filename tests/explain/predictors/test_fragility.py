@@ -59,8 +59,8 @@ def test_an_roi_of_a_linear_predictor_has_the_largest_singular_value(weights, im
 
 
 def test_a_random_direction_needs_as_much_more_as_there_are_pixels(weights, images):
-    """|w d| of a random unit d is |w| |z| / sqrt(pixels): the ratio to the smallest change is sqrt(pixels) / |z|. Of 400
-    draws the median's logarithm has a standard error of about .06 around log(sqrt(108) / .674)."""
+    """|w d| of a random unit d is |w| |z| / sqrt(pixels): the ratio to the smallest change is sqrt(pixels) / |z|. Of
+    400 draws the median's logarithm has a standard error of about .06 around log(sqrt(108) / .674)."""
     w, scale = weights[:1], torch.tensor([1e-3])
     many = images[:1].expand(400, -1, -1, -1)
     random = length(random_change(linear(w), many, scale, "l2", generator(5), steps=30), "l2").flatten()

@@ -91,7 +91,7 @@ def test_the_penalty_is_chosen_by_images_left_out_one_by_one():
 
 
 def cores(seed=0, images=400):
-    """Features of four cores, a ladder: each has what the one below has and something of its own. ROIs are their sums."""
+    """Features of four cores, a ladder: each has what the one below has and something of its own. ROIs are sums."""
     rng = np.random.default_rng(seed)
     own = rng.normal(size=(4, images, 6))
     features = {f"R{k}": np.concatenate(own[: k + 1], 1) for k in range(4)}

@@ -7,6 +7,7 @@ Sources: Zeiler & Fergus 2014 (occlusion); Sundararajan, Taly & Yan 2017 (integr
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -62,16 +63,21 @@ def integrated_gradients(
     return torch.cat(parts)
 
 
-def own_pattern(respond: Respond, images: Tensor, mean: Tensor, scale: Tensor) -> Callable[[Tensor, slice], Tensor]:
+def own_pattern(respond: Respond, images: Tensor, mean: Tensor, scale: Tensor) -> Callable[..., Tensor]:
     """A score of images by how much of their responses is what the intact image evokes.
 
     Responses z = (r - mean) / scale; the score of variant x of image k is <z(x), z_k> / |z_k|, which is |z_k| for the
-    image itself. Called with variants of the images in a slice: (m, 3, H, W), slice -> (m,).
+    image itself. Called with variants of some images, and with which: (m, 3, H, W), rows=slice -> (m,).
     """
     with torch.no_grad():
         pattern = (respond(images) - mean) / scale
     pattern = pattern / pattern.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return lambda x, rows: ((respond(x) - mean) / scale * pattern[rows]).sum(1)
+
+    def score(variants: Tensor, rows: slice) -> Tensor:
+        found: Tensor = ((respond(variants) - mean) / scale * pattern[rows]).sum(1)
+        return found
+
+    return score
 
 
 def roi_attribution(
@@ -83,7 +89,8 @@ def roi_attribution(
     parts = []
     for start in range(0, len(images), batch):
         rows = slice(start, start + batch)
-        parts.append(integrated_gradients(lambda x, rows=rows: score(x, rows), images[rows], baseline, steps, batch))
+        of_rows = partial(score, rows=rows)
+        parts.append(integrated_gradients(of_rows, images[rows], baseline, steps, batch))
     return torch.cat(parts)
 
 

@@ -32,28 +32,35 @@ def painted(spectrum: Tensor, side: int, contrast: float, mean: Tensor) -> Tenso
 
 
 def most_exciting(
-    score: Score, side: int, mean: Tensor, generator: torch.Generator, *, starts: int = 4, steps: int = 60,
-    rate: float = 0.1, contrast: float = 0.2, jitter: int = 2,
+    score: Score, side: int, mean: Tensor, generator: torch.Generator, *, starts: int = 4, steps: int = 24,
+    rate: float = 0.5, contrast: float = 0.2, jitter: int = 2,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The images (starts, 3, side, side) that a score answers to most, best first, and their scores (starts,).
 
-    Adam from `starts` random spectra; in each step the image is moved by up to `jitter` pixels, so that what is found
-    does not hang on single pixels. Scores are of the images as they are given back.
+    From `starts` random spectra of unit length, each step adds the gradient at the length `rate`, which falls to 0, and
+    brings the spectrum back to unit length: where the gradient says nothing, what is left of the random start fades
+    away. (Adam would raise it with the rest.) In each step the image is moved by up to `jitter` pixels, so that what is
+    found does not hang on single pixels. Scores are of the images as they are given back.
     """
     shape = (starts, 3, side, side // 2 + 1, 2)
-    spectrum = torch.randn(shape, generator=generator).to(mean).requires_grad_()
-    optimiser = torch.optim.Adam([spectrum], lr=rate)
-    for _ in range(steps):
+    spectrum = torch.randn(shape, generator=generator).to(mean)
+    for k in range(steps):
+        spectrum = unit(spectrum).requires_grad_()
         image = painted(spectrum, side, contrast, mean)
         shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
-        loss = -score(torch.roll(image, shift, (2, 3))).sum()
-        (spectrum.grad,) = torch.autograd.grad(loss, spectrum)
-        optimiser.step()
+        gradient = torch.autograd.grad(score(torch.roll(image, shift, (2, 3))).sum(), spectrum)[0]
+        spectrum = spectrum.detach() + rate * (1 - k / steps) * unit(gradient)
     with torch.no_grad():
         images = painted(spectrum, side, contrast, mean)
         values = score(images)
     order = values.argsort(descending=True)
     return images[order], values[order]
+
+
+def unit(spectra: Tensor) -> Tensor:
+    """Spectra (n, ...) of length 1 each; those of length 0 as they are."""
+    size = spectra.flatten(1).norm(dim=1).clamp_min(1e-12)
+    return spectra / size.reshape(-1, *(1 for _ in spectra.shape[1:]))
 
 
 def noise_images(count: int, side: int, contrast: float, mean: Tensor, generator: torch.Generator) -> Tensor:
@@ -64,10 +71,10 @@ def noise_images(count: int, side: int, contrast: float, mean: Tensor, generator
 
 def components(responses: Tensor, count: int, noise_ceiling: Tensor | None = None) -> Tensor:
     """Directions (count + 1, voxels) of an ROI that images are made for: the mean over voxels, then `count` principal
-    components of responses (n, voxels) that are standardised already, each of unit length, with its larger half positive.
-
-    Voxels count in proportion to their noise ceiling (voxels,) where it is given: what cannot be predicted says nothing.
-    """
+    components of responses (n, voxels) that are standardised already, each of unit length, with its larger half
+    positive.
+    Voxels count in proportion to their noise ceiling (voxels,) where it is given: what cannot be predicted says
+    nothing."""
     weight = torch.ones(responses.shape[1]) if noise_ceiling is None else noise_ceiling.clamp_min(0)
     weight = (weight / weight.max().clamp_min(1e-12)).to(responses)
     weighted = (responses - responses.mean(0)) * weight

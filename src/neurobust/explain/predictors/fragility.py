@@ -1,9 +1,9 @@
 """How little changes a predictor's response: smallest changes of an image, and the spectrum of the Jacobian.
 
 A response (n, voxels) is looked at in units of `scale` (voxels,), the standard deviation of each voxel's response over
-natural images. An ROI has moved by one standard deviation where the root mean square over its voxels of the change is 1.
-For a linear predictor r = W x all is closed form: one voxel moves by s under an L2 change of s / |w|_2 and an L-infinity
-change of s / |w|_1, and the ROI under an L2 change of sqrt(voxels) / s_max(W / s).
+natural images. An ROI has moved by one standard deviation where the change's root mean square over its voxels is 1.
+For a linear predictor r = W x all is closed form: one voxel moves by s under an L2 change of s / |w|_2 and an
+L-infinity change of s / |w|_1, and the ROI under an L2 change of sqrt(voxels) / s_max(W / s).
 
 Sources: Berardino, Ballé, Laparra & Simoncelli 2017 (eigendistortions: the directions of most change, by power
 iteration on J'J); Hutchinson 1990 (E |v'J|^2 = |J|_F^2 for v of zero mean and unit covariance).
@@ -92,8 +92,8 @@ def steepest(gradient: Tensor, norm: Norm) -> Tensor:
 
 
 def moved(respond: Respond, images: Tensor, change: Tensor, before: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """How far responses have moved from `before` (n, voxels), in standard deviations: root mean square over voxels (n,);
-    and its gradient with respect to the change."""
+    """How far responses have moved from `before` (n, voxels), in standard deviations: root mean square over voxels
+    (n,); and its gradient with respect to the change."""
     x = (images + change).detach().requires_grad_()
     far = ((respond(x) - before) / scale).square().mean(1).clamp_min(TINY).sqrt()
     gradient: Tensor = torch.autograd.grad(far.sum(), x)[0]

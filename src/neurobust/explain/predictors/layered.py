@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -16,6 +17,8 @@ from neurobust.explain.predictors.tuning import layer_tuning, seen_r, served_r, 
 from neurobust.files.splits import TEST
 
 LEVEL = 0.95
+Core = Callable[[torch.Tensor], torch.Tensor | None]
+Contributions = Callable[[torch.Tensor], dict[str, torch.Tensor]]
 
 
 def tuning(bench: PredictorBench, settings: Tuning) -> Findings:
@@ -43,7 +46,7 @@ def contributions(bench: PredictorBench) -> dict[str, np.ndarray]:
     found: dict[str, list[np.ndarray]] = {}
     with torch.inference_mode():
         for batch in bench.batches(bench.images):
-            for name, part in cast("dict[str, torch.Tensor]", bench.predictor.contributions(batch)).items():  # type: ignore[operator]
+            for name, part in cast(Contributions, bench.predictor.contributions)(batch).items():
                 found.setdefault(name, []).append(part.float().cpu().numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
@@ -64,12 +67,13 @@ def medians(layers: dict[str, np.ndarray], measured: np.ndarray) -> dict[tuple[s
 def transfer(bench: PredictorBench, settings: Transfer) -> Findings:
     """r of a new linear readout of the core for each ROI, on held-out images; no rows for a kind without a core that
     was trained. Arrays: `r {roi}` (V,), per voxel."""
-    core = bench.predictor.core_features  # type: ignore[operator]
+    core = cast(Core, bench.predictor.core_features)
     with torch.inference_mode():
-        parts = [core(batch) for batch in bench.batches(bench.images)]  # type: ignore[operator]
-    if parts[0] is None:
+        parts = [core(batch) for batch in bench.batches(bench.images)]
+    known = [part for part in parts if part is not None]
+    if not known:
         return Findings([])
-    features = torch.cat(parts).double().cpu().numpy()
+    features = torch.cat(known).double().cpu().numpy()
     rows, arrays = [], {}
     for roi in [bench.roi, *bench.others]:
         other = bench.measured(roi, TEST, bench.most)

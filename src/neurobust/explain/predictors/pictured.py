@@ -98,8 +98,8 @@ def fragility(bench: PredictorBench, settings: Fragility) -> Findings:
 
 
 def jacobian_sizes(jacobian: Spectrum, voxels: int) -> dict[str, Tensor]:
-    """The gain along the direction of most change, in standard deviations (root mean square over voxels) per unit of L2,
-    and the stable rank; each (n,)."""
+    """The gain along the direction of most change, in standard deviations (root mean square over voxels) per unit of
+    L2, and the stable rank; each (n,)."""
     return {"largest gain": jacobian.largest / voxels**0.5, "stable rank": jacobian.rank}
 
 

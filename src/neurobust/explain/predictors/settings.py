@@ -25,9 +25,10 @@ class Fields(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.seeing:fields"
     title: ClassVar[str] = "fields of voxels"
     meaning: ClassVar[str] = (
-        "Each voxel's field in the predictor against its population receptive field, measured in other scans. On the "
-        "diagonal the predictor looks where the voxel does; an area that answers to objects wherever they are gives a "
-        "cloud. Sizes agree less than places: a field is as coarse as the map that it pools, and features see beyond it."
+        "Each voxel's field in the predictor against its population receptive field, measured in other scans. On "
+        "the diagonal the predictor looks where the voxel does; an area that answers to objects wherever they are "
+        "gives a cloud. Sizes agree less than places: a field is as coarse as the map that it pools, and features "
+        "see beyond it."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "r of x": Measure("", "correlation over voxels of the horizontal place of field and pRF"),
@@ -51,9 +52,9 @@ class Tuning(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.layered:tuning"
     title: ClassVar[str] = "layers that explain the ROI"
     meaning: ClassVar[str] = (
-        "Filled: correlation with the measured responses by one layer of the predictor's core alone; hollow: by all layers "
-        "but this one; dashed: by all. A layer matters where the filled mark is high and the hollow one below the dashed "
-        "line. Layers that say the same each look dispensable. Nothing is fitted again."
+        "Filled: correlation with the measured responses by one layer of the predictor's core alone; hollow: by all "
+        "layers but this one; dashed: by all. A layer matters where the filled mark is high and the hollow one "
+        "below the dashed line. Layers that say the same each look dispensable. Nothing is fitted again."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "r of all layers": Measure("", "median over voxels of the correlation with the measured responses"),
@@ -72,9 +73,9 @@ class Transfer(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.layered:transfer"
     title: ClassVar[str] = "transfer of cores"
     meaning: ClassVar[str] = (
-        "The core that was trained for one ROI, frozen, with a new linear readout for each ROI. What a core loses on "
-        "another ROI, against that ROI's own core, is their distance; the index of hierarchy is 1 where cores serve the "
-        "areas below theirs and not those above, and 0 where distance alone counts."
+        "The core that was trained for one ROI, frozen, with a new linear readout for each ROI. What a core loses "
+        "on another ROI, against that ROI's own core, is their distance; the index of hierarchy is 1 where cores "
+        "serve the areas below theirs and not those above, and 0 where distance alone counts."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "r of a new readout": Measure("", "median over voxels, on images that the readout was not fitted to"),
@@ -93,10 +94,10 @@ class Attribution(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.seeing:attribution"
     title: ClassVar[str] = "what in an image counts"
     meaning: ClassVar[str] = (
-        "Upper row: images; below: what in each makes the ROI answer as it does (integrated gradients from the mean colour; "
-        "green raises the answer, purple lowers it). The maps of single voxels show how far each response moves when a "
-        "patch is covered; the circle is the measured pRF (two sizes). The ratio says how much more of a voxel's map lies "
-        "inside its own pRF than inside other voxels': 1 is chance."
+        "Upper row: images; below: what in each makes the ROI answer as it does (integrated gradients from the mean "
+        "colour; green raises the answer, purple lowers it). The maps of single voxels show how far each response "
+        "moves when a patch is covered; the circle is the measured pRF (two sizes). The ratio says how much more of "
+        "a voxel's map lies inside its own pRF than inside other voxels': 1 is chance."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "mass in the pRF": Measure(
@@ -126,10 +127,11 @@ class Exciting(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.pictured:exciting"
     title: ClassVar[str] = "most exciting images"
     meaning: ClassVar[str] = (
-        "Images made by gradient ascent to which the predictor answers most, of natural spectrum and one contrast: for the "
-        "mean over voxels, and for the principal components of the ROI. Each column is another random start: what they "
-        "share is what the component wants. Beneath: the answer in standard deviations over natural images. An answer far "
-        "beyond the best natural image shows how easily the predictor is driven by what no subject saw."
+        "Images made by gradient ascent to which the predictor answers most, of natural spectrum and one contrast: "
+        "for the mean over voxels, and for the principal components of the ROI. Each column is another random "
+        "start: what they share is what the component wants. Beneath: the answer in standard deviations over "
+        "natural images. An answer far beyond the best natural image shows how easily the predictor is driven by "
+        "what no subject saw."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "response to the most exciting image": Measure("SD", "of the component, over natural images"),
@@ -142,9 +144,9 @@ class Exciting(OfPredictor, frozen=True):
     source: ClassVar[str] = "Walker et al. 2019, Nat. Neurosci. 22"
 
     components: Annotated[Whole, about("principal components beside the mean over voxels")] = 2
-    starts: Annotated[Count, about("random starts of each")] = 4
-    steps: Annotated[Count, about("of gradient ascent")] = 30
-    rate: Annotated[Positive, about("of Adam")] = 0.2
+    starts: Annotated[Count, about("random starts of each")] = 3
+    steps: Annotated[Count, about("of gradient ascent")] = 20
+    rate: Annotated[Positive, about("length of the first step, in lengths of the spectrum")] = 0.5
     contrast: Annotated[Positive, about("root mean square over pixels", "of the range")] = 0.2
     jitter: Annotated[Whole, about("by which the image is moved at random", "pixels")] = 2
 
@@ -159,10 +161,10 @@ class Concepts(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.told:concepts"
     title: ClassVar[str] = "concepts that voxels tell"
     meaning: ClassVar[str] = (
-        "Area under the ROC curve of each voxel for what an image shows: the chance that an image with it gets the larger "
-        "answer than one without it; 0.5 is chance, and below it the voxel answers less. Of measured responses and of "
-        "those that the predictor makes; a voxel is selective beyond the largest value of any voxel when images are "
-        "shuffled (5 %)."
+        "Area under the ROC curve of each voxel for what an image shows: the chance that an image with it gets the "
+        "larger answer than one without it; 0.5 is chance, and below it the voxel answers less. Of measured "
+        "responses and of those that the predictor makes; a voxel is selective beyond the largest value of any "
+        "voxel when images are shuffled (5 %)."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "measured AUC": Measure("", "median over voxels, of measured responses"),
@@ -185,10 +187,10 @@ class Fragility(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.pictured:fragility"
     title: ClassVar[str] = "the predictor's own fragility"
     meaning: ClassVar[str] = (
-        "The smallest change of an image that moves the ROI's predicted response by one standard deviation (root mean "
-        "square over voxels), beside what a random direction needs and how far natural images lie apart. A target that a "
-        "change invisible to subjects moves by a standard deviation is itself not robust, and what resembles it need not "
-        "be. The stable rank says how many directions share the sensitivity."
+        "The smallest change of an image that moves the ROI's predicted response by one standard deviation (root "
+        "mean square over voxels), beside what a random direction needs and how far natural images lie apart. A "
+        "target that a change invisible to subjects moves by a standard deviation is itself not robust, and what "
+        "resembles it need not be. The stable rank says how many directions share the sensitivity."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "smallest change, L∞": Measure("1/255", "median over images"),
@@ -205,7 +207,7 @@ class Fragility(OfPredictor, frozen=True):
     source: ClassVar[str] = "Berardino, Ballé, Laparra & Simoncelli 2017; Hutchinson 1990"
 
     images: Annotated[Images, about("that are changed")] = 8
-    steps: Annotated[Count, about("of the search, for each norm")] = 12
+    steps: Annotated[Count, about("of the search, for each norm")] = 8
     probes: Annotated[Count, about("of the Jacobian's energy")] = 4
 
     def passes(self) -> float:
@@ -219,9 +221,10 @@ class Shifted(OfPredictor, frozen=True):
     run: ClassVar[str] = "neurobust.explain.predictors.told:shifted"
     title: ClassVar[str] = "other versions of the images"
     meaning: ClassVar[str] = (
-        "Correlation of the predictor's responses to other versions of its held-out images with the responses that were "
-        "measured to the intact ones. What falls tells what the predicted response rests on: colour (grey), detail (blur, "
-        "another image's detail), surface (line drawing). Another image altogether is the control and must be at 0."
+        "Correlation of the predictor's responses to other versions of its held-out images with the responses that "
+        "were measured to the intact ones. What falls tells what the predicted response rests on: colour (grey), "
+        "detail (blur, another image's detail), surface (line drawing). Another image altogether is the control and "
+        "must be at 0."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "r on a version": Measure("", "median over voxels of the correlation with the measured responses"),

@@ -54,7 +54,7 @@ def soft(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def line_drawn(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A line drawing: dark where the brightness changes, white elsewhere; as dark at the image's 95 % steepest place."""
+    """A line drawing: dark where the brightness changes, white elsewhere; black at the 5 % steepest places."""
     smooth = blurred(luma(images), max(images.shape[-1] / 128, 0.6))
     wide = pad(smooth, (1, 1, 1, 1), mode="reflect")
     dx, dy = wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2], wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]

@@ -98,8 +98,8 @@ def mediation(bench: StudyBench, settings: Mediation) -> Findings:
             pairs = paired(reading.table, gain)
             if len(pairs):
                 table = reading.table
-                columns = (table[name].to_numpy(float) for name in ("value", "robust_accuracy", "clean_accuracy"))
-                slope = within_slope(*columns, table["condition"].to_numpy(str))
+                value, robust, clean = table[["value", "robust_accuracy", "clean_accuracy"]].to_numpy(float).T
+                slope = within_slope(value, robust, clean, table["condition"].to_numpy(str))
                 parts = parts_of(pairs["gain"], pairs["moved"], slope, settings.draws, settings.seed)
                 found.append((gain, reading, len(pairs), parts))
     rows = []
