@@ -6,7 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
+from neurobust.explain.registry import read_analysis
 from neurobust.files.explained import network_analysis_path, write_explained_arrays
 from neurobust.report import network_figures
 from neurobust.report.contents import COLUMNS, FIGURES
@@ -46,7 +48,8 @@ def view(study):
         for u in (-4, -2, 0, 2) for v in (-4, -2, 0, 2)
     ]  # fmt: skip
     tables["fourier"] = pd.DataFrame(maps, columns=COLUMNS["fourier"])
-    return View(study, tables)
+    analyses = {name: read_analysis(name, {}) for name in ("layers", "fourier", "cue-bias")}
+    return View(replace(study, explain={**study.explain, **analyses}), tables)
 
 
 @pytest.mark.parametrize("name", DRAWN)

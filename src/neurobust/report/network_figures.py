@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neurobust.explain.registry import ANALYSES
 from neurobust.report.blocks import Block, blocks, in_block
 from neurobust.report.figures import legend_handles
 from neurobust.report.style import INK, MOST_COLUMNS, empty_svg, is_leftmost, panel_blocks, rc, to_svg
@@ -56,10 +55,11 @@ def pictures(view: View) -> list[Picture]:
         "fourier": len(view.tables["fourier"]) > 0,
         "cue_bias": len(measured(view, "cue bias")) > 0,
     }
+    explained = view.study.explain
     return [
-        Picture(name, capitalised(ANALYSES[analysis].title), caption, ANALYSES[analysis].meaning, table)
+        Picture(name, capitalised(explained[analysis].title), caption, explained[analysis].meaning, table)
         for name, (analysis, table, caption) in CAPTIONS.items()
-        if there[name]
+        if there[name] and analysis in explained
     ]
 
 
