@@ -53,7 +53,7 @@ def test_one_more_roi_touches_no_network_that_another_guides(config):
         for network in before.study.networks()
         if all_that_a_job_reads(before, network) != all_that_a_job_reads(after, network)
     }
-    assert changed == {"none", "adversarial", "oracle-cue"}, "those that no ROI guides are compared with the new one too"
+    assert changed == {"none", "adversarial", "oracle-cue"}, "what no ROI guides is compared with the new one too"
     guided = next(network for network in before.study.networks() if network.condition == "LO")
     read = all_that_a_job_reads(before, guided)
     assert read["rois"] == ["LO"] and len(read["compared_predictors"]) == 1 and len(read["compared_responses"]) == 2

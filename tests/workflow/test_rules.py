@@ -18,6 +18,7 @@ CROSSINGS = {
     ("explain", "networks"): {"load_network", "Layers", "Classifier"},
     ("phantom", "nsd"): {"layout"},
     ("report", "attacks"): {"AttackPlan"},
+    ("report", "explain"): {"Analysis", "hierarchy_index"},
     ("report", "networks"): {"Condition"},
 }
 # Who may import whom besides: from left to right and never back.

@@ -50,16 +50,16 @@ CAPTIONS = {
 
 def pictures(view: View) -> list[Picture]:
     """The figures of networks that have something to show."""
+    facts = view.study.explain
     there = {
         "layers": len(measured(view, *CURVES)) > 0,
         "fourier": len(view.tables["fourier"]) > 0,
         "cue_bias": len(measured(view, "cue bias")) > 0,
     }
-    explained = view.study.explain
     return [
-        Picture(name, capitalised(explained[analysis].title), caption, explained[analysis].meaning, table)
+        Picture(name, capitalised(facts[analysis].title), caption, facts[analysis].meaning, table)
         for name, (analysis, table, caption) in CAPTIONS.items()
-        if there[name] and analysis in explained
+        if there[name] and analysis in facts
     ]
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from neurobust.explain.predictors.exciting import components, frequencies, most_exciting, painted, spectrum_peak
+from neurobust.explain.predictors.exciting import Ascent, components, frequencies, most_exciting, painted, spectrum_peak
 from neurobust.phantom.scenes import render_all, sample_scenes
 from neurobust.predictors.features import GaborEnergy
 
@@ -27,7 +27,7 @@ def channel(frequency, orientation):
 @pytest.mark.parametrize(("frequency", "orientation"), [(4.0, 0), (4.0, 2), (8.0, 1), (8.0, 5)])
 def test_the_spectrum_peaks_at_the_planted_channel(frequency, orientation):
     score = channel(frequency, orientation)
-    images, values = most_exciting(score, SIDE, GRAY, generator(), starts=3)
+    images, values = most_exciting(score, SIDE, GRAY, generator(), Ascent(starts=3))
     found, angle = spectrum_peak(images)
     wanted = (-30 * orientation) % 180  # the bank's angles run downwards, as rows do
     off = abs((angle - wanted + 90) % 180 - 90)
@@ -43,7 +43,7 @@ def test_random_weights_have_no_planted_channel():
     for seed in range(12):
         weights = torch.randn(12 * 64, generator=generator(seed))
         images, _ = most_exciting(
-            lambda x, w=weights: bank(x)[0].flatten(1) @ w, SIDE, GRAY, generator(seed), starts=2, steps=12
+            lambda x, w=weights: bank(x)[0].flatten(1) @ w, SIDE, GRAY, generator(seed), Ascent(starts=2, steps=12)
         )
         found, angle = spectrum_peak(images)
         hits += abs(math.log2(found / 8.0)) < 0.5 and abs((angle + 30 + 90) % 180 - 90) < 20
@@ -98,8 +98,8 @@ def test_a_face_predictors_image_looks_like_a_face_to_another_detector():
     predictor = detector(images, faces, 16)
     shuffled = detector(images, faces[torch.randperm(500, generator=generator(4))], 16)
     mean = images.mean((0, 2, 3))
-    made, _ = most_exciting(predictor, SIDE, mean, generator(5), starts=4, contrast=0.25)
-    control, _ = most_exciting(shuffled, SIDE, mean, generator(5), starts=4, contrast=0.25)
+    made, _ = most_exciting(predictor, SIDE, mean, generator(5), Ascent(starts=4, contrast=0.25))
+    control, _ = most_exciting(shuffled, SIDE, mean, generator(5), Ascent(starts=4, contrast=0.25))
     assert judge(made).median() > objects.quantile(0.95)
     assert judge(control).median() < objects.quantile(0.95)
     assert judge(made).median() > judge(images[faces]).quantile(0.25)

@@ -8,6 +8,7 @@ Sources: Walker et al. 2019, Nat. Neurosci. 22 (inception loops); Olah, Mordvint
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,10 +32,20 @@ def painted(spectrum: Tensor, side: int, contrast: float, mean: Tensor) -> Tenso
     return (mean[:, None, None] + waves * (contrast / size)).clamp(0, 1)
 
 
+class Ascent(NamedTuple):
+    """How images are looked for: from how many starts, in how many steps, how far at first, at which contrast, and by
+    how many pixels an image is moved in each step."""
+
+    starts: int = 4
+    steps: int = 24
+    rate: float = 0.5
+    contrast: float = 0.2
+    jitter: int = 2
+
+
 def most_exciting(
-    score: Score, side: int, mean: Tensor, generator: torch.Generator, *, starts: int = 4, steps: int = 24,
-    rate: float = 0.5, contrast: float = 0.2, jitter: int = 2,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    score: Score, side: int, mean: Tensor, generator: torch.Generator, ascent: Ascent | None = None
+) -> tuple[Tensor, Tensor]:
     """The images (starts, 3, side, side) that a score answers to most, best first, and their scores (starts,).
 
     From `starts` random spectra of unit length, each step adds the gradient at the length `rate`, which falls to 0, and
@@ -42,6 +53,7 @@ def most_exciting(
     away. (Adam would raise it with the rest.) In each step the image is moved by up to `jitter` pixels, so that what is
     found does not hang on single pixels. Scores are of the images as they are given back.
     """
+    starts, steps, rate, contrast, jitter = ascent or Ascent()
     shape = (starts, 3, side, side // 2 + 1, 2)
     spectrum = torch.randn(shape, generator=generator).to(mean)
     for k in range(steps):

@@ -10,7 +10,7 @@ from neurobust.core.seeding import torch_generator
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.predictor_bench import PredictorBench
 from neurobust.explain.predictors.columns import moving, pictures, some
-from neurobust.explain.predictors.exciting import components, most_exciting, noise_images, spectrum_peak
+from neurobust.explain.predictors.exciting import Ascent, components, most_exciting, noise_images, spectrum_peak
 from neurobust.explain.predictors.fragility import (
     Norm,
     Spectrum,
@@ -52,8 +52,8 @@ def exciting(bench: PredictorBench, settings: Exciting) -> Findings:
             return found
 
         made, values = most_exciting(
-            score, bench.side, colour, torch_generator(bench.seed, "exciting", name), starts=settings.starts,
-            steps=settings.steps, rate=settings.rate, contrast=settings.contrast, jitter=settings.jitter,
+            score, bench.side, colour, torch_generator(bench.seed, "exciting", name),
+            Ascent(settings.starts, settings.steps, settings.rate, settings.contrast, settings.jitter),
         )  # fmt: skip
         noise = noise_images(settings.starts * 4, bench.side, settings.contrast, colour, torch_generator(name, "noise"))
         with torch.no_grad():
