@@ -93,7 +93,9 @@ class Places(Mapping[str, T]):
     def chosen(self, given: Given, tag: str, where: str) -> T:
         """The entry that the key `tag` of a mapping at `where` names; as `find`, and without the key an InputError."""
         if tag not in given:
-            raise InputError(f"{where}: missing key '{tag}'; choose one of {', '.join(self)}")
+            glued = next((key for key in given if str(key).startswith(f"{tag}:")), None)
+            way = f"choose one of {', '.join(self)}" if glued is None else f"YAML wants a blank behind the colon of {glued}"
+            raise InputError(f"{where}: missing key '{tag}'; {way}")
         return self.find(given[tag], f"{where}.{tag}")
 
 

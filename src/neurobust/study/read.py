@@ -154,7 +154,7 @@ def read_sweep(config: Config, name: str) -> dict[str, Condition]:
 def task_plan(config: Config, name: str, conditions: Mapping[str, Condition], faults: Faults) -> TaskPlan:
     """One task, with the training of its networks and the conditions that they are trained with."""
     where, given = f"config.tasks.{name}", config.tasks[name]
-    task = faults.kept(lambda: read_task({key: given[key] for key in given if key not in TASK_KEYS}, where))
+    task = faults.kept(lambda: read_task(given, where, beside=TASK_KEYS))
     choice = read_partly(
         TaskChoice, {key: given[key] for key in field_names(TaskChoice) if key in given}, where, faults
     )
