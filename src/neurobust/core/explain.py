@@ -41,7 +41,9 @@ def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
         )
         return f"{place}: key {str(bad)!r} is not allowed here; {_plain(problem, owner)}"
     if problem.startswith("Invalid enum value"):
-        return f"{place}: {value!r} is not known; choose one of {one_of(value, literals(owner))}{_or_list(value, owner)}"
+        return (
+            f"{place}: {value!r} is not known; choose one of {one_of(value, literals(owner))}{_or_list(value, owner)}"
+        )
     if own := re.match(r"(\w+): ", problem):  # what a class says of one of its fields
         return f"{place}.{problem}" if own[1] in field_names(bare(owner)) else f"{place}: {problem}"
     if not problem.startswith("Expected"):  # what a class says of its own fields together

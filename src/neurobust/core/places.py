@@ -94,7 +94,11 @@ class Places(Mapping[str, T]):
         """The entry that the key `tag` of a mapping at `where` names; as `find`, and without the key an InputError."""
         if tag not in given:
             glued = next((key for key in given if str(key).startswith(f"{tag}:")), None)
-            way = f"choose one of {', '.join(self)}" if glued is None else f"YAML wants a blank behind the colon of {glued}"
+            way = (
+                f"choose one of {', '.join(self)}"
+                if glued is None
+                else f"YAML wants a blank behind the colon of {glued}"
+            )
             raise InputError(f"{where}: missing key '{tag}'; {way}")
         return self.find(given[tag], f"{where}.{tag}")
 

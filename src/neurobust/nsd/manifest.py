@@ -119,7 +119,7 @@ def key_of(root: Root, path: Path) -> str:
     return f"{key}.gz" if key.endswith(".nii") else key
 
 
-def read_records(root: Path) -> dict[str, dict[str, Any]]:
+def read_records(root: Root) -> dict[str, dict[str, Any]]:
     """What is known of each fetched file by key: size, etag, last_modified, sha256, facts; later lines win."""
     path = layout.records(root)
     if not path.exists():
@@ -146,9 +146,19 @@ def has_stimuli(root: Path, subject: str, n_sessions: int) -> bool:
     return bool(facts.get("images", 0) >= most_images(n_sessions) if sessions is None else sessions >= n_sessions)
 
 
-def read_digests(root: Path) -> dict[str, str]:
-    """SHA-256 in hex by key, of files that the user knows how they should be; empty where there is no such list."""
-    path = layout.digests(root)
+def known_digest(root: Root, key: str) -> tuple[str, Path] | None:
+    """SHA-256 in hex of a file that the user knows how it should be, and the list that says so; None where none does.
+
+    Of a mirror that is only read, its own list is asked too: what it lacks is fetched into the cache.
+    """
+    for path in layout.all_digests(root):
+        if (digest := read_digests(path).get(key)) is not None:
+            return digest, path
+    return None
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """SHA-256 in hex by key, of a list as `sha256sum` prints them; empty where there is no such list."""
     if not path.exists():
         return {}
     known = {}
@@ -160,7 +170,7 @@ def read_digests(root: Path) -> dict[str, str]:
     return known
 
 
-def add_record(root: Path, record: Mapping[str, Any]) -> None:
+def add_record(root: Root, record: Mapping[str, Any]) -> None:
     """Append a file's record. Jobs run side by side, so the line is written at once and under a lock."""
     path = layout.records(root)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,10 +183,13 @@ def add_record(root: Path, record: Mapping[str, Any]) -> None:
 
 def identity(path: Path) -> dict[str, int]:
     """What of a record says that a file is still the one that was fetched, and not another that took its place."""
-    status = path.stat()
-    return {"size": status.st_size, "inode": status.st_ino}
+    status = path.stat()  # the date, since who copies over a file leaves its inode; in s, which every disk keeps
+    return {"size": status.st_size, "inode": status.st_ino, "changed": int(status.st_mtime)}
 
 
 def is_fetched(record: Mapping[str, Any], path: Path) -> bool:
     """Whether the file `path` is there and the one that a record is of."""
-    return path.exists() and identity(path).items() <= record.items()
+    if not path.exists():
+        return False
+    now = identity(path)
+    return now.items() <= {"changed": now["changed"], **record}.items()  # records of earlier versions have no date

@@ -202,10 +202,8 @@ def of_trainings(study: Study) -> Iterator[str]:
                 f"above {most:g} networks do not train with {task.training.optimizer}; lower it"
             )
         if task.training.weight_decay > DECAYED:
-            yield (
-                f"{training_key(study, name, 'weight_decay')}: {task.training.weight_decay:g}: above {DECAYED:g} weights "
-                "go to nothing; lower it (usual: 1.0e-4 to 0.1)"
-            )
+            decay = f"{training_key(study, name, 'weight_decay')}: {task.training.weight_decay:g}"
+            yield f"{decay}: above {DECAYED:g} weights go to nothing; lower it (usual: 1.0e-4 to 0.1)"
     for name, predictor in study.predictors.items():
         rate = getattr(predictor, "learning_rate", None)
         if rate is not None and rate > FAST["adamw"]:

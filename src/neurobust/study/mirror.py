@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -111,11 +110,6 @@ class Mirror:
                 f"{self.folder}: lacks {len(missing)} files ({sorted(missing)[0]}) and cannot be written "
                 f"({error.strerror}); name a folder of yours for them in data.cache"
             ) from error
-
-    @property
-    def copy_option(self) -> str:
-        """For commands that fetch: where else they look for what they read."""
-        return "" if self.data.cache is None else f"--copy {shlex.quote(self.data.root)}"
 
     def phantom_files(self) -> list[str]:
         """Every planted file that a rule declares; none where the data are the real ones."""
