@@ -147,6 +147,26 @@ def test_a_file_that_comes_while_it_is_fetched_is_not_replaced(bucket, tmp_path,
     assert not manifest.is_fetched(manifest.read_records(tmp_path)[MASK], tmp_path / MASK)
 
 
+def test_a_folder_that_leads_to_what_is_somebody_elses_is_one_line_with_the_way_out(
+    bucket, tmp_path, content, monkeypatch
+):
+    """A root of one's own with a link to a lab's folder that can only be read, in which the file is missing."""
+    bucket.put(MASK, content)
+    real = os.open
+
+    def refuse(path, *arguments, **options):
+        if str(path).endswith(".part.lock"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "nsd/nsddata").mkdir(parents=True)
+    (tmp_path / "nsd/nsddata/ppdata").symlink_to(tmp_path / "theirs")
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(InputError, match=r"mean.nii.gz: missing, and nothing can be written there .*data\.cache"):
+        download(bucket.source, tmp_path / "nsd", tmp_path / "nsd" / MASK)
+
+
 def test_a_file_system_without_links_has_the_file(bucket, tmp_path, content, monkeypatch):
     bucket.put(MASK, content)
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EPERM, "no links here")))

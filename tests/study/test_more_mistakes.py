@@ -98,7 +98,7 @@ REAL = [
     ("tasks.imagenet50.source",), ("corruptions.set",),
 ]  # fmt: skip
 FINE = [
-    ("demo", "data.root", "/data/nsd phantom"), ("demo", "seeds", [7]), ("demo", "training.batch_size", 64.0),
+    ("demo", "data.root", "/data/nsd phantom"), ("demo", "seeds", [1, 0]), ("demo", "training.batch_size", 64.0),
     ("demo", "conditions.V1.weights", [0.5]),
     ("demo", "attacks.x", {"method": "pgd", "norm": "linf", "budgets": [0, 4]}),
     ("demo", "phantom.subjects.subj03", {"grid": [9, 10, 11]}), ("real", "data.endpoint", "http://[::1]:9000"),

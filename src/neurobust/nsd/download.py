@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from neurobust.core.errors import InputError
+from neurobust.core.io import READ_ONLY
 from neurobust.core.locks import alone
 from neurobust.core.unreadable import OutOfReach
 from neurobust.nsd import layout
@@ -34,7 +37,7 @@ def download(
     for the record.
     """
     key = key_of(root, path)
-    with alone(lock_path(path), key):
+    with writable(path), alone(lock_path(path), key):
         if path.exists():
             return found(root, key, path)
         if path.is_symlink():
@@ -55,6 +58,20 @@ def download(
             return found(root, key, path)
     logger.info("%s: %d bytes, SHA-256 %s", key, record["size"], record["sha256"])
     return record | {"study": study}
+
+
+@contextlib.contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """InputError, with the way out, where a file's folder turns out to be somebody else's: a link to one, mostly."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        raise InputError(
+            f"{path}: missing, and nothing can be written there ({error.strerror}); name a folder of yours in "
+            "data.cache"
+        ) from error
 
 
 class BadFile(Exception):

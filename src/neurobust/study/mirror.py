@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json
+from neurobust.core.io import READ_ONLY, canonical_json
 from neurobust.core.settings import brief
 from neurobust.nsd import layout, manifest, regions, studies
 from neurobust.nsd.settings import StudySplits, fewest_sessions
@@ -104,7 +104,7 @@ class Mirror:
         try:
             manifest.accept_terms(self.data)
         except OSError as error:
-            if error.errno not in studies.READ_ONLY:
+            if error.errno not in READ_ONLY:
                 raise
             raise InputError(
                 f"{self.folder}: lacks {len(missing)} files ({sorted(missing)[0]}) and cannot be written "
