@@ -369,8 +369,8 @@ def test_what_is_not_the_file_that_it_fetched_is_not_deleted(bucket, mirror, tin
             copy.rename(path)
     if how == "into a fetched one":  # as `cp` does: the same inode, and here the same size
         for path in paths:
-            path.write_bytes(path.read_bytes())
-            os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 5))
+            path.write_bytes(path.read_bytes()[::-1])
+            os.utime(path, times=(path.stat().st_mtime + 7200,) * 2)
     if how in ("by hand", "over a fetched one"):
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -379,6 +379,15 @@ def test_what_is_not_the_file_that_it_fetched_is_not_deleted(bucket, mirror, tin
             copy.replace(path)
     assert studies.release(root, mine, "subj01", paths) == []
     assert there(root) == [1, 2]
+
+
+def test_what_was_only_touched_is_still_what_was_fetched(bucket, mirror, tmp_path):
+    """By Snakemake at the end of a job, or by `--touch` days later."""
+    root, mine = tmp_path / "nsd", mirror("mine")
+    paths = fetch_sessions(bucket, root, mine)
+    for path, later in zip(paths, (30, 7200), strict=True):
+        os.utime(path, times=(path.stat().st_mtime + later,) * 2)
+    assert studies.release(root, mine, "subj01", paths) == paths
 
 
 def test_a_study_that_never_entered_deletes_nothing(bucket, mirror, tmp_path):

@@ -177,6 +177,11 @@ def test_a_list_that_names_something_twice_hides_nothing_else(texts, at_home, tm
         (lambda text: text.replace("pgd-linf: {method: pgd", "pgd-linf: {method:pgd"), "blank behind the colon"),
         (lambda text: text.replace("  format: nii.gz", "\u00a0 format: nii.gz"), ":9: a blank that is none (U+00A0"),
         (lambda text: text.replace("seeds: [0, 1, 2, 3, 4]", "seeds: [0\x07]"), ":93: not YAML: control characters"),
+        (
+            lambda text: text.replace("fgsm: {method: fgsm", "fgsm: {methd: fgsm"),
+            "missing key 'method'; is it meant by 'methd'?",
+        ),
+        (lambda text: text.replace("    kind: digits", "    kid: digits"), "missing key 'kind'; is it meant by 'kid'?"),
         (lambda text: text.replace("splits:   ", "splts:   "), "unknown key 'splts'"),
     ],
 )

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, write_json
+from neurobust.core.io import canonical_json, sha256_file, write_json
 from neurobust.nsd import layout
 from neurobust.nsd.layout import Copies, Root
 from neurobust.nsd.settings import Data, most_images
 
+DATED = 3600  # s at most from the last byte of a file to the end of its job
 TERMS = (
     "the Natural Scenes Dataset is fetched only for those who have accepted its terms: read "
     "https://cvnlab.slite.page/p/IB6BSeW_7o/Terms-and-Conditions, fill in https://forms.gle/xue2bCdM9LaFNMeb7, then "
@@ -182,14 +183,26 @@ def add_record(root: Root, record: Mapping[str, Any]) -> None:
 
 
 def identity(path: Path) -> dict[str, int]:
-    """What of a record says that a file is still the one that was fetched, and not another that took its place."""
-    status = path.stat()  # the date, since who copies over a file leaves its inode; in s, which every disk keeps
+    """What of a record says that a file is still the one that was fetched: its size and inode, and when it was changed
+    (in s)."""
+    status = path.stat()
     return {"size": status.st_size, "inode": status.st_ino, "changed": int(status.st_mtime)}
 
 
 def is_fetched(record: Mapping[str, Any], path: Path) -> bool:
-    """Whether the file `path` is there and the one that a record is of."""
+    """Whether the file `path` is there and the one that a record is of, and not another that took its place."""
     if not path.exists():
         return False
     now = identity(path)
-    return now.items() <= {"changed": now["changed"], **record}.items()  # records of earlier versions have no date
+    return all(record.get(name) == now[name] for name in ("size", "inode"))
+
+
+def is_as_fetched(record: Mapping[str, Any], path: Path) -> bool:
+    """The same, and nobody has copied another into it since: as old as it was, or of the same bytes.
+
+    Snakemake dates what a job has made anew when the job ends. Records of earlier versions have no date.
+    """
+    if not is_fetched(record, path):
+        return False
+    now = identity(path)["changed"]
+    return 0 <= now - record.get("changed", now) < DATED or sha256_file(path) == record["sha256"]

@@ -13,7 +13,7 @@ from neurobust.core.locks import alone
 from neurobust.core.settings import Settings, about, read, written
 from neurobust.files.betas import betas_path
 from neurobust.nsd import layout
-from neurobust.nsd.manifest import add_record, is_fetched, key_of, read_records
+from neurobust.nsd.manifest import add_record, is_as_fetched, key_of, read_records
 from neurobust.nsd.settings import Data
 
 logger = logging.getLogger("neurobust")
@@ -92,7 +92,7 @@ def _release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) 
         records = read_records(root)
         for path in sessions:
             record = records.get(key_of(root, path)) if path.is_relative_to(root) else None
-            if record is not None and record.get("study") == study and is_fetched(record, path):
+            if record is not None and record.get("study") == study and is_as_fetched(record, path):
                 path.unlink()
                 add_record(root, record | {"study": None})  # what lies there from now on is another file
                 deleted.append(path)
