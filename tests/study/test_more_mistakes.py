@@ -34,7 +34,7 @@ DEMO = [  # key, value, what is said; a key alone is deleted
     ("tasks.digits.architecture", ["small"], ["unknown key 'architecture'", "nearest: architectures"]),
     ("attacks.pgd-l2.budget", [0, 1], ["unknown key 'budget'", "nearest: budgets"]),
     ("attacks.pgd-l2.lable", "x", ["unknown key 'lable'", "nearest: label"]),
-    ("semantic.cadv-confined.task", ["digits"], ["unknown key 'task'", "nearest: tasks"]),
+    ("semantic.cadv.task", ["digits"], ["unknown key 'task'", "nearest: tasks"]),
     ("conditions.y", {**V1, "targets": ["V1"]}, ["conditions.y: unknown key 'targets'", "nearest: target"]),
     # one thing for a list, a list for one thing
     ("rois.V1.labels", "V1v", ["rois.V1.labels: 'V1v': expected a list, got text; write [V1v]"]),
@@ -64,7 +64,7 @@ DEMO = [  # key, value, what is said; a key alone is deleted
     ("study", "de\xa0mo", ["NO-BREAK SPACE"]),
     ("study", "a" * 300, ["study: ", "length <= 100"]),
     ("attacks.verification", PGD, ["attacks.verification: the table of face verification is called so"]),
-    ("attacks.cadv-confined", PGD, ["attacks.cadv-confined: a semantic attack of this study is called so"]),
+    ("attacks.cadv", PGD, ["attacks.cadv: a semantic attack of this study is called so"]),
     ("attacks.pgd_l2", PGD, ["key 'pgd_l2' is not allowed here; expected a name of letters and digits"]),
     # nothing
     ("results", None, ["results: None: expected text, got nothing; give it"]),
