@@ -162,6 +162,25 @@ def test_what_is_hardly_meant_is_warned_of(key, value, says, texts, at_home, tmp
     assert any(says in line for line in checked([written(tmp_path, texts["demo"], key, value)])[1])
 
 
+@pytest.mark.parametrize("name", ["config/schema.yaml", "config/claims.yaml", "envs/neurobust.yaml"])
+def test_a_file_that_is_no_configuration_is_one_line(name, project, at_home):
+    with pytest.raises(
+        InputError, match=rf"^{name}: .*: no configuration: a study has the keys study, results"
+    ) as caught:
+        checked([Path(name)])
+    assert len(messages_of(caught.value)) == 1
+
+
+def test_a_file_is_parsed_once_however_much_is_wrong_in_it(texts, at_home, tmp_path, monkeypatch):
+    config = yaml.safe_load(texts["demo"])
+    config["training"] |= {f"key{number}": number for number in range(300)}
+    file, parsed = tmp_path / "study.yaml", []
+    file.write_text(yaml.safe_dump(config))
+    compose = yaml.compose
+    monkeypatch.setattr(yaml, "compose", lambda *given: parsed.append(1) or compose(*given))
+    assert len(refused(file)) == 300 and len(parsed) == 1
+
+
 def test_a_list_that_names_something_twice_hides_nothing_else(texts, at_home, tmp_path):
     config = yaml.safe_load(texts["demo"])
     config["seeds"], config["training"]["momentum"], config["rois"]["V1"]["labels"] = [0, 0], 2, ["V1v", "V1v"]

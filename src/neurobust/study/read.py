@@ -80,6 +80,10 @@ def read_what_can_be(given: Given, faults: Faults) -> Study:
     InputError for what is no mapping at all.
     """
     given = as_written(given)
+    known = field_names(Config)
+    if isinstance(given, Mapping) and given.keys() - {"claims"} and not given.keys() & {*known} - {"claims"}:
+        kinds = f"{', '.join(list(map(str, given))[:3])}: no configuration: a study has the keys {', '.join(known)}"
+        raise InputError(f"config: {kinds}; config/demo.yaml shows one")
     config = read_partly(Config, given, "config", faults)
     if config is UNREAD:
         faults.refuse()
