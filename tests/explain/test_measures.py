@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import rankdata
 from torch import nn
 
+from neurobust.core.correlation import ranks
 from neurobust.core.similarity import debiased_cka, linear_cka
 from neurobust.explain import measures
 
@@ -51,3 +54,8 @@ def test_cka_is_invariant_to_rotation_and_scale():
     rotation = torch.linalg.qr(torch.randn(10, 10, dtype=torch.float64))[0]
     assert linear_cka(x, 3 * x @ rotation).item() == pytest.approx(1)
     assert debiased_cka(x, 3 * x @ rotation).item() == pytest.approx(1)
+
+
+def test_ranks_are_scipys():
+    for values in ([3.0, 1, 2, 1, 1], [], [5.0], np.random.default_rng(0).integers(0, 9, 200).astype(float)):
+        assert ranks(np.asarray(values)).tolist() == rankdata(values).tolist()

@@ -39,12 +39,12 @@ class Job:
 
 def explain(bench: Bench, analyses: Mapping[str, Analysis], job: Job) -> None:
     """Make every analysis on one bench and write its table, `{folder}/{name}.parquet`, and its arrays."""
+    made = provenance(job.inputs)  # each input is digested once
     for name, settings in analyses.items():
         lacking = next(filter(None, map(bench.lacks, settings.needs)), None)
         found = Findings([]) if lacking else findings_of(bench, settings)
-        record = ExplainedRecord(
-            name, provenance(job.inputs, written(settings)), job.seed, list(job.images), lacking
-        )  # fmt: skip
+        how = {**made, "params": written(settings)}
+        record = ExplainedRecord(name, how, job.seed, list(job.images), lacking)
         table = job.folder / f"{name}.parquet"
         write_explained(table, frame_of(found, settings), record)
         if settings.leaves_arrays:

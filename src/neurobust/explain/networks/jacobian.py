@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.correlation import ranks
 from neurobust.core.seeding import numpy_rng
 from neurobust.explain.measures import margin_gradients
 
@@ -26,15 +27,16 @@ def spectral_norms(
         x = images[first : first + image_batch].clone().requires_grad_()
         logits = network(x)
         # J'u is linear in u, so that its derivative by u is J: forward products from backward passes, of one graph.
+        # Sums and not `grad_outputs`, for which torch imports sympy: more than all of this costs.
         u = torch.zeros_like(logits, requires_grad=True)
-        (back,) = torch.autograd.grad(logits, x, u, create_graph=True)
+        (back,) = torch.autograd.grad((logits * u).sum(), x, create_graph=True)
         v = torch.from_numpy(start).to(x).expand_as(x)
         size = torch.zeros(len(x), device=x.device)
         for _ in range(steps):
             v = v / per_image(v).clamp_min(torch.finfo(v.dtype).tiny)
-            (along,) = torch.autograd.grad(back, u, v, retain_graph=True)
+            (along,) = torch.autograd.grad((back * v).sum(), u, retain_graph=True)
             size = along.norm(dim=1)
-            (v,) = torch.autograd.grad(logits, x, along, retain_graph=True)
+            (v,) = torch.autograd.grad((logits * along).sum(), x, retain_graph=True)
         parts.append(size)
     return torch.cat(parts)
 
@@ -68,11 +70,9 @@ def curvatures(
 def agreement(linear: np.ndarray, minimal: np.ndarray) -> dict[str, float]:
     """How well linear distances (n,) tell the true minimal ones that an attack found: Spearman's correlation, and the
     median of true / linear (1 for a linear network). Only images with both; NaN for fewer than five."""
-    from scipy.stats import rankdata
-
     both = np.isfinite(linear) & np.isfinite(minimal) & (linear > 0) & (minimal > 0)
     if both.sum() < 5:
         return {"correlation": math.nan, "ratio": math.nan}
     x, y = linear[both], minimal[both]
-    ranks = np.corrcoef(rankdata(x), rankdata(y))[0, 1] if np.ptp(x) > 0 and np.ptp(y) > 0 else math.nan
-    return {"correlation": float(ranks), "ratio": float(np.median(y / x))}
+    found = np.corrcoef(ranks(x), ranks(y))[0, 1] if np.ptp(x) > 0 and np.ptp(y) > 0 else math.nan
+    return {"correlation": float(found), "ratio": float(np.median(y / x))}

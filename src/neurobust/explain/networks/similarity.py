@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurobust.core.correlation import ranks
 from neurobust.core.similarity import centre, gram, unbiased_hsic
 
 BLOCKS = 10  # of images, of which the jackknife leaves out one at a time
@@ -59,12 +60,10 @@ def distances(x: Tensor) -> np.ndarray:
 
 def rsa(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's correlation of two vectors of distances (Kriegeskorte et al. 2008), over the pairs that both have."""
-    from scipy.stats import rankdata
-
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < 3:
         return math.nan
-    x, y = (rankdata(part[both]) for part in (a, b))
+    x, y = (ranks(part[both]) for part in (a, b))
     x, y = x - x.mean(), y - y.mean()
     scale = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / scale if scale > 0 else math.nan
