@@ -6,11 +6,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
+from neurobust.explain.registry import read_analysis
 from neurobust.files.explained import network_analysis_path, write_explained_arrays
 from neurobust.report import network_figures
 from neurobust.report.contents import COLUMNS, FIGURES
 from neurobust.report.fourier_rows import axis_of, fourier_rows
+from neurobust.report.page import Frame, render
 from neurobust.report.style import inline_svg
 from neurobust.report.view import View
 
@@ -45,7 +48,8 @@ def view(study):
         for u in (-4, -2, 0, 2) for v in (-4, -2, 0, 2)
     ]  # fmt: skip
     tables["fourier"] = pd.DataFrame(maps, columns=COLUMNS["fourier"])
-    return View(study, tables)
+    analyses = {name: read_analysis(name, {}) for name in ("layers", "fourier", "cue-bias")}
+    return View(replace(study, explain={**study.explain, **analyses}), tables)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -106,3 +110,12 @@ def test_maps_of_seeds_become_the_mean_at_each_frequency(tiny_study):
 ])  # fmt: skip
 def test_frequencies_of_an_axis(first, count, axis):
     assert axis_of(first, count) == axis
+
+
+def test_the_page_has_each_picture_with_its_paragraph_and_tables_of_others_have_none(view):
+    drawn = {name: FIGURES[name](view) for name in (*DRAWN, "inside")}
+    text = render(view, drawn, Frame("A study"))
+    for picture in network_figures.pictures(view):
+        assert text.count(f"<h3>{picture.title}</h3>") == 1 and picture.meaning[:60].split("`")[0] in text
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)), "ids of figures and sections do not clash"

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from neurobust.report.contents import COLUMNS
-from neurobust.report.tables import read_tables
 from neurobust.report.view import View
 from neurobust.report.why_section import draw_mediation, why_sections
 from neurobust.study.pairs import gains_of
@@ -26,13 +25,11 @@ def parts(condition, of, total, through, q, roi="", slack=0.02):
 
 
 @pytest.fixture
-def view_of(study, report):
-    """A view of the study whose table `why` has these rows."""
+def view_of(study):
+    """A view of the study whose table `why` has these rows, and which has no other."""
 
     def make(*rows):
-        tables = dict(read_tables(report / "tables"))
-        tables["why"] = pd.DataFrame([row for part in rows for row in part], columns=COLUMNS["why"])
-        return View(study, tables)
+        return View(study, {"why": pd.DataFrame([row for part in rows for row in part], columns=COLUMNS["why"])})
 
     return make
 
@@ -84,10 +81,3 @@ def test_without_its_analyses_there_is_no_section(view_of):
     assert why_sections(view) == [] and "<svg" in draw_mediation(view)
     alone = [row for row in parts("LO", "norm", 0.1, 0.1, 0.1) if row["measure"] == "none of these"]
     assert why_sections(view_of(alone)) == []
-
-
-def test_the_page_has_the_section_and_its_tables(report):
-    page = (report / "index.html").read_text()
-    assert '<section id="why">' in page and "Too few seeds" in page and 'id="figure-mediation"' in page
-    why = read_tables(report / "tables")["why"]
-    assert set(why["analysis"]) == {"changes", "association", "mediation"}

@@ -15,7 +15,7 @@ def test_the_error_is_the_closed_form():
     right = np.array([1, 0, 1, 0, 1, 0, 1, 1], bool)
     assert calibration.calibration_error(said, right) == pytest.approx(0.45)
     found = calibration.binned(said, right, 10)
-    assert found.confidence == pytest.approx([0.55, 0.95]) and found.count.tolist() == [2, 6]
+    assert found.confidence == pytest.approx([0.55, 0.95]) and found.images.tolist() == [2, 6]
     assert found.accuracy == pytest.approx([1, 0.5])
     assert calibration.calibration_error(np.ones(4), np.ones(4, bool)) == 0, "a confidence of 1 is in the last bin"
     assert math.isnan(calibration.calibration_error(np.empty(0), np.empty(0, bool)))

@@ -78,7 +78,7 @@ def fourier_sensitivity(bench: NetworkBench, settings: Fourier) -> Findings:
     }
     rows = [Row(name, summary[key], n_images=len(images)) for key, name in names.items()]
     error = fourier.mirrored(found.frequencies, found.error, shape).astype(np.float32)
-    return Findings(rows, {"error": error, "clean": np.float32(found.clean), "reach": found.frequencies.min(0)})
+    return Findings(rows, {"error": error, "clean": np.array(found.clean), "reach": found.frequencies.min(0)})
 
 
 def perturbations(bench: NetworkBench, settings: Perturbations) -> Findings:

@@ -40,7 +40,8 @@ def cue_bias(decisions: np.ndarray, shape: np.ndarray, cue: np.ndarray) -> CueBi
     decided = as_shape + as_cue
     low, high = wilson_interval(as_cue, decided)
     share = as_cue / decided if decided else math.nan
-    return CueBias(share, low, high, *((k / n if n else math.nan) for k in (as_shape, as_cue)), n, decided)
+    shares = [k / n if n else math.nan for k in (as_shape, as_cue)]
+    return CueBias(share, low, high, shares[0], shares[1], n, decided)
 
 
 def stimulus_classes(names: Sequence[str], classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

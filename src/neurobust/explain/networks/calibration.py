@@ -22,7 +22,7 @@ class Bins(NamedTuple):
 
     confidence: np.ndarray
     accuracy: np.ndarray
-    count: np.ndarray
+    images: np.ndarray
 
 
 def binned(confidences: np.ndarray, correct: np.ndarray, bins: int) -> Bins:
@@ -39,7 +39,7 @@ def calibration_error(confidences: np.ndarray, correct: np.ndarray, bins: int = 
     if not len(confidences):
         return math.nan
     found = binned(confidences, correct, bins)
-    return float((found.count * np.abs(found.confidence - found.accuracy)).sum() / found.count.sum())
+    return float((found.images * np.abs(found.confidence - found.accuracy)).sum() / found.images.sum())
 
 
 def chance_error(confidences: np.ndarray, bins: int = 10, draws: int = 200) -> float:

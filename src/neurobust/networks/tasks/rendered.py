@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from neurobust.core.io import provenance
 from neurobust.files.dataset import TWINS, Source, Twins
 from neurobust.networks.description import Task
 from neurobust.networks.tasks.reading import required_source
+
+
+def twins_of(file: Any) -> Twins:
+    """The twins in an opened .npz file."""
+    cue, random_cue, conflict = (file[name] for name in TWINS)
+    return Twins(cue, random_cue, conflict, file.get("conflict_cue"))
 
 
 def read(settings: Task, source: Path | None) -> Source:
@@ -27,7 +34,7 @@ def read(settings: Task, source: Path | None) -> Source:
             classes = [str(name) for name in file["classes"]]
             attributes = file.get("attributes")
             names = tuple(str(name) for name in file["attribute_names"]) if attributes is not None else ()
-            twins = Twins(*(file[name] for name in TWINS), file.get("conflict_cue")) if "cue" in file else None
+            twins = twins_of(file) if "cue" in file else None
             masks = file.get("mask")
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a readable phantom task ({error}); delete it and build the phantom") from error
