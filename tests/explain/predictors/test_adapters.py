@@ -1,5 +1,8 @@
 """Every analysis of a predictor from files to files, on a predictor whose answers are known."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import h5py
 import nibabel
 import numpy as np
@@ -10,7 +13,7 @@ import torch
 from neurobust.core.io import save_weights, write_parquet
 from neurobust.core.settings import options
 from neurobust.explain.measured import SubjectFiles
-from neurobust.explain.predictor import PredictorFiles, explain_predictor
+from neurobust.explain.predictor import PredictorFiles, explain_predictor, predictor_files
 from neurobust.explain.registry import ANALYSES, of_scope
 from neurobust.files.explained import arrays_path, read_explained, read_explained_arrays
 from neurobust.files.predictor_tables import write_voxels
@@ -182,3 +185,14 @@ def test_what_is_not_known_is_said(files, tmp_path):
         frame, record = read_explained(tmp_path / f"{name}.parquet")
         assert not len(frame) and record.lacking
     assert len(read_explained_arrays(tmp_path / "attribution.parquet")["images"]) == 4
+
+
+def test_a_rules_inputs_are_sorted_by_roi_and_subject():
+    inputs = SimpleNamespace(
+        model="m", voxels="v", responses=["a V1", "b V1", "a LO", "b LO"], stimuli=["a", "b"], labels=[],
+        prfs=["a 1", "a 2", "a 3", "b 1", "b 2", "b 3"],
+    )  # fmt: skip
+    found = predictor_files(["V1", "LO"], inputs)
+    assert found.measured["LO"] == [SubjectFiles(Path("a LO"), Path("a")), SubjectFiles(Path("b LO"), Path("b"))]
+    assert found.prf_maps == [[Path(f"{s} {k}") for k in (1, 2, 3)] for s in "ab"] and found.labels is None
+    assert predictor_files(["V1"], SimpleNamespace(**{**vars(inputs), "responses": [], "prfs": []})).prf_maps == []
