@@ -37,7 +37,7 @@ STANDING = (0.75, 0.5, 0.25)  # shares of the images at the three budgets, about
 NAMES = {"linf": "Linf", "l2": "L2"}
 STEPS = 100  # of the peer's APGD and FAB
 EPOCHS = 12
-SCENES = {"scenes-resnet18": 10, "scenes-vit": 30}  # epochs of their training
+SCENES = {"scenes-resnet18": 5, "scenes-vit": 30}  # epochs of their training
 SCENE_BUDGET = 2 / 255  # largest change of a pixel that they are trained against
 TRAIN = 1400  # images that may be trained on, the first ones
 TRAIN_SCENES = 3000
@@ -82,7 +82,7 @@ def untrained(name: str) -> nn.Module:
 
 
 def victim(name: str) -> nn.Module:
-    """A network to attack, by name; those whose weights are no file of the tests are trained where they were not yet."""
+    """A network to attack, by name; one whose weights are no file of the tests is trained where it was not yet."""
     if name not in ("resnet18", *SCENES):
         return UNDER_ATTACK["load"](name)
     epochs = SCENES.get(name, EPOCHS)
@@ -98,7 +98,7 @@ def victim(name: str) -> nn.Module:
 
 
 def attacked(name: str, network: nn.Module, count: int) -> tuple[Tensor, Tensor]:
-    """Held-out images and their labels; of the scenes, which are hard to learn, those that the network reads rightly."""
+    """Held-out images and labels; of the scenes, which are hard to learn, those that the network reads rightly."""
     images, labels = data(name)
     if name not in SCENES:
         return images[TRAIN : TRAIN + count], labels[TRAIN : TRAIN + count]
