@@ -159,7 +159,7 @@ OTHERS = [  # of the same kinds
     ("attack_images", "32", ["attack_images: '32': expected a whole number, got text; write 32 without quotes"]),
     ("predictors.gnet.prefilter", "a\nb", ["predictors.gnet.prefilter: 'a\\nb': expected a path"]),
     ("tasks.digits.source", "{x}", ["tasks.digits.source: '{x}': expected a path"]),
-    ("primary_attack", "cadv-confined", ["primary_attack: 'cadv-confined' is a semantic attack; name one of"]),
+    ("primary_attack", "cadv", ["primary_attack: 'cadv' is a semantic attack; name one of"]),
     ("conditions.V1", None, ["conditions.V1: None: expected a mapping"]),
     ("claims", "config/claim.yaml", ["study.yaml:", "claims: config/claim.yaml: missing: the file of claims"]),
 ]  # fmt: skip
