@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.io import provenance, save_weights
 from neurobust.core.places import load
 from neurobust.core.settings import read, written
@@ -84,11 +84,6 @@ def read_state(path: Path, where: str) -> State:
             return part
     keys = sorted(map(str, found))[:6] if isinstance(found, Mapping) else type(found).__name__
     raise InputError(f"{where}: '{path}': no state dict in it (it has {keys}); save model.state_dict()")
-
-
-def flat(error: Exception) -> str:
-    """An error of a library in one short line."""
-    return " ".join(str(error).split())[:200]
 
 
 def asked(error: Exception) -> str:
@@ -265,6 +260,8 @@ def probe_outputs(network: nn.Module, data: Dataset, wanted: OutsideNetwork, whe
     if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
         shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise InputError(f"{where}.network: gives {shape} for {len(images)} images; it must give (images, classes)")
+    if not found.is_floating_point():
+        raise InputError(f"{where}.network: gives {found.dtype}; it must give logits, as real numbers")
     return found.shape[1]
 
 

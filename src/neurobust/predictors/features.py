@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.layouts import Layout, as_maps, layout_of
 
 LUMA = (0.2126, 0.7152, 0.0722)
@@ -135,7 +135,7 @@ def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
     try:
         return feature_extraction.create_feature_extractor(full, {layer: str(k) for k, layer in enumerate(layers)})
     except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = flat(error)
         raise InputError(f"layers: {list(layers)} are not nodes of {network} ({reason})") from error
 
 
@@ -150,7 +150,7 @@ def find_layouts(network: str, layers: Sequence[str], side: int) -> list[Layout]
             with torch.device("meta"):
                 out = extractor_of(network, layers, size).eval()(torch.empty(3, 3, size, size))
         except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = flat(error)
             raise InputError(f"input_size: {side}: {network} cannot take images of {size} px ({reason})") from error
         shapes.append([getattr(out[str(k)], "shape", ()) for k in range(len(layers))])
     return [

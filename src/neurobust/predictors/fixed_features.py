@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.seeding import seed_everything
 from neurobust.core.settings import written
 from neurobust.files.pixels import to_pixels
@@ -32,7 +32,7 @@ def load_network(path: str, network: str, seed: int, side: int = 224) -> nn.Modu
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = flat(error)
             raise InputError(
                 f"{path}: not the weights of torchvision's {network} for images of {side} px ({reason}); give its file"
             ) from error
