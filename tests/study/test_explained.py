@@ -66,6 +66,8 @@ def test_one_more_roi_touches_no_cheap_analysis_of_another_predictor(config):
     for function in ("predictor_responses", "measured_rois", "predictor_modules"):
         assert getattr(before, function)(wildcards, names) == getattr(after, function)(wildcards, names)
     assert before.of_roi("LO") == after.of_roi("LO")
+    every = explained(config, explain=EVERY)
+    assert not [path for path in every.of_roi("LO") if "/transfer." in path], "it needs the responses of every ROI"
 
 
 def test_without_the_section_a_study_has_what_costs_little(config):

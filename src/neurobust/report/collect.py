@@ -77,7 +77,7 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
         rows["shifted"] = shifted_rows(study)
         rows["shifted_errors"] = shifted_error_rows(rows["shifted"])
     rows["outside"] = outside_rows(study) if extras else []
-    rows["seen"] = seen_rows(study)
+    rows["seen"] = seen_rows(study, whole=extras)
     rows["inside"], rows["why"] = (inside_rows(study), why_rows(study)) if extras else ([], [])
     rows["fourier"] = fourier_rows(study) if extras else []
     for network in study.networks():

@@ -26,11 +26,14 @@ def inside_rows(study: Study) -> list[Row]:
     return rows
 
 
-def seen_rows(study: Study) -> list[Row]:
-    """Every measure of every ROI's predictor; `other` is another ROI that the number is about."""
+def seen_rows(study: Study, whole: bool) -> list[Row]:
+    """Every measure of every ROI's predictor; `other` is another ROI that the number is about. Not `whole`: without the
+    analyses that need other ROIs, for a page that is built from one ROI's chain."""
     rows = []
     for roi, seed in itertools.product(study.rois, study.predictor_seeds):
         for name in analyses_of(study, "predictor"):
+            if "others" in study.explain[name].needs and not whole:
+                continue
             path = predictor_analysis_path(study.root, study.predictor, roi, seed, name)
             for row in table_rows(study, name, path):
                 rows.append({**row, "roi": roi, "seed": seed, "other": "" if row["roi"] == roi else row["roi"]})

@@ -220,9 +220,11 @@ class Explained:
         return self.network_tables("fourier", path=arrays_path) if there else []
 
     def of_roi(self, roi: str) -> list[str]:
-        """What is explained of the predictor of an ROI, tables and arrays."""
+        """What is explained of the predictor of an ROI, tables and arrays, but for what needs the other ROIs."""
         found: list[str] = []
         for name, settings in self.analyses("predictor").items():
+            if "others" in settings.needs:
+                continue
             found += self.predictor_tables(name, [roi])
             found += self.predictor_tables(name, [roi], path=arrays_path) if settings.leaves_arrays else []
         return found
