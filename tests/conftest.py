@@ -109,25 +109,26 @@ def snakemake_started():
 def snakemake(snakemake_started):
     """The same command in a fork of a process that has Snakemake imported, and so its jobs where it names no executor.
 
-    One with another project, or other variables that Python reads at its start, is started anew.
+    One on another project is started anew. Each PYTHONPATH has its own worker.
     """
-    workers = []
+    workers = {}
 
     def run(*arguments, directory, check=True, timeout=1800, project=PROJECT):
         if project == PROJECT:
             words, environment = command(*arguments, directory=directory)
             if not {"--executor", "--profile"} & set(map(str, arguments)):
                 words[3:3] = ["--executor", "warm"]
-            if not workers:
-                workers.append(forks.Forks(environment))
+            path = environment["PYTHONPATH"]
+            if path not in workers:
+                workers[path] = forks.Forks(environment)
             try:
-                return looked_at(workers[0].run(words[3:], environment, timeout), check)
+                return looked_at(workers[path].run(words[3:], environment, timeout), check)
             except NoWorker:
                 pass
         return snakemake_started(*arguments, directory=directory, check=check, timeout=timeout, project=project)
 
     yield run
-    for worker in workers:
+    for worker in workers.values():
         worker.close()
 
 
