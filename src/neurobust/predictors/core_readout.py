@@ -13,11 +13,12 @@ from neurobust.predictors.features import NetworkMaps
 from neurobust.predictors.fwrf import FwRF, chosen_fields
 from neurobust.predictors.linear import PooledLinear
 from neurobust.predictors.model import Arguments, ResponseModel
+from neurobust.predictors.trained_readouts import Attention, Factorised, factorised_fields
 
 # By the `name` of their settings.
 CORES: Mapping[str, type[CoreMaps]] = {"network": NetworkMaps, "timm": TimmMaps, "gnet": GNetMaps}
 READOUTS: Mapping[str, Callable[..., ResponseModel]] = {
-    "ridge": PooledLinear, "banded-ridge": PooledLinear, "fwrf": FwRF,
+    "ridge": PooledLinear, "banded-ridge": PooledLinear, "fwrf": FwRF, "factorised": Factorised, "attention": Attention,
 }  # fmt: skip
 
 
@@ -31,4 +32,6 @@ def build_core(readout: str, input_size: int, features: Arguments, **arguments: 
 def looks(model: ResponseModel, subject: str) -> np.ndarray | None:
     """Where each voxel of a subject looks, (V, 3) of x (right), y (up) and size in degrees; None where the readout
     cannot say."""
-    return chosen_fields(model, subject) if isinstance(model, FwRF) else None
+    if isinstance(model, FwRF):
+        return chosen_fields(model, subject)
+    return factorised_fields(model, subject) if isinstance(model, Factorised) else None

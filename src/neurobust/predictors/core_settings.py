@@ -100,8 +100,30 @@ class FieldReadout(FieldSearch, frozen=True, kw_only=True):
     alphas: tuple[float, ...] = USUAL_ALPHAS
 
 
+class GradientReadout(Settings, frozen=True, kw_only=True):
+    """What is trained by Adam: a field times features, and what attention shares with it."""
+
+    learning_rate: float = 3e-3
+    field_speed: float = 10.0
+    core_learning_rate: float = 1e-4
+    batch_size: int = 64
+    epochs: int = 50
+    patience: int = 10
+    l1: float = 1e-3
+    embedding: int | None = None
+
+
+class AttentionReadout(GradientReadout, frozen=True, kw_only=True):
+    """Queries that attend to places."""
+
+    queries: int = 8
+    width: int = 64
+    heads: int = 4
+
+
 READOUTS: Mapping[str, type[Settings]] = {
-    "ridge": RidgeReadout, "banded-ridge": BandedReadout, "fwrf": FieldReadout,
+    "ridge": RidgeReadout, "banded-ridge": BandedReadout, "fwrf": FieldReadout, "factorised": GradientReadout,
+    "attention": AttentionReadout,
 }  # fmt: skip
 
 
@@ -116,7 +138,7 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
     fit: ClassVar[str] = "neurobust.predictors.fit_core:fit_core"
     build: ClassVar[str] = "neurobust.predictors.core_readout:build_core"
     fields: ClassVar[str] = "neurobust.predictors.core_readout:looks"
-    source: ClassVar[str] = "St-Yves & Naselaris 2018; Dupré la Tour et al. 2022, NeuroImage 264:119728"
+    source: ClassVar[str] = "St-Yves & Naselaris 2018; Dupré la Tour et al. 2022; Klindt et al. 2017; Adeli et al. 2023"
     instead: ClassVar[tuple[str, ...]] = (RANDOM,)
 
     kind: Annotated[str, about("core; may be left out")] = "core"
@@ -132,8 +154,13 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
         UNIQUE,
         about("of timm the numbers of blocks or stages, from 0; of torchvision nodes of its graph; of gnet 0 and 1"),
     ]
-    readout: Annotated[Literal["ridge", "banded-ridge", "fwrf"], about("how voxels read the layers")]
-    finetune: Annotated[Literal["none"], about("what is trained of the core")] = "none"
+    readout: Annotated[
+        Literal["ridge", "banded-ridge", "fwrf", "factorised", "attention"], about("how voxels read the layers")
+    ]
+    finetune: Annotated[
+        Literal["none", "all"] | Count,
+        about("what is trained of the core with a factorised or attention readout: none, all, or so many last blocks"),
+    ] = "none"
     map_size: MapSize = 16
     channels: Channels = None
     mean: Annotated[
@@ -155,6 +182,36 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
     field_spacing: Annotated[
         Positive | None, about("of fwrf: between the centres of candidate fields; default: 1", "sizes")
     ] = None
+
+    learning_rate: Annotated[
+        Positive | None, about("of Adam, for the readouts that are trained, factorised and attention; default: 3e-3")
+    ] = None
+    field_speed: Annotated[Positive | None, about("of those: the rate of fields beside it; default: 10", "times")] = (
+        None
+    )
+    core_learning_rate: Annotated[Positive | None, about("of those: of what is fine-tuned; default: 1e-4")] = None
+    batch_size: Annotated[
+        Annotated[int, Meta(ge=2)] | None, about("of those: of an optimiser step; default: 64", "images")
+    ] = None
+    epochs: Annotated[Count | None, about("of those: passes over the training images; default: 50")] = None
+    patience: Annotated[Count | None, about("of those: epochs without a better median validation r; default: 10")] = (
+        None
+    )
+    l1: Annotated[NotNegative | None, about("of those: weight of the sum of absolute weights; default: 1e-3")] = None
+    embedding: Annotated[
+        Count | None,
+        about("of those: numbers of a voxel of its own, times weights that all subjects share; default: own weights"),
+    ] = None
+    queries: Annotated[Count | None, about("of attention: of the ROI; default: 8")] = None
+    width: Annotated[Count | None, about("of attention: of a query; default: 64", "channels")] = None
+    heads: Annotated[Count | None, about("of attention; default: 4")] = None
+
+    @property
+    def blocks(self) -> int | None:
+        """How many last blocks of the core are trained; None: all."""
+        if isinstance(self.finetune, int):
+            return self.finetune
+        return 0 if self.finetune == "none" else None
 
     @property
     def part(self) -> Settings:
@@ -184,8 +241,11 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
         )  # fmt: skip
 
     def passes(self) -> float:
-        """The same for all fixed features."""
-        return FEATURE_PASSES
+        """That of fixed features, and an epoch for each of a training; about a third of it where the core is frozen."""
+        part = self.part
+        if not isinstance(part, GradientReadout):
+            return FEATURE_PASSES
+        return FEATURE_PASSES + part.epochs * (1 if self.blocks != 0 else 1 / 3)
 
     def checked(self, where: str) -> Self:
         """With the readout's defaults filled in; keys of another readout, and layers that are none, are refused."""
@@ -205,8 +265,15 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
                 raise InputError(
                     f"{where}.{name}: not of readout {self.readout}: remove it, or take {one_of(self.readout, able)}"
                 )
-        self.read_features.check(where, self.input_size)
         part = self.part
+        if self.blocks != 0 and not isinstance(part, GradientReadout):
+            raise InputError(
+                f"{where}.finetune: {self.finetune!r}: {self.readout} is solved at once, on a frozen core; take readout "
+                "factorised or attention, or leave it out"
+            )
+        if isinstance(part, AttentionReadout) and part.width % part.heads:
+            raise InputError(f"{where}.heads: {part.heads}: width {part.width} is no multiple of it; take another")
+        self.read_features.check(where, self.input_size)
         return replace(self, **{name: getattr(part, name) for name in own})
 
     def files(self) -> tuple[str, ...]:

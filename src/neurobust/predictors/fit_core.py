@@ -8,21 +8,32 @@ from dataclasses import replace
 from typing import cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from neurobust.core.seeding import numpy_rng
+from neurobust.core.seeding import numpy_rng, seed_everything
 from neurobust.predictors.banded import banded_cv, draw_shares
-from neurobust.predictors.core_settings import BandedReadout, CoreReadout, FieldReadout, RidgeReadout
+from neurobust.predictors.core_readout import READOUTS
+from neurobust.predictors.core_settings import (
+    AttentionReadout,
+    BandedReadout,
+    CoreReadout,
+    FieldReadout,
+    GradientReadout,
+    RidgeReadout,
+)
 from neurobust.predictors.core_weights import load_core
 from neurobust.predictors.data import channel_statistics
 from neurobust.predictors.feature_base import FeatureMaps
 from neurobust.predictors.features_settings import LayerMaps
 from neurobust.predictors.fit_fwrf import fit_fields
 from neurobust.predictors.fit_ridge import fit_linear
+from neurobust.predictors.fit_trained import train_readout
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.fixed_features import keep_channels, make_features
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.ridge import RidgeFit, ridge_cv
+from neurobust.predictors.trained_readouts import TrainedReadout
 
 logger = logging.getLogger("neurobust")
 
@@ -33,10 +44,30 @@ def fit_core(settings: CoreReadout, context: FitContext) -> Fitted:
     part = settings.part
     if isinstance(part, FieldReadout):
         fitted = fit_fields(features, config, part, context, label_of(settings))
+    elif isinstance(part, GradientReadout):
+        fitted = fit_gradient(settings, part, features, config, context)
     else:
         ridge = cast(RidgeReadout, part)
         fitted = fit_linear(features, config, Solver(ridge, context), ridge.alphas, context, label_of(settings))
     return replace(fitted, config={"readout": settings.readout, **fitted.config})
+
+
+def fit_gradient(
+    settings: CoreReadout, part: GradientReadout, features: FeatureMaps, config: Arguments, context: FitContext
+) -> Fitted:
+    """A readout that is trained, and of the core what is fine-tuned."""
+    with torch.inference_mode():
+        sides = [m.shape[-1] for m in features(torch.zeros(1, 3, context.input_size, context.input_size))]
+    seed_everything(context.seed, "core", settings.readout)
+    arguments: Arguments = {
+        "voxels": context.voxels, "input_size": context.input_size, "sides": sides, "embedding": part.embedding,
+    }  # fmt: skip
+    if isinstance(part, AttentionReadout):
+        arguments |= {"queries": part.queries, "width": part.width, "heads": part.heads}
+    model = READOUTS[settings.readout](features=features, **arguments)
+    assert isinstance(model, TrainedReadout)
+    history = train_readout(model, part, context, settings.blocks, label_of(settings))
+    return Fitted(model.cpu().eval(), {"features": config, **arguments}, history)
 
 
 def label_of(settings: CoreReadout) -> str:
