@@ -15,6 +15,7 @@ from neurobust.core.settings import (
     LARGEST_SIDE,
     UNIQUE,
     Count,
+    NotNegative,
     Positive,
     Settings,
     Whole,
@@ -268,8 +269,8 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
         part = self.part
         if self.blocks != 0 and not isinstance(part, GradientReadout):
             raise InputError(
-                f"{where}.finetune: {self.finetune!r}: {self.readout} is solved at once, on a frozen core; take readout "
-                "factorised or attention, or leave it out"
+                f"{where}.finetune: {self.finetune!r}: {self.readout} is solved at once, on a frozen core; "
+                "take readout factorised or attention, or leave it out"
             )
         if isinstance(part, AttentionReadout) and part.width % part.heads:
             raise InputError(f"{where}.heads: {part.heads}: width {part.width} is no multiple of it; take another")

@@ -71,8 +71,8 @@ def set_statistics(model: TrainedReadout, context: FitContext) -> None:
     mean = total / count
     std = (squares / count - mean**2).clamp_min(0).sqrt()
     model.centre.copy_(mean)
-    # a constant channel stays 0 whatever its unit
-    model.spread.copy_(torch.where(std > 1e-6 * mean.abs(), std, torch.inf).clamp_min(1e-12))
+    # a constant channel, but for rounding, is 0 whatever its unit
+    model.gain.copy_(torch.where(std > 1e-6 * mean.abs(), 1 / std, 0))
 
 
 class Maps:

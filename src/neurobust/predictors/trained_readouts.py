@@ -20,7 +20,7 @@ from neurobust.predictors.model import ResponseModel
 
 
 class Weights(nn.Module):
-    """Linear weights of some inputs for each voxel: (V, inputs), of their own or e_v B with `embedding` numbers each."""
+    """Weights of some inputs for each voxel: (V, inputs), of their own or e_v B with `embedding` numbers each."""
 
     def __init__(self, voxels: int, inputs: int, embedding: int | None):
         super().__init__()
@@ -41,7 +41,7 @@ class TrainedReadout(ResponseModel):
     """
 
     centre: Tensor
-    spread: Tensor
+    gain: Tensor
 
     def __init__(
         self, voxels: Mapping[str, int], input_size: int, features: FeatureMaps, sides: list[int], inputs: int,
@@ -51,15 +51,15 @@ class TrainedReadout(ResponseModel):
         self.voxels, self.input_size, self.features, self.sides = dict(voxels), input_size, features, list(sides)
         channels = sum(features.channels)
         self.register_buffer("centre", torch.zeros(channels))
-        self.register_buffer("spread", torch.ones(channels))
+        self.register_buffer("gain", torch.ones(channels))
         self.basis = None if embedding is None else nn.Parameter(torch.randn(embedding, inputs) * inputs**-0.5)
         self.weights = nn.ModuleDict({name: Weights(count, inputs, embedding) for name, count in voxels.items()})
 
     def standardise(self, maps: list[Tensor]) -> list[Tensor]:
         """Maps (N, C, side, side) of the core as (N, C, side * side), standardised per channel."""
-        parts = zip(self.centre.split(self.features.channels), self.spread.split(self.features.channels), strict=True)
+        parts = zip(self.centre.split(self.features.channels), self.gain.split(self.features.channels), strict=True)
         return [
-            (m.flatten(2) - centre[:, None]) / spread[:, None] for m, (centre, spread) in zip(maps, parts, strict=True)
+            (m.flatten(2) - centre[:, None]) * gain[:, None] for m, (centre, gain) in zip(maps, parts, strict=True)
         ]
 
     def encode(self, maps: list[Tensor]) -> list[Tensor]:
