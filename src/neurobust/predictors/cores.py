@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
 from neurobust.core.errors import InputError
 from neurobust.predictors.feature_base import CoreMaps
-from neurobust.predictors.gnet import Prefilter, Trunk
+from neurobust.predictors.gnet import Prefilter, Trunk, field_centres
 
 WHERE = "core: timm/{}"
 
@@ -102,8 +104,21 @@ def timm_filter(body: nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Te
     return found
 
 
+def framed(maps: Tensor, centres: Tensor) -> Tensor:
+    """Maps (N, C, side, side) whose cells look at `centres` (half frames, evenly spaced), drawn anew so that their
+    cells tile the whole frame, as those of other networks do; beyond the outermost cells the map goes on as there."""
+    step = (centres[-1] - centres[0]) / (len(centres) - 1)
+    side = max(1, round(2 / step.item()))
+    axis = (torch.arange(side, device=maps.device) + 0.5) / side * 2 - 1
+    places = ((axis - centres[0].to(maps.device)) / step.to(maps.device)) / (len(centres) - 1) * 2 - 1
+    y, x = torch.meshgrid(places, places, indexing="ij")
+    grid = torch.stack([x, y], -1).expand(len(maps), -1, -1, -1)
+    return grid_sample(maps, grid, padding_mode="border", align_corners=True)
+
+
 class GNetMaps(CoreMaps):
-    """One or both maps of a G-net's core (`gnet.Trunk`), in eval mode."""
+    """One or both maps of a G-net's core (`gnet.Trunk`), in eval mode, in the frame of the image (`framed`): its cells
+    begin 15 pixels inside."""
 
     def __init__(
         self, input_size: int, map_size: int, layers: Sequence[int], channels: Sequence[int], mean: Sequence[float],
@@ -119,4 +134,5 @@ class GNetMaps(CoreMaps):
     def layers_of(self, images: Tensor) -> list[Tensor]:
         """Its maps, 4 * trunk_width channels each."""
         maps = self.trunk(self.prefilter(images))
-        return [maps[layer] for layer in self.layers]
+        centres = field_centres(images.shape[-1])
+        return [framed(maps[layer], centres[layer]) for layer in self.layers]

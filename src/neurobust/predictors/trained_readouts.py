@@ -58,9 +58,7 @@ class TrainedReadout(ResponseModel):
     def standardise(self, maps: list[Tensor]) -> list[Tensor]:
         """Maps (N, C, side, side) of the core as (N, C, side * side), standardised per channel."""
         parts = zip(self.centre.split(self.features.channels), self.gain.split(self.features.channels), strict=True)
-        return [
-            (m.flatten(2) - centre[:, None]) * gain[:, None] for m, (centre, gain) in zip(maps, parts, strict=True)
-        ]
+        return [(m.flatten(2) - centre[:, None]) * gain[:, None] for m, (centre, gain) in zip(maps, parts, strict=True)]
 
     def encode(self, maps: list[Tensor]) -> list[Tensor]:
         """What all voxels read of standardised maps."""
