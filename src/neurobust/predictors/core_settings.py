@@ -15,6 +15,7 @@ from neurobust.core.settings import (
     LARGEST_SIDE,
     UNIQUE,
     Count,
+    FilePath,
     NotNegative,
     Positive,
     Settings,
@@ -35,7 +36,6 @@ from neurobust.predictors.features_settings import (
     LayerMaps,
     MapSize,
     Three,
-    Weights,
 )
 from neurobust.predictors.fwrf_settings import FieldSearch
 from neurobust.predictors.gnet_settings import SMALLEST
@@ -149,7 +149,7 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
         shaped(r"^(gnet|(timm|torchvision)/[^\s/]+)$", "gnet, timm/NAME or torchvision/NAME"),
         about("whose layers are read: gnet, timm/NAME or torchvision/NAME"),
     ]
-    weights: Annotated[Weights, about("a state dict, of gnet the file of a fitted predictor; or random")]
+    weights: Annotated[FilePath, about("path to a state dict, of gnet to the file of a fitted predictor; or random")]
     layers: Annotated[
         tuple[Whole | str, ...],
         UNIQUE,
