@@ -69,7 +69,7 @@ def test_any_backbone_reads_weights_from_a_file(blocks, tmp_path, capsys):
     save_weights(tmp_path / "weights.safetensors", timm.create_model("test_convnext").state_dict(), {})
     images, responses = brightness()
     made = run(blocks[1], images=images, responses=responses)
-    assert "field_x" in capsys.readouterr().out and made["p"].voxels["r"].min() > 0.8
+    assert "field_x" in capsys.readouterr().out and made["p"].voxels["r"].min() > 0.5
     x = made["p"].voxels["field_x"].to_numpy()
     assert (x[0::2] < 0).all() and (x[1::2] > 0).all(), "the left half, the right half"
     assert load_target("convnext.safetensors").names == [str(k) for k in range(VOXELS)]
