@@ -150,7 +150,7 @@ def report_budgets(network: nn.Module, images: Tensor, labels: Tensor) -> None:
 def report_step(network: nn.Module, images: Tensor, labels: Tensor, repeats: int) -> None:
     """One step of our PGD over a bare forward and backward pass, medians of interleaved repeats of ten steps."""
     images, labels, rows = images[:64], labels[:64], torch.arange(64)
-    radius = 1e-6  # too small to break an image, which would leave
+    radius = 1e-4  # too small to break an image, too large to walk in a circle: either would leave a smaller batch
     with frozen(network):
         labels = network(images).argmax(1)
         ratios = []

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from neurobust.core.errors import InputError
+from neurobust.study.border import read_files
 from neurobust.study.claims import Claim, Contrast, read_claims, with_claims
 from neurobust.study.read import read_study
 from neurobust.study.schema import claims_schema, claims_schema_text
@@ -118,6 +119,16 @@ def test_the_shipped_ledger_is_valid_and_has_what_was_claimed(project):
     assert {"linf", "hue", "cadv", "semanticadv"} <= attacks
     assert any(claim.order == ("V1", "V2", "hV4", "LO", "TO") for claim in claims.values())
     assert all(number in claims["V1-widens-the-margin"].says for number in ("0.0034", "0.0030", "0.0025"))
+
+
+@pytest.mark.parametrize("files", [["demo"], ["calibration", "calibration-hue"]])
+def test_what_is_claimed_of_colour_is_measured_where_it_is_said(project, files):
+    """An attack that a claim names and a study renames would read as untested on its page."""
+    study, _ = read_files([project / f"config/{file}.yaml" for file in files], project)
+    contrasts = [c for claim in study.claims.values() for c in claim.contrasts if c.attack == "cadv"]
+    assert contrasts
+    named = {name for contrast in contrasts for name in (contrast.condition, contrast.baseline)}
+    assert named <= set(study.semantic.attacks["cadv"].conditions)
 
 
 def test_editors_know_a_ledger(project):

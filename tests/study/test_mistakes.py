@@ -159,7 +159,7 @@ OTHERS = [  # of the same kinds
     ("attack_images", "32", ["attack_images: '32': expected a whole number, got text; write 32 without quotes"]),
     ("predictors.gnet.prefilter", "a\nb", ["predictors.gnet.prefilter: 'a\\nb': expected a path"]),
     ("tasks.digits.source", "{x}", ["tasks.digits.source: '{x}': expected a path"]),
-    ("primary_attack", "cadv-confined", ["primary_attack: 'cadv-confined' is a semantic attack; name one of"]),
+    ("primary_attack", "cadv", ["primary_attack: 'cadv' is a semantic attack; name one of"]),
     ("conditions.V1", None, ["conditions.V1: None: expected a mapping"]),
     ("claims", "config/claim.yaml", ["study.yaml:", "claims: config/claim.yaml: missing: the file of claims"]),
 ]  # fmt: skip
@@ -314,7 +314,9 @@ def test_a_file_that_a_rule_makes_may_be_absent(demo_text, at_home, tmp_path):
     """AlexNet is fetched to any path that ends with torchvision's own name, the phantom writes its annotations."""
     config = yaml.safe_load(demo_text)
     config["data"] |= {"root": str(tmp_path), "coco_annotations": f"{tmp_path}/coco/annotations_trainval2017.zip"}
-    config["predictors"]["gnet"]["prefilter"] = f"{tmp_path}/alexnet-owt-7be5be79.pth"
+    config["predictors"]["gnet"] |= {
+        "prefilter": f"{tmp_path}/alexnet-owt-7be5be79.pth", "prefilter_channels": [64, 192],
+    }  # fmt: skip
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(config))
     assert read_files([file])[1] == []

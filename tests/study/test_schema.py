@@ -44,7 +44,7 @@ def test_an_editor_accepts_the_shipped_studies(project, validator, path):
     [
         ("seedz", [0]), ("training/learning_rate", 0), ("conditions/V1/loss", "mze"), ("attacks/fgsm/steps", 3),
         ("attacks/fgsm/method", "fgsmm"), ("attacks/pgd-linf/steps", 0), ("predictors/gnet/folds", 2),
-        ("tasks/digits/kind", "digit"), ("semantic/cadv-confined/clusters", 0),
+        ("tasks/digits/kind", "digit"), ("semantic/cadv/clusters", 0),
         ("semantic/networks/oracle/widths", [1, 2]),
         ("data/subjects/subj09", {"sessions": 1}), ("transfer/loss", "mse"),
     ],

@@ -77,7 +77,7 @@ def test_a_comment_in_what_the_study_does_not_name_runs_nothing_again(edited):
     attacks = ("decision", "fmn", "ensemble", "adaptive", "spatial")
     files = [f"attacks/{file}.py" for file in (*attacks, "foolbox_attacks")]
     files += [f"attacks/{file}_settings.py" for file in (*attacks, "foolbox")]
-    for file in ("semanticadv", "cadv", "tadv", "texture", "editor", "identity"):
+    for file in ("semanticadv", "cadv_confined", "tadv", "texture", "editor", "identity"):
         files += [f"attacks/semantic/{file}.py", f"attacks/semantic/{file}_settings.py"]
     files += [f"attacks/semantic/{file}.py" for file in ("verification", "verified", "verify_faces", "impersonation")]
     files += [
@@ -98,7 +98,7 @@ def test_a_comment_in_a_method_runs_again_what_runs_it_and_what_reads_that(edite
     assert counts["attack_network"] == tasks["phantom-scenes"] and counts["attack_uncued"] == tasks["digits"]
     assert counts["attack_canaries"] == len(tasks)
     assert set(counts) - READING == {"attack_network", "attack_uncued", "attack_canaries", "transfer_attacks"}
-    counts = edited("attacks/semantic/cadv_confined.py")
+    counts = edited("attacks/semantic/cadv.py")
     assert "attack_semantic" in counts and "train_helper" not in counts
     counts = edited("attacks/semantic/oracle.py")
     assert counts["train_helper"] == 1
