@@ -16,7 +16,7 @@ from neurobust.predictors.model import Arguments, ResponseModel
 from neurobust.predictors.trained_readouts import Attention, Factorised, factorised_fields
 
 # By the `name` of their settings.
-CORES: Mapping[str, type[CoreMaps]] = {"network": NetworkMaps, "timm": TimmMaps, "gnet": GNetMaps}
+CORES: Mapping[str, Callable[..., CoreMaps]] = {"network": NetworkMaps, "timm": TimmMaps, "gnet": GNetMaps}
 READOUTS: Mapping[str, Callable[..., ResponseModel]] = {
     "ridge": PooledLinear, "banded-ridge": PooledLinear, "fwrf": FwRF, "factorised": Factorised, "attention": Attention,
 }  # fmt: skip

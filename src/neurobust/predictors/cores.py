@@ -75,8 +75,9 @@ def pruned(body: nn.Module, network: str, layers: Sequence[int]) -> nn.Module:
     wrong = [layer for layer in layers if not 0 <= layer < count]
     if wrong:
         raise InputError(f"layers: {wrong[0]}: {WHERE.format(network)} has {count} layers, 0 to {count - 1}")
-    if hasattr(body, "prune_intermediate_layers"):
-        body.prune_intermediate_layers(sorted(layers), prune_norm=True, prune_head=True)
+    cut: Any = getattr(body, "prune_intermediate_layers", None)
+    if cut is not None:
+        cut(sorted(layers), prune_norm=True, prune_head=True)
     return body
 
 
