@@ -89,6 +89,7 @@ def test_the_images_are_those_that_the_attacks_look_at(task, model, tmp_path):
         explained(task, model, tmp_path / "more", n_images=31)
 
 
+@pytest.mark.slow
 def test_every_measure_is_that_of_the_pure_functions(task, model, predictors, tmp_path):
     found = explained(task, model, tmp_path / "out", predictors, 16, 3, image_batch=5)
     data = read_dataset(task)
@@ -118,6 +119,7 @@ def test_every_measure_is_that_of_the_pure_functions(task, model, predictors, tm
             assert row.value == pytest.approx(value, rel=1e-3, abs=1e-5), measure
 
 
+@pytest.mark.slow
 def test_what_is_undefined_is_missing(task, model, tmp_path):
     """No image classified correctly: no distance to a boundary."""
     with h5py.File(task, "r+") as file:

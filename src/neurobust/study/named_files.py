@@ -85,7 +85,8 @@ def of_predictors(study: Study) -> Iterator[NamedFile]:
     for name, predictor in readable(study.predictors):
         for path in predictor.files():
             key = f"config.predictors.{name}.{key_of(predictor, path)}"
-            yield NamedFile(key, path, "the weights of a network", predictor.instead)
+            origin = f" ({predictor.origin()})" if predictor.origin() else ""
+            yield NamedFile(key, path, f"the weights of a network{origin}", predictor.instead)
 
 
 def of_tasks(study: Study) -> Iterator[NamedFile]:
