@@ -2,28 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import rankdata
 from torch import nn
 
+from neurobust.core.correlation import ranks
 from neurobust.core.similarity import debiased_cka, linear_cka
 from neurobust.explain import measures
-
-
-def test_participation_ratio_of_known_spectra():
-    torch.manual_seed(0)
-    line = torch.randn(50, 1) @ torch.randn(1, 8)
-    assert measures.participation_ratio(line) == pytest.approx(1)
-    basis = torch.linalg.qr(torch.randn(200, 6))[0]
-    basis = torch.linalg.qr(basis - basis.mean(0))[0]  # centred, orthonormal columns
-    scales = torch.tensor([3.0, 2, 1, 1, 0.5, 0.1])
-    wanted = (scales**2).sum() ** 2 / (scales**4).sum()
-    centred = (basis - basis.mean(0)) * scales
-    assert measures.participation_ratio(centred) == pytest.approx(wanted.item(), rel=1e-3)
-    wide = torch.randn(20, 500)
-    assert measures.participation_ratio(wide) == pytest.approx(
-        measures.participation_ratio(torch.cat([wide, wide * 0], 1))
-    )
 
 
 class Linear(nn.Module):
@@ -67,3 +54,8 @@ def test_cka_is_invariant_to_rotation_and_scale():
     rotation = torch.linalg.qr(torch.randn(10, 10, dtype=torch.float64))[0]
     assert linear_cka(x, 3 * x @ rotation).item() == pytest.approx(1)
     assert debiased_cka(x, 3 * x @ rotation).item() == pytest.approx(1)
+
+
+def test_ranks_are_scipys():
+    for values in ([3.0, 1, 2, 1, 1], [], [5.0], np.random.default_rng(0).integers(0, 9, 200).astype(float)):
+        assert ranks(np.asarray(values)).tolist() == rankdata(values).tolist()

@@ -1,4 +1,4 @@
-"""The table of one network: which images, which rows, and what a job depends on."""
+"""The tables of one network: which images, which rows, and what a job depends on."""
 
 import json
 import math
@@ -11,15 +11,20 @@ import torch
 
 from neurobust.core import places
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_parquet, save_weights
+from neurobust.core.io import save_weights
 from neurobust.core.places import load
 from neurobust.core.settings import options
 from neurobust.core.similarity import debiased_cka
 from neurobust.core.sources import source_files
-from neurobust.explain import measures, network, registry
+from neurobust.explain import bench, measures, registry
+from neurobust.explain.description import Analysis
+from neurobust.explain.findings import Findings, Row
 from neurobust.explain.network import explain_network
-from neurobust.explain.registry import ANALYSES, analysis_modules, analysis_passes
+from neurobust.explain.network_bench import Compared, NetworkBench, layer_names
+from neurobust.explain.networks.geometry import participation_ratio
+from neurobust.explain.registry import ANALYSES, analysis_modules, usual_analyses
 from neurobust.files.dataset import read_dataset
+from neurobust.files.explained import COLUMNS, read_explained, read_explained_arrays
 from neurobust.networks.architectures import build_network, load_network
 from neurobust.predictors.target import load_target
 
@@ -62,20 +67,31 @@ def predictors(tmp_path):
     return paths
 
 
+INSIDE = {"distance": {}, "low-frequency": {}, "dimensionality": {}, "similarity": {}}
+
+
+def explained(task, model, folder, predictors=None, n_images=12, seed=0, **options):
+    """The tables of the four cheap analyses, by name."""
+    compared = Compared(predictors or {})
+    explain_network(task, model, compared, options.pop("analyses", INSIDE), n_images, seed, folder, **options)
+    return {path.stem: read_explained(path) for path in folder.glob("*.parquet")}
+
+
 def test_the_images_are_those_that_the_attacks_look_at(task, model, tmp_path):
-    explain_network(task, model, {}, 12, 0, tmp_path / "inside.parquet")
-    _, attrs = read_parquet(tmp_path / "inside.parquet")
+    found = explained(task, model, tmp_path / "out")
     examined = read_dataset(task).examined(12)
-    assert attrs["images"] == sorted(examined.tolist()) and attrs["n_images"] == 12
-    assert set(attrs["images"]) <= set(read_dataset(task).examined(20).tolist()), "more images continue the list"
+    assert set(found) == set(INSIDE)
+    for name, (frame, record) in found.items():
+        assert record.images == sorted(examined.tolist()) and record.analysis == name
+        assert list(frame) == list(COLUMNS) and (frame["n_images"] == 12).all()
+    assert set(examined) <= set(read_dataset(task).examined(20).tolist()), "more images continue the list"
     with pytest.raises(InputError, match="31 test images to look at, but there are 30; lower `attack_images`"):
-        explain_network(task, model, {}, 31, 0, tmp_path / "more.parquet")
+        explained(task, model, tmp_path / "more", n_images=31)
 
 
 @pytest.mark.slow
 def test_every_measure_is_that_of_the_pure_functions(task, model, predictors, tmp_path):
-    explain_network(task, model, predictors, 16, 3, tmp_path / "inside.parquet", image_batch=5)
-    table, attrs = read_parquet(tmp_path / "inside.parquet")
+    found = explained(task, model, tmp_path / "out", predictors, 16, 3, image_batch=5)
     data = read_dataset(task)
     rows = np.sort(data.examined(16))
     images = torch.from_numpy(data.images[rows]).permute(0, 3, 1, 2) / 255
@@ -86,20 +102,21 @@ def test_every_measure_is_that_of_the_pure_functions(task, model, predictors, tm
         responses = [load_target([path])(images) for path in predictors.values()]
     distance, share = measures.linear_distance(margin, gradient), measures.low_frequency_share(gradient, 0.25)
     similarity = [float(debiased_cka(features.double(), part.double())) for part in responses]
-    wanted = [
-        ("linear distance to the boundary", "", "L2", distance),
-        ("low-frequency share of input gradient", "", "", share),
-        ("effective dimensionality", "", "dimensions", measures.participation_ratio(features)),
-        ("similarity to predictor", "V1", "debiased CKA", similarity[0]),
-        ("similarity to predictor", "FFA", "debiased CKA", similarity[1]),
-    ]
-    assert list(table) == ["measure", "roi", "value", "unit"] and len(table) == len(wanted)
-    for row, (measure, roi, unit, value) in zip(table.itertuples(), wanted, strict=True):
-        assert (row.measure, row.roi, row.unit) == (measure, roi, unit)
-        assert row.value == pytest.approx(value, rel=1e-3, abs=1e-5), measure
-    assert attrs["seed"] == 3 and set(attrs["provenance"]["inputs"]) == {
-        "dataset", "model", "predictor V1", "predictor FFA",
+    wanted = {
+        "distance": [("linear distance to the boundary", "", distance)],
+        "low-frequency": [("low-frequency share of input gradient", "", share)],
+        "dimensionality": [("effective dimensionality", "", participation_ratio(features))],
+        "similarity": [
+            ("similarity to predictor", "V1", similarity[0]), ("similarity to predictor", "FFA", similarity[1]),
+        ],
     }  # fmt: skip
+    for name, numbers in wanted.items():
+        frame, record = found[name]
+        assert len(frame) == len(numbers) and record.seed == 3 and record.lacking is None
+        assert set(record.provenance["inputs"]) == {"dataset", "model", "predictor V1", "predictor FFA"}
+        for row, (measure, roi, value) in zip(frame.itertuples(), numbers, strict=True):
+            assert (row.measure, row.roi, row.layer) == (measure, roi, "")
+            assert row.value == pytest.approx(value, rel=1e-3, abs=1e-5), measure
 
 
 @pytest.mark.slow
@@ -108,65 +125,94 @@ def test_what_is_undefined_is_missing(task, model, tmp_path):
     with h5py.File(task, "r+") as file:
         guessed = load_network(model)(torch.from_numpy(file["images"][()]).permute(0, 3, 1, 2) / 255).argmax(1)
         file["labels"][...] = (guessed.numpy() + 1) % 3
-    explain_network(task, model, {}, 10, 0, tmp_path / "inside.parquet")
-    table, _ = read_parquet(tmp_path / "inside.parquet")
-    assert math.isnan(table["value"][0]) and table["value"][1:].notna().all()
+    found = explained(task, model, tmp_path / "out")
+    assert math.isnan(found["distance"][0]["value"][0]) and found["dimensionality"][0]["value"].notna().all()
+
+
+def test_an_analysis_that_lacks_what_it_needs_has_no_rows_and_says_why(task, model, tmp_path):
+    frame, record = explained(task, model, tmp_path / "out")["similarity"]
+    assert not len(frame) and list(frame) == list(COLUMNS)
+    assert record.lacking == "no ROI guides a network of the study"
+
+
+def test_layers_end_at_the_penultimate_one_and_leave_the_network_as_it_was(task, model):
+    network, data = load_network(model), read_dataset(task)
+    view = NetworkBench(network, data, np.sort(data.examined(6)), Compared(), 0, torch.device("cpu"), 4)
+    assert list(view.layers) == ["conv1", "layer1", "layer2", "layer3", "layer4", "penultimate"]
+    assert torch.equal(view.layers["penultimate"], view.features)
+    assert {len(part) for part in view.layers.values()} == {6}
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_layers_of_a_trunk_of_one_part_are_those_inside_it():
+    vgg = build_network("vgg11", 3, image_size=32)
+    assert layer_names(vgg.trunk)[0] == "features" and len(layer_names(vgg.trunk)) <= 7
 
 
 @pytest.mark.parametrize("name", list(ANALYSES))
 def test_every_analysis_says_what_it_is(name):
     described = ANALYSES[name]
-    assert described.measure and described.meaning and described.needs and callable(load(described.run))
+    assert described.title and described.meaning.endswith(".") and callable(load(described.run))
+    assert described.measures and all(facts.meaning for facts in described.measures.values())
+    assert described.scope in ("predictor", "network", "study") and described().passes() >= 0
     assert all(option.help for option in options(described))
 
 
-def test_the_price_follows_what_the_analyses_need():
-    assert analysis_passes(0) == 4 and analysis_passes(3) == 7
+def test_measures_are_named_once():
+    """The analyses of a study know a measure by its name."""
+    names = [measure for name in ANALYSES for measure in ANALYSES[name].measures if ANALYSES[name].scope == "network"]
+    assert len(names) == len(set(names))
 
 
 def test_a_job_depends_on_the_analyses_and_on_no_kind_of_predictor_by_itself(project):
     script = project / "workflow/scripts/explain/explain_network.py"
     alone = {path.stem for path in source_files(script)}
-    assert not alone & {"analyses", "analyses_settings", "gnet", "fwrf", "linear", "resnet_pcs", "train"}
-    named = {path.stem for path in source_files(script, *analysis_modules())}
-    assert named >= {"analyses", "analyses_settings", "measures"} and not named & {"gnet", "fwrf", "linear"}
+    assert not alone & {"inside", "inside_settings", "gnet", "fwrf", "linear", "resnet_pcs", "train"}
+    named = {path.stem for path in source_files(script, *analysis_modules(INSIDE))}
+    assert named >= {"inside", "inside_settings", "measures"} and not named & {"gnet", "fwrf", "linear"}
 
 
 OUTSIDE = '''
 from typing import Annotated, ClassVar
 
 from neurobust.core.settings import Positive, about
-from neurobust.explain.description import Analysis
+from neurobust.explain.description import Analysis, Measure
+from neurobust.explain.findings import Findings, Row
 
 
 class Norm(Analysis, frozen=True):
     """How long features are."""
 
     run: ClassVar[str] = "outside_analysis:norm"
-    measure: ClassVar[str] = "length of features"
-    meaning: ClassVar[str] = "mean norm of the penultimate layer"
-    needs: ClassVar[tuple[str, ...]] = ("features",)
+    title: ClassVar[str] = "length"
+    meaning: ClassVar[str] = "How long features are."
+    measures: ClassVar[dict[str, Measure]] = {"length of features": Measure("", "mean norm", asked=True)}
+    arrays: ClassVar[bool] = True
 
     power: Annotated[Positive, about("of the norm")] = 2.0
 
 
-def norm(view, settings):
-    return float(view.features.norm(settings.power, 1).mean())
+def norm(bench, settings):
+    lengths = bench.features.norm(settings.power, 1)
+    return Findings([Row("length of features", float(lengths.mean()))], {"lengths": lengths.numpy()})
 '''
 
 
-def test_an_analysis_of_another_package_has_its_row(task, model, predictors, tmp_path, monkeypatch):
+def test_an_analysis_of_another_package_has_its_table(task, model, tmp_path, monkeypatch):
     (tmp_path / "outside_analysis.py").write_text(OUTSIDE)
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint("length", "outside_analysis:Norm", "neurobust.analyses")
     monkeypatch.setattr(places, "registered", lambda: EntryPoints([entry]))
-    found = places.Places(ANALYSES._own, "neurobust.analyses")
-    for module in (network, registry):
-        monkeypatch.setattr(module, "ANALYSES", found)
-    assert "outside_analysis" in registry.analysis_modules() and registry.analysis_passes(2) == 6
-    explain_network(task, model, predictors, 8, 0, tmp_path / "inside.parquet")
-    table, _ = read_parquet(tmp_path / "inside.parquet")
-    assert table["measure"].tolist()[2:5] == [
-        "effective dimensionality", "length of features", "similarity to predictor",
-    ]  # fmt: skip
-    assert table["value"][3] > 0
+    monkeypatch.setattr(registry, "ANALYSES", places.Places(ANALYSES._own, "neurobust.analyses", Analysis))
+    assert "outside_analysis" in registry.analysis_modules(["length"])
+    assert list(usual_analyses())[-1] == "length" and list(registry.asked(["length"])) == ["length of features"]
+    found = explained(task, model, tmp_path / "out", analyses={"length": {"power": 1.0}}, n_images=8)
+    assert found["length"][0]["value"][0] > 0 and found["length"][1].provenance["params"] == {"power": 1.0}
+    assert read_explained_arrays(tmp_path / "out/length.parquet")["lengths"].shape == (8,)
+
+
+def test_a_measure_that_no_description_names_is_a_mistake_of_ours(monkeypatch):
+    wrong = Findings([Row("another", 1.0)])
+    monkeypatch.setattr(bench, "load", lambda place: lambda given, settings: wrong)
+    with pytest.raises(AssertionError, match="measure 'another' is not in its description"):
+        bench.findings_of(None, ANALYSES["distance"]())

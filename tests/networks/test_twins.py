@@ -15,7 +15,8 @@ SHAPE = (24, 16, 16, 3)
 def twins_of(count=24, classes=4):
     rng = np.random.default_rng(3)
     pictures = rng.integers(0, 256, (2, count, *SHAPE[1:]), dtype=np.uint8)
-    return {"cue": rng.integers(0, classes, count), "random_cue": pictures[0], "conflict": pictures[1]}
+    found = {"cue": rng.integers(0, classes, count), "random_cue": pictures[0], "conflict": pictures[1]}
+    return found | {"conflict_cue": rng.integers(0, classes, count)}
 
 
 def prepare(path, write_scenes, **changes):
@@ -27,7 +28,7 @@ def prepare(path, write_scenes, **changes):
 def test_twins_make_the_round_trip(tmp_path, write_scenes):
     twins = twins_of()
     data = read_dataset(prepare(tmp_path, write_scenes, **twins))
-    for name in TWINS:
+    for name in (*TWINS, "conflict_cue"):
         assert np.array_equal(getattr(data, name), twins[name])
     assert data.cue.dtype == np.int64 and data.random_cue.dtype == data.conflict.dtype == np.uint8
     assert isinstance(data.random_cue, np.memmap) and isinstance(data.conflict, np.memmap)
@@ -48,12 +49,20 @@ def test_a_task_without_a_cue_has_no_twins_and_no_arrays(tmp_path, write_scenes)
         ({"random_cue": twins_of()["random_cue"].astype(np.float32)}, "random_cue is float32"),
         ({"cue": twins_of()["cue"] + 1}, "cue is not one of 4 classes for each of 24 images"),
         ({"cue": twins_of()["cue"][:5]}, "cue is not one of 4 classes for each of 24 images"),
+        ({"conflict_cue": twins_of()["cue"] + 1}, "conflict_cue is not one of 4 classes for each of 24 images"),
+        ({"mask": np.ones((24, 16, 8), bool)}, r"masks are bool \(24, 16, 8\), not bool \(24, 16, 16\)"),
     ],
 )
 def test_twins_that_do_not_fit_are_refused(tmp_path, write_scenes, changes, words):
     with pytest.raises(InputError, match=words) as error:
         prepare(tmp_path, write_scenes, **{**twins_of(), **changes})
     assert "\n" not in str(error.value) and not (tmp_path / "dataset.h5").exists()
+
+
+def test_masks_make_the_round_trip(tmp_path, write_scenes):
+    masks = np.random.default_rng(4).random(SHAPE[:3]) < 0.3
+    assert np.array_equal(read_dataset(prepare(tmp_path, write_scenes, mask=masks)).masks, masks)
+    assert read_dataset(prepare(tmp_path, write_scenes)).masks is None
 
 
 def test_a_source_that_lacks_a_twin_is_refused(tmp_path, write_scenes):

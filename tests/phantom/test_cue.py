@@ -13,7 +13,7 @@ from neurobust.core.settings import read
 from neurobust.files.pixels import resized
 from neurobust.phantom import cue as cues
 from neurobust.phantom.build import build_scene_task
-from neurobust.phantom.scenes import CATEGORIES, paints, render, sample_scenes
+from neurobust.phantom.scenes import CATEGORIES, masks_of, paints, render, render_all, sample_scenes
 from neurobust.phantom.settings import Cue, CuedScenes
 
 FALSE_ALARM = 1e-6
@@ -162,20 +162,33 @@ def test_saturation_is_a_share_of_the_paints_own():
     assert np.array_equal(render(replace(scene, saturation=1.0), 32), render(scene, 32))
 
 
+def test_a_mask_is_where_another_paint_changes_the_picture():
+    """Objects of another hue: what differs is their paint, of which a mask lacks dark and light parts alone."""
+    scenes = sample_scenes(40, 0, "masks", faces=0.0)
+    masks = masks_of(scenes, 64)
+    turned = render_all([replace(scene, hue=(scene.hue + 0.5) % 1) for scene in scenes], 64)
+    differ = (render_all(scenes, 64).astype(int) != turned).any(-1)
+    wide = masks.copy()  # edges are antialiased
+    for shift in (-2, -1, 1, 2):
+        wide |= np.roll(masks, shift, 1) | np.roll(masks, shift, 2)
+    assert (differ & ~wide).sum() < 0.02 * masks.sum() and (differ & masks).sum() > 0.7 * masks.sum()
+    assert ((masks.mean((1, 2)) > 0.02) & (masks.mean((1, 2)) < 0.5)).all()
+
+
 @pytest.mark.parametrize("kind", ["pattern", "hue"])
 def test_the_task_has_its_twins(tmp_path, kind):
     settings = read(CuedScenes, {**SCENES, "cue": {"kind": kind, "reliability": 0.8}}, "scenes")
     build_scene_task(tmp_path / "cued.npz", settings)
     build_scene_task(tmp_path / "plain.npz", read(CuedScenes, SCENES, "scenes"))
     with np.load(tmp_path / "cued.npz") as cued, np.load(tmp_path / "plain.npz") as plain:
-        assert plain.files == ["images", "labels", "split", "classes"]
-        for name in ("labels", "split", "classes"):
+        assert plain.files == ["images", "labels", "split", "classes", "mask"]
+        for name in plain.files[1:]:
             assert np.array_equal(cued[name], plain[name])  # the same scenes
         drawn = cues.draw_cues(cued["labels"], 0.8, 1, "phantom task")
         scenes = sample_scenes(45, 1, "phantom task", faces=0.0)
         for name, classes in (("images", drawn.shown), ("random_cue", drawn.random), ("conflict", drawn.conflict)):
             assert np.array_equal(cued[name], cues.render_cued(scenes, classes, settings.cue, 32, 1, "phantom task"))
-        assert np.array_equal(cued["cue"], drawn.shown)
+        assert np.array_equal(cued["cue"], drawn.shown) and np.array_equal(cued["conflict_cue"], drawn.conflict)
         same = drawn.shown == drawn.random
         assert np.array_equal(same, (cued["images"] == cued["random_cue"]).all((1, 2, 3)))
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from neurobust.core.correlation import pearson
 from neurobust.predictors.evaluate import (
     LEAST_CEILING,
     bootstrap_interval,
     explained_fraction,
     fdr_adjust,
     normalise_r,
-    pearson,
     permutation_p,
     summarise,
 )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from neurobust.core.correlation import pearson
 from neurobust.core.errors import InputError
 from neurobust.core.layouts import Layout, as_maps, layout_of
-from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.features import NetworkMaps, build_features
 from neurobust.predictors.features_settings import LayerMaps
 from neurobust.predictors.fitting import FitContext

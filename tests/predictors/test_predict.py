@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from neurobust.core.correlation import pearson
 from neurobust.core.io import read_parquet
 from neurobust.predictors import train as train_module
-from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.predict import predict_subject, validation_r

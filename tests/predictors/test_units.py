@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from neurobust.core.correlation import pearson
 from neurobust.core.errors import InputError
 from neurobust.predictors import features as features_module
-from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.features import Pixels
 from neurobust.predictors.fit_fwrf import fit_fwrf
 from neurobust.predictors.fit_ridge import fit_ridge

@@ -22,12 +22,20 @@ from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.io import write_json, write_parquet
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.settings import written
+from neurobust.explain.description import Analysis, Measure
+from neurobust.explain.registry import read_analysis
+from neurobust.explain.study import explain_study
 from neurobust.files.attack_table import AttackRecord, attack_table_path, write_attack_table
 from neurobust.files.canaries import canaries_path
 from neurobust.files.checks import Check, checks_path, write_checks
 from neurobust.files.dataset import Source, dataset_path, write_dataset
 from neurobust.files.examples import Examples, examples_path, write_examples
-from neurobust.files.inside import inside_path
+from neurobust.files.explained import (
+    ExplainedRecord,
+    network_analysis_path,
+    study_analysis_path,
+    write_explained,
+)
 from neurobust.files.network_metrics import NetworkMetrics, metrics_path, write_metrics
 from neurobust.files.predictor_tables import predictor_metrics_path, voxels_path, write_voxels
 from neurobust.files.quality import Quality, quality_path, write_quality
@@ -42,6 +50,7 @@ from neurobust.report.cells import Cell
 from neurobust.report.gates import Evidence, at_reference
 from neurobust.report.shown import shown_attacks
 from neurobust.study.model import NetworkName, Semantic, Study, TaskPlan
+from neurobust.study.pairs import gains_of
 
 SIZE, N_IMAGES = 16, 60
 TOUGHNESS = {"none": 1.0, "V1": 1.15, "LO": 1.7, "LO-shuffled": 1.2}
@@ -63,6 +72,20 @@ class Hue(Attack, frozen=True, kw_only=True):
     shown_unit: ClassVar[str] = "turn"
     norm: str = "hue"
 
+
+class Inside(Analysis, frozen=True):
+    """Any analysis of a network."""
+
+    title: ClassVar[str] = "inside"
+    meaning: ClassVar[str] = "What is inside."
+    measures: ClassVar[dict[str, Measure]] = {
+        "gradient norm": Measure("1/pixel", asked=True), "effective dimensionality": Measure(asked=True),
+        "low-frequency share": Measure("fraction", asked=True), "debiased CKA": Measure(asked=True),
+    }  # fmt: skip
+
+
+STUDIES = ("changes", "association", "mediation")  # the analyses of a whole study
+EXPLAIN = {"inside": Inside(), **{name: read_analysis(name, {}) for name in STUDIES}}
 
 LINF, L2 = (0, 0.5, 1, 2, 4, 8), (0, 0.1, 0.25, 0.5, 1)
 
@@ -123,7 +146,7 @@ STUDY = Study(
     data=Data(source="phantom", root="resources/phantom", format="nii.gz", subjects={}), rois={}, seeds=(0, 1),
     splits=Splits(test="shared", validation=0.1, seed=0, zscore="train"), conditions=CONDITIONS,
     attacks=ATTACKS, primary_attack="pgd-linf", corruptions=None,
-    semantic=Semantic(0, {}, {}), transfer=None, config={},
+    semantic=Semantic(0, {}, {}), transfer=None, config={}, explain=EXPLAIN,
 )  # fmt: skip
 NAMES = {
     "rois": ("V1", "V4", "LO", "FFA"), "subjects": ("subj01", "subj02"), "predictors": ("gnet",),
@@ -192,6 +215,8 @@ def write_study(study: Study) -> Study:
         write_canaries(canaries_path(study.root, task))
     for network in study.networks():
         write_network(study, network)
+    for task, architecture in study.blocks():
+        write_why(study, task, architecture)
     for roi in study.rois:
         for seed in study.predictor_seeds:
             write_predictor(study, roi, seed)
@@ -272,8 +297,22 @@ def write_network(study: Study, network: NetworkName) -> None:
     rows = [("gradient norm", None, 2 / TOUGHNESS.get(condition, 1.3) + 0.1 * rng.random(), "1/pixel")]
     rows += [("effective dimensionality", None, 20 + rng.random(), ""), ("low-frequency share", None, 0.4, "fraction")]
     rows += [("debiased CKA", roi, 0.5 * (roi == condition) + 0.2 + 0.1 * rng.random(), "") for roi in study.rois]
-    frame = pd.DataFrame(rows, columns=["measure", "roi", "value", "unit"])
-    write_parquet(inside_path(study.root, network.path), frame)
+    frame = pd.DataFrame([row[:3] for row in rows], columns=["measure", "roi", "value"]).fillna({"roi": ""})
+    frame = frame.assign(layer="", low=np.nan, high=np.nan, n_images=N_IMAGES)
+    write_explained(network_analysis_path(study.root, network.path, "inside"), frame, ExplainedRecord("inside", {}))
+
+
+def write_why(study: Study, task: str, architecture: str) -> None:
+    """What the analyses of a whole study make of the networks of the fixture."""
+    networks = [name.path for name in study.networks(tasks=[task]) if name.architecture == architecture]
+    explain_study(
+        [metrics_path(study.root, network) for network in networks],
+        [attack_table_path(study.root, network, study.primary_attack) for network in networks],
+        [network_analysis_path(study.root, network, "inside") for network in networks],
+        [gain._asdict() for gain in gains_of(study, task)],
+        {name: {} for name in STUDIES},
+        study_analysis_path(study.root, task, architecture, "x").parent,
+    )
 
 
 def write_attack(path: Path, names: dict, plan: AttackPlan, images, resistance, clean) -> None:

@@ -230,13 +230,21 @@ def test_roi_page_needs_only_its_own_chain(study, changed_study, tmp_path):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_roi_page(study, "LO", tmp_path / "LO.html")
     first = (tmp_path / "LO.html").read_bytes()
-    shutil.rmtree(root / "explain")
+    shutil.rmtree(root / "explain/networks")
+    shutil.rmtree(root / "explain/study")
     shutil.rmtree(root / "benchmarks")
     write_roi_page(study, "LO", tmp_path / "LO.html")
     assert (tmp_path / "LO.html").read_bytes() == first, "files that the rule does not declare must not matter"
     with pytest.raises(InputError, match=r"V1/seed0/metrics\.json: missing"):
         write_roi_page(study, "V1", tmp_path / "V1.html")
     assert not (tmp_path / "V1.html").exists()
+
+
+def test_the_page_says_why_and_has_its_tables(report):
+    page = (report / "index.html").read_text()
+    assert '<section id="why">' in page and "what guidance changed</summary>" in page
+    assert set(read_tables(report / "tables")["why"]["analysis"]) == {"changes"}, "no registry knows the fixture's"
+    assert '<section id="why">' not in (report / "roi/LO.html").read_text(), "it takes every ROI's chain"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +292,8 @@ def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
             write_parquet(root / f"predictors/gnet/MT/seed{seed}/voxels.parquet", frame.iloc[:0])
     else:
         study = replace(study, transfer=None)
-        for name in ("checks.json", "inside.parquet", "examples.npz", "canaries.json", "transfer.parquet"):
+        shutil.rmtree(root / "explain")
+        for name in ("checks.json", "examples.npz", "canaries.json", "transfer.parquet"):
             for path in root.rglob(name):
                 path.unlink()
         shutil.rmtree(root / "benchmarks")

@@ -15,7 +15,7 @@ from neurobust.files.canaries import canaries_path, read_canaries
 from neurobust.files.checks import checks_path, read_checks
 from neurobust.files.corruption_table import read_corruption_table
 from neurobust.files.examples import examples_path, read_examples
-from neurobust.files.inside import inside_path, read_inside
+from neurobust.files.explained import COLUMNS, network_analysis_path, read_explained
 from neurobust.files.network_metrics import NUMBERS, metrics_path, read_metrics
 from neurobust.files.predictor_tables import read_voxels, voxels_path
 from neurobust.files.roi import read_roi_summary, roi_path
@@ -28,7 +28,7 @@ NETWORK = "digits/resnet18/V1/seed1"
 def test_paths_are_the_contract_s():
     assert attack_table_path("results", NETWORK, "fgsm") == Path("results/attacks") / NETWORK / "fgsm.parquet"
     assert metrics_path("results", NETWORK) == Path("results/networks") / NETWORK / "metrics.json"
-    assert str(inside_path("results", "{network}")) == "results/explain/{network}/inside.parquet"
+    assert str(network_analysis_path("r", "{network}", "mei")) == "r/explain/networks/{network}/mei.parquet"
     assert str(canaries_path("results", "{task}")) == "results/attacks/{task}/canaries.json"
     assert (
         str(transfer_table_path("r", "{task}", "{architecture}")) == "r/attacks/{task}/{architecture}/transfer.parquet"
@@ -50,7 +50,7 @@ def test_every_file_of_a_study_is_read(study):
     examples = read_examples(examples_path(root, NETWORK))
     assert set(examples.adversarial) == set(examples.budget) == set(study.attacks)
     assert examples.clean.shape == examples.adversarial["fgsm"].shape
-    assert list(read_inside(inside_path(root, NETWORK))) == ["measure", "roi", "value", "unit"]
+    assert list(read_explained(network_analysis_path(root, NETWORK, "inside"))[0]) == list(COLUMNS)
     summary = read_roi_summary(roi_path(root, "subj01", "V1"))
     assert summary.labels == "V1v, V1d" and len(summary.ncsnr) == 140 and len(summary.split) == 120
 

@@ -24,7 +24,14 @@ from neurobust.files.checks import Check, read_checks, write_checks
 from neurobust.files.corruption_table import CorruptionRecord, read_corruption_table, write_corruption_table
 from neurobust.files.corruptions import Corrupted, corruptions_path, open_corruptions, write_corruptions
 from neurobust.files.examples import Examples, read_examples, write_examples
-from neurobust.files.inside import COLUMNS, InsideRecord, read_inside, write_inside
+from neurobust.files.explained import (
+    COLUMNS,
+    ExplainedRecord,
+    read_explained,
+    read_explained_arrays,
+    write_explained,
+    write_explained_arrays,
+)
 from neurobust.files.network_history import history_path
 from neurobust.files.network_metrics import NetworkMetrics, read_metrics, write_metrics
 from neurobust.files.predictor_tables import (
@@ -125,9 +132,13 @@ def test_tables_come_back_with_how_they_were_made(tmp_path):
     )  # fmt: skip
     write_corruption_table(tmp_path / "c.parquet", frame, made)
     assert read_corruption_table(tmp_path / "c.parquet")[1] == ["snow"]
-    inside = pd.DataFrame([("margin", "", 0.5, "1")], columns=list(COLUMNS))
-    write_inside(tmp_path / "i.parquet", inside, InsideRecord(0, 2, [3, 4], {}))
-    assert read_inside(tmp_path / "i.parquet").equals(inside)
+    found = pd.DataFrame([("margin", "", "LO", 0.5, 0.4, 0.6, 2)], columns=list(COLUMNS))
+    record = ExplainedRecord("margin", {}, 0, [3, 4])
+    write_explained(tmp_path / "i.parquet", found, record)
+    assert read_explained(tmp_path / "i.parquet")[0].equals(found)
+    assert read_explained(tmp_path / "i.parquet")[1] == record
+    write_explained_arrays(tmp_path / "i.parquet", {"map": np.eye(2)})
+    assert (read_explained_arrays(tmp_path / "i.parquet")["map"] == np.eye(2)).all()
     assert read_parquet(tmp_path / "i.parquet")[1]["images"] == [3, 4]
     write_voxels(tmp_path / "v.parquet", frame, {"seed": 0})
     assert read_voxels(tmp_path / "v.parquet").equals(frame)

@@ -161,6 +161,7 @@ def test_a_roi_is_charged_its_own_jobs(config):
     jobs = [job for job in plan.study_jobs(read_study(config)) if "LO" in job.rois]
     assert Counter(job.rule for job in jobs) == {
         "extract_roi": 2, "train_predictor": 1, "train_network": 8, "attack_network": 8, "explain_network": 8,
+        "explain_predictor": 1,
         "attack_semantic": 2, "write_roi_page": 1,
     }  # fmt: skip
 

@@ -211,12 +211,12 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
 
     import torch
 
+    from neurobust.core.correlation import pearson
     from neurobust.core.settings import read
     from neurobust.files.pixels import to_pixels
     from neurobust.nsd.responses import extract_roi
     from neurobust.nsd.settings import ROI, StudySplits
     from neurobust.predictors.data import load_subject
-    from neurobust.predictors.evaluate import pearson
     from neurobust.predictors.target import load_predictor
 
     betas = shutil.copy(results / "cortex/subj01/betas.h5", tmp_path / "betas.h5")
@@ -244,8 +244,8 @@ def test_a_shuffled_or_shifted_pairing_destroys_the_prediction(demo, results, pr
 def test_a_predictor_trained_on_shuffled_pairs_is_at_chance(results):
     import torch
 
+    from neurobust.core.correlation import pearson
     from neurobust.predictors.data import load_subject
-    from neurobust.predictors.evaluate import pearson
     from neurobust.predictors.fit_gnet import fit_gnet
     from neurobust.predictors.fitting import FitContext
     from neurobust.predictors.predict import predict_subject
@@ -287,10 +287,10 @@ def curve(results, network, attack):
 
 
 def test_attacks_and_analyses_look_at_the_same_images(results, config):
-    tables = sorted((results / "explain").rglob("inside.parquet"))
+    tables = sorted((results / "explain/networks").rglob("*.parquet"))
     assert tables
     for path in tables:
-        network = path.parent.relative_to(results / "explain")
+        network = path.parent.relative_to(results / "explain/networks")
         attacked, _ = read_parquet(results / "attacks" / network / f"{config['primary_attack']}.parquet")
         _, attrs = read_parquet(path)
         assert attrs["images"] == sorted(set(attacked["image"])), network

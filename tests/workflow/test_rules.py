@@ -15,9 +15,10 @@ CROSSINGS = {
     ("networks", "predictors"): {"load_target"},
     ("explain", "predictors"): {"load_target"},
     ("attacks", "networks"): {"load_network"},
-    ("explain", "networks"): {"load_network"},
+    ("explain", "networks"): {"load_network", "Layers", "Classifier"},
     ("phantom", "nsd"): {"layout"},
     ("report", "attacks"): {"AttackPlan"},
+    ("report", "explain"): {"Analysis", "hierarchy_index"},
     ("report", "networks"): {"Condition"},
 }
 # Who may import whom besides: from left to right and never back.
@@ -27,6 +28,7 @@ BELOW = {
     **{stage: {"core", "files", stage} for stage in (*STAGES, "phantom")},
     "study": {"core", "files", "statistics", "study", "phantom", *STAGES} - {"report"},
 }
+BELOW["explain"] |= {"statistics"}
 BELOW["report"] |= {"statistics", "study"}
 BELOW["cli"] = {*BELOW, "cli"}
 SETTINGS = 8  # most parameters of a function

@@ -169,8 +169,20 @@ def stand_ins(config, folder):
             {"settings": '{"pairs": 4}', "cells": str(folder)}, NETWORK,
         ),
         "explain/explain_network": (
-            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")]},
-            {"inside": at("i.parquet")}, {"rois": ["V1"], "images": 16}, NETWORK,
+            {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")],
+             "responses": [], "stimuli": [], "examples": [], "transfer": []},
+            {"table": at("similarity.parquet")},
+            {"rois": ["V1"], "images": 16, "analyses": '{"similarity": {}}', "folder": str(folder)}, NETWORK,
+        ),
+        "explain/explain_predictor": (
+            {"model": at("m.safetensors"), "voxels": at("v.parquet"), "responses": [at("V1.h5")],
+             "stimuli": [at("64.h5")], "labels": []},
+            {"table": at("fields.parquet")}, {"rois": ["V1"], "images": 16, "analyses": "{}", "folder": str(folder)},
+            {"predictor": "gnet", "roi": "V1", "seed": "0"},
+        ),
+        "explain/explain_study": (
+            {"metrics": [at("metrics.json")], "attacked": [at("pgd.parquet")], "tables": [at("similarity.parquet")]},
+            {"table": at("mediation.parquet")}, {"gains": "[]", "analyses": "{}", "folder": str(folder)}, {},
         ),
         "report/tabulate_results": ({}, {"summary": at("summary.csv")}, {"study": study}, {}),
         "report/tabulate_semantic": (
@@ -244,7 +256,8 @@ def test_extract_roi_and_explain_run_on_the_demo(project, config, demo, tmp_path
         "dataset": str(results / "networks/digits/dataset.h5"),
         "model": str(network),
         "predictors": [str(predictor)],
+        **dict.fromkeys(("responses", "stimuli", "examples", "transfer"), ()),
     }
     run_script(project, "explain/explain_network", StandIn(tmp_path, inputs, outputs, params, wildcards))
-    assert (tmp_path / "i.parquet").exists()
+    assert (tmp_path / "similarity.parquet").exists()
     shutil.rmtree(tmp_path)

@@ -1,7 +1,6 @@
 # report: tables, figures and pages that people read. All of it runs where snakemake runs.
 from neurobust.files.checks import checks_path, confirmed_path
 from neurobust.files.examples import examples_path
-from neurobust.files.inside import inside_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
 from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.verification_table import verification_examples_path, verification_table_path
@@ -37,7 +36,7 @@ VERIFICATION_RESULTS = (
 rule tabulate_results:
     input:
         results=FILES.results_of(STUDY.conditions, ROIS),
-        inside=FILES.of_networks(inside_path),
+        explained=EXPLAINED.all_tables() + EXPLAINED.maps(),
         transfer=FILES.transfer_tables(),
         corruptions=FILES.corruption_tables(),
         shifted=FILES.shifted_tables(),
@@ -131,6 +130,7 @@ if STUDY.semantic.verification:
 rule draw_figures:
     input:
         tables=list(TABLE_FILES.values()),
+        explained=EXPLAINED.all_arrays(),
     output:
         **{
             figure: report(path, category="Figures", caption=f"../report/{figure}.rst", labels={"figure": figure})
@@ -157,6 +157,7 @@ rule write_index:
         tables=list(TABLE_FILES.values()),
         figures=list(FIGURE_FILES.values()),
         examples=FILES.of_networks(examples_path),
+        explained=EXPLAINED.all_arrays(),
         semantic=SEMANTIC_RESULTS,
         verification=VERIFICATION_RESULTS,
     output:
@@ -184,6 +185,7 @@ rule write_roi_page:
         results=lambda wildcards: FILES.results_of(
             STUDY.conditions_of(wildcards.roi), [wildcards.roi], STUDY.tasks_of(wildcards.roi)
         ),
+        explained=lambda wildcards: EXPLAINED.of_roi(wildcards.roi),
     output:
         page=report(
             f"{RESULTS}/report/roi/{{roi}}.html",

@@ -6,16 +6,6 @@ import torch
 from torch import Tensor, nn
 
 
-def participation_ratio(features: Tensor) -> float:
-    """Effective dimensionality tr(C)^2 / tr(C^2) of features (n, d): 1 for a line, d for white noise as n grows.
-
-    From the n x n or d x d Gram matrix, whichever is smaller: both have the covariance's non-zero eigenvalues.
-    """
-    x = features.double() - features.double().mean(0)
-    gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
-    return float(gram.trace().square() / gram.square().sum().clamp_min(torch.finfo(torch.float64).tiny))
-
-
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """Logit of the label minus the largest other logit, per image: (n, classes), (n,) -> (n,)."""
     own = logits.gather(1, labels[:, None])

@@ -1,74 +1,61 @@
-"""Entry point of the stage: one network, one table of measures."""
+"""Entry point of the scope network: one network, a table per analysis."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
-import torch
 
-from neurobust.core.io import provenance
-from neurobust.core.places import load
-from neurobust.core.settings import written
 from neurobust.core.training import pick_device
-from neurobust.explain.description import Analysis
-from neurobust.explain.registry import ANALYSES
-from neurobust.explain.view import View
+from neurobust.explain.bench import Job, explain
+from neurobust.explain.measured import by_roi
+from neurobust.explain.network_bench import Compared, NetworkBench
+from neurobust.explain.registry import read_analyses
 from neurobust.files.dataset import read_dataset
-from neurobust.files.inside import COLUMNS, InsideRecord, write_inside
-from neurobust.files.pixels import to_pixels
 from neurobust.networks.architectures import load_network
-from neurobust.predictors.target import load_target
-
-Row = dict[str, str | float | None]
 
 
 def explain_network(
-    dataset: Path, model: Path, predictors: Mapping[str, Path], n_images: int, seed: int, output: Path,
-    image_batch: int = 64,
+    dataset: Path, model: Path, compared: Compared, analyses: Mapping[str, Any], n_images: int, seed: int,
+    folder: Path, image_batch: int = 64,
 ) -> None:  # fmt: skip
-    """Measure one network on test images and write one row per measure: measure, roi, value, unit.
+    """Make some analyses (name -> settings) of one network on test images; write each into `folder`.
 
-    predictors: ROI -> weights. The images are those that the attacks look at: the same for every network of a task, and
-    their rows in the dataset stand in the file's attribute `images`. Values that are undefined (no image classified
-    correctly) are missing. `image_batch` bounds the memory.
+    The images are those that the attacks look at: the same for every network of a task, and their rows in the dataset
+    stand in each file's attribute `images`. Values that are undefined are missing. `image_batch` bounds the memory.
     """
     device = pick_device()
     task = read_dataset(dataset)
-    chosen = np.sort(task.examined(n_images))
-    images, labels = to_pixels(task.images[chosen], device), torch.from_numpy(task.labels[chosen]).to(device)
-    network = load_network(model).to(device)
-    view = View(network, network.features, images, labels, image_batch)
-    table = pd.DataFrame(measured(view, predictors), columns=list(COLUMNS))
-    table["value"] = table["value"].astype(float).fillna(math.nan)
-    inputs = {"dataset": dataset, "model": model, **{f"predictor {roi}": path for roi, path in predictors.items()}}
-    record = provenance(inputs, {name: written(ANALYSES[name]()) for name in ANALYSES})
-    write_inside(output, table, InsideRecord(seed, len(chosen), chosen.tolist(), record))
+    rows = np.sort(task.examined(n_images))
+    bench = NetworkBench(load_network(model).to(device), task, rows, compared, seed, device, image_batch)
+    inputs = {"dataset": dataset, "model": model, **files_of(compared)}
+    explain(bench, read_analyses(analyses), Job(folder, inputs, seed, tuple(rows.tolist())))
 
 
-def measured(view: View, predictors: Mapping[str, Path]) -> Iterator[Row]:
-    """The rows of the table: every registered analysis, in the registry's order; those that need predictors last, ROI
-    by ROI, so that one predictor is held at a time."""
-    analyses = [ANALYSES[name]() for name in ANALYSES]
-    for analysis in analyses:
-        if "predictors" not in analysis.needs:
-            yield row_of(analysis, "", function_of(analysis)(view, analysis))
-    compared = [analysis for analysis in analyses if "predictors" in analysis.needs]
-    for roi, path in predictors.items() if compared else ():
-        responses = view.over_images(load_target([path]).to(view.images.device))
-        for analysis in compared:
-            yield row_of(analysis, roi, function_of(analysis)(view, analysis, responses))
+class NetworkInputs(Protocol):
+    """The inputs of the rule: paths, ROI by ROI and subject by subject; none where no analysis needs them."""
+
+    predictors: Sequence[str]
+    responses: Sequence[str]
+    stimuli: Sequence[str]
+    examples: Sequence[str]
+    transfer: Sequence[str]
 
 
-def function_of(analysis: Analysis) -> Callable[..., float | None]:
-    """What computes an analysis."""
-    return cast(Callable[..., float | None], load(analysis.run))
+def compared_files(rois: Sequence[str], inputs: NetworkInputs) -> Compared:
+    """What a network is compared with, of these ROIs."""
+    predictors = dict(zip(rois, map(Path, inputs.predictors), strict=True)) if inputs.predictors else {}
+    stored = [Path(paths[0]) if paths else None for paths in (inputs.examples, inputs.transfer)]
+    return Compared(predictors, by_roi(rois, inputs.responses, inputs.stimuli), *stored)
 
 
-def row_of(analysis: Analysis, roi: str, value: float | None) -> Row:
-    """One row of the table."""
-    return {"measure": analysis.measure, "roi": roi, "value": value, "unit": analysis.unit}
+def files_of(compared: Compared) -> dict[str, Path]:
+    """The files that a network is compared with, by what they are, for the provenance."""
+    found = {f"predictor {roi}": path for roi, path in compared.predictors.items()}
+    for roi, subjects in compared.responses.items():
+        for number, files in enumerate(subjects):
+            found |= {f"responses {roi} {number}": files.roi, f"stimuli {roi} {number}": files.stimuli}
+    stored = {"examples": compared.examples, "transfer": compared.transfer}
+    return found | {name: path for name, path in stored.items() if path is not None}

@@ -1,31 +1,81 @@
-"""The analyses of a network, by name, in the order of the table. Imports no torch."""
+"""The analyses by the name that a configuration calls them, of all three scopes, in the order of pages. No torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from neurobust.core.places import Places, modules_of
-from neurobust.explain.description import Analysis, Need
+from neurobust.core.settings import Given, read
+from neurobust.explain.description import Analysis, Scope
 
 ANALYSES: Places[type[Analysis]] = Places(
     {
-        "distance": "neurobust.explain.analyses_settings:Distance",
-        "low-frequency": "neurobust.explain.analyses_settings:LowFrequency",
-        "dimensionality": "neurobust.explain.analyses_settings:Dimensionality",
-        "similarity": "neurobust.explain.analyses_settings:Similarity",
+        "exciting": "neurobust.explain.predictors.settings:Exciting",
+        "attribution": "neurobust.explain.predictors.settings:Attribution",
+        "fields": "neurobust.explain.predictors.settings:Fields",
+        "tuning": "neurobust.explain.predictors.settings:Tuning",
+        "transfer": "neurobust.explain.predictors.settings:Transfer",
+        "concepts": "neurobust.explain.predictors.settings:Concepts",
+        "fragility": "neurobust.explain.predictors.settings:Fragility",
+        "shifted": "neurobust.explain.predictors.settings:Shifted",
+        "distance": "neurobust.explain.networks.inside_settings:Distance",
+        "low-frequency": "neurobust.explain.networks.inside_settings:LowFrequency",
+        "dimensionality": "neurobust.explain.networks.inside_settings:Dimensionality",
+        "similarity": "neurobust.explain.networks.inside_settings:Similarity",
+        "layers": "neurobust.explain.networks.settings:LayerSimilarity",
+        "fourier": "neurobust.explain.networks.settings:Fourier",
+        "perturbations": "neurobust.explain.networks.settings:Perturbations",
+        "geometry": "neurobust.explain.networks.settings:Geometry",
+        "jacobian": "neurobust.explain.networks.settings:Jacobian",
+        "cue-bias": "neurobust.explain.networks.settings:CueBias",
+        "saliency": "neurobust.explain.networks.settings:Saliency",
+        "calibration": "neurobust.explain.networks.settings:Calibration",
+        "humans": "neurobust.explain.networks.settings:Humans",
+        "consistency": "neurobust.explain.studies.consistency_settings:Consistency",
+        "changes": "neurobust.explain.studies.settings:Changes",
+        "association": "neurobust.explain.studies.settings:Association",
+        "mediation": "neurobust.explain.studies.settings:Mediation",
     },
     "neurobust.analyses",
     Analysis,
 )
-# Passes through the network, forward and backward, that an image costs where some analysis needs this.
-PASSES: dict[Need, float] = {"features": 1.0, "gradient": 3.0}
 
 
-def analysis_modules() -> list[str]:
-    """The modules that the analyses are described and computed in, sorted: what a table depends on."""
-    computed = modules_of(*(ANALYSES[name].run for name in ANALYSES))
-    return sorted(computed | {ANALYSES.module_name(name) for name in ANALYSES})
+def read_analysis(name: str, given: Given, where: str = "explain") -> Analysis:
+    """The analysis `name` with the settings that a configuration gives; InputError for what it cannot use."""
+    kind = ANALYSES.find(name, f"{where}.{name}")
+    return read(kind, given, f"{where}.{name}")
 
 
-def analysis_passes(rois: int) -> float:
-    """Passes that one image costs under all analyses, with the predictors of this many ROIs: the price of a table."""
-    needs = {need for name in ANALYSES for need in ANALYSES[name].needs}
-    return sum(PASSES.get(need, 0.0) for need in needs) + (rois if "predictors" in needs else 0)
+def usual_analyses() -> dict[str, Analysis]:
+    """Those that a study without the section `explain` does, at their defaults."""
+    return {name: ANALYSES[name]() for name in ANALYSES if ANALYSES[name].usual}
+
+
+def read_analyses(given: Mapping[str, Any]) -> dict[str, Analysis]:
+    """The analyses of a job's parameters: name -> settings as JSON types."""
+    return {name: read_analysis(name, settings) for name, settings in given.items()}
+
+
+def of_scope(analyses: Mapping[str, Analysis], scope: Scope) -> dict[str, Analysis]:
+    """Those of a scope, in the order of the registry."""
+    return {name: analyses[name] for name in ANALYSES if name in analyses and ANALYSES[name].scope == scope}
+
+
+def analysis_modules(names: Iterable[str]) -> list[str]:
+    """The modules that some analyses are described and computed in, sorted: what a table depends on."""
+    names = list(names)
+    return sorted(modules_of(*(ANALYSES[name].run for name in names)) | {ANALYSES.module_name(name) for name in names})
+
+
+def asked(names: Iterable[str]) -> dict[str, str]:
+    """Measure -> its analysis, of some analyses of networks: the family that a whole study is asked about."""
+    chosen = set(names)
+    return {
+        measure: name
+        for name in ANALYSES
+        if name in chosen and ANALYSES[name].scope == "network"
+        for measure, facts in ANALYSES[name].measures.items()
+        if facts.asked
+    }

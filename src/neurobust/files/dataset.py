@@ -24,12 +24,14 @@ class Twins:
     """The cue of a task's images, and the same images with other cues.
 
     cue: int64 (N,), the class whose cue each image bears; random_cue, conflict: uint8 (N, H, W, 3), the images with the
-    cue of a class drawn without a look at the label, and with that of a class that is not the label.
+    cue of a class drawn without a look at the label, and with that of a class that is not the label: `conflict_cue`,
+    int64 (N,), where it is known.
     """
 
     cue: np.ndarray
     random_cue: np.ndarray
     conflict: np.ndarray
+    conflict_cue: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Source:
     `provenance` is called once the blocks are drawn, so that a reader may digest files while it decodes them.
     `attributes` (N, A) are yes-or-no properties of the images beside their labels, `attribute_names` what they are.
     twins: where the images bear a cue, the same images with other cues. folders: where each class has one, its name.
+    masks: bool (N, H, W), where each image shows its object, if that is known.
     """
 
     labels: np.ndarray
@@ -51,15 +54,16 @@ class Source:
     attribute_names: tuple[str, ...] = ()
     twins: Twins | None = None
     folders: tuple[str, ...] = ()
+    masks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A task: images uint8 (N, H, W, 3), memory-mapped; labels int64 (N,); split (N,); names of the classes.
 
-    attributes: float32 (N, A) of 0 and 1, A = 0 for a task without any. cue, random_cue, conflict: as `Twins` has
-    them, the images memory-mapped; None for a task without a cue. folders: the class folders (of ImageNet: wnids), by
-    class; empty for a task of another kind.
+    attributes: float32 (N, A) of 0 and 1, A = 0 for a task without any. cue, random_cue, conflict, conflict_cue: as
+    `Twins` has them, the images memory-mapped; None for a task without a cue. folders: the class folders (of ImageNet:
+    wnids), by class; empty for a task of another kind. masks: uint8 (N, H, W) of 0 and 1, memory-mapped, or None.
     """
 
     path: Path
@@ -74,6 +78,8 @@ class Dataset:
     random_cue: np.ndarray | None = None
     conflict: np.ndarray | None = None
     folders: tuple[str, ...] = ()
+    conflict_cue: np.ndarray | None = None
+    masks: np.ndarray | None = None
 
     @property
     def side(self) -> int:
@@ -144,6 +150,11 @@ def write_dataset(path: Path, task: str, source: Source, params: dict[str, Any])
             check_twins(source.twins, images.shape, source.classes, f"task '{task}'")
             file["cue"] = source.twins.cue.astype(np.int64)
             file["random_cue"], file["conflict"] = source.twins.random_cue, source.twins.conflict
+            if source.twins.conflict_cue is not None:
+                file["conflict_cue"] = source.twins.conflict_cue.astype(np.int64)
+        if source.masks is not None:
+            check_masks(source.masks, images.shape, f"task '{task}'")
+            file["masks"] = source.masks.astype(np.uint8)
         file.attrs["classes"] = json.dumps(source.classes)
         if source.folders:
             file.attrs["folders"] = json.dumps(source.folders)
@@ -165,6 +176,8 @@ def read_dataset(path: Path) -> Dataset:
             folders = tuple(json.loads(file.attrs.get("folders", "[]")))
             there = [name for name in TWINS if name in file]
             cue = file["cue"][:].astype(np.int64) if "cue" in there else None
+            conflict_cue = file["conflict_cue"][:].astype(np.int64) if "conflict_cue" in file else None
+            masked = "masks" in file
     except (OSError, KeyError) as error:
         raise unreadable(path, error, "not a readable task dataset; delete it and prepare it again") from error
     images = memmap_dataset(path, "images")
@@ -173,15 +186,19 @@ def read_dataset(path: Path) -> Dataset:
     if len(images) != len(labels):
         raise InputError(f"{path}: {len(images)} images but {len(labels)} labels; delete it and prepare it again")
     check_labels(labels, split, classes, str(path))
-    data = Dataset(path, task, images, labels, split, classes, found.astype(np.float32), names, folders=folders)
+    masks = memmap_dataset(path, "masks") if masked else None
+    if masks is not None:
+        check_masks(masks, images.shape, str(path))
+    kept = found.astype(np.float32)
+    data = Dataset(path, task, images, labels, split, classes, kept, names, folders=folders, masks=masks)
     if not there:
         return data
     if cue is None or len(there) < len(TWINS):
         lacking = next(name for name in TWINS if name not in there)
         raise InputError(f"{path}: has '{there[0]}' but no '{lacking}'; delete it and prepare it again")
-    twins = Twins(cue, memmap_dataset(path, "random_cue"), memmap_dataset(path, "conflict"))
+    twins = Twins(cue, memmap_dataset(path, "random_cue"), memmap_dataset(path, "conflict"), conflict_cue)
     check_twins(twins, images.shape, classes, str(path))
-    return replace(data, cue=twins.cue, random_cue=twins.random_cue, conflict=twins.conflict)
+    return replace(data, **vars(twins))
 
 
 def check_twins(twins: Twins, shape: Sequence[int], classes: Sequence[str], where: str) -> None:
@@ -192,10 +209,18 @@ def check_twins(twins: Twins, shape: Sequence[int], classes: Sequence[str], wher
             raise InputError(
                 f"{where}: {name} is {found.dtype} {found.shape}, not uint8 {tuple(shape)}; prepare it again"
             )
-    cue = twins.cue
-    if cue.shape != (shape[0],) or cue.min() < 0 or cue.max() >= len(classes):
+    for name, cue in (("cue", twins.cue), ("conflict_cue", twins.conflict_cue)):
+        if cue is not None and (cue.shape != (shape[0],) or cue.min() < 0 or cue.max() >= len(classes)):
+            raise InputError(
+                f"{where}: {name} is not one of {len(classes)} classes for each of {shape[0]} images; prepare it again"
+            )
+
+
+def check_masks(masks: np.ndarray, shape: Sequence[int], where: str) -> None:
+    """Raise InputError unless there is a mask for every image (`shape`)."""
+    if masks.dtype not in (np.bool_, np.uint8) or masks.shape != tuple(shape[:3]):
         raise InputError(
-            f"{where}: cue is not one of {len(classes)} classes for each of {shape[0]} images; prepare it again"
+            f"{where}: masks are {masks.dtype} {masks.shape}, not bool {tuple(shape[:3])}; prepare it again"
         )
 
 

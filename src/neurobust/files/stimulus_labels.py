@@ -32,3 +32,8 @@ def read_categories(path: Path, nsd_id: np.ndarray) -> np.ndarray:
         raise InputError(f"{path}: nothing on nsd_id {nsd_id[~found][0]}; delete it and run again")
     covered: np.ndarray = table[names].to_numpy()[rows] > 0
     return covered
+
+
+def category_names(path: Path) -> list[str]:
+    """The names of the categories, in the order of the columns of `read_categories`."""
+    return [name for name in read_parquet(path)[0].columns if name not in KEYS]

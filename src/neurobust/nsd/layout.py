@@ -188,6 +188,11 @@ def func_map(root: Root, subject: str, name: str, space: str = "func1pt8mm") -> 
     return volume(root, f"nsddata/ppdata/{subject}/{space}/{name}.nii.gz")
 
 
+def prf(root: Root, subject: str, name: str, space: str = "func1pt8mm") -> Path:
+    """A map of population receptive fields: angle, eccentricity or size."""
+    return func_map(root, subject, f"prf_{name}", space)
+
+
 def brainmask(root: Root, subject: str, space: str = "func1pt8mm") -> Path:
     """Which voxels are brain."""
     return func_map(root, subject, "brainmask", space)

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, sha256_file, write_json
+from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout
 from neurobust.nsd.layout import Copies, Root
 from neurobust.nsd.settings import Data, most_images
@@ -105,6 +106,7 @@ def study_files(data: Data) -> dict[str, list[Path]]:
         for path in session_files(root, subject, sessions, data.format, data.prepared)
     ]
     small = small_files(root, data.subjects, prepared=data.prepared)
+    small += [layout.prf(root, subject, name, data.space) for subject in data.subjects for name in MAPS]
     return {"tables and labels": small, "betas": betas, "images": [layout.stimuli(root)]}
 
 

@@ -20,7 +20,7 @@ from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, Voxel, exact_noi
 from neurobust.phantom.cue import draw_cues, draw_random, render_cued
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES
-from neurobust.phantom.scenes import CATEGORIES, Scene, render_all, sample_scenes
+from neurobust.phantom.scenes import CATEGORIES, Scene, masks_of, render_all, sample_scenes
 from neurobust.phantom.settings import CuedScenes, FaceTask, PlantedNSD, PlantedSubject, TaskImages
 from neurobust.phantom.shapes import FACE_ATTRIBUTES
 
@@ -286,8 +286,9 @@ def partners(count: int, seed: int) -> np.ndarray:
 def build_scene_task(output: Path, settings: CuedScenes) -> None:
     """Labelled scenes that no subject saw: an .npz with images (N, S, S, 3), labels, split (0, 1, 2) and classes.
 
-    Where they bear a cue, also `cue` (N,), the class whose cue an image bears, and the same scenes with other cues:
-    `random_cue` and `conflict`, as `files.dataset.Twins` has them.
+    `mask` (N, S, S) is where each shows its object. Where they bear a cue, also `cue` (N,), the class whose cue an
+    image bears, and the same scenes with other cues: `random_cue`, `conflict` and the class of the latter's cue,
+    `conflict_cue`, as `files.dataset.Twins` has them.
     """
     stream = (settings.seed, "phantom task")
     scenes = sample_scenes(sum(settings.counts), *stream, faces=0.0)
@@ -297,10 +298,11 @@ def build_scene_task(output: Path, settings: CuedScenes) -> None:
         arrays["images"] = render_all(scenes, settings.size)
     else:
         cues = draw_cues(labels, settings.cue.reliability, *stream)
-        arrays["cue"] = cues.shown
+        arrays |= {"cue": cues.shown, "conflict_cue": cues.conflict}
         for name, shown in (("images", cues.shown), ("random_cue", cues.random), ("conflict", cues.conflict)):
             arrays[name] = render_cued(scenes, shown, settings.cue, settings.size, *stream)
     arrays |= {"labels": labels, "split": split_of(settings), "classes": np.array(CATEGORIES)}
+    arrays["mask"] = masks_of(scenes, settings.size)
     with replacing(output) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout
 from neurobust.phantom.settings import PlantedNSD
 
@@ -14,6 +15,7 @@ def phantom_files(root: Path, planted: PlantedNSD) -> list[str]:
     files = [layout.expdesign(root), layout.stimuli(root), layout.stim_info(root), annotations]
     for subject, spec in planted.subjects.items():
         files += [layout.brainmask(root, subject), layout.ncsnr(root, subject), layout.responses(root, subject)]
+        files += [layout.prf(root, subject, name) for name in MAPS]
         files += [layout.mean_beta(root, subject, session) for session in range(1, spec.sessions + 1)]
         sides = (None, *layout.HEMISPHERES)
         files += [layout.roi(root, subject, atlas, side) for atlas in layout.ATLASES for side in sides]

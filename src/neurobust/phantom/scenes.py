@@ -131,12 +131,9 @@ def render(scene: Scene, size: int, added: np.ndarray | None = None) -> np.ndarr
 
     `added` (size, size), in [-1, 1], is added to all three channels before they are rounded.
     """
-    axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
-    x, y = np.meshgrid(axis, axis)
+    x, y = frame(size)
     image = background(scene, x, y)
-    cos, sin = np.cos(scene.angle), np.sin(scene.angle)
-    u = ((x - scene.x) * cos + (y - scene.y) * sin) / scene.size
-    v = ((y - scene.y) * cos - (x - scene.x) * sin) / scene.size
+    u, v = object_coordinates(scene, x, y)
     near = (np.abs(u) < 1.3) & (np.abs(v) < 1.3)
     palette = paints(scene)
     un, vn, patch = u[near], v[near], image[near]
@@ -149,6 +146,33 @@ def render(scene: Scene, size: int, added: np.ndarray | None = None) -> np.ndarr
     if added is not None:
         image = image + added[..., None]
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def frame(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the pixels' centres, across and down, float32 (size, size) each in -1 ... 1."""
+    axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
+    x, y = np.meshgrid(axis, axis)
+    return x, y
+
+
+def object_coordinates(scene: Scene, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places in the frame as the scene's object counts them: from its centre, along its axes, in half sizes."""
+    cos, sin = np.cos(scene.angle), np.sin(scene.angle)
+    u = ((x - scene.x) * cos + (y - scene.y) * sin) / scene.size
+    v = ((y - scene.y) * cos - (x - scene.x) * sin) / scene.size
+    return u, v
+
+
+def masks_of(scenes: list[Scene], size: int) -> np.ndarray:
+    """Where each picture shows its object or face rather than the background: bool (len(scenes), size, size)."""
+    x, y = frame(size)
+    found = np.empty((len(scenes), size, size), bool)
+    for i, scene in enumerate(scenes):
+        u, v = object_coordinates(scene, x, y)
+        near = (np.abs(u) < 1.3) & (np.abs(v) < 1.3)  # as `render` has it
+        nearest = np.minimum.reduce([distance(u, v) for _, distance in object_parts(scene)])
+        found[i] = near & (nearest < 0)
+    return found
 
 
 def silhouette(scene: Scene, size: int = 16) -> np.ndarray:

@@ -37,3 +37,8 @@ class Ensemble(ResponseModel):
     def respond(self, images: Tensor, subject: str) -> Tensor:
         """Mean responses (N, V) of one subject's voxels."""
         return torch.stack([cast(ResponseModel, member).respond(images, subject) for member in self.members]).mean(0)
+
+    def contributions(self, images: Tensor) -> dict[str, Tensor]:
+        """What each layer adds to the responses (N, voxels), the mean over members."""
+        parts = [cast(ResponseModel, member).contributions(images) for member in self.members]
+        return {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}

@@ -9,14 +9,6 @@ RESAMPLES = 1000  # of the bootstrap over images, and of the permutation null
 LEAST_CEILING = 5.0
 
 
-def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Correlation of matching columns of (N, V) arrays: (V,); 0 where a column is constant. float64 inside."""
-    a = a.astype(np.float64) - a.mean(0, dtype=np.float64)
-    b = b.astype(np.float64) - b.mean(0, dtype=np.float64)
-    norm = np.sqrt((a * a).sum(0) * (b * b).sum(0))
-    return np.divide((a * b).sum(0), norm, out=np.zeros(a.shape[1]), where=norm > 1e-12)
-
-
 def normalise_r(r: np.ndarray, noise_ceiling: np.ndarray, minimum: float = LEAST_CEILING) -> np.ndarray:
     """r / sqrt(NC / 100) per voxel; NaN where the ceiling (percent of variance) is below `minimum`.
 

@@ -78,15 +78,29 @@ class FwRF(ResponseModel):
         """Responses (N, V) of one subject's voxels."""
         return self._read(images, self.columns(subject))
 
+    def contributions(self, images: Tensor) -> dict[str, Tensor]:
+        """What each map of the features adds to the responses (N, voxels)."""
+        found, start = {}, 0
+        for k, m in enumerate(self.features(images)):
+            weight = self.weight[:, start : start + m.shape[1]]
+            found[f"map {k + 1}"] = read_fields([m], self.field, weight)
+            start += m.shape[1]
+        return found
+
     def _read(self, images: Tensor, columns: slice) -> Tensor:
-        """Responses in some columns; voxels that share a field are read together."""
-        fields, which = torch.unique(self.field[columns], dim=0, return_inverse=True)
-        order = torch.argsort(which, stable=True)
-        counts = torch.bincount(which, minlength=len(fields)).tolist()
-        pooled = pool_maps(self.features(images), fields)
-        blocks = self.weight[columns][order].split(counts)
-        sorted_columns = torch.cat([x @ w.T for x, w in zip(pooled, blocks, strict=True)], 1)
-        return sorted_columns[:, torch.argsort(order)] + self.bias[columns]
+        """Responses in some columns."""
+        return read_fields(self.features(images), self.field[columns], self.weight[columns]) + self.bias[columns]
+
+
+def read_fields(maps: list[Tensor], field: Tensor, weight: Tensor) -> Tensor:
+    """Maps seen through each voxel's field (voxels, 3), weighted (voxels, channels): (N, voxels). Voxels that share a
+    field are read together."""
+    fields, which = torch.unique(field, dim=0, return_inverse=True)
+    order = torch.argsort(which, stable=True)
+    counts = torch.bincount(which, minlength=len(fields)).tolist()
+    blocks = weight[order].split(counts)
+    sorted_columns = torch.cat([x @ w.T for x, w in zip(pool_maps(maps, fields), blocks, strict=True)], 1)
+    return sorted_columns[:, torch.argsort(order)]
 
 
 def chosen_fields(model: FwRF, subject: str) -> np.ndarray:

@@ -11,10 +11,14 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from neurobust.core.errors import InputError
 from neurobust.predictors.gnet_settings import SMALLEST
 from neurobust.predictors.model import ResponseModel
+
+# What a voxel reads of each layer, in the order of its feature weights: channels in trunk widths.
+LAYERS = {"conv3": 2, "conv4a": 1, "conv4b": 1, "conv5a": 1, "conv5b": 1, "conv6a": 1, "conv6b": 1}
 
 
 class LogTanh(torch.autograd.Function):
@@ -115,12 +119,16 @@ class Readout(nn.Module):
 
 def read_voxels(flat: list[Tensor], fields: list[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
     """Read some voxels, with their rows of fields and weight, out of `GNet.flat_maps`: responses (N, voxels)."""
+    return torch.bmm(pooled_features(flat, fields), weight.unsqueeze(2)).squeeze(2).t() + bias
+
+
+def pooled_features(flat: list[Tensor], fields: list[Tensor]) -> Tensor:
+    """What the feature weights of voxels with these fields read: (voxels, N, channels)."""
     pooled = []
     for m, field in zip(flat, fields, strict=True):
         space, n, channels = m.shape
         pooled.append((field.softmax(1) @ m.reshape(space, n * channels)).reshape(-1, n, channels))
-    features = log_tanh(torch.cat(pooled, 2))  # voxels, n, channels
-    return torch.bmm(features, weight.unsqueeze(2)).squeeze(2).t() + bias
+    return cast(Tensor, log_tanh(torch.cat(pooled, 2)))
 
 
 class GNet(ResponseModel):
@@ -168,6 +176,29 @@ class GNet(ResponseModel):
     def respond(self, images: Tensor, subject: str) -> Tensor:
         """Responses (N, V) of one subject's voxels."""
         return self.readout(subject)(self.flat_maps(images))
+
+    def contributions(self, images: Tensor) -> dict[str, Tensor]:
+        """What each layer of the trunk adds to the responses (N, voxels)."""
+        flat, parts = self.flat_maps(images), []
+        for readout in cast("list[Readout]", list(self.readouts.values())):
+            features, start, layers = pooled_features(flat, list(readout.fields)), 0, []
+            for widths in LAYERS.values():
+                columns = slice(start, start + widths * self.trunk.width)
+                layers.append(torch.bmm(features[:, :, columns], readout.weight[:, columns, None]).squeeze(2).t())
+                start = columns.stop
+            parts.append(torch.stack(layers))
+        return dict(zip(LAYERS, torch.cat(parts, 2), strict=True))
+
+    def core_features(self, images: Tensor, side: int = 4) -> Tensor:
+        """The two maps, averaged down to `side` x `side` places: (N, features)."""
+        flat = self.flat_maps(images)
+        maps = [m.permute(1, 2, 0).unflatten(2, (size, size)) for m, size in zip(flat, self._sides, strict=True)]
+        pooled = [adaptive_avg_pool2d(m, side) if m.shape[-1] > side else m for m in maps]
+        return torch.cat([m.flatten(1) for m in pooled], 1)
+
+    @property
+    def _sides(self) -> list[int]:
+        return map_sizes(self.input_size)
 
 
 def map_sizes(input_size: int) -> list[int]:

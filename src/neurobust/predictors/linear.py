@@ -35,3 +35,12 @@ class PooledLinear(ResponseModel):
         """Responses (N, V) of one subject's voxels."""
         columns = self.columns(subject)
         return nn.functional.linear(self.inputs_of(images), self.readout.weight[columns], self.readout.bias[columns])
+
+    def contributions(self, images: Tensor) -> dict[str, Tensor]:
+        """What each map of the features adds to the responses (N, voxels)."""
+        found, start = {}, 0
+        for k, m in enumerate(self.features(images)):
+            x = m.flatten(1)
+            found[f"map {k + 1}"] = x @ self.readout.weight[:, start : start + x.shape[1]].T
+            start += x.shape[1]
+        return found

@@ -39,3 +39,13 @@ class ResponseModel(nn.Module):
     def respond(self, images: Tensor, subject: str) -> Tensor:
         """Responses (N, V) of one subject's voxels: those columns of `forward`. A kind that can computes no others."""
         return self(images)[:, self.columns(subject)]
+
+    def contributions(self, images: Tensor) -> dict[str, Tensor]:
+        """What each layer adds to the responses: name -> (N, voxels), whose sum is `forward` but for a constant per
+        voxel. Empty for a kind whose responses are no such sum."""
+        return {}
+
+    def core_features(self, images: Tensor) -> Tensor | None:
+        """What was trained for the voxels and that all of them read: (N, features). None for a kind without such a
+        core: fixed features serve every ROI alike."""
+        return None

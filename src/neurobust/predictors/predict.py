@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from neurobust.core.correlation import pearson
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import VALIDATION
 from neurobust.predictors.data import SubjectData, image_batches
-from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.model import ResponseModel
 
 

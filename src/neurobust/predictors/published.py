@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurobust.core.correlation import pearson
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.training import KeepBest, finite_loss, train_epochs
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST
 from neurobust.predictors.data import SubjectData
-from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.gnet import GNet
 from neurobust.predictors.gnet_settings import Loop

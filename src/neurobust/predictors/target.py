@@ -76,6 +76,19 @@ class Target(nn.Module):
         parts = zip(self.predictors, self.sizes, strict=True)
         return torch.cat([predictor(resized(images, size)) for predictor, size in parts], 1)
 
+    def contributions(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What each layer adds to the responses (N, D) of a target of one predictor; empty for several, and for a kind
+        whose responses are no sum over layers."""
+        if len(self.predictors) > 1:
+            return {}
+        return cast(ResponseModel, self.predictors[0]).contributions(resized(images, self.sizes[0]))
+
+    def core_features(self, images: torch.Tensor) -> torch.Tensor | None:
+        """What was trained for the voxels of a target of one predictor, (N, features); None where there is no such."""
+        if len(self.predictors) > 1:
+            return None
+        return cast(ResponseModel, self.predictors[0]).core_features(resized(images, self.sizes[0]))
+
 
 def check_pixels(images: torch.Tensor, bounded: bool) -> None:
     """Raise InputError unless images are floats (N, 3, H, W), in [0, 1] (but for rounding) where `bounded`."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from neurobust.core.correlation import pearson
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, provenance, save_weights
 from neurobust.core.places import load
@@ -27,7 +28,6 @@ from neurobust.predictors.evaluate import (
     explained_fraction,
     fdr_adjust,
     normalise_r,
-    pearson,
     permutation_p,
     summarise,
 )

@@ -27,6 +27,11 @@ def in_block(table: pd.DataFrame, task: str, architecture: str) -> pd.DataFrame:
     return table[(table["task"] == task) & (table["architecture"] == architecture)]
 
 
+def in_roi(table: pd.DataFrame, roi: str) -> pd.DataFrame:
+    """The rows of one ROI."""
+    return table[table["roi"] == roi]
+
+
 def number(value: float | None) -> float:
     """A number that may be missing, as a float."""
     return math.nan if value is None else float(value)

@@ -16,7 +16,6 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_text
 from neurobust.files.canaries import canaries_path, read_canaries
 from neurobust.files.checks import checks_path, read_checks
-from neurobust.files.inside import inside_path, read_inside
 from neurobust.files.network_metrics import metrics_path, read_metrics
 from neurobust.files.predictor_tables import read_voxels, voxels_path
 from neurobust.files.quality import quality_path, read_quality
@@ -30,7 +29,9 @@ from neurobust.report.comparisons import curve_rows, difference_rows, power_rows
 from neurobust.report.compute import compute_rows
 from neurobust.report.contents import COLUMNS
 from neurobust.report.corruption_errors import corruption_rows, error_rows
+from neurobust.report.explained import inside_rows, seen_rows, why_rows
 from neurobust.report.factors import factor_rows
+from neurobust.report.fourier_rows import fourier_rows
 from neurobust.report.gains import gain_rows
 from neurobust.report.gates import Evidence, at_reference, gate_rows
 from neurobust.report.guided import compared, recipe_of
@@ -76,9 +77,11 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
         rows["shifted"] = shifted_rows(study)
         rows["shifted_errors"] = shifted_error_rows(rows["shifted"])
     rows["outside"] = outside_rows(study) if extras else []
+    rows["seen"] = seen_rows(study, whole=extras)
+    rows["inside"], rows["why"] = (inside_rows(study), why_rows(study)) if extras else ([], [])
+    rows["fourier"] = fourier_rows(study) if extras else []
     for network in study.networks():
         rows["checks"] += check_rows(study.root, network)
-        rows["inside"] += inside_rows(study.root, network) if extras else []
     add_verdicts(study, [trusted(block, rows, extras) for block in evidence], rows, whole)
     for roi in study.rois:
         for seed in study.predictor_seeds:
@@ -191,16 +194,6 @@ def canary_rows(results: Path, task: str) -> list[Row]:
         | {"expected": ", ".join(entry.expected), "found": ", ".join(entry.found), "note": entry.note}
         for entry in (read_canaries(path) if path.exists() else [])
     ]
-
-
-def inside_rows(results: Path, network: NetworkName) -> list[Row]:
-    """The measures of a network's inside; nothing where none were made."""
-    path = inside_path(results, network.path)
-    if not path.exists():
-        return []
-    frame = read_inside(path)
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [network._asdict() | row | {"roi": row["roi"] or "", "value": number(row["value"])} for row in rows]
 
 
 def predictor_rows(study: Study, roi: str, seed: int) -> list[Row]:

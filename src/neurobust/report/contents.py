@@ -70,7 +70,15 @@ COLUMNS: dict[str, list[str]] = {
         "late_r", "chance_r", "scale_low", "scale_high", "tables",
     ],
     "checks": [*NETWORK, "attack", "check", "passed", "value", "note"],
-    "inside": [*NETWORK, "measure", "roi", "value", "unit"],
+    "inside": [*NETWORK, "analysis", "measure", "layer", "roi", "value", "low", "high", "unit", "n_images"],
+    "seen": [
+        "roi", "seed", "analysis", "measure", "layer", "other", "value", "low", "high", "unit", "n_images",
+    ],
+    "why": [
+        "task", "architecture", "analysis", "measure", "of", "condition", "layer", "roi", "value", "low", "high",
+        "n_networks",
+    ],
+    "fourier": ["task", "architecture", "condition", "down", "across", "error", "n_seeds"],
     "compute": ["rule", "jobs", "seconds_total", "seconds_mean", "seconds_max", "memory_mb_max", "source"],
     "canaries": ["task", "canary", "expected", "found", "caught", "value", "note"],
     "minimal_budget": [
@@ -122,11 +130,27 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "robust_accuracy": "neurobust.report.figures:draw_robust_accuracy",
         "clean_vs_robust": "neurobust.report.figures:draw_clean_vs_robust",
         "predictors": "neurobust.report.predictor_figure:draw_predictors",
+        "mediation": "neurobust.report.why_section:draw_mediation",
         "inside": "neurobust.report.inside_figure:draw_inside",
+        "layers": "neurobust.report.network_figures:draw_layers",
+        "fourier": "neurobust.report.network_figures:draw_fourier",
+        "cue_bias": "neurobust.report.network_figures:draw_cue_bias",
         "survival": "neurobust.report.survival_figure:draw_survival",
         "transfer": "neurobust.report.transfer_matrix:draw_transfer",
         "corruptions": "neurobust.report.corruption_errors:draw_corruptions",
         "factors": "neurobust.report.factor_section:draw_factors",
+        "exciting": "neurobust.report.seen_pictures:draw_exciting",
+        "attribution": "neurobust.report.seen_pictures:draw_attribution",
+        "fooled": "neurobust.report.seen_pictures:draw_fooled",
+        "fields": "neurobust.report.seen_plots:draw_fields",
+        "tuning": "neurobust.report.seen_plots:draw_tuning",
+        "concepts": "neurobust.report.seen_plots:draw_concepts",
+        "fragility": "neurobust.report.seen_plots:draw_fragility",
+        "versions": "neurobust.report.seen_plots:draw_versions",
+        "cores": "neurobust.report.core_matrix:draw_cores",
     }
 )
-WHOLE_STUDY = ("inside", "transfer", "corruptions", "factors")  # figures that need more than one ROI's chain
+# Figures that need more than one ROI's chain.
+WHOLE_STUDY = (
+    "mediation", "inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors", "cores",
+)  # fmt: skip

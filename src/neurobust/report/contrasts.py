@@ -12,11 +12,12 @@ from neurobust.core.settings import field_names, written
 from neurobust.networks.conditions import Condition
 from neurobust.report.cells import Cell, common_images
 from neurobust.report.gates import Evidence, deciding
-from neurobust.report.guided import SHUFFLED, shuffles_of, sweep_of
+from neurobust.report.guided import sweep_of
 from neurobust.report.minimal import own_budget
 from neurobust.statistics import Interval, crossed_interval, relative_area, seed_interval
 from neurobust.study.claims import Contrast, is_control
 from neurobust.study.model import BASELINE
+from neurobust.study.pairs import SHUFFLED, shuffles_of
 
 NEAR = 0.02  # clean accuracies that count as matched
 NONE = Interval(math.nan, math.nan, math.nan, 0)  # a reading that cannot be made

@@ -10,10 +10,11 @@ import numpy as np
 from neurobust.files.network_metrics import NetworkMetrics, metrics_path, read_metrics
 from neurobust.networks.conditions import Condition
 from neurobust.report.blocks import Row
-from neurobust.report.guided import Conditions, shuffles_of
+from neurobust.report.guided import Conditions
 from neurobust.report.hierarchy import hierarchy_index
 from neurobust.report.shown import answering, shown_attacks
 from neurobust.study.model import Study
+from neurobust.study.pairs import shuffles_of
 
 Accuracies = dict[tuple[str, str, str, int], float]  # by task, architecture, condition and seed
 

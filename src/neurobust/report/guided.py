@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import msgspec
-from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import written
 from neurobust.networks.conditions import Condition
 from neurobust.report.blocks import Row
 from neurobust.study.model import BASELINE, Study
+from neurobust.study.pairs import SHUFFLED
 
 Conditions = Mapping[str, Condition]
-SHUFFLED = "shuffled"  # the control that every guided condition must beat
 
 
 def in_order(conditions: Conditions, names: Iterable[str]) -> list[str]:
@@ -32,20 +31,6 @@ def controls_of(conditions: Conditions, name: str) -> list[str]:
         other for other, condition in conditions.items()
         if condition.control and not condition.sweep and condition.roi == target
     ]  # fmt: skip
-    return sorted(found, key=lambda other: other != f"{name}-{SHUFFLED}")
-
-
-def shuffles_of(conditions: Conditions, name: str) -> list[str]:
-    """The conditions that differ from another in nothing but that its images are shuffled; that of its name first.
-
-    Which other weights are trained beside them is no difference.
-    """
-
-    def plain(condition: Condition) -> Condition:
-        return replace(condition, control=None, sweep=None, weights=None)
-
-    own = plain(conditions[name])
-    found = [other for other, c in conditions.items() if c.control == SHUFFLED and plain(c) == own]
     return sorted(found, key=lambda other: other != f"{name}-{SHUFFLED}")
 
 

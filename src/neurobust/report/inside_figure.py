@@ -6,16 +6,21 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.report.blocks import blocks
+from neurobust.report.entries import text
+from neurobust.report.explained import asked
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
 from neurobust.report.view import View
 
 
 def draw_inside(view: View) -> str:
-    """Every inside measure of every network, a block per task; the large mark is the mean over seeds."""
+    """The measures that the study asks about, of every network, a block per task; the large mark is the mean over
+    seeds. Where a measure has layers, the penultimate one is drawn."""
     table = view.tables["inside"]
-    table = table.assign(roi=table["roi"].fillna(""), unit=table["unit"].fillna(""))
-    table = table[table["value"].notna()]
+    table = table.assign(**{name: table[name].map(text) for name in ("roi", "unit", "layer")})
+    shown = table["measure"].isin(asked(view.study)) & table["layer"].isin(["", PENULTIMATE])
+    table = table[shown & table["value"].notna()]
     if not len(table):
         return empty_svg("No inside measure was computed.")
     measures = list(table[["measure", "roi", "unit"]].drop_duplicates().itertuples(index=False, name=None))

@@ -19,7 +19,9 @@ from neurobust.report.corruption_section import corruption_tables, shifted_table
 from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.guided import recipe_of, roi_part
+from neurobust.report.network_figures import pictures
 from neurobust.report.outside import outside_tables
+from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
@@ -27,6 +29,7 @@ from neurobust.report.transfer_matrix import transfer_note
 from neurobust.report.verdict_section import verdict_section
 from neurobust.report.verification_section import verification_section
 from neurobust.report.view import View
+from neurobust.report.why_section import why_sections
 from neurobust.study.model import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -131,6 +134,10 @@ def render(
         "verification": verification_section(view, verification),
         "outside": outside_tables(view),
         "factors": factor_tables(view),
+        "why": why_sections(view),
+        "how_to_read": {name: settings.meaning for name, settings in study.explain.items()},
+        "seen": seen_parts(view),
+        "pictures": pictures(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
         "versions": sections.versions(tables),

@@ -91,6 +91,10 @@ class Config(Settings, frozen=True, kw_only=True):
         str | dict[str, Any] | None,
         about("what the report tests: a file such as config/claims.yaml, or claims by name"),
     ] = None
+    explain: Annotated[
+        dict[Name, dict[str, Any]] | None,
+        about("what is explained: analyses with their settings, by name; default: those that cost little"),
+    ] = None
     transfer: Annotated[
         Transfer | None, about("of each network's adversarials to the others; without it there is none")
     ] = None

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neurobust.explain.registry import analysis_passes
 from neurobust.networks.conditions import COSTS, Condition
 from neurobust.nsd.layout import SPACES
+from neurobust.study.explained import Explained
 from neurobust.study.model import Study, TaskPlan
 
 STAGES = {
@@ -24,7 +24,9 @@ STAGES = {
         "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "attack_verification",
         "lend_semantic", "transfer_semantic",
     ),
-    "explain": ("explain_network",),
+    "explain": (
+        "explain_predictor", "explain_predictor_apart", "explain_network", "explain_network_apart", "explain_study",
+    ),
     "report": (
         "tabulate_results", "tabulate_semantic", "tabulate_verification", "draw_figures", "write_index",
         "write_roi_page", "confirm_attacks",
@@ -53,7 +55,7 @@ class Job:
 
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the target `all`, in the order of the stages."""
-    parts = (_phantom, _nsd, _predictors, _tasks, _networks, _outside, _transfer, _semantic, _report)
+    parts = (_phantom, _nsd, _predictors, _tasks, _networks, _outside, _transfer, _semantic, _explain, _report)
     return [job for part in parts for job in part(study)]
 
 
@@ -75,7 +77,8 @@ def _phantom(study: Study) -> Iterator[Job]:
 
 def _nsd(study: Study) -> Iterator[Job]:
     guided = (study.conditions[name] for task in study.tasks.values() for name in task.conditions)
-    if any(condition.on_stimuli and condition.removes.categories for condition in guided):
+    labelled = any(condition.on_stimuli and condition.removes.categories for condition in guided)
+    if labelled or Explained(study).stimulus_labels(study.explain):
         images = sum(_images_seen(study, subject) for subject in study.subjects)
         yield Job("build_labels", (), images, 100 * images)
     for subject in study.subjects:
@@ -167,7 +170,6 @@ def _networks(study: Study) -> Iterator[Job]:
         for shift, shown in study.shifted.items():
             if shown.task == task:
                 yield Job("classify_shifted", (*where, shift), shown.shown() * pixels * cost, 1e5, rois)
-        yield Job("explain_network", where, attacked * analysis_passes(len(study.rois)), 1e4, rois)
 
 
 def _outside(study: Study) -> Iterator[Job]:
@@ -258,6 +260,36 @@ def _semantic_transfer(study: Study, name: str, task: str) -> Iterator[Job]:
     for lender in sorted(lenders):
         units = images * plan.attack.passes() * side**2 / 1000
         yield Job("lend_semantic", (*lender[:3], f"seed{lender.seed}", name), units, 12 * seen * side**2)
+
+
+def _explain(study: Study) -> Iterator[Job]:
+    """The cheap analyses of a predictor or a network are one job, each dear one its own."""
+    explained, shown = Explained(study), study.predictors[study.predictor]
+    cheap, dear = explained.by_price("predictor")
+    looks = explained.most_stimuli * shown.input_size**2 / 4000  # a pass costs a quarter of a network's
+    for roi in study.rois:
+        for seed in study.predictor_seeds:
+            where = (study.predictor, roi, f"seed{seed}")
+            if cheap:
+                passes = sum(settings.passes() for settings in cheap.values())
+                yield Job("explain_predictor", where, looks * passes, 1e6, (roi,))
+            for name, settings in dear.items():
+                yield Job("explain_predictor_apart", (*where, name), looks * settings.passes(), 1e6, (roi,))
+    cheap, dear = explained.by_price("network")
+    for network in study.networks():
+        plan, rois = study.tasks[network.task], study.conditions[network.condition].target or ()
+        names, cost = (*network[:3], f"seed{network.seed}"), COSTS.get(network.architecture, 1.0)
+        looks = plan.attack_images * plan.side**2 / 1000 * cost
+        if cheap:
+            passes = sum(explained.network_passes(network, settings) for settings in cheap.values())
+            yield Job("explain_network", names, looks * passes, 1e5, rois)
+        for name, settings in dear.items():
+            passes = explained.network_passes(network, settings)
+            yield Job("explain_network_apart", (*names, name), looks * passes, 1e5, rois)
+    if explained.analyses("study"):
+        for name, architecture in study.blocks():
+            plan = study.tasks[name]
+            yield Job("explain_study", (name, architecture), len(plan.conditions) * len(plan.seeds), 1e5)
 
 
 def _report(study: Study) -> Iterator[Job]:

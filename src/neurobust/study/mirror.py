@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from neurobust.core.errors import InputError
 from neurobust.core.io import READ_ONLY, canonical_json
 from neurobust.core.settings import brief
+from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout, manifest, regions, studies
 from neurobust.nsd.settings import StudySplits, fewest_sessions
 from neurobust.phantom import ownership
@@ -178,6 +179,14 @@ class Mirror:
         ]
         others = manifest.evidence_files(self.root, subject, self.sessions(wildcards), prepared)
         return [str(f) for f in (*files, *(f for f in others if not self.data.from_bucket or f.exists()))]
+
+    def prf_files(self) -> list[str]:
+        """Every subject's maps of population receptive fields, three each."""
+        return [
+            str(layout.prf(self.root, subject, name, self.data.space))
+            for subject in self.data.subjects
+            for name in MAPS
+        ]
 
     def stimuli(self, wildcards: Wildcards) -> str:
         """The file that a subject's images are cut from: what it saw, or the bucket's one big file if it is there.

@@ -19,6 +19,7 @@ from neurobust.attacks.semantic.verification_settings import VerificationPlan
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.settings import brief
+from neurobust.explain.description import Analysis
 from neurobust.networks.conditions import Architecture, Condition, Training, with_sweeps
 from neurobust.networks.description import Task
 from neurobust.networks.outside_settings import OutsideNetwork
@@ -96,7 +97,7 @@ class Study(Struct, frozen=True):
     """A study: what is measured, trained, attacked and shown. Mappings keep the order of the configuration, which is
     the page's. planted: what the phantom plants, where one is; config: the checked configuration that it was read from,
     for pages and records; claims: what the report tests, by name; shifted: published test sets, outside: networks
-    that others trained, by name."""
+    that others trained, explain: what is explained, by name."""
 
     name: str
     results: str
@@ -119,6 +120,7 @@ class Study(Struct, frozen=True):
     claims: dict[str, Claim] = {}
     shifted: dict[str, ShiftedSet] = {}
     outside: dict[str, OutsideNetwork] = {}
+    explain: dict[str, Analysis] = {}
 
     @property
     def root(self) -> Path:

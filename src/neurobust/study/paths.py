@@ -263,28 +263,6 @@ class Paths:
         plan = self.study.semantic.verification
         return [] if plan is None else self.of_networks(path, self.study.with_sweeps(plan.conditions), plan.tasks)
 
-    # --- explain ---
-
-    def guiding_rois(self) -> list[str]:
-        """The ROIs that some condition is guided by, sorted: the order of keys in a configuration means nothing."""
-        guides = (condition for condition in self.study.conditions.values() if condition.predictor is not None)
-        return sorted({roi for condition in guides for roi in condition.target or ()})
-
-    def guiding_predictors(self, wildcards: Wildcards) -> list[str]:
-        """The predictor of each guiding ROI: the one that the first condition with this target names, controls last."""
-        guides = [condition for condition in self.study.conditions.values() if condition.predictor is not None]
-        guides.sort(key=lambda condition: condition.control is not None)
-        seed, paths = self.study.predictor_seed(int(wildcards.seed)), []
-        for roi in self.guiding_rois():
-            name = next(guide.predictor for guide in guides if guide.predictor and roi in (guide.target or ()))
-            paths.append(str(predictor_weights_path(self.results, name, roi, seed)))
-        return paths
-
-    def guiding_modules(self) -> list[str]:
-        """The modules that rebuild the guiding predictors."""
-        names = {condition.predictor for condition in self.study.conditions.values()} - {None}
-        return reader_modules(self.study.predictors[name].kind for name in names if name is not None)
-
     # --- report ---
 
     def of_networks(

@@ -28,7 +28,8 @@ from neurobust.study.read import read_study
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
 GPU_RULES = (
     "train_predictor", "train_network", "bring_network", "attack_network", "transfer_attacks", "corrupt_network",
-    "classify_shifted", "explain_network", "train_helper", "attack_semantic", "attack_verification", "lend_semantic",
+    "classify_shifted", "explain_predictor", "explain_predictor_apart", "explain_network", "explain_network_apart",
+    "train_helper", "attack_semantic", "attack_verification", "lend_semantic",
     "transfer_semantic",
 )  # fmt: skip
 # Seconds per unit on one server core, from the demo on two cores of 2026.
@@ -57,7 +58,11 @@ DEFAULTS = {
     "lend_semantic": 2e-3,
     "transfer_semantic": 5e-4,  # per image pass and 1000 pixels
     "attack_verification": 2e-3,  # per pair, step and 1000 pixels
-    "explain_network": 1e-3,  # per image pass and 1000 pixels
+    "explain_predictor": 1e-3,  # per image pass and 1000 pixels
+    "explain_predictor_apart": 1e-3,
+    "explain_network": 1e-3,
+    "explain_network_apart": 1e-3,
+    "explain_study": 0.05,  # per network
     "tabulate_results": 0.2,  # per network
     "tabulate_semantic": 0.05,
     "tabulate_verification": 0.05,

@@ -66,7 +66,7 @@ def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float =
     recipe = _recipe(study, task, architecture, next(iter(kinds)))
     gradient, look = timed.passes(timed.network(recipe, plan.side), plan.side, 2 * share)
     pixels = plan.side**2 / 1000 * cost
-    rates |= dict.fromkeys(("attack_network", "explain_network"), gradient / pixels)
+    rates |= dict.fromkeys(("attack_network", "explain_network", "explain_network_apart"), gradient / pixels)
     rates |= dict.fromkeys(("transfer_attacks", "corrupt_network", "classify_shifted"), look / pixels)
     write_json(output, {"device": timed.device, "rates": rates})
 

@@ -31,6 +31,8 @@ from neurobust.core.settings import (
     read,
     read_partly,
 )
+from neurobust.explain.description import Analysis
+from neurobust.explain.registry import read_analysis, usual_analyses
 from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
 from neurobust.networks.registry import read_task
 from neurobust.phantom.settings import Phantom, TaskImages
@@ -110,6 +112,7 @@ def read_what_can_be(given: Given, faults: Faults) -> Study:
         claims=faults.kept(lambda: ledger_of(config)),
         shifted=faults.kept(lambda: config.shifted or {}),
         outside=faults.kept(lambda: config.outside or {}),
+        explain=faults.kept(lambda: explained(config, faults)),
     )
     check_study(study, faults)
     return study
@@ -118,6 +121,13 @@ def read_what_can_be(given: Given, faults: Faults) -> Study:
 def each(entries: Mapping[str, Given], make: Callable[[str, Given], V], faults: Faults) -> dict[str, V]:
     """Every entry of a section made, in its order; UNREAD for those in which something is wrong."""
     return faults.kept(lambda: {name: faults.kept(partial(make, name, given)) for name, given in entries.items()})
+
+
+def explained(config: Config, faults: Faults) -> dict[str, Analysis]:
+    """What is explained: the analyses that the configuration names, else those that cost little."""
+    if config.explain is None:
+        return usual_analyses()
+    return each(config.explain, lambda name, s: read_analysis(name, s, "config.explain"), faults)
 
 
 def ledger_of(config: Config) -> dict[str, Claim]:

@@ -18,6 +18,7 @@ from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.core.places import Places, load
 from neurobust.core.settings import Option, options
+from neurobust.explain.description import Scope
 from neurobust.explain.registry import ANALYSES
 from neurobust.networks.conditions import Architecture, Condition, Oracle, Training
 from neurobust.networks.outside_settings import OutsideNetwork
@@ -155,10 +156,35 @@ def losses_and_controls() -> Iterator[str]:
         yield "\n".join(f"- `{name}`: {cell(entry.help)}" for name, entry in registry.items()) + "\n"
 
 
+SCOPES: tuple[tuple[Scope, str], ...] = (
+    ("predictor", "of each ROI's predictor"),
+    ("network", "of every network"),
+    ("study", "of all networks of a task and an architecture"),
+)
+
+
 def analyses() -> Iterator[str]:
-    """What explain measures in every network."""
-    yield "## Analyses\n\nWhat is measured in every network (`explain`):\n"
-    yield "\n".join(f"- `{name}`: {cell(entry.meaning)}" for name, entry in ANALYSES.items()) + "\n"
+    """What can be explained, by scope: how to read it, its keys and its measures."""
+    yield "## Analyses (`explain:`)\n"
+    yield (
+        "Without the section a study has all but those marked *on demand*; one *apart* has jobs of its own. The price "
+        "is the number of passes forward that an image costs. The measures marked *asked* are the family of which "
+        "`association` and `mediation` ask whether they go with robustness and mediate the gain of guidance.\n"
+    )
+    for scope, words in SCOPES:
+        for name, kind in ANALYSES.items():
+            if kind.scope == scope:
+                yield f"### `{name}`, {words}\n"
+                notes = [] if kind.usual else ["on demand"]
+                notes += ["apart"] if kind.apart else []
+                notes += [] if scope == "study" else [f"price {kind().passes():g}"]
+                yield kind.meaning + (f" ({', '.join(notes)})" if notes else "") + "\n"
+                if found := options(kind):
+                    yield table(found)
+                for measure, facts in kind.measures.items():
+                    unit = f" ({facts.unit})" if facts.unit else ""
+                    yield f"- {cell(measure)}{unit}: {cell(facts.meaning)}{', *asked*' if facts.asked else ''}"
+                yield f"\nSource: {kind.source}.\n" if kind.source else ""
 
 
 # What can be added: what it is, its registry, and the class that describes one.

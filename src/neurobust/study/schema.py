@@ -18,6 +18,7 @@ from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.semantic.verification_settings import Met, Verification
 from neurobust.core.settings import schema
+from neurobust.explain.registry import ANALYSES
 from neurobust.networks.conditions import Condition, Training
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
 from neurobust.predictors.registry import CORE, PREDICTORS
@@ -44,6 +45,7 @@ def study_schema() -> Schema:
     }
     for name, entry in entries.items():
         properties[name]["additionalProperties"] = entry
+    properties["explain"] = explain(properties["explain"]["description"])
     properties["semantic"] = semantic(properties["semantic"]["description"])
     properties["claims"] = {
         "anyOf": [{"type": "string"}, claims(), {"type": "null"}],
@@ -119,6 +121,12 @@ def condition() -> Schema:
         "description": "a known way to robustness, on a condition without a target",
     }
     return found
+
+
+def explain(text: str) -> Schema:
+    """The section `explain`."""
+    analyses = {name: schema(kind) for name, kind in ANALYSES.items()}
+    return {"type": ["object", "null"], "additionalProperties": False, "description": text, "properties": analyses}
 
 
 def semantic(text: str) -> Schema:

@@ -1,17 +1,19 @@
-"""Measure what regularisation changed inside one network."""
+"""What guidance changed in one network: a table per analysis."""
 
+import json
 from pathlib import Path
 
 from neurobust.core.script import run
-from neurobust.explain.network import explain_network
+from neurobust.explain.network import compared_files, explain_network
 
 run(
     snakemake,
     explain_network,
     dataset=Path(snakemake.input.dataset),
     model=Path(snakemake.input.model),
-    predictors=dict(zip(snakemake.params.rois, map(Path, snakemake.input.predictors), strict=True)),
+    compared=compared_files(snakemake.params.rois, snakemake.input),
+    analyses=json.loads(snakemake.params.analyses),
     n_images=snakemake.params.images,
     seed=int(snakemake.wildcards.seed),
-    output=Path(snakemake.output.inside),
+    folder=Path(snakemake.params.folder),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,17 @@ from neurobust.networks.description import Task
 from neurobust.networks.tasks.reading import required_source
 
 
+def twins_of(file: Any) -> Twins:
+    """The twins in an opened .npz file."""
+    cue, random_cue, conflict = (file[name] for name in TWINS)
+    return Twins(cue, random_cue, conflict, file.get("conflict_cue"))
+
+
 def read(settings: Task, source: Path | None) -> Source:
     """An .npz of the phantom: images (N, H, W, 3) uint8, labels, split and classes; of faces also their attributes.
 
     The labels of faces are identities; `attributes` are (N, A), `attribute_names` what they are. Scenes that bear a cue
-    come with their twins.
+    come with their twins, those of objects with their masks.
     """
     path = required_source(source, settings.kind, "the .npz file that the phantom writes")
     try:
@@ -27,7 +34,8 @@ def read(settings: Task, source: Path | None) -> Source:
             classes = [str(name) for name in file["classes"]]
             attributes = file.get("attributes")
             names = tuple(str(name) for name in file["attribute_names"]) if attributes is not None else ()
-            twins = Twins(*(file[name] for name in TWINS)) if "cue" in file else None
+            twins = twins_of(file) if "cue" in file else None
+            masks = file.get("mask")
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a readable phantom task ({error}); delete it and build the phantom") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
@@ -42,4 +50,5 @@ def read(settings: Task, source: Path | None) -> Source:
         attributes=attributes,
         attribute_names=names,
         twins=twins,
+        masks=masks,
     )

@@ -1,10 +1,9 @@
-"""Pooling fields of a G-net, and their comparison with pRF maps."""
+"""Pooling fields of a G-net."""
 
 import numpy as np
 import pytest
 import torch
 
-from neurobust.predictors.fields import compare_fields, prf_fields
 from neurobust.predictors.gnet import GNet, field_centres
 from neurobust.predictors.gnet_fields import pooling_fields
 
@@ -47,21 +46,3 @@ def test_size_is_the_standard_deviation_of_the_raised_part():
     wanted = np.sqrt((raised * axis**2).sum() / raised.sum()) * 4.2
     size = pooling_fields(model, "a")[:, 2]
     assert np.allclose(size, wanted, rtol=0.01) and 0.7 < wanted / (0.2 * 4.2) < 1
-
-
-def test_prf_angles_run_counterclockwise_from_the_right():
-    x, y, _ = prf_fields(np.array([0.0, 90, 180, 270]), np.array([1.0, 2, 3, 4]), np.ones(4)).T
-    assert np.allclose(x, [1, 0, -3, 0]) and np.allclose(y, [0, 2, 0, -4])
-
-
-def test_comparison_of_fields():
-    rng = np.random.default_rng(0)
-    prf = np.column_stack([rng.normal(size=(40, 2)), rng.uniform(0.5, 2, 40)])
-    moved = prf + np.array([0.3, 0.4, 0])
-    moved[:, 2] *= 2
-    moved[0], prf[1] = np.nan, np.nan
-    result = compare_fields(moved, prf)
-    assert result["voxels"] == 38
-    assert result["centre_error"] == pytest.approx(0.5) and result["size_ratio"] == pytest.approx(2)
-    assert result["r_x"] == pytest.approx(1) and result["r_size"] == pytest.approx(1)
-    assert compare_fields(prf[:2], prf[:2])["centre_error"] is None

@@ -1,0 +1,48 @@
+"""Which condition a guided one is measured against: the one that differs from it in nothing but shuffled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from neurobust.networks.conditions import Condition
+from neurobust.study.model import BASELINE, Study
+
+SHUFFLED = "shuffled"  # the control that every guided condition must beat
+
+
+class Gain(NamedTuple):
+    """A guided condition, the ROI that guides it and what it is measured against: its own shuffle, else `none`."""
+
+    condition: str
+    roi: str
+    control: str
+
+
+def shuffles_of(conditions: Mapping[str, Condition], name: str) -> list[str]:
+    """The conditions that differ from another in nothing but that its images are shuffled; that of its name first.
+
+    Which other weights are trained beside them is no difference.
+    """
+
+    def plain(condition: Condition) -> Condition:
+        return replace(condition, control=None, sweep=None, weights=None)
+
+    own = plain(conditions[name])
+    found = [other for other, c in conditions.items() if c.control == SHUFFLED and plain(c) == own]
+    return sorted(found, key=lambda other: other != f"{name}-{SHUFFLED}")
+
+
+def gains_of(study: Study, task: str) -> Iterator[Gain]:
+    """The guided conditions of a task, in the study's order, each with what it is measured against; one of which
+    neither a shuffle nor `none` is trained is left out."""
+    trained = [name for name in study.tasks[task].conditions if name in study.conditions]
+    for name in trained:
+        condition = study.conditions[name]
+        if condition.guided and condition.roi is not None:
+            others = [*shuffles_of(study.conditions, name), BASELINE]
+            control = next((other for other in others if other in trained), None)
+            if control is not None:
+                yield Gain(name, condition.roi, control)
