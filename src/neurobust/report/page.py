@@ -20,6 +20,7 @@ from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.front import front_section
 from neurobust.report.guided import recipe_of, roi_part
+from neurobust.report.methods import excluded_rows, methods_section
 from neurobust.report.outside import outside_tables
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.site import ROI_SECTIONS, SECTION_NAMES, every_section, link_to, pages_of, roi_file
@@ -185,6 +186,8 @@ def contents_of(
         "seeds": sections.seeds_text(study),
         "neurobust_version": __version__,
         "configuration": json.dumps(configuration(study), indent=2, ensure_ascii=False, sort_keys=True),
+        "methods": methods_section(view, sections.versions(tables)),
+        "excluded": excluded_rows(view),
         "n_networks": sum(1 for _ in study.networks()),
     }
 

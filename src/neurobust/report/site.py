@@ -44,7 +44,9 @@ PAGES = {
     "checks": Page(
         "checks.html", "Checks", "Can the robust accuracies be trusted?", ("checks", "outside")
     ),
-    "methods": Page("methods.html", "Methods", "Methods of this study, as it was run", ("reading",)),
+    "methods": Page(
+        "methods.html", "Methods", "Methods of this study, as it was run", ("methods", "excluded", "reading")
+    ),
     "compute": Page("compute.html", "Compute", "Compute and provenance", ("compute",)),
 }  # fmt: skip
 
@@ -54,7 +56,8 @@ SECTION_NAMES = {
     "plane": "Clean and robust", "transfer": "Transfer", "examples": "Examples", "semantic": "Semantic attacks",
     "verification": "Verification", "corruptions": "Corruptions", "shifted": "Published sets", "inside": "Inside",
     "factors": "Factors", "predictors": "Predictors", "checks": "Checks", "outside": "Calibration",
-    "methods": "Methods", "reading": "How to read", "compute": "Compute and provenance",
+    "methods": "Methods", "excluded": "What was left out", "reading": "How to read",
+    "compute": "Compute and provenance",
 }  # fmt: skip
 
 # A page of one ROI, which is built from the ROI's own chain alone, has all of its sections on itself.
