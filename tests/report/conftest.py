@@ -492,7 +492,7 @@ for (const svg of document.querySelectorAll('svg')) {
     const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
     const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
     if (across > 2 && down > 0.35 * Math.min(a.height, b.height))
-      found.push(`over each other in ${svg.closest('figure').id}: '${texts[i].textContent}', '${texts[j].textContent}'`);
+      found.push(`over each other in ${svg.closest('figure').id}: ${texts[i].textContent}, ${texts[j].textContent}`);
   }
 }
 report({width, height: document.documentElement.scrollHeight, found});

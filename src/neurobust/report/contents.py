@@ -72,6 +72,7 @@ COLUMNS: dict[str, list[str]] = {
     "checks": [*NETWORK, "attack", "check", "passed", "value", "note"],
     "inside": [*NETWORK, "measure", "roi", "value", "unit"],
     "compute": ["rule", "jobs", "seconds_total", "seconds_mean", "seconds_max", "memory_mb_max", "source"],
+    "provenance": ["part", "name", "value"],
     "canaries": ["task", "canary", "expected", "found", "caught", "value", "note"],
     "minimal_budget": [
         *NETWORK, "norm", "unit", "attacks", "largest", "n_images", "n_broken", "q25", "median", "q75",

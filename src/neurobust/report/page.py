@@ -182,6 +182,7 @@ def contents_of(
         "factors": factor_tables(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
+        "provenance": sections.provenance_table(tables),
         "versions": sections.versions(tables),
         "seeds": sections.seeds_text(study),
         "neurobust_version": __version__,
