@@ -4,6 +4,7 @@ axe-core is read out of the package axe-playwright-python (envs/peers.lock), whi
 """
 
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from neurobust.report.collect import tabulate_results
 from neurobust.report.contents import COLUMNS, FIGURES
 from neurobust.report.draw import draw_figures
-from neurobust.report.page import write_index, write_roi_page
+from neurobust.report.page import TEMPLATES, write_index, write_roi_page
 from neurobust.report.site import pages_of
 from neurobust.study.claims import read_claims
 
@@ -80,3 +81,35 @@ def test_the_instruments_see_what_they_look_for(browse, measure, axe, tmp_path):
     assert "in a window of 1280" in seen and "cut: <p" in seen and "over each other in f" in seen
     faults = " ".join(browse(page, AXE, tmp_path, library=axe)["found"])
     assert "image-alt" in faults and "html-has-lang" in faults
+
+
+SORT = r"""
+const table = [...document.querySelectorAll('.scroll > table')].find((one) => one.tHead.querySelector('button'));
+const text = (place) => [...table.tBodies[0].rows].map((row) => row.cells[place].textContent.trim());
+const before = text(0), button = table.tHead.querySelectorAll('th')[2].querySelector('button');
+button.focus();
+button.click();
+const up = text(2), sorted = button.parentNode.getAttribute('aria-sort');
+button.click();
+const down = text(2), field = document.querySelector('input.filter');
+let left = null;
+if (field) {
+  field.value = 'subj02';
+  field.dispatchEvent(new Event('input'));
+  left = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[1].textContent);
+}
+report({before, up, down, sorted, focused: document.activeElement === button, left});
+"""
+
+
+def test_tables_are_sorted_and_filtered(report, browse, tmp_path):
+    """By a head that the keyboard reaches; numbers as numbers; what is printed without scripts is all of it."""
+    assert (TEMPLATES / "tables.js").stat().st_size < 4096
+    said = browse(report / "predictors.html", SORT, tmp_path)
+    assert len(said["before"]) == 12 and said["focused"] and said["sorted"] == "ascending"
+    counts = [int(value) for value in said["up"]]
+    assert counts == sorted(counts) and len(set(counts)) > 3
+    assert [int(value) for value in said["down"]] == sorted(counts, reverse=True)
+    assert said["left"] == ["subj02"] * 4
+    plain = re.sub(r"<script>.*?</script>", "", (report / "predictors.html").read_text(), flags=re.DOTALL)
+    assert plain.count("<tr") == (report / "predictors.html").read_text().count("<tr") and "hidden>" not in plain

@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
     def note(self, tag, attrs):
         attrs = dict(attrs)
-        assert tag != "script" and not any(name.startswith("on") for name in attrs)
+        assert not (tag == "script" and attrs) and not any(name.startswith("on") for name in attrs)
         self.ids += [attrs["id"]] if "id" in attrs else []
         self.links += [attrs[name] for name in ("src", "href", "srcset", "action", "data") if name in attrs]
         assert not any(name.startswith("xlink") for name in attrs)
@@ -66,7 +66,7 @@ class Page(HTMLParser):
         self.stack.pop()
 
     def handle_data(self, data):
-        if "style" not in self.stack:
+        if not {"style", "script"} & set(self.stack):
             self.words.append(data)
 
 

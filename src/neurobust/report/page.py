@@ -154,6 +154,7 @@ def contents_of(
     return {
         "study": study,
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "script": Markup((TEMPLATES / "tables.js").read_text(encoding="utf-8")),
         "crowded": len(study.conditions) > MANY,
         "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
         "lede": sections.lede(study),
