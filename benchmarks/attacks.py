@@ -50,18 +50,24 @@ def digits(size: int = 32) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(data.target)[order]
 
 
-def train(network: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None:
-    """SGD on single-step adversarials from a random start (Wong et al., ICLR 2020), one cycle of the learning rate."""
-    optimiser = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
+def train(
+    network: nn.Module, images: Tensor, labels: Tensor, epochs: int, budget: float = TRAINING_BUDGET, adam: bool = False
+) -> None:
+    """SGD, or Adam, on single-step adversarials from a random start (Wong et al., ICLR 2020), one cycle of the learning
+    rate."""
+    if adam:
+        optimiser: torch.optim.Optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.05)
+    else:
+        optimiser = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
     batches = -(-len(images) // 64)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.05, epochs * batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3 if adam else 0.05, epochs * batches)
     for epoch in range(epochs):
         for rows in torch.randperm(len(images), generator=torch.Generator().manual_seed(epoch)).split(64):
-            noise = TRAINING_BUDGET * (2 * torch.rand_like(images[rows]) - 1)
+            noise = budget * (2 * torch.rand_like(images[rows]) - 1)
             network.eval()
             _, _, gradient = loss_gradient(network, (images[rows] + noise).clamp(0, 1), labels[rows], "ce")
             network.train()
-            noise = (noise + 1.25 * TRAINING_BUDGET * gradient.sign()).clamp(-TRAINING_BUDGET, TRAINING_BUDGET)
+            noise = (noise + 1.25 * budget * gradient.sign()).clamp(-budget, budget)
             loss = nn.functional.cross_entropy(network((images[rows] + noise).clamp(0, 1)), labels[rows])
             optimiser.zero_grad()
             loss.backward()
@@ -150,7 +156,7 @@ def report_budgets(network: nn.Module, images: Tensor, labels: Tensor) -> None:
 def report_step(network: nn.Module, images: Tensor, labels: Tensor, repeats: int) -> None:
     """One step of our PGD over a bare forward and backward pass, medians of interleaved repeats of ten steps."""
     images, labels, rows = images[:64], labels[:64], torch.arange(64)
-    radius = 1e-6  # too small to break an image, which would leave
+    radius = 1e-4  # too small to break an image, too large to walk in a circle: either would leave a smaller batch
     with frozen(network):
         labels = network(images).argmax(1)
         ratios = []

@@ -81,7 +81,7 @@ def test_roughness_counts_neighbours():
     assert (roughness_slope(step)[:, 0, :, 2] > 0).all() and (roughness_slope(step)[:, 0, :, 1] < 0).all()
 
 
-@pytest.mark.parametrize("family", [flows(torch.zeros(1, 3, 8, 12)), recolourings(torch.zeros(1), (4, 8, 8))])
+@pytest.mark.parametrize("family", [flows(torch.zeros(1, 3, 8, 12)), recolourings(torch.zeros(1, 3, 8, 8), (4, 8, 8))])
 def test_random_functions_reach_the_bound_and_belong_to_an_image(toys, family):
     assert isinstance(family, Family)
     batch = toys.batch(None, torch.zeros(5, 3, 8, 12), torch.zeros(5), [0.1])

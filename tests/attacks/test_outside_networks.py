@@ -1,5 +1,6 @@
 """A network that others trained under attack, from its function to its table: the rows of its known answer."""
 
+import shutil
 import sys
 import types
 
@@ -10,10 +11,17 @@ from torch import nn
 
 from neurobust.attacks.engine.subject import Subject
 from neurobust.attacks.evaluate import NetworkOutputs, attack_network
+from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.plan import read_plans
+from neurobust.attacks.semantic.oracle import Oracle
+from neurobust.attacks.transfer import transfer_attacks
+from neurobust.attacks.transfer_settings import Transfer
+from neurobust.core.io import save_weights
 from neurobust.core.settings import read
 from neurobust.files.attack_table import read_attack_table
+from neurobust.files.auxiliary import AuxiliaryRecord, write_auxiliary_record
 from neurobust.files.dataset import read_dataset
+from neurobust.files.transfer_table import read_transfer_table
 from neurobust.networks.outside import bring_network
 from neurobust.networks.outside_settings import OutsideNetwork
 
@@ -36,7 +44,15 @@ def attacked(dataset, toys, tmp_path, monkeypatch):
     plans = read_plans({
         "pgd": {"method": "pgd", "norm": "linf", "steps": 20, "loss": "margin", "budgets": BUDGETS},
         "joint": {"method": "adaptive-joint", "norm": "linf", "steps": 3, "budgets": BUDGETS},
+        "near": {"method": "perceptual", "budgets": [0, 0.1, 1.0], "steps": 3, "rounds": 2},
     })  # fmt: skip
+    torch.manual_seed(0)
+    oracle = Oracle(10, width=4)
+    save_weights(
+        tmp_path / "oracle.safetensors", oracle.state_dict(), {"auxiliary": "oracle", "arguments": oracle.arguments}
+    )
+    write_auxiliary_record(tmp_path / "oracle.json", AuxiliaryRecord(network="oracle", gates=[], passed=True))
+    helpers = Helpers({"oracle": tmp_path / "oracle.safetensors"}, {"oracle": tmp_path / "oracle.json"})
 
     def attacked(name):
         wanted = read(OutsideNetwork, {"kind": "function", "network": f"guests:{name}", "task": "digits"}, "outside")
@@ -44,9 +60,10 @@ def attacked(dataset, toys, tmp_path, monkeypatch):
         names = {"architecture": "outside", "condition": "guest"}
         outputs = NetworkOutputs(
             {plan: tmp_path / f"{plan}.parquet" for plan in plans}, tmp_path / "examples.npz", tmp_path / ".cells",
-            tmp_path / "checks.json",
+            tmp_path / "checks.json", tmp_path / "transfer.npz",
         )  # fmt: skip
-        attack_network(Subject(dataset, tmp_path / "model.safetensors", 0, 30, names), plans, outputs)
+        subject = Subject(dataset, tmp_path / "model.safetensors", 0, 30, names)
+        attack_network(subject, plans, outputs, helpers=helpers, transfer=Transfer(budget=64, steps=3, images=12))
         return [read_attack_table(outputs.tables[plan]) for plan in plans]
 
     return attacked
@@ -54,7 +71,7 @@ def attacked(dataset, toys, tmp_path, monkeypatch):
 
 def test_a_constant_network_stands_where_it_is_right(attacked, dataset):
     data = read_dataset(dataset)
-    for frame, record in attacked("constant"):
+    for frame, record in attacked("constant")[:2]:
         right = data.labels[frame["image"]] == 3
         assert (frame["success"].to_numpy() == ~right).all() and 0 < right.mean() < 1
         assert (record.architecture, record.condition, record.seed) == ("outside", "guest", 0)
@@ -74,3 +91,29 @@ def test_a_linear_network_falls_at_its_closed_form(attacked, dataset, toys):
     for place, budget in enumerate(BUDGETS):
         assert not success[right & (distance > budget / 255 * 1.001), place].any(), "no budget does more than it may"
     assert np.array_equal(success[:, 0], ~right)
+
+
+def test_a_perceptual_attack_breaks_it_within_its_distance(attacked):
+    """It reads the oracle of the task, whoever made the network."""
+    frame, record = attacked("linear")[2]
+    assert record.norm == "lpips" and record.verification["demoted"] == 0 and not record.failed
+    broken = frame[frame["success"] & frame["clean_correct"]]
+    assert len(broken) and (broken["distance"] <= broken["budget"]).all() and (broken["distance"] > 0).all()
+
+
+def test_its_adversarials_and_those_of_others_meet(attacked, dataset, tmp_path):
+    """Both ways, under the name that it has in the study; its own adversarials break it."""
+    attacked("linear")
+    files = {"model": [], "transfer": []}
+    for folder in ("outside/guest", "small/none"):
+        for kind, end in (("model", "safetensors"), ("transfer", "npz")):
+            path = tmp_path / folder / "seed0" / f"{kind}.{end}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(tmp_path / path.name, path)
+            files[kind].append(path)
+        attacked("constant")
+    out, names = tmp_path / "transfer.parquet", {"task": "digits", "architecture": "small"}
+    transfer_attacks(dataset, *files.values(), Transfer(budget=64, steps=3, images=12), out, names)
+    table = read_transfer_table(out).set_index(["source_condition", "target_condition"])
+    assert len(table) == 4 and table.loc[("guest", "guest"), "accuracy"] < 0.5
+    assert (table["accuracy"].xs("none", level="target_condition").dropna() == 1).all(), "it says the same of all"

@@ -59,7 +59,7 @@ def test_other_attacks_and_norms_are_those_of_a_study():
         ({"steps": 0}, "attack.pgd.steps: 0"),
         ({"budgets": [4, 1]}, "attack.pgd.budgets"),
         ({"labels": torch.zeros(3)}, "attack: 20 images and 3 labels"),
-        ({"images": batch()[0] * 255}, "attack 'pgd': pixels outside"),
+        ({"images": batch()[0] * 255}, "attack: pixels outside"),
     ],
 )
 def test_what_cannot_be_attacked_is_one_line(changes, message):
@@ -68,3 +68,117 @@ def test_what_cannot_be_attacked_is_one_line(changes, message):
     with pytest.raises(InputError, match=f"^{message}") as error:
         attack(**given)
     assert "\n" not in str(error.value)
+
+
+class Given(nn.Module):
+    """A model that does to its input, or gives of its logits, what a test says."""
+
+    def __init__(self, give=None, dtype=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.give, self.dtype = nn.Conv2d(3, 4, 3, padding=1), give or (lambda logits: logits), dtype
+        if dtype:
+            self.to(dtype)
+
+    def forward(self, images):
+        return self.give(self.body(images.to(self.dtype or images.dtype)).mean((2, 3)))
+
+
+class InPlace(Given):
+    """Normalises the images that it is given, not a copy."""
+
+    def forward(self, images):
+        return super().forward(images.sub_(0.5))
+
+
+def some(height=8, width=8, count=5):
+    images = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1))
+    return images, Given()(images).argmax(1)
+
+
+X, Y = some()
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "labels", "message"),
+    [
+        (Given(), X[0], Y[:1], r"images of shape \(3, 8, 8\); give \(N, 3, H, W\)"),
+        (Given(), X, Y[:, None], r"labels of shape \(5, 1\); give \(N,\), the number of a class each"),
+        (Given(), X, torch.eye(4)[Y], r"labels of shape \(5, 4\)"),
+        (Given(), X, Y + 0.5, "labels of torch.float32 that are no whole numbers"),
+        (Given(), X, Y + 4, r"label \d; the model has 4 classes: count them from 0"),
+        (Given(), X, Y - 9, r"label -\d; the model has 4 classes"),
+        (Given(), X, list("abcde"), "images and labels are no arrays"),
+        (Given(), X.half(), Y, "images of torch.float16; give float32"),
+        (Given(), 255 * X, Y, r"pixels outside \[0,1\]"),
+        (Given(), X * torch.nan, Y, r"pixels outside \[0,1\]"),
+        (Given(), X.permute(0, 2, 3, 1), Y, r"the model takes no images \(5, 8, 8, 3\) of torch.float32 on cpu"),
+        (Given().half(), X, Y, r"the model takes no images .*; give what it takes, or cast and scale inside it"),
+        (Given(), X.double(), Y, "the model takes no images .* of torch.float64"),
+        (lambda images: images, X, Y, "a model of type function; give a torch module"),
+        (Given(lambda logits: (logits, 1)), X, Y, "the model gives tuple for 5 images; it must give logits"),
+        (Given(lambda logits: {"logits": logits}), X, Y, "the model gives dict for 5 images"),
+        (Given(lambda logits: logits.numpy()), X, Y, "the model gives ndarray for 5 images"),
+        (Given(lambda logits: logits[:, 0]), X, Y, r"the model gives \(5,\) for 5 images"),
+        (Given(lambda logits: logits[:, :1]), X, Y, r"the model gives \(5, 1\) for 5 images"),
+        (Given(lambda logits: logits[1:]), X, Y, r"the model gives \(4, 4\) for 5 images"),
+        (Given(lambda logits: logits[..., None]), X, Y, r"the model gives \(5, 4, 1\) for 5 images"),
+        (Given(lambda logits: logits.long()), X, Y, "the model gives torch.int64; it must give logits"),
+        (InPlace(), X, Y, "the model changes its input in place; let it work on a copy"),
+    ],
+)  # fmt: skip
+def test_no_model_and_no_data_ends_in_a_traceback(model, images, labels, message):
+    with pytest.raises(InputError, match=f"^attack: {message}") as error:
+        attack(model, images, labels, budgets=[0, 4])
+    assert "\n" not in str(error.value)
+
+
+def test_budgets_that_are_no_list_are_one_line():
+    for budgets, message in ((3, "not a list of numbers"), ([0], "name at least one budget above it"), ([], "ascend")):
+        with pytest.raises(InputError, match=rf"^attack\.pgd\.budgets: .*{message}"):
+            attack(Given(), X, Y, budgets=budgets)
+    with pytest.raises(InputError, match="'perceptual' needs a network or a task of a study"):
+        attack(Given(), X, Y, method="perceptual", budgets=[0, 0.1])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (9, 3)])
+def test_every_shape_is_attacked_and_arrays_of_numpy_too(shape):
+    images, labels = some(*shape)
+    for method, budgets in (("pgd", [0, 64]), ("patch", [0, 0.3]), ("stadv", [0, 0.1]), ("recoloradv", [0, 0.1])):
+        settings = {"pgd": {"steps": 3}, "patch": {"steps": 2, "starts": 1}}.get(method, {"steps": 2, "restarts": 0})
+        found = attack(Given(), images.numpy(), labels.numpy(), method, budgets, batch=2, **settings)
+        assert found.accuracy[0] == 1 and found.success.shape == (5, 2)
+
+
+def test_one_channel_has_no_colours_and_may_bear_a_patch():
+    class Grey(Given):
+        def forward(self, images):
+            return super().forward(images[:, :1].expand(-1, 3, -1, -1))
+
+    grey, labels = X[:, :1], Grey()(X[:, :1]).argmax(1)
+    found = attack(Grey(), grey, labels, "patch", [0, 0.5], steps=3, starts=1)
+    assert found.adversarial.shape == grey.shape and found.accuracy[0] == 1
+    assert attack(Grey(), grey, labels, "hue", [0, 0.5], grid=3).accuracy[0.5] == 1, "grey has no hue"
+    with pytest.raises(InputError, match="images of 1 channels have no colours to move; give RGB"):
+        attack(Grey(), grey, labels, "recoloradv", [0, 0.1])
+    with pytest.raises(InputError, match="images of 2 channels have no hue; give RGB"):
+        attack(Grey(), X[:, :2], labels, "hue", [0, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("give", "accuracy"),
+    [
+        (lambda logits: logits * torch.nan, 0.0),
+        (lambda logits: logits * 0, 1.0),
+        (lambda logits: logits + torch.inf, 0.0),
+    ],
+)
+def test_a_model_without_an_answer_is_never_robust(give, accuracy):
+    """No answer is wrong everywhere; one answer for all stands, and the checks say what it is worth."""
+    found = attack(Given(give), X, torch.zeros(5, dtype=torch.int64), budgets=[0, 64], steps=3)
+    assert set(found.accuracy.values()) == {accuracy} and found.doubts
+
+
+def test_a_network_in_half_precision_that_casts_its_input_is_attacked():
+    found = attack(Given(dtype=torch.bfloat16), X, Given(dtype=torch.bfloat16)(X).argmax(1), budgets=[0, 255], steps=5)
+    assert found.accuracy[0] == 1 and found.accuracy[255] < 1

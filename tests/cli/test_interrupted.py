@@ -43,16 +43,25 @@ def interrupted(start, module, *words, folder):
     ("start", "module", "words"),
     [
         ("neurobust", "neurobust.cli.main", ["check"]),
+        ("neurobust", "argparse", ["check"]),
         ("neurobust", "neurobust.study.read", ["check", "config/demo.yaml"]),
         ("neurobust", "yaml", ["run", "-c", "config/demo.yaml"]),
         ("become", "snakemake.cli", ["--version"]),
     ],
-    ids=["import", "check", "run", "snakemake"],
+    ids=["import", "import of Python's own", "check", "run", "snakemake"],
 )
 def test_ctrl_c_is_one_line(start, module, words, project):
     status, said = interrupted(start, module, *words, folder=project)
     assert status in (130, -signal.SIGINT)
     assert said == f"\n{LINE}\n"
+
+
+def test_nothing_is_imported_before_ctrl_c_is_caught(project):
+    """What the first file of the command imports at its top would be nobody's to catch."""
+    code = "import sys; before = set(sys.modules); import neurobust.cli.start; print(sorted(set(sys.modules) - before))"
+    environment = os.environ | {"PYTHONPATH": str(project / "src")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['neurobust', 'neurobust.cli', 'neurobust.cli.start']"
 
 
 def test_ctrl_c_while_rules_are_read_is_one_line(project, tmp_path):

@@ -52,13 +52,27 @@ def test_a_predictor_guides_a_network_that_is_attacked(blocks, capsys):
     network = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(108, 16), nn.ReLU(), nn.Linear(16, 2))
     before = [value.clone() for value in network.state_dict().values()]
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
-    made = run(blocks[1], images=images, network=network, optimiser=optimiser, batches=[(pixels, labels)] * 2)
+    made = run(blocks[2], images=images, network=network, optimiser=optimiser, batches=[(pixels, labels)] * 2)
     assert torch.isfinite(made["loss"])
     assert not torch.equal(before[0], network[2].weight), "the loss reaches the layers below the head"
     assert load_target("predictor.safetensors").names == [str(k) for k in range(VOXELS)]
-    found = run(blocks[3], model=network, pixels=pixels, labels=labels)["found"]
+    found = run(blocks[4], model=network, pixels=pixels, labels=labels)["found"]
     share = (network(pixels).argmax(1) == labels).double().mean().item()
     assert found.accuracy[0.0] == pytest.approx(share) and "{" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_any_backbone_reads_weights_from_a_file(blocks, tmp_path, capsys):
+    """Voxels that see one half of the image: fields on a ConvNeXt of random weights lie in that half."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    save_weights(tmp_path / "weights.safetensors", timm.create_model("test_convnext").state_dict(), {})
+    images, responses = brightness()
+    made = run(blocks[1], images=images, responses=responses)
+    assert "field_x" in capsys.readouterr().out and made["p"].voxels["r"].min() > 0.5
+    x = made["p"].voxels["field_x"].to_numpy()
+    assert (x[0::2] < 0).all() and (x[1::2] > 0).all(), "the left half, the right half"
+    assert load_target("convnext.safetensors").names == [str(k) for k in range(VOXELS)]
 
 
 def tiny_predictor(path, seed=0):
@@ -80,7 +94,7 @@ def test_the_printed_loop_gives_the_weights_of_a_condition_bit_for_bit(blocks, t
     outputs = NetworkOutputs(*(tmp_path / name for name in ("network.safetensors", "metrics.json", "history.parquet")))
     train_network(inputs, recipe, 3, outputs, {"task": "t", "architecture": "small", "condition": "V1"})
     wanted, _ = load_weights(outputs.model)
-    loop = blocks[2]
+    loop = blocks[3]
     if control == "ensemble":
         loop = loop.replace('load_target("predictor.safetensors")', f"load_target({predictors}, members=2)", 1)
     if control == "shuffled":

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from neurobust.core.errors import InputError
+from neurobust.core.io import write_json
 from neurobust.nsd import bucket as module
 from neurobust.nsd import layout
+from neurobust.nsd.__main__ import main
 from neurobust.nsd.bucket import Source, connect, find, session
 from neurobust.nsd.download import download
 from neurobust.nsd.manifest import read_digests
@@ -225,11 +227,33 @@ def test_a_known_digest_vouches_where_the_etag_does_not(bucket, tmp_path, conten
     assert ("its ETag is no checksum" in caplog.text) == (known is None)
 
 
+@pytest.mark.parametrize("says", ["right", "wrong", "wrong, but ours is right"])
+def test_the_list_of_a_mirror_that_is_only_read_holds_for_what_comes_into_the_cache(
+    bucket, tmp_path, content, fault, capsys, says
+):
+    bucket.put(KEY, content)
+    bucket.proxy.faults = [fault("edit", edit=opaque)]
+    root = layout.Copies(tmp_path / "theirs", tmp_path / "ours")
+    right, wrong = hashlib.sha256(content).hexdigest(), "0" * 64
+    theirs = layout.digests(root.root)
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(f"{right if says == 'right' else wrong}  {KEY}\n")
+    write_json(layout.terms(root), {"terms_accepted": True, "endpoint": bucket.source.endpoint})
+    if "ours" in says:
+        layout.digests(root).write_text(f"{right}  {KEY}\n")
+    words = ["fetch", root.cache, root.cache / KEY, "--copy", root.root]
+    status = main([str(word) for word in words])
+    assert status == (1 if says == "wrong" else 0)
+    assert (root.cache / KEY).exists() == (says != "wrong") and not (root.root / KEY).exists()
+    said = capsys.readouterr().err
+    assert (f"{theirs} says" in said) == (says == "wrong") and "no checksum" not in said
+
+
 def test_a_list_of_digests_that_is_none(tmp_path):
     layout.digests(tmp_path).parent.mkdir()
     layout.digests(tmp_path).write_text(f"{'0' * 64}  a\n{'0' * 63}  b\n")
     with pytest.raises(InputError, match=r"SHA256SUMS: line 2 is no SHA-256 and a key"):
-        read_digests(tmp_path)
+        read_digests(layout.digests(tmp_path))
 
 
 def test_another_region_is_named(bucket, fault):

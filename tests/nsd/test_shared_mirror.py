@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -120,6 +121,57 @@ def test_a_copy_that_is_not_whole_is_one_line_and_stays(bucket, tmp_path, conten
         download(bucket.source, tmp_path, tmp_path / MASK)
     assert "\n" not in str(caught.value)
     assert (tmp_path / MASK).read_bytes() == content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "a file system without links"])
+def test_a_file_that_comes_while_it_is_fetched_is_not_replaced(bucket, tmp_path, content, monkeypatch, links):
+    """Somebody copies the file there after the download has begun, before it has its name."""
+    bucket.put(MASK, content)
+    verify, mine = module.verify, tmp_path / "mine" / MASK
+    files.write_nifti(mine, np.ones((4, 5, 6), np.float32))
+
+    def slowed(key, path):
+        if path.name.endswith(".part"):
+            shutil.copy(mine, tmp_path / MASK)
+        return verify(key, path)
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(module, "verify", slowed)
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    found = download(bucket.source, tmp_path, tmp_path / MASK, "study")
+    assert (tmp_path / MASK).read_bytes() == mine.read_bytes() and found["facts"]["shape"] == [4, 5, 6]
+    assert lying((tmp_path / MASK).parent) == ["mean.nii.gz"]
+    assert not manifest.is_fetched(manifest.read_records(tmp_path)[MASK], tmp_path / MASK)
+
+
+def test_a_folder_that_leads_to_what_is_somebody_elses_is_one_line_with_the_way_out(
+    bucket, tmp_path, content, monkeypatch
+):
+    """A root of one's own with a link to a lab's folder that can only be read, in which the file is missing."""
+    bucket.put(MASK, content)
+    real = os.open
+
+    def refuse(path, *arguments, **options):
+        if str(path).endswith(".part.lock"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "nsd/nsddata").mkdir(parents=True)
+    (tmp_path / "nsd/nsddata/ppdata").symlink_to(tmp_path / "theirs")
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(InputError, match=r"mean.nii.gz: missing, and nothing can be written there .*data\.cache"):
+        download(bucket.source, tmp_path / "nsd", tmp_path / "nsd" / MASK)
+
+
+def test_a_file_system_without_links_has_the_file(bucket, tmp_path, content, monkeypatch):
+    bucket.put(MASK, content)
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EPERM, "no links here")))
+    record = download(bucket.source, tmp_path, tmp_path / MASK)
+    assert (tmp_path / MASK).read_bytes() == content and manifest.is_fetched(record, tmp_path / MASK)
 
 
 def test_images_of_a_study_of_more_sessions_stay(bucket, tiny, tmp_path):
@@ -301,7 +353,8 @@ def test_who_fetched_deletes_once_nobody_needs_them(bucket, mirror, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "how", ["by hand", "over a fetched one", "over a deleted one", "fetched before studies had names"]
+    "how",
+    ["by hand", "over a fetched one", "into a fetched one", "over a deleted one", "fetched before studies had names"],
 )
 def test_what_is_not_the_file_that_it_fetched_is_not_deleted(bucket, mirror, tiny, tmp_path, how):
     root, mine = tmp_path / "nsd", mirror("mine")
@@ -314,6 +367,10 @@ def test_what_is_not_the_file_that_it_fetched_is_not_deleted(bucket, mirror, tin
         assert studies.release(root, mine, "subj01", paths) == paths
         for path, copy in zip(paths, kept, strict=True):
             copy.rename(path)
+    if how == "into a fetched one":  # as `cp` does: the same inode, and here the same size
+        for path in paths:
+            path.write_bytes(path.read_bytes()[::-1])
+            os.utime(path, times=(path.stat().st_mtime + 7200,) * 2)
     if how in ("by hand", "over a fetched one"):
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -322,6 +379,15 @@ def test_what_is_not_the_file_that_it_fetched_is_not_deleted(bucket, mirror, tin
             copy.replace(path)
     assert studies.release(root, mine, "subj01", paths) == []
     assert there(root) == [1, 2]
+
+
+def test_what_was_only_touched_is_still_what_was_fetched(bucket, mirror, tmp_path):
+    """By Snakemake at the end of a job, or by `--touch` days later."""
+    root, mine = tmp_path / "nsd", mirror("mine")
+    paths = fetch_sessions(bucket, root, mine)
+    for path, later in zip(paths, (30, 7200), strict=True):
+        os.utime(path, times=(path.stat().st_mtime + later,) * 2)
+    assert studies.release(root, mine, "subj01", paths) == paths
 
 
 def test_a_study_that_never_entered_deletes_nothing(bucket, mirror, tmp_path):

@@ -81,6 +81,8 @@ KINDS = {
     "gabor-fwrf": {"kind": "gabor-fwrf", "frequencies": [3, 6], "orientations": 2, **FIELDS},
     "cnn-fwrf": {"kind": "cnn-fwrf", "network": "squeezenet1_1", "weights": "random", "layers": ["features.2"],
                  "channels": 6, **FIELDS},
+    "core": {"kind": "core", "core": "torchvision/squeezenet1_1", "weights": "random", "layers": ["features.2"],
+             "readout": "fwrf", "channels": 6, **FIELDS},
     "ridge": {"kind": "ridge", "features": "pixels", "folds": 3, **MAPS},
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from neurobust.predictors.features import GaborEnergy, NetworkMaps, Pixels
 from neurobust.predictors.features_settings import LayerMaps
 from neurobust.predictors.fit_fwrf import fit_fwrf
 from neurobust.predictors.fitting import FitContext
-from neurobust.predictors.fixed_features import load_network, make_features, most_variable
+from neurobust.predictors.fixed_features import make_features, most_variable, seeded_network
 from neurobust.predictors.fwrf import FwRF, candidate_fields, chosen_fields, field_weights, pool_maps
 
 
@@ -62,18 +62,24 @@ def test_the_most_variable_channels_of_each_layer_are_kept_in_order():
     assert [part.tolist() for part in most_variable(variances, None)] == [[0, 1, 2], [0, 1, 2, 3]]
 
 
-def test_random_networks_are_those_of_their_seed_and_files_are_checked(tmp_path):
-    first, again, other = (load_network("random", "squeezenet1_1", seed) for seed in (0, 0, 1))
-    state = first.state_dict()
-    assert all(torch.equal(v, again.state_dict()[k]) for k, v in state.items())
-    assert not torch.equal(state["features.0.weight"], other.state_dict()["features.0.weight"])
-    torch.save(state, tmp_path / "w.pth")
-    read = load_network(str(tmp_path / "w.pth"), "squeezenet1_1", 5)
-    assert all(torch.equal(v, read.state_dict()[k]) for k, v in state.items())
-    with pytest.raises(InputError, match=r"w.pth: not the weights of torchvision's resnet18"):
-        load_network(str(tmp_path / "w.pth"), "resnet18", 0)
-    with pytest.raises(InputError, match="'resnet19' is not one of torchvision's"):
-        load_network("random", "resnet19", 0)
+def squeezenet(subject, weights, seed, network="squeezenet1_1"):
+    """A seeded network's second layer, and its state."""
+    wanted = LayerMaps(map_size=4, network=network, weights=weights, layers=("features.2",))
+    return make_features(wanted, FitContext([subject], seed))[0].extractor.state_dict()
+
+
+def test_random_networks_are_those_of_their_seed_and_files_are_checked(subject, tmp_path):
+    state, again, other = (squeezenet(subject, "random", seed) for seed in (0, 0, 1))
+    assert all(torch.equal(v, again[k]) for k, v in state.items())
+    assert not torch.equal(state["features.0.weight"], other["features.0.weight"])
+    for name, kept in (("w.pth", {"state_dict": {f"module.{k}": v for k, v in state.items()}}), ("v.pth", state)):
+        torch.save(kept, tmp_path / name)
+        read = squeezenet(subject, str(tmp_path / name), 5)
+        assert all(torch.equal(v, read[k]) for k, v in state.items())
+    assert torch.equal(seeded_network("squeezenet1_1", 0, 48).state_dict()["features.0.bias"], state["features.0.bias"])
+    wanted = LayerMaps(map_size=4, network="resnet18", weights=str(tmp_path / "v.pth"), layers=("layer1",))
+    with pytest.raises(InputError, match=r"v.pth: not the weights of torchvision's resnet18 for images of 48 px"):
+        make_features(wanted, FitContext([subject], 0))
 
 
 def test_an_unknown_layer_is_named(subject):

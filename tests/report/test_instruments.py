@@ -15,7 +15,7 @@ from neurobust.report.contents import COLUMNS, FIGURES
 from neurobust.report.entries import Entry
 from neurobust.report.page import write_index, write_roi_page
 from neurobust.report.tables import read_tables
-from neurobust.report.transfer_matrix import matrices, transfer_checks
+from neurobust.report.transfer_matrix import matrices, names_in, transfer_checks
 from neurobust.report.view import View
 
 pytestmark = pytest.mark.slow
@@ -116,6 +116,22 @@ def test_one_image_of_few_is_no_evidence_against_an_attack(share, images, fails)
     names = {"task": "t", "architecture": "a", "target_condition": "V1", "target_seed": 0, "source_condition": "none"}
     (found,) = transfer_checks([names | {"source_seed": 1, "n_shared": images, "beyond_white_box": share}])
     assert found["passed"] != fails
+
+
+def test_a_network_from_outside_is_shown_and_moves_no_check(study, tables):
+    table = tables["transfer"].query("task == 'digits'").to_dict("records")
+    names = {"task": "digits", "architecture": "resnet18", "n": 10, "n_shared": 10, "clean_accuracy": 1.0}
+    guests = [
+        names | {"source_condition": source, "source_seed": 0, "target_condition": target, "target_seed": 0,
+                 "accuracy": accuracy, "beyond_white_box": 1.0}
+        for source, target, accuracy in (("Guest", "none", 0.25), ("none", "Guest", 0.5), ("Guest", "Guest", 0.0))
+    ]  # fmt: skip
+    assert transfer_checks(table + guests, ["Guest"]) == transfer_checks(table)
+    view = View(replace(study, outside={"Guest": None}), tables)
+    order = names_in(view, pd.DataFrame(table + guests))
+    assert order == [*study.conditions, "Guest"] and names_in(view, pd.DataFrame(table)) == list(study.conditions)
+    (_, _, _, values), *_ = matrices(order, pd.DataFrame(table + guests))
+    assert values[-2, 0] == 0.25 and values[0, -1] == 0.5 and values[-1, -1] == 0, "sources, targets, white-box"
 
 
 def test_ensembles_and_networks_without_common_images_are_no_evidence():

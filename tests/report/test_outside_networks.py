@@ -5,16 +5,22 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 
+from neurobust.attacks.semantic.plan import read_semantic
+from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.core.errors import InputError
+from neurobust.core.io import write_parquet
 from neurobust.core.settings import written
 from neurobust.files.attack_table import AttackRecord, attack_table_path, write_attack_table
 from neurobust.files.checks import Check, checks_path, write_checks
 from neurobust.files.network_metrics import NetworkMetrics, metrics_path, write_metrics
+from neurobust.files.semantic_table import semantic_table_path
+from neurobust.files.shifted_table import ShiftedRecord, shifted_table_path, write_shifted_table
 from neurobust.networks.outside_settings import OutsideNetwork
 from neurobust.report.collect import collect_results
-from neurobust.report.outside import outside_tables
+from neurobust.report.outside import outside_rows, outside_tables
 from neurobust.report.page import Frame, render
 from neurobust.report.view import View
+from neurobust.study.model import Semantic
 
 N, STANDING = 60, {0: 54, 0.5: 48, 1: 30, 2: 12, 4: 6, 8: 0}  # images that stand, by budget
 
@@ -73,6 +79,56 @@ def test_a_page_shows_it_beside_none(study):
 def test_a_page_without_such_networks_has_no_section(tiny_study):
     view = View(tiny_study, collect_results(tiny_study))
     assert outside_tables(view) == [] and 'id="outside"' not in render(view, {}, Frame("Anything?"))
+
+
+@pytest.fixture
+def widely(study):
+    """The same study with a semantic attack and two published test sets, which the network from outside met too."""
+    (network,), names = study.outsiders(), {"architecture": "outside", "condition": "guest", "seed": 0}
+    sets = {name: ShiftedSet(kind=f"imagenet-{name}", source=name, task="digits") for name in ("r", "c")}
+    sets |= {"elsewhere": ShiftedSet(kind="imagenet-r", source="r", task="faces")}
+    image = np.arange(N)
+    for name, kinds, severities in (("r", [""], [0]), ("c", ["fog", "rain"], [1, 2])):
+        parts = [
+            pd.DataFrame({"image": image, "label": 0, "corruption": kind, "severity": severity,
+                          "correct": image < (20 - 5 * severity if kind in ("", "fog") else 0)})
+            for kind in kinds for severity in severities
+        ]  # fmt: skip
+        record = ShiftedRecord(
+            **names, task="digits", kind=name, scored=kinds[:1], classes=[0], clean_accuracy=0.5, n_clean=N,
+            versions={}, provenance={},
+        )  # fmt: skip
+        write_shifted_table(shifted_table_path(study.root, network.path, name), pd.concat(parts), record)
+    frame = pd.concat([
+        pd.DataFrame({"image": image, "variant": "attack", "strength": strength, "clean_correct": image < 54,
+                      "success": image >= standing, "abstained": image == N - 1})
+        for strength, standing in ((0.0, 54), (4.0, 27))
+    ])  # fmt: skip
+    given = {"attack": "cadv", "axis": "steps of recolouring", "gates": [], "gates_passed": True, "settings": {}}
+    write_parquet(semantic_table_path(study.root, network.path, "cadv"), frame, names | {"task": "digits"} | given)
+    plan = read_semantic("cadv", {"strengths": [0, 4], "tasks": ["digits"]})
+    return replace(study, shifted=sets, semantic=Semantic(8, {"cadv": plan}, {}))
+
+
+def test_semantic_attacks_and_test_sets_stand_beside_the_others(widely):
+    """Counts that were written, in the table and on the page; only a set without corruptions has an interval."""
+    rows = outside_rows(widely)
+    found = {(row["attack"], row["budget"], row["unit"]): row for row in rows if row["attack"] in ("cadv", "r", "c")}
+    standing = {key: round(N * row["robust_accuracy"]) for key, row in found.items()}
+    steps = "steps of recolouring"
+    assert standing == {("cadv", 0, steps): 54, ("cadv", 4, steps): 27, ("r", 0, "severity"): 20,
+                        ("c", 1, "severity"): 15, ("c", 2, "severity"): 10}  # fmt: skip
+    assert found["r", 0, "severity"]["wilson_low"] < 20 / N < found["r", 0, "severity"]["wilson_high"]
+    assert found["cadv", 4, steps]["abstained"] == 1 / N and all(row["kind"] == "function" for row in rows)
+    tables = collect_results(replace(widely, shifted={}, semantic=Semantic(0, {}, {})))
+    empty = pd.DataFrame(columns=["task", "architecture", "condition", "set", "accuracy"])
+    own = empty.assign(set=["r", "r"], task="digits", architecture="resnet18", condition="none", accuracy=[0.25, 0.5])
+    view = View(widely, tables | {"outside": pd.DataFrame(rows), "shifted_errors": own})
+    (shown,) = outside_tables(view)
+    assert shown["more"] == ["cAdv (colour), 4", "r", "c"]
+    guest, none = shown["lines"]
+    assert guest["more"] == ["45.0", "33.3", "20.8"] and none["more"] == ["–", "37.5", "–"]
+    assert [cell.main for cell in guest["cells"]][:2] == ["87.5", "80.0"], "those with a budget as before"
 
 
 def test_a_missing_table_is_named(study):

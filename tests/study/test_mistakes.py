@@ -314,7 +314,9 @@ def test_a_file_that_a_rule_makes_may_be_absent(demo_text, at_home, tmp_path):
     """AlexNet is fetched to any path that ends with torchvision's own name, the phantom writes its annotations."""
     config = yaml.safe_load(demo_text)
     config["data"] |= {"root": str(tmp_path), "coco_annotations": f"{tmp_path}/coco/annotations_trainval2017.zip"}
-    config["predictors"]["gnet"]["prefilter"] = f"{tmp_path}/alexnet-owt-7be5be79.pth"
+    config["predictors"]["gnet"] |= {
+        "prefilter": f"{tmp_path}/alexnet-owt-7be5be79.pth", "prefilter_channels": [64, 192],
+    }  # fmt: skip
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(config))
     assert read_files([file])[1] == []

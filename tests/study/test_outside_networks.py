@@ -1,13 +1,16 @@
 """Networks that others trained, at the border and in the DAG: checked like everything else, compared with nothing."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from neurobust.core.errors import InputError, messages_of
+from neurobust.files.weights import network_weights_path
 from neurobust.study.jobs import study_jobs
 from neurobust.study.named_files import check_named_files
+from neurobust.study.paths import Paths
 from neurobust.study.read import read_study
 
 GUESTS = {
@@ -84,16 +87,39 @@ def jobs(text):
 
 
 @pytest.mark.slow
-def test_each_is_brought_attacked_and_corrupted_once(config, snakemake, project, tmp_path):
+def test_each_meets_what_the_networks_of_its_task_meet(config, snakemake, project, tmp_path):
+    """The same rules as for the study's own: attacks by cue, corruptions, a semantic attack, the transfer."""
     (tmp_path / "theirs.safetensors").write_text("stand-in")
-    given = {**config, "corruptions": {"set": "cifar", "types": ["brightness"], "images": 8}}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
-    counts = jobs(snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", "all", directory=tmp_path).text)
-    assert counts["bring_network"] == 2 and counts["corrupt_outside"] == 2
-    assert counts["attack_outside"] == 1 and counts["attack_outside_uncued"] == 1, "a task with a cue, one without"
-    page = "results/demo/report/roi/V1.html"
-    alone = jobs(snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", page, directory=tmp_path).text)
-    assert not {"bring_network", "attack_outside", "corrupt_outside"} & set(alone), "no ROI's page reads them"
+    transfer = {"method": "pgd", "norm": "linf", "budget": 4, "steps": 2, "loss": "margin", "images": 8}
+    given = {**config, "corruptions": {"set": "cifar", "types": ["brightness"], "images": 8}, "transfer": transfer}
+
+    def planned(changes, *targets):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump({**given, **changes}, sort_keys=False))
+        return jobs(snakemake("-n", "--configfile", tmp_path / "study.yaml", "--", *targets, directory=tmp_path).text)
+
+    alone, both = planned({"outside": {}}, "all"), planned({}, "all")
+    more = {name: both[name] - alone.get(name, 0) for name in both}
+    assert more["bring_network"] == 2 and more["corrupt_network"] == 2
+    assert more["attack_network"] == 1 and more["attack_uncued"] == 1, "a task with a cue, one without"
+    assert more["attack_semantic"] == sum(
+        plan.tasks is None or guest["task"] in plan.tasks
+        for plan in read_study(given).semantic.attacks.values() for guest in GUESTS.values()
+    ) > 0  # fmt: skip
+    assert more["transfer_attacks"] == 0 and more["train_network"] == 0 and more["explain_network"] == 0
+    assert "bring_network" not in planned({}, "results/demo/report/roi/V1.html"), "no ROI's page reads them"
+
+
+def test_the_files_of_jobs_know_them_by_the_path(config):
+    """The modules that rebuild a network are those of its own; a transfer reads all of its task."""
+    study = read_study({**config, "outside": GUESTS})
+    files, own = Paths(study), SimpleNamespace(task="phantom-scenes", architecture="small", condition="LO", seed="0")
+    red = SimpleNamespace(task="phantom-scenes", architecture="outside", condition="Red", seed="0")
+    assert files.outside_modules(own) == [] and files.undefended(red) == []
+    assert files.outside_modules(red) == ["neurobust.networks.outside", "json"]
+    assert files.guest_modules(own) == ["json", "neurobust.networks.outside"]
+    read = files.twins(own, network_weights_path)
+    assert [path for path in read if "/outside/" in path] == files.of_outsiders(network_weights_path, [own.task])
+    assert len(read) == 1 + len(files.networks(tasks=[own.task], architecture="small"))
 
 
 def test_faults_of_several_entries_are_said_together(config):

@@ -429,3 +429,16 @@ def test_a_zip_without_links(tmp_path):
     for fix in UNZIPPED:
         succeed(fix, folder)
     assert "train_network" in succeed("snakemake --profile slurm all -n", folder)
+
+
+def test_a_root_that_cannot_be_written_is_one_line_before_any_job(project, snakemake, tmp_path):
+    config = yaml.safe_load((project / "tests/slurm/tiny.yaml").read_text())
+    config["data"]["root"] = "/proc/nsd"  # where nobody can make a folder
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(
+        *("--configfile", tmp_path / "study.yaml", "--cores", "1", "--", "make_phantom"),
+        directory=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.text
+    assert "neurobust: error: /proc/nsd: cannot be written (" in done.text and "name another folder" in done.text

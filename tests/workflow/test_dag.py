@@ -1,6 +1,7 @@
 """The DAG of the paper's grid: it resolves, it is as large as the docs say, and one ROI is asked for alone."""
 
 import re
+from itertools import pairwise
 
 GRID = ("config/config.yaml", "tests/workflow/paper_grid.yaml")
 
@@ -25,6 +26,22 @@ def test_one_rois_page_asks_for_its_chain_alone(count_jobs):
         ("none", "LO", "LO-shuffled", "LO-stimuli", "LO-stimuli-shuffled", "adversarial")
     )
     assert "write_index" not in jobs
+
+
+def test_what_leads_to_the_gate_of_the_data_comes_before_any_training(project, count_jobs):
+    """Every rule behind a subject's verdict has the priority, those of phantoms too, and no other rule has one."""
+    needed = set()
+    for name, config, quality in (
+        ("gate", "config/config.yaml", "results/cortex/subj01/quality.json"),
+        ("gate-of-a-phantom", "config/demo.yaml", "results/demo/cortex/subj01/quality.json"),
+    ):
+        needed |= set(count_jobs(name, (config,), quality)) - {"total"}
+    text = "\n".join(path.read_text() for path in (project / "workflow/rules").glob("*.smk"))
+    starts = [match.start() for match in re.finditer(r"(?m)^ *rule \w+:", text)]
+    rules = [text[start:end] for start, end in pairwise([*starts, len(text)])]
+    first = {re.search(r"rule (\w+):", rule)[1] for rule in rules if "priority: BEFORE_TRAINING" in rule}
+    assert needed == first == {"download_nsd", "make_phantom", "extract_betas", "check_betas"}
+    assert text.count("priority:") == len(first)
 
 
 def test_a_study_is_not_mixed_with_the_demo(project, snakemake, tmp_path):

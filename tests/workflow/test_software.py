@@ -96,10 +96,13 @@ def test_containers_copy_what_is_there_and_install_as_make_does(project):
         "pip install --no-cache-dir --requirement /opt/neurobust/envs/requirements.lock",
         "pip install --no-cache-dir --no-deps --no-build-isolation /opt/neurobust && rm -rf /opt/neurobust",
         "GIT_PYTHON_REFRESH=quiet",
+        "PYTHONNOUSERSITE=1",
     ):
         assert words in docker and words in apptainer
     (base,) = re.findall(r"(?m)^FROM (\S+)$", docker)
     assert f"Bootstrap: docker\nFrom: {base}\n" in apptainer and base.startswith("python:3.11-")
+    assert "unset PYTHONPATH PYTHONHOME" in apptainer, "what the host sets would take the place of what is installed"
+    assert "--user" in docker and "HOME=/tmp USER=neurobust" in docker, "results are the user's, who has no name there"
     locked = (project / "envs/requirements.lock").read_text()
     assert re.search(r"(?m)^setuptools==", locked), "the package is built without a network"
 

@@ -25,7 +25,6 @@ from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.verification_table import verification_examples_path, verification_table_path
 from neurobust.files.weights import network_weights_path
-from neurobust.study.model import OUTSIDE
 
 # Tasks by the attacks that their networks meet: those whose images bear a cue meet some that the others do not.
 MET = {task: STUDY.attacks_of(task) for task in STUDY.tasks}
@@ -64,7 +63,7 @@ rule attack_network:
         mem_mb=24000,
         runtime=480,
     params:
-        code=sources("attacks/attack_network", *network_modules(STUDY.attacks)),
+        code=lambda wildcards: network_sources("attacks/attack_network", wildcards, *network_modules(STUDY.attacks)),
         attacks=lambda wildcards: MET_PLANS[wildcards.task],
         images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
         transfer=parameters(STUDY.transfer),
@@ -92,52 +91,10 @@ if REST:
         wildcard_constraints:
             task=one_of(REST),
         params:
-            code=sources("attacks/attack_network", *network_modules(MET[REST[0]])),
+            code=lambda wildcards: network_sources("attacks/attack_network", wildcards, *network_modules(MET[REST[0]])),
             attacks=lambda wildcards: MET_PLANS[wildcards.task],
             images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
             transfer=parameters(STUDY.transfer),
-            cells=subpath(output.examples, parent=True),
-
-
-# Networks that others trained, by whether their task has every attack: the same jobs, without transfer.
-OUTSIDE_MODULES = sorted({module for plan in STUDY.outside.values() for module in plan.modules()})
-OUTSIDE_TASKS = {plan.task for plan in STUDY.outside.values()}
-
-if OUTSIDE_TASKS & set(WHOLE):
-
-    use rule attack_network as attack_outside with:
-        output:
-            tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
-            examples=at(examples_path, NETWORK),
-            checks=at(checks_path, NETWORK),
-        wildcard_constraints:
-            task=one_of(WHOLE),
-            architecture=OUTSIDE,
-            condition=one_of(STUDY.outside),
-        params:
-            code=sources("attacks/attack_network", *network_modules(STUDY.attacks), *OUTSIDE_MODULES),
-            attacks=lambda wildcards: MET_PLANS[wildcards.task],
-            images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
-            transfer=parameters(None),
-            cells=subpath(output.examples, parent=True),
-
-
-if OUTSIDE_TASKS & set(REST):
-
-    use rule attack_network as attack_outside_uncued with:
-        output:
-            tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],
-            examples=at(examples_path, NETWORK),
-            checks=at(checks_path, NETWORK),
-        wildcard_constraints:
-            task=one_of(REST),
-            architecture=OUTSIDE,
-            condition=one_of(STUDY.outside),
-        params:
-            code=sources("attacks/attack_network", *network_modules(MET[REST[0]]), *OUTSIDE_MODULES),
-            attacks=lambda wildcards: MET_PLANS[wildcards.task],
-            images=lambda wildcards: STUDY.tasks[wildcards.task].attack_images,
-            transfer=parameters(None),
             cells=subpath(output.examples, parent=True),
 
 
@@ -185,7 +142,7 @@ if STUDY.transfer:
             mem_mb=32000,
             runtime=240,
         params:
-            code=sources("attacks/transfer_attacks"),
+            code=lambda wildcards: sources("attacks/transfer_attacks", *FILES.guest_modules(wildcards)),
             settings=parameters(STUDY.transfer),
         message:
             "each network's adversarials for the others ({wildcards.task}, {wildcards.architecture})"
@@ -236,20 +193,11 @@ if STUDY.corruptions:
             mem_mb=16000,
             runtime=120,
         params:
-            code=sources("attacks/corrupt_network"),
+            code=lambda wildcards: network_sources("attacks/corrupt_network", wildcards),
         message:
             "corrupted images for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
             "../scripts/attacks/corrupt_network.py"
-
-    if STUDY.outside:
-
-        use rule corrupt_network as corrupt_outside with:
-            wildcard_constraints:
-                architecture=OUTSIDE,
-                condition=one_of(STUDY.outside),
-            params:
-                code=sources("attacks/corrupt_network", *OUTSIDE_MODULES),
 
 
 if STUDY.shifted:
@@ -301,7 +249,7 @@ if STUDY.shifted:
             mem_mb=16000,
             runtime=120,
         params:
-            code=sources("attacks/classify_shifted"),
+            code=lambda wildcards: network_sources("attacks/classify_shifted", wildcards),
         message:
             "{wildcards.shifted} for {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"
         script:
@@ -372,7 +320,9 @@ if STUDY.semantic.attacks:
             mem_mb=24000,
             runtime=480,
         params:
-            code=lambda wildcards: sources("attacks/attack_semantic", *semantic_modules(wildcards.semantic)),
+            code=lambda wildcards: network_sources(
+                "attacks/attack_semantic", wildcards, *semantic_modules(wildcards.semantic)
+            ),
             settings=lambda wildcards: parameters(STUDY.semantic.attacks[wildcards.semantic].attack),
             images=STUDY.semantic.images,
             cells=subpath(output.table, parent=True),

@@ -24,6 +24,7 @@ from neurobust.core.spared import spare, spared
 from neurobust.core.warm_groups import take_part
 from neurobust.study.border import ready, study_of
 from neurobust.study.mirror import Mirror
+from neurobust.study.model import OUTSIDE
 from neurobust.study.named_files import check_named_files
 from neurobust.study.paths import NETWORK, Paths
 
@@ -102,9 +103,9 @@ def at(path, *names):
     return str(path(RESULTS, *names))
 
 
-def one_of(names):
+def one_of(names, *more):
     """A wildcard constraint: exactly these names."""
-    return "|".join(re.escape(str(name)) for name in names)
+    return "|".join(re.escape(str(name)) for name in (*names, *more))
 
 
 wildcard_constraints:
@@ -113,8 +114,8 @@ wildcard_constraints:
     size=r"\d+",
     predictor=one_of(STUDY.predictors),
     task=one_of(STUDY.tasks),
-    architecture=one_of(STUDY.architectures),
-    condition=one_of(STUDY.conditions),
+    architecture=one_of(STUDY.architectures, OUTSIDE),
+    condition=one_of(STUDY.conditions, *STUDY.outside),
     seed=r"\d+",
 
 
@@ -126,6 +127,11 @@ def sources(script, *modules):
     each job, has a tenth as many to look at.
     """
     return source_hash(source_files(HOME / "workflow" / "scripts" / f"{script}.py", *modules))
+
+
+def network_sources(script, wildcards, *modules):
+    """As a parameter: the same of a job on one network, with what rebuilds it where it is from outside."""
+    return sources(script, *modules, *FILES.outside_modules(wildcards))
 
 
 def plans_of(attacks):

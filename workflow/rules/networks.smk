@@ -4,7 +4,6 @@ from neurobust.files.network_history import history_path
 from neurobust.files.network_metrics import metrics_path
 from neurobust.files.weights import network_weights_path
 from neurobust.networks.registry import task_modules
-from neurobust.study.model import OUTSIDE
 
 
 rule prepare_task:
@@ -44,6 +43,8 @@ rule train_network:
         f"{LOGS}/train_network/{NETWORK}.log",
     benchmark:
         f"{BENCHMARKS}/train_network/{NETWORK}.tsv"
+    wildcard_constraints:
+        architecture=one_of(STUDY.architectures),
     conda:
         "../../envs/neurobust.yaml"
     resources:

@@ -9,6 +9,10 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.nsd import layout
 
 NSD = f"{sys.executable} -m neurobust.nsd"  # downloads are commands: a change of the code fetches nothing again
+# For commands that fetch: where else they look for what they read.
+COPY = "" if PLACED.cache is None else f"--copy {shlex.quote(PLACED.root)}"
+# Of the rules that lead to the gate (`check_betas`): where a training could start as well, they come first.
+BEFORE_TRAINING = 1
 FETCHING = ("download_nsd", "download_stimuli", "download_shared_images")  # the rules that need a server
 
 
@@ -21,6 +25,7 @@ if MIRROR.planted is not None:
             f"{LOGS}/make_phantom.log",
         benchmark:
             f"{BENCHMARKS}/make_phantom/phantom.tsv"
+        priority: BEFORE_TRAINING
         conda:
             "../../envs/neurobust.yaml"
         params:
@@ -85,6 +90,7 @@ if STUDY.data.from_bucket:
             f"{BENCHMARKS}/download_nsd/{{key}}.tsv"
         wildcard_constraints:
             key=r"nsddata(_betas|_stimuli)?/.*",
+        priority: BEFORE_TRAINING
         localrule: True
         conda:
             "../../envs/neurobust.yaml"
@@ -93,7 +99,7 @@ if STUDY.data.from_bucket:
         message:
             "fetching {wildcards.key}"
         shell:
-            f"{NSD} fetch {{params.root:q}} {{output:q}} --results {shlex.quote(placed(RESULTS))} --log {{log:q}}"
+            f"{NSD} fetch {{params.root:q}} {{output:q}} --results {shlex.quote(placed(RESULTS))} {COPY} --log {{log:q}}"
 
     rule download_stimuli:
         """The images that one subject saw, by ranged reads of the bucket's one big file."""
@@ -114,7 +120,7 @@ if STUDY.data.from_bucket:
         message:
             "fetching the images that {wildcards.subject} saw"
         shell:
-            f"{NSD} fetch-stimuli {{params.root:q}} {{wildcards.subject}} {{params.sessions}} {{output:q}} {MIRROR.copy_option} --log {{log:q}}"
+            f"{NSD} fetch-stimuli {{params.root:q}} {{wildcards.subject}} {{params.sessions}} {{output:q}} {COPY} --log {{log:q}}"
 
     rule download_shared_images:
         """PNGs of the 1,000 shared images: for looking at, and for `doctor` to compare with the big file."""
@@ -132,7 +138,7 @@ if STUDY.data.from_bucket:
         message:
             "fetching the shared images"
         shell:
-            f"{NSD} fetch-shared {{params.root:q}} {{output:q}} {MIRROR.copy_option} --log {{log:q}}"
+            f"{NSD} fetch-shared {{params.root:q}} {{output:q}} {COPY} --log {{log:q}}"
 
 
 if MIRROR.annotations is not None:
@@ -174,7 +180,7 @@ rule extract_betas:
         f"{LOGS}/extract_betas/{{subject}}.log",
     benchmark:
         f"{BENCHMARKS}/extract_betas/{{subject}}.tsv"
-    priority: 1  # so that wrong data end a run before it has trained anything
+    priority: BEFORE_TRAINING
     conda:
         "../../envs/neurobust.yaml"
     threads: 4
@@ -203,7 +209,7 @@ rule check_betas:
         f"{LOGS}/check_betas/{{subject}}.log",
     benchmark:
         f"{BENCHMARKS}/check_betas/{{subject}}.tsv"
-    priority: 1
+    priority: BEFORE_TRAINING
     retries: 0  # wrong data stay wrong
     conda:
         "../../envs/neurobust.yaml"

@@ -1,6 +1,7 @@
 # preflight: can this cluster run the study (`snakemake preflight`), and what will it cost (`snakemake plan`)?
 import time
 
+from neurobust.core.io import unwritable
 from neurobust.core.slurm import guard, status_settings, submits
 
 ASKED = time.time()  # as a parameter: each question is answered again
@@ -13,6 +14,8 @@ onstart:
         )
     except InputError as error:
         raise WorkflowError(f"neurobust: error: {error}") from None
+    except OSError as error:
+        raise WorkflowError(f"neurobust: error: {unwritable(error)}") from None
     guard(workflow)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neurobust.attacks.colour_settings import Brightness, Contrast, Hue, Saturation
 from neurobust.attacks.search import AttackResult, Batch, Search
+from neurobust.core.errors import InputError
 
 Point = TypeVar("Point")
 
@@ -39,7 +40,14 @@ def contrast(batch: Batch, settings: Contrast) -> AttackResult:
 
 
 def rgb_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """RGB (N, 3, H, W) in [0,1] -> hue in turns [0,1), saturation, value in [0,1], each (N, H, W); grey has hue 0."""
+    """RGB (N, 3, H, W) in [0,1] -> hue in turns [0,1), saturation, value in [0,1], each (N, H, W); grey has hue 0.
+
+    Raises InputError for images that are not RGB.
+    """
+    if images.shape[1] != 3:
+        raise InputError(
+            f"attack: images of {images.shape[1]} channels have no hue; give RGB, or choose another method"
+        )
     value, top = images.max(dim=1)
     chroma = value - images.amin(dim=1)
     red, green, blue = images.unbind(1)

@@ -25,6 +25,7 @@ from neurobust.attacks.functional_settings import (
 from neurobust.attacks.luv import luv_to_rgb, rgb_to_luv
 from neurobust.attacks.norms import SHRINK
 from neurobust.attacks.search import AttackResult, Batch, Search
+from neurobust.core.errors import InputError
 from neurobust.core.seeding import torch_generator
 
 # change(images (n, 3, H, W), parameters (n, *shape)) -> images in [0,1], differentiable in the parameters
@@ -89,7 +90,11 @@ def flow(images: Tensor, shares: Tensor) -> Tensor:
 
 
 def recolourings(images: Tensor, grid: tuple[int, int, int]) -> Family:
-    """Colour grids: parameters (3, *grid), the change of each point's L, u and v."""
+    """Colour grids: parameters (3, *grid), the change of each point's L, u and v. InputError for what is not RGB."""
+    if images.shape[1] != 3:
+        raise InputError(
+            f"attack: images of {images.shape[1]} channels have no colours to move; give RGB, or choose another method"
+        )
     return Family("colour", (3, *grid), recolour)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from neurobust.attacks.checks import flags, model_checks
 from neurobust.attacks.images import exact_kernels
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.run import batch_of, run_attack
+from neurobust.attacks.search import frozen
 from neurobust.attacks.verify import verify
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.files.checks import Check
 
 CHECKED = 64  # images that the checks of the model look at
@@ -50,28 +51,29 @@ def attack(
 ) -> Attacked:  # fmt: skip
     """Attack a model that takes images (N, 3, H, W) in [0, 1] and gives logits; labels (N,).
 
-    method, settings: those of an attack of a study (docs/configuration.md), such as `norm="l2"`; budgets ascend from 0,
+    Arrays of numpy will do. method, settings: those of an attack of a study (docs/configuration.md), such as
+    `norm="l2"`; budgets ascend from 0,
     in units of 1/255 for L-infinity, of 1 otherwise, unless `unit` says another. `batch` images are attacked at a time.
     The model is given back as it was; normalisation belongs inside it. Raises InputError for what cannot be attacked.
     """
-    given = {"method": method, "budgets": list(budgets), **USUAL.get(method, {}), **settings}
-    plan = read_plan(method, given, "attack")
-    if plan.attack.neural_head or plan.attack.twins:
+    listed = list(budgets) if isinstance(budgets, Iterable) else budgets
+    plan = read_plan(method, {"method": method, "budgets": listed, **USUAL.get(method, {}), **settings}, "attack")
+    if plan.attack.neural_head or plan.attack.twins or plan.attack.helpers:
         raise InputError(f"attack: '{method}' needs a network or a task of a study; choose another method")
-    if len(labels) != len(images) or not len(images):
-        raise InputError(f"attack: {len(images)} images and {len(labels)} labels; give one label an image")
+    images, labels = as_tensors(images, labels)
+    check_answers(model, images[:batch], labels)
     training = {name: part.training for name, part in model.named_modules()}
     results = []
     try:
         with exact_kernels():
             for start in range(0, len(images), batch):
-                part, truth = images[start : start + batch], labels[start : start + batch].long()
+                part, truth = images[start : start + batch], labels[start : start + batch]
                 ids = range(start, start + len(part))
                 pool = images[:CHECKED] if plan.attack.pool else None
                 shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool)
                 found = run_attack(plan, shown)
                 results.append(verify(model, part, truth, found, plan.norm, getattr(plan.attack, "eot", 1))[0])
-            checks = model_checks(model, images[:CHECKED], labels[:CHECKED].long(), seed)
+            checks = model_checks(model, images[:CHECKED], labels[:CHECKED], seed)
     finally:
         for name, part_of in model.named_modules():
             part_of.training = training[name]
@@ -82,3 +84,53 @@ def attack(
         distance=torch.cat([result.distance for result in results]),
         adversarial=torch.cat([result.adversarial for result in results]), checks=checks,
     )  # fmt: skip
+
+
+def as_tensors(images: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) and labels int64 (N,) as tensors; InputError for what could not be attacked."""
+    try:
+        images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"attack: images and labels are no arrays ({flat(error)}); give tensors") from None
+    if images.ndim != 4:
+        raise InputError(f"attack: images of shape {tuple(images.shape)}; give (N, 3, H, W), one image too")
+    if labels.ndim != 1:
+        raise InputError(f"attack: labels of shape {tuple(labels.shape)}; give (N,), the number of a class each")
+    if len(labels) != len(images) or not len(images):
+        raise InputError(f"attack: {len(images)} images and {len(labels)} labels; give one label an image")
+    if images.is_floating_point() and images.dtype not in (torch.float32, torch.float64):
+        raise InputError(
+            f"attack: images of {images.dtype}; give float32: a model in half precision casts its input itself"
+        )
+    if not (labels == labels.long()).all():
+        raise InputError(f"attack: labels of {labels.dtype} that are no whole numbers; give the number of a class each")
+    return images.detach(), labels.long().to(images.device)
+
+
+@torch.no_grad()
+def check_answers(model: Any, images: Tensor, labels: Tensor) -> None:
+    """Raise InputError where a model does not give logits (N, classes) of some images, or a label names no class."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"attack: a model of type {type(model).__name__}; give a torch module, which may wrap it")
+    if not (images.min() >= 0 and images.max() <= 1):  # also refuses NaN
+        raise InputError("attack: pixels outside [0,1]; give images in [0,1]: normalisation belongs inside the model")
+    given = images.clone()  # a model may change what it is given
+    try:
+        with frozen(model):
+            logits = model(given)
+    except Exception as error:  # code that we do not know
+        raise InputError(
+            f"attack: the model takes no images {tuple(images.shape)} of {images.dtype} on {images.device} "
+            f"({flat(error)}); give what it takes, or cast and scale inside it"
+        ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"attack: the model gives {found} for {len(images)} images; it must give logits (N, classes), 2 or more"
+        )
+    if not torch.equal(given, images):
+        raise InputError("attack: the model changes its input in place; let it work on a copy (images.clone())")
+    if not logits.is_floating_point():
+        raise InputError(f"attack: the model gives {logits.dtype}; it must give logits, as real numbers")
+    if wrong := [label for label in labels.tolist() if not 0 <= label < logits.shape[1]]:
+        raise InputError(f"attack: label {wrong[0]}; the model has {logits.shape[1]} classes: count them from 0")

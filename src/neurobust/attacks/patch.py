@@ -103,7 +103,7 @@ def drawn(batch: Batch, rows: Tensor, side: int, stream: str, number: int) -> tu
     contents, places = [], []
     for row in rows.tolist():
         generator = torch_generator(batch.seed, "patch", batch.ids[row], side, stream, number)
-        contents.append(torch.rand(3, points, points, generator=generator))
+        contents.append(torch.rand(images.shape[1], points, points, generator=generator))
         places.append((torch.rand(2, generator=generator) * room).long().clamp_max(room - 1))
     fine = functional.interpolate(torch.stack(contents), (side, side), mode="bilinear", align_corners=True)
     return fine.clamp(0, 1).to(images), torch.stack(places).to(images.device)

@@ -16,7 +16,7 @@ from neurobust.core.errors import InputError
 from neurobust.core.explain import as_number
 from neurobust.core.faults import Faults
 from neurobust.core.names import one_of
-from neurobust.core.settings import Given, Settings, about, field_names, read, written
+from neurobust.core.settings import Given, Settings, about, field_names, known_keys, read, written
 
 # What one unit of a configured budget is, in the attack's own unit (pixels in [0, 1], turns of hue, change of factor).
 UNITS = {"1/255": 1 / 255, "1": 1.0}
@@ -75,7 +75,7 @@ def read_plan(name: str, given: Given, where: str = "attacks") -> AttackPlan:
     """The attack `name` that a configuration describes; InputError for whatever no attack could use."""
     where, faults = f"{where}.{name}", Faults()
     kind = ATTACKS.chosen(given, "method", where)
-    own = {key: value for key, value in given.items() if key not in COMMON}
+    own = {key: value for key, value in known_keys(kind, given, where, faults, COMMON).items() if key not in COMMON}
     norm, norms = given.get("norm"), kind.norms()
     if norm is not None and norms and norm not in norms:
         said = f"{where}.norm: {norm!r} is not a norm of {given['method']}; choose one of {one_of(norm, norms)}"

@@ -1,10 +1,6 @@
 """Snakemake's own command, as `launch` becomes it: that, but for Ctrl-C before the first job, which is one line."""
 
-from __future__ import annotations
-
 import sys
-
-from neurobust.core.interrupted import say
 
 
 def start() -> int:
@@ -15,6 +11,8 @@ def start() -> int:
 
         main()
     except KeyboardInterrupt:
+        from neurobust.core.interrupted import say
+
         return say()
     return 0
 

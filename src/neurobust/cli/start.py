@@ -1,8 +1,8 @@
-"""The first lines of the command: Ctrl-C is one line from here on, also while the rest is imported."""
+"""The first lines of the command: Ctrl-C is one line from here on, also while the rest is imported.
 
-from __future__ import annotations
-
-from neurobust.core.interrupted import say
+Nothing is imported before: an interrupted import at the top of this file would be nobody's to catch. What comes earlier
+is Python's own start, a few hundredths of a second, in which Ctrl-C prints what Python prints.
+"""
 
 
 def start() -> int:
@@ -12,4 +12,6 @@ def start() -> int:
 
         return main()
     except KeyboardInterrupt:
+        from neurobust.core.interrupted import say
+
         return say()

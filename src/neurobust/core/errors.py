@@ -30,3 +30,8 @@ def error_of(lines: Iterable[str]) -> InputError:
     """The error that says some lines, at least one, each once."""
     found = tuple(dict.fromkeys(lines))
     return ManyFaults(found) if len(found) > 1 else InputError(found[0])
+
+
+def flat(error: BaseException) -> str:
+    """What code of others says is wrong, in one short line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -40,13 +41,17 @@ def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
         )
         return f"{place}: key {str(bad)!r} is not allowed here; {_plain(problem, owner)}"
     if problem.startswith("Invalid enum value"):
-        return f"{place}: {value!r} is not known; choose one of {one_of(value, literals(owner))}"
+        return (
+            f"{place}: {value!r} is not known; choose one of {one_of(value, literals(owner))}{_or_list(value, owner)}"
+        )
     if own := re.match(r"(\w+): ", problem):  # what a class says of one of its fields
         return f"{place}.{problem}" if own[1] in field_names(bare(owner)) else f"{place}: {problem}"
     if not problem.startswith("Expected"):  # what a class says of its own fields together
         return f"{place}: {problem}"
     hint = as_number(value) if re.match(r"Expected `(int|float)`", problem) else ""
-    return f"{place}: {value!r}: {_plain(problem, owner)}{hint}{_as_text(value, problem)}{_expanded(value, owner)}"
+    hint += _as_list(value, owner) if re.match(r"Expected `array\b", problem) else ""
+    hint += _as_text(value, problem) + _expanded(value, owner) + _foreign_letter(value, problem)
+    return f"{place}: {value!r}: {_plain(problem, owner)}{hint}"
 
 
 def as_number(value: Any) -> str:
@@ -57,15 +62,59 @@ def as_number(value: Any) -> str:
         return f"; YAML needs a point and a sign: {power[1]}.0e{int(power[2]):+d}"
     if octal := re.fullmatch(r"0+(\d+)", value):
         return f"; write {octal[1]}, without zeros before it or quotes"
+    if separated := re.fullmatch(r"([-+]?\d+),(\d+)", value):
+        whole = separated[2] == "000"  # 1,000: nobody writes zeros behind a decimal comma
+        return f"; YAML's decimal sign is a point: write {separated[1]}{'' if whole else '.'}{separated[2]}"
+    if share := re.fullmatch(r"(\d+(?:\.\d+)?) *%", value):
+        return f"; YAML has no percent: {value} is {float(share[1]) / 100:.4g}"
+    if unit := re.fullmatch(r"([-+]?\d+(?:\.\d+)?) *[A-Za-zµ°]+", value):
+        return f"; write {unit[1]} alone: units are fixed (docs/configuration.md)"
+    if re.fullmatch(r"\d+(?: +\d+)+", value):
+        return f"; put commas between them: {', '.join(value.split())}"
     if fraction := re.fullmatch(r"(\d+(?:\.\d+)?) */ *([1-9]\d*)", value):
         return f"; YAML has no fractions: {value} is {float(fraction[1]) / int(fraction[2]):.4g}"
     return f"; write {value} without quotes" if re.fullmatch(r"[-+]?\d+(?:\.\d+)?", value) else ""
 
 
+def _as_list(value: Any, owner: Any) -> str:
+    """What to write where one thing, or several in one text, stand for a list of any length; else empty."""
+    if not _listed(owner) or not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        return ""
+    text = str(value)
+    if span := re.fullmatch(r"(\d+) *(?:-|\.\.) *(\d+)", text):
+        parts = list(map(str, range(int(span[1]), min(int(span[2]), int(span[1]) + 99) + 1)))
+    else:
+        parts = re.findall(r"[^\s,;()\[\]]+", text)
+    return f"; write [{', '.join(parts)}]" if parts and "range" not in text else ""
+
+
+def _or_list(value: Any, owner: Any) -> str:
+    """That a name may stand in a list where not alone; else empty."""
+    named = any(bare(item) is str or literals(item) for item in _listed(owner))
+    return f", or a list such as [{value}]" if named and isinstance(value, str) else ""
+
+
+def _listed(owner: Any) -> list[Any]:
+    """The types of the items of the lists of any length that a type may be."""
+    kind = bare(owner)
+    lists = (bare(part) for part in (kind, *get_args(kind)))
+    return [get_args(part)[0] for part in lists if get_origin(part) is tuple and get_args(part)[1:] == (Ellipsis,)]
+
+
+def _foreign_letter(value: Any, problem: str) -> str:
+    """The letter of a name that only looks like one of ours, or that nobody sees; else empty."""
+    if "matching regex" not in problem or not isinstance(value, str):
+        return ""
+    odd = next((letter for letter in value if ord(letter) > 127), None)
+    return "" if odd is None else f"; it holds {odd!r} ({unicodedata.name(odd, f'U+{ord(odd):04X}')})"
+
+
 def _as_text(value: Any, problem: str) -> str:
     """What to do where YAML took a word such as `no` or a number for something else than text; else empty."""
     asked = re.match(r"Expected `str`", problem)
-    return "; quote it to have it as text" if asked and not isinstance(value, (str, list, Mapping)) else ""
+    if not asked or isinstance(value, (str, list, Mapping)):
+        return ""
+    return "; give it" if value is None else "; quote it to have it as text"
 
 
 def _expanded(value: Any, owner: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # why nothing can be written somewhere
 PARQUET_KEY = b"neurobust"
 
 Provenance = dict[str, Any]  # how a file was made, as JSON: see `provenance`
@@ -62,6 +64,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unwritable(error: OSError) -> str:
+    """One line for a file or folder that could not be made, and the way out."""
+    where = error.filename if error.filename is not None else "a file"
+    return f"{where}: cannot be written ({error.strerror or error}); make it writable, or name another folder"
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar, cast
 
 from neurobust.core.errors import InputError
-from neurobust.core.names import one_of
+from neurobust.core.names import nearest, one_of
 from neurobust.core.settings import Given, Settings
 
 T = TypeVar("T")
@@ -90,10 +90,19 @@ class Places(Mapping[str, T]):
             raise InputError(f"{where}: {name!r} is not known; choose one of {one_of(name, self)}")
         return self[name]
 
+    def _instead(self, given: Given, tag: str) -> str:
+        """What to do where the key `tag` is missing: mend a key that is almost it, or name an entry."""
+        keys = [key for key in given if isinstance(key, str)]
+        if glued := next((key for key in keys if key.startswith(f"{tag}:")), None):
+            return f"YAML wants a blank behind the colon of {glued}"
+        if slip := next((key for key in keys if nearest(key, [tag])), None):
+            return f"is it meant by '{slip}'? write {tag}"
+        return f"choose one of {', '.join(self)}"
+
     def chosen(self, given: Given, tag: str, where: str) -> T:
         """The entry that the key `tag` of a mapping at `where` names; as `find`, and without the key an InputError."""
         if tag not in given:
-            raise InputError(f"{where}: missing key '{tag}'; choose one of {', '.join(self)}")
+            raise InputError(f"{where}: missing key '{tag}'; {self._instead(given, tag)}")
         return self.find(given[tag], f"{where}.{tag}")
 
 

@@ -10,7 +10,7 @@ import math
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
@@ -19,6 +19,7 @@ from neurobust.core.explain import explain
 from neurobust.core.faults import UNREAD, Faults, Unread
 from neurobust.core.hints import bare, is_settings, literals, metas
 from neurobust.core.hints import field_names as field_names
+from neurobust.core.names import one_of
 
 T = TypeVar("T")
 
@@ -63,7 +64,10 @@ Subject = Annotated[str, shaped(SUBJECT, "one of subj01 to subj08")]
 # they mean depends on who runs a job and where, and the path is part of what a study says.
 FilePath = Annotated[
     str,
-    shaped(r"^(?!~)[^{}$\x00-\x1f]+$", "a path without braces, line breaks, $ or a leading ~"),
+    shaped(
+        r"^(?!~)(?![A-Za-z0-9]+://)[^{}$\\\x00-\x1f]+$",
+        "a path without braces, line breaks, $, backslashes or a leading ~, and no address",
+    ),
     Meta(extra={"path": True}),
 ]
 LARGEST_SIDE = 4096  # of any image that a study makes or reads, in pixels: what is larger is a slip of the keyboard
@@ -98,6 +102,15 @@ def read_partly(kind: Any, given: Any, where: str, faults: Faults) -> Any:
     return UNREAD
 
 
+def known_keys(kind: type, given: Given, where: str, faults: Faults, beside: Iterable[str]) -> Given:
+    """A mapping without the keys that neither a class of settings has nor what is said `beside` them, of each of which
+    `faults` says that: so that a slip in any of the two is told the nearest name of both."""
+    known = [*field_names(kind), *beside]
+    unknown = [key for key in given if isinstance(key, str) and key not in known]
+    faults.messages += [f"{where}: unknown key '{key}'; known keys are {one_of(key, known)}" for key in unknown]
+    return {key: value for key, value in given.items() if key not in unknown}
+
+
 def _attempt(kind: Any, given: Any, where: str) -> tuple[Any, list[str]]:
     """A value of a type, and what is wrong with it: what keeps it from being read, or all that is odd in it."""
     held = _held(kind)
@@ -109,7 +122,8 @@ def _attempt(kind: Any, given: Any, where: str) -> tuple[Any, list[str]]:
             found = msgspec.convert({"value": given}, held).value
         except msgspec.ValidationError as error:
             return UNREAD, [explain(kind, given, where, str(error).replace("`$.value", "`$", 1))]
-    return found, list(_odd(found, where))
+    twice = _twice(found, where) if isinstance(found, tuple) and _lists_once(kind) else ()
+    return found, [*twice, *_odd(found, where)]
 
 
 @cache
@@ -170,8 +184,18 @@ def _with_whole_numbers(given: Any) -> Any:
 
 
 def written(settings: Any) -> Any:
-    """Settings as JSON types, every default filled in: what goes into parameters, provenance and the names of cells."""
-    return msgspec.to_builtins(settings)
+    """Settings as JSON types, every default filled in: what goes into parameters, provenance and the names of cells.
+
+    Raises Unread where a part of them could not be read.
+    """
+    return msgspec.to_builtins(settings, enc_hook=_unread)
+
+
+def _unread(value: Any) -> NoReturn:
+    """No JSON: what could not be read, or (TypeError) what is of no type of settings."""
+    if value is UNREAD:
+        raise Unread
+    raise TypeError(f"{value!r} has no form in JSON")
 
 
 def brief(settings: Any) -> Any:
@@ -212,10 +236,14 @@ def _checked(kind: type) -> list[tuple[str, str, bool]]:
     """Every field of some settings: its name, its key, and whether it lists each thing once."""
     hints = typing.get_type_hints(kind, include_extras=True)
     return [
-        (field.name, field.encode_name,
-         any((meta.extra_json_schema or {}).get("uniqueItems") for meta in metas(hints[field.name])))
+        (field.name, field.encode_name, _lists_once(hints[field.name]))
         for field in msgspec.structs.fields(kind)
     ]  # fmt: skip
+
+
+def _lists_once(hint: Any) -> bool:
+    """Whether a type is a list that names each thing once."""
+    return any((meta.extra_json_schema or {}).get("uniqueItems") for meta in metas(hint))
 
 
 def _twice(items: tuple[Any, ...], where: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.seeding import derive_seed, numpy_rng
 from neurobust.files.pixels import resized, to_pixels
 from neurobust.files.splits import TRAIN
@@ -204,7 +204,7 @@ def load_trunk(trunk: nn.Module, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing = trunk.load_state_dict(state, strict=False).missing_keys
     except Exception as error:
-        text = " ".join(str(error).split())[:200]
+        text = flat(error)
         raise InputError(f"{path}: not the weights of this architecture ({text}); give its torchvision file") from error
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing:

@@ -5,7 +5,6 @@ Nothing is unpickled but tensors (`weights_only`), and nothing is downloaded.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.io import provenance, save_weights
 from neurobust.core.places import load
 from neurobust.core.settings import read, written
+from neurobust.core.state_dicts import NORMALISERS, State, fitted, normalisation, read_state
 from neurobust.core.training import pick_device
 from neurobust.files.dataset import Dataset, read_dataset
 from neurobust.files.network_metrics import NetworkMetrics, write_metrics
@@ -26,11 +26,7 @@ from neurobust.files.splits import TEST
 from neurobust.networks.architectures import build_bare, last_linear
 from neurobust.networks.outside_settings import OutsideNetwork
 
-NESTED = ("state_dict", "model_state_dict", "model", "net")  # where checkpoints keep their state dict
-NORMALISERS = (("mean", "std"), ("mu", "sigma"))  # what wrappers call the statistics that they normalise by
 PROBED = 2  # images that a network is tried on
-
-State = Mapping[str, Tensor]
 
 
 class Outside(nn.Module):
@@ -58,62 +54,6 @@ class Outside(nn.Module):
 
 
 # --- weights ---
-
-
-def read_state(path: Path, where: str) -> State:
-    """The state dict of a file of safetensors or of torch; InputError, at `where`, for anything else."""
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{where}: '{path}': not readable as safetensors ({flat(error)}); give its file") from None
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{where}: '{path}': holds more than tensors ({asked(error)}), and code of a file is never run; save its "
-            "state dict with torch.save(model.state_dict(), ...) or as safetensors"
-        ) from None
-    except Exception as error:  # torch raises what its readers raise
-        raise InputError(f"{where}: '{path}': not a file of torch ({flat(error)}); give a state dict") from None
-    for part in (found, *(found[name] for name in NESTED if isinstance(found, Mapping) and name in found)):
-        if isinstance(part, Mapping) and part and all(isinstance(value, Tensor) for value in part.values()):
-            return part
-    keys = sorted(map(str, found))[:6] if isinstance(found, Mapping) else type(found).__name__
-    raise InputError(f"{where}: '{path}': no state dict in it (it has {keys}); save model.state_dict()")
-
-
-def flat(error: Exception) -> str:
-    """An error of a library in one short line."""
-    return " ".join(str(error).split())[:200]
-
-
-def asked(error: Exception) -> str:
-    """What a pickle wanted to run, off torch's long message."""
-    text = flat(error)
-    return text.partition("Unsupported global: ")[2].partition(" was")[0] or text.partition("Unpickler error: ")[2]
-
-
-def fitted(state: State, body: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The part of a state dict under the prefix that fits the body best, without it; and what is left over."""
-    wanted = body.state_dict()
-    prefixes = {key.removesuffix(name) for name in list(wanted)[:1] for key in state if key.endswith(name)}
-    best = max(sorted(prefixes) or [""], key=lambda prefix: sum(f"{prefix}{name}" in state for name in wanted))
-    own = {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}
-    inside = {name: value for name, value in own.items() if name in wanted}
-    return inside, {key: value for key, value in state.items() if key.removeprefix(best) not in inside}
-
-
-def normalisation(rest: Mapping[str, Tensor]) -> tuple[list[float], list[float]] | None:
-    """The statistics of a wrapper around the network, where a state dict has them."""
-    last = {key.rpartition(".")[2]: value for key, value in rest.items() if value.numel() == 3}
-    for mean, std in NORMALISERS:
-        if mean in last and std in last:
-            return last[mean].flatten().tolist(), last[std].flatten().tolist()
-    return None
 
 
 def fill(body: nn.Module, state: State, path: Path, where: str) -> tuple[list[float], list[float]] | None:
@@ -265,6 +205,8 @@ def probe_outputs(network: nn.Module, data: Dataset, wanted: OutsideNetwork, whe
     if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
         shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise InputError(f"{where}.network: gives {shape} for {len(images)} images; it must give (images, classes)")
+    if not found.is_floating_point():
+        raise InputError(f"{where}.network: gives {found.dtype}; it must give logits, as real numbers")
     return found.shape[1]
 
 

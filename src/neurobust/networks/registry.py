@@ -5,11 +5,12 @@ A new one of ours is a description beside its code and one line here; another pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from neurobust.core.faults import Faults
 from neurobust.core.places import Places, modules_of
-from neurobust.core.settings import Given, Settings, read
+from neurobust.core.settings import Given, Settings, known_keys, read
 from neurobust.networks.description import Control, Loss, Reference, Task
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -89,12 +90,13 @@ def read_reference(given: Given, where: str) -> Reference:
     return _read_kind(REFERENCES, given, where)
 
 
-def read_task(given: Given, where: str) -> Task:
+def read_task(given: Given, where: str, beside: Iterable[str] = ()) -> Task:
     """The task that a mapping with its `kind` describes; InputError for whatever it cannot be.
 
-    What a study says about any kind of task (`source`, `training`, `conditions`) is not among its settings.
+    What a study says about any kind of task (`source`, `training`, `conditions`) is not among its settings: keys
+    `beside` them are left to others.
     """
-    return _read_kind(TASKS, given, where)
+    return _read_kind(TASKS, given, where, tuple(beside))
 
 
 def task_modules(kind: str) -> list[str]:
@@ -118,7 +120,12 @@ def reference_modules(name: str) -> list[str]:
     return sorted({REFERENCES.module_name(name), *modules_of(REFERENCES[name].perturb)})
 
 
-def _read_kind(kinds: Places[type[Kind]], given: Given, where: str) -> Kind:
+def _read_kind(kinds: Places[type[Kind]], given: Given, where: str, beside: tuple[str, ...] = ()) -> Kind:
     if not isinstance(given, Mapping):
         read(Settings, given, where)  # which says so
-    return read(kinds.chosen(given, "kind", where), given, where)
+    faults = Faults()
+    kind = kinds.chosen(given, "kind", where)
+    own = known_keys(kind, given, where, faults, beside)
+    found = faults.kept(lambda: read(kind, {key: value for key, value in own.items() if key not in beside}, where))
+    faults.refuse()
+    return found

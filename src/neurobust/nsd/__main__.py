@@ -54,9 +54,9 @@ def fetch(arguments: argparse.Namespace) -> int:
     from neurobust.nsd.bucket import read_source
     from neurobust.nsd.download import download
 
-    root, results = arguments.root, arguments.results
+    root, results = read_root(arguments), arguments.results
     study = None if results is None else layout.study_id(root, results)
-    download(read_source(root), root, arguments.output, study)
+    download(read_source(arguments.root), root, arguments.output, study)
     return 0
 
 
@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(each, type=types.get(each, str))
         if function is fetch:
             command.add_argument("--results", type=Path, help="of the study, which may delete its sessions afterwards")
-        if function in (fetch_stimuli, fetch_shared):
+        if function in (fetch, fetch_stimuli, fetch_shared):
             command.add_argument("--copy", type=Path, help="a copy of the bucket where files are looked for first")
         command.add_argument("--log", type=Path, help="file of the log; default: stderr")
         command.set_defaults(function=function)

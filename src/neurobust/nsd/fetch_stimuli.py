@@ -52,7 +52,7 @@ def fetch_stimuli(
             copy_rows(whole, design.pool, images, output)
             logger.info("%s: %d images of %s", output, len(images), whole)
         else:
-            fetch_images(source(), layout.ours(root), design.pool, images, output, n_sessions, workers)
+            fetch_images(source(), root, design.pool, images, output, n_sessions, workers)
 
 
 def link(path: Path, output: Path) -> None:
@@ -76,7 +76,7 @@ def has_images(path: Path, images: np.ndarray) -> bool:
 
 
 def fetch_images(
-    source: Source, root: Path, pool: int, images: np.ndarray, output: Path, sessions: int, workers: int = WORKERS
+    source: Source, root: Root, pool: int, images: np.ndarray, output: Path, sessions: int, workers: int = WORKERS
 ) -> None:
     """Write the `images` (ascending, seen in so many sessions) of the `pool` in the bucket to `output`; record it."""
     path = layout.stimuli(root)
@@ -95,7 +95,11 @@ def fetch_images(
         )
         part.replace(output)
         journal.unlink(missing_ok=True)
-    record = {"key": output.relative_to(root).as_posix(), "size": output.stat().st_size, "etag": listed.etag}
+    record = {
+        "key": output.relative_to(layout.ours(root)).as_posix(),
+        "size": output.stat().st_size,
+        "etag": listed.etag,
+    }
     facts = {"images": len(images), "sessions": sessions, "shape": list(shape), "contiguous": offset is not None}
     add_record(root, record | {"sha256": sha256_file(output), "last_modified": listed.modified, "facts": facts})
     logger.info("%s: %d images of %s", output, len(images), key)
@@ -207,12 +211,12 @@ def fetch_shared(source: Callable[[], Source], root: Root, output: Path, workers
 
     `source` is asked for only where one is missing.
     """
-    design, ours = load_design(root), layout.ours(root)
+    design = load_design(root)
     paths = [layout.shared_png(root, number, int(image)) for number, image in enumerate(design.shared, start=1)]
     todo = [path for path in paths if not path.exists()]
     if todo:
         server = source()
         connect(server, workers)  # before the threads: all use this one
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda path: download(server, ours, path, workers=workers), todo))
+            list(pool.map(lambda path: download(server, root, path, workers=workers), todo))
     write_json(output, {"files": [key_of(root, path) for path in paths]})

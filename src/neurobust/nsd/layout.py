@@ -148,6 +148,11 @@ def digests(root: Root) -> Path:
     return ours(root) / OWN / "SHA256SUMS"
 
 
+def all_digests(root: Root) -> list[Path]:
+    """Where such lists may be: our own, and that of a copy which is only read; of both the first that names a file."""
+    return [digests(root), *([digests(root.root)] if isinstance(root, Copies) else [])]
+
+
 def studies(root: Root) -> Path:
     """Which studies use a mirror, and which of them keep its sessions (not a file of the bucket)."""
     return ours(root) / OWN / "studies.json"

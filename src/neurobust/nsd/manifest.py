@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json, write_json
+from neurobust.core.io import canonical_json, sha256_file, write_json
 from neurobust.nsd import layout
 from neurobust.nsd.layout import Copies, Root
 from neurobust.nsd.settings import Data, most_images
 
+DATED = 3600  # s at most from the last byte of a file to the end of its job
 TERMS = (
     "the Natural Scenes Dataset is fetched only for those who have accepted its terms: read "
     "https://cvnlab.slite.page/p/IB6BSeW_7o/Terms-and-Conditions, fill in https://forms.gle/xue2bCdM9LaFNMeb7, then "
@@ -119,7 +120,7 @@ def key_of(root: Root, path: Path) -> str:
     return f"{key}.gz" if key.endswith(".nii") else key
 
 
-def read_records(root: Path) -> dict[str, dict[str, Any]]:
+def read_records(root: Root) -> dict[str, dict[str, Any]]:
     """What is known of each fetched file by key: size, etag, last_modified, sha256, facts; later lines win."""
     path = layout.records(root)
     if not path.exists():
@@ -146,9 +147,19 @@ def has_stimuli(root: Path, subject: str, n_sessions: int) -> bool:
     return bool(facts.get("images", 0) >= most_images(n_sessions) if sessions is None else sessions >= n_sessions)
 
 
-def read_digests(root: Path) -> dict[str, str]:
-    """SHA-256 in hex by key, of files that the user knows how they should be; empty where there is no such list."""
-    path = layout.digests(root)
+def known_digest(root: Root, key: str) -> tuple[str, Path] | None:
+    """SHA-256 in hex of a file that the user knows how it should be, and the list that says so; None where none does.
+
+    Of a mirror that is only read, its own list is asked too: what it lacks is fetched into the cache.
+    """
+    for path in layout.all_digests(root):
+        if (digest := read_digests(path).get(key)) is not None:
+            return digest, path
+    return None
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """SHA-256 in hex by key, of a list as `sha256sum` prints them; empty where there is no such list."""
     if not path.exists():
         return {}
     known = {}
@@ -160,7 +171,7 @@ def read_digests(root: Path) -> dict[str, str]:
     return known
 
 
-def add_record(root: Path, record: Mapping[str, Any]) -> None:
+def add_record(root: Root, record: Mapping[str, Any]) -> None:
     """Append a file's record. Jobs run side by side, so the line is written at once and under a lock."""
     path = layout.records(root)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,11 +183,26 @@ def add_record(root: Path, record: Mapping[str, Any]) -> None:
 
 
 def identity(path: Path) -> dict[str, int]:
-    """What of a record says that a file is still the one that was fetched, and not another that took its place."""
+    """What of a record says that a file is still the one that was fetched: its size and inode, and when it was changed
+    (in s)."""
     status = path.stat()
-    return {"size": status.st_size, "inode": status.st_ino}
+    return {"size": status.st_size, "inode": status.st_ino, "changed": int(status.st_mtime)}
 
 
 def is_fetched(record: Mapping[str, Any], path: Path) -> bool:
-    """Whether the file `path` is there and the one that a record is of."""
-    return path.exists() and identity(path).items() <= record.items()
+    """Whether the file `path` is there and the one that a record is of, and not another that took its place."""
+    if not path.exists():
+        return False
+    now = identity(path)
+    return all(record.get(name) == now[name] for name in ("size", "inode"))
+
+
+def is_as_fetched(record: Mapping[str, Any], path: Path) -> bool:
+    """The same, and nobody has copied another into it since: as old as it was, or of the same bytes.
+
+    Snakemake dates what a job has made anew when the job ends. Records of earlier versions have no date.
+    """
+    if not is_fetched(record, path):
+        return False
+    now = identity(path)["changed"]
+    return 0 <= now - record.get("changed", now) < DATED or sha256_file(path) == record["sha256"]

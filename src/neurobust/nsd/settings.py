@@ -26,6 +26,7 @@ SESSIONS = {  # that each subject of NSD ran, as published (NSD Data Manual)
     "subj01": 40, "subj02": 40, "subj03": 32, "subj04": 30, "subj05": 40, "subj06": 32, "subj07": 40, "subj08": 30,
 }  # fmt: skip
 SEEN = {40: 10000, 32: 9411, 30: 9209}  # distinct images in this many sessions (NSD Data Manual)
+ADDRESS = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/[^\s?#]*)?$"
 WITHHELD = 3  # the last sessions of each subject, which were not public until August 2023
 
 
@@ -68,10 +69,12 @@ class Data(Settings, frozen=True, kw_only=True):
         bool, about("you have accepted the NSD terms of use; NSD_ACCEPT_TERMS=yes says the same")
     ] = False
     endpoint: Annotated[
-        Annotated[str, shaped("^https?://", "an address that begins with http:// or https://")] | None,
+        Annotated[str, shaped(ADDRESS, "an address that begins with http:// or https:// and names a server")] | None,
         about("S3 server; null is the public bucket's own"),
     ] = None
-    region: Annotated[str, Meta(min_length=1), about("of the bucket")] = REGION
+    region: Annotated[str, shaped("^[A-Za-z0-9_-]+$", "a name of letters, digits, - and _"), about("of the bucket")] = (
+        REGION
+    )
     keep_betas: Annotated[bool, about("keep the downloaded sessions after extraction")] = False
     stimuli: Annotated[Literal["needed", "all"], about("fetch the images that a subject saw, or the whole file")] = (
         "needed"

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_json, write_json
+from neurobust.core.io import READ_ONLY, read_json, write_json
 from neurobust.core.locks import alone
 from neurobust.core.settings import Settings, about, read, written
 from neurobust.files.betas import betas_path
 from neurobust.nsd import layout
-from neurobust.nsd.manifest import add_record, is_fetched, key_of, read_records
+from neurobust.nsd.manifest import add_record, is_as_fetched, key_of, read_records
 from neurobust.nsd.settings import Data
 
 logger = logging.getLogger("neurobust")
-
-READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Note(Settings, frozen=True, omit_defaults=True):
@@ -85,7 +82,7 @@ def release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) -
 
 def _release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) -> list[Path]:
     """`release` of a mirror that can be written."""
-    study, deleted = layout.study_id(root, results), []
+    study, deleted, kept = layout.study_id(root, results), [], []
     with alone(_lock(root), f"{root}"):
         notes = read_studies(root)
         if study not in notes or (holder := _holder(root, notes, study, subject)) is not None:
@@ -95,11 +92,15 @@ def _release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) 
         records = read_records(root)
         for path in sessions:
             record = records.get(key_of(root, path)) if path.is_relative_to(root) else None
-            if record is not None and record.get("study") == study and is_fetched(record, path):
+            if record is not None and record.get("study") == study and is_as_fetched(record, path):
                 path.unlink()
                 add_record(root, record | {"study": None})  # what lies there from now on is another file
                 deleted.append(path)
+            elif path.exists():
+                kept.append(path)
     logger.info("%s: %d sessions deleted, data.keep_betas is false", subject, len(deleted))
+    if kept:
+        logger.info("%s: %d sessions stay, as %s: not as this study fetched them", subject, len(kept), kept[0])
     return deleted
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from neurobust.core.faults import Unread
 from neurobust.core.settings import LARGEST_SIDE, UNIQUE, Count, NotNegative, Seed, Settings, Share, Subject, about
 
 SessionFormat = Literal["nii.gz", "hdf5"]
@@ -123,7 +124,12 @@ class Phantom(Miniature, frozen=True, kw_only=True, omit_defaults=True):
         )  # fmt: skip
 
     def planted(self, sessions: Mapping[str, int]) -> PlantedNSD:
-        """What is planted for a study whose subjects run the given `sessions`."""
+        """What is planted for a study whose subjects run the given `sessions`.
+
+        Raises Unread for a subject that the phantom has not: `study.fit_data.check_subject` says so.
+        """
+        if not self.subjects.keys() >= sessions.keys():
+            raise Unread
         subjects = {
             subject: PlantedSubject(
                 grid=self.subjects[subject].grid, missing=self.subjects[subject].missing, sessions=count

@@ -53,6 +53,10 @@ class Predictor(Settings, frozen=True, kw_only=True):
         """
         return self
 
+    def origin(self) -> str:
+        """How to come by the files that the settings name, for the message where one is missing; may be empty."""
+        return ""
+
     def files(self) -> tuple[str, ...]:
         """Paths of the files that the settings name, which must be there before the training."""
         return ()

@@ -1,4 +1,4 @@
-"""Fixed features that predictors read: Gabor energy, the layers of a torchvision network, pixels.
+"""Fixed features that predictors read: Gabor energy, the layers of a network, pixels.
 
 Each is a module from images (N, 3, size, size) in [0, 1] to a list of maps (N, channels, side, side).
 """
@@ -6,29 +6,17 @@ Each is a module from images (N, 3, size, size) in [0, 1] to a list of maps (N, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.layouts import Layout, as_maps, layout_of
+from neurobust.predictors.feature_base import CoreMaps, FeatureMaps, shrink
 
 LUMA = (0.2126, 0.7152, 0.0722)
-
-
-def shrink(maps: Tensor, side: int) -> Tensor:
-    """Average maps down to at most `side` x `side`."""
-    return adaptive_avg_pool2d(maps, side) if maps.shape[-1] > side else maps
-
-
-class FeatureMaps(nn.Module):
-    """Images (N, 3, size, size) in [0, 1] -> maps; channels: of each map; map_size: their largest side."""
-
-    channels: list[int]
-    map_size: int
 
 
 class Pixels(FeatureMaps):
@@ -81,44 +69,28 @@ class GaborEnergy(FeatureMaps):
         return [torch.cat(maps, 1)]
 
 
-class NetworkMaps(FeatureMaps):
+class NetworkMaps(CoreMaps):
     """Some channels of some layers of a torchvision network, which gets images with its own mean and deviation.
 
     network: torchvision's name; layers: names of its graph's nodes; channels: how many of each layer's maps are kept;
     layouts: axes and extra tokens of each layer (`layouts.Layout`), found where they are not given. Tokens of no place
-    (of a class, registers) are left out. Always in eval mode: its batch statistics are part of the weights.
+    (of a class, registers) are left out.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self, input_size: int, map_size: int, network: str, layers: Sequence[str], channels: Sequence[int],
         mean: Sequence[float], std: Sequence[float], layouts: Sequence[Sequence[Any]] | None = None,
     ):  # fmt: skip
-        super().__init__()
+        super().__init__(map_size, channels, mean, std)
         self.extractor = extractor_of(network, layers, input_size)
         found = find_layouts(network, layers, input_size) if layouts is None else [Layout(*part) for part in layouts]
         self.layouts = found
-        self.map_size, self.channels = map_size, list(channels)
-        for k, count in enumerate(channels):
-            self.register_buffer(f"kept{k}", torch.arange(count))
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
-        super().train(False)
+        super(CoreMaps, self).train(False)
 
-    def train(self, mode: bool = True) -> NetworkMaps:
-        """Nothing changes: it stays in eval mode."""
-        return self
-
-    def all_maps(self, images: Tensor) -> list[Tensor]:
-        """Every channel of the layers; a layer without space is a map of one place."""
-        out = self.extractor((images - self.mean) / self.std)
-        return [shrink(as_maps(out[str(k)], layout), self.map_size) for k, layout in enumerate(self.layouts)]
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """A map of each layer, of the kept channels."""
-        return [m.index_select(1, getattr(self, f"kept{k}")) for k, m in enumerate(self.all_maps(images))]
+    def layers_of(self, images: Tensor) -> list[Tensor]:
+        """Its layers, as maps."""
+        out = self.extractor(images)
+        return [as_maps(out[str(k)], layout) for k, layout in enumerate(self.layouts)]
 
 
 def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
@@ -135,7 +107,7 @@ def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
     try:
         return feature_extraction.create_feature_extractor(full, {layer: str(k) for k, layer in enumerate(layers)})
     except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = flat(error)
         raise InputError(f"layers: {list(layers)} are not nodes of {network} ({reason})") from error
 
 
@@ -150,7 +122,7 @@ def find_layouts(network: str, layers: Sequence[str], side: int) -> list[Layout]
             with torch.device("meta"):
                 out = extractor_of(network, layers, size).eval()(torch.empty(3, 3, size, size))
         except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = flat(error)
             raise InputError(f"input_size: {side}: {network} cannot take images of {size} px ({reason})") from error
         shapes.append([getattr(out[str(k)], "shape", ()) for k in range(len(layers))])
     return [
@@ -166,3 +138,8 @@ FEATURES: dict[str, type[FeatureMaps]] = {"pixels": Pixels, "gabor": GaborEnergy
 def build_features(name: str, **arguments: Any) -> FeatureMaps:
     """A feature module by the name and arguments that a predictor's config keeps."""
     return FEATURES[name](**arguments)
+
+
+def as_features(features: Mapping[str, Any] | FeatureMaps, input_size: int) -> FeatureMaps:
+    """A feature module as it is, or built from the name and arguments that a predictor's config keeps."""
+    return features if isinstance(features, FeatureMaps) else build_features(input_size=input_size, **features)

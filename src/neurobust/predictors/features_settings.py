@@ -23,6 +23,7 @@ Orientations = Annotated[Count, about("of Gabor energy at each frequency")]
 NetworkName = Annotated[str, about("torchvision's name, whose layers are read")]
 Weights = Annotated[FilePath, about("a path to the network's state dict, or random")]
 Layers = Annotated[Names, about("nodes of the network's graph")]
+Three = tuple[float, float, float]
 Channels = Annotated[Count | None, about("most variable maps of a network that are kept; default: all")]
 Alphas = Annotated[tuple[Positive, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
 
@@ -70,6 +71,8 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
     weights: Weights
     layers: Layers
     channels: Channels = None
+    mean: Three | None = None
+    std: Three | None = None
 
     def check(self, where: str, input_size: int) -> None:
         """The network has the layers, each is read once, and a fixed grid fits the images."""

@@ -8,11 +8,11 @@ from torch import Tensor
 from neurobust.core.progress import Progress
 from neurobust.files.splits import TRAIN, VALIDATION
 from neurobust.predictors.data import SubjectData
-from neurobust.predictors.features import FeatureMaps
+from neurobust.predictors.feature_base import FeatureMaps
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.fixed_features import cached_maps, make_features
 from neurobust.predictors.fwrf import FwRF, candidate_fields, pool_maps
-from neurobust.predictors.fwrf_settings import FwRFSettings
+from neurobust.predictors.fwrf_settings import FieldSearch, FwRFSettings
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
 from neurobust.predictors.ridge import RidgePath, edge_shares, report_edges, standardisation
@@ -21,6 +21,14 @@ FIELD_BATCH = 32  # candidate fields whose pooled features are held at a time: b
 
 
 def fit_fwrf(settings: FwRFSettings, context: FitContext) -> Fitted:
+    """Feature-weighted fields on the features of a kind."""
+    features, config = make_features(settings.read_features, context)
+    return fit_fields(features, config, settings.search, context, settings.kind)
+
+
+def fit_fields(
+    features: FeatureMaps, features_config: Arguments, search: FieldSearch, context: FitContext, label: str
+) -> Fitted:
     """A field and a regularisation for each voxel, the pair that predicts the validation images best.
 
     The weights are fitted on the training images. `validation_r` is on the images by which fields and penalties were
@@ -28,14 +36,11 @@ def fit_fwrf(settings: FwRFSettings, context: FitContext) -> Fitted:
     eigendecomposition per field serves all regularisations and voxels. Needs no checkpoint: minutes.
     """
     device = context.device
-    features, features_config = make_features(settings.read_features, context)
     config: Arguments = {"voxels": context.voxels, "input_size": context.input_size, "features": features_config}
-    model = FwRF(**config)
-    model.features.load_state_dict(features.state_dict())
-    model.to(device)
-    fields = candidate_fields(settings.field_sizes, settings.field_spacing).to(device)
-    strengths = torch.tensor(settings.alphas, device=device)
-    progress = Progress(len(fields) * len(context.subjects), settings.kind)
+    model = FwRF(**{**config, "features": features}).to(device)
+    fields = candidate_fields(search.field_sizes, search.field_spacing).to(device)
+    strengths = torch.tensor(search.alphas, device=device)
+    progress = Progress(len(fields) * len(context.subjects), label)
     alphas = []
     for data in context.subjects:
         columns = model.columns(data.subject)
@@ -43,9 +48,9 @@ def fit_fwrf(settings: FwRFSettings, context: FitContext) -> Fitted:
         with torch.no_grad():
             model.field[columns], model.weight[columns], model.bias[columns] = fields[field], weight, bias
         alphas.append(alpha)
-        report_edges(alpha, settings.alphas, f"{settings.kind}, {data.subject}")
+        report_edges(alpha, search.alphas, f"{label}, {data.subject}")
     r = validation_r(model, context.subjects, context.image_batch, device)
-    history = [{"epoch": 0, "validation_r": r, **edge_shares(torch.cat(alphas), settings.alphas)}]
+    history = [{"epoch": 0, "validation_r": r, **edge_shares(torch.cat(alphas), search.alphas)}]
     return Fitted(model.cpu().eval(), config, history)
 
 

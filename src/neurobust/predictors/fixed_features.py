@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,32 +12,23 @@ from torch import Tensor, nn
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import seed_everything
 from neurobust.core.settings import written
+from neurobust.core.state_dicts import fill_part
 from neurobust.files.pixels import to_pixels
 from neurobust.predictors.data import SubjectData, channel_statistics, image_batches, training_images
-from neurobust.predictors.features import FeatureMaps, NetworkMaps, build_features
+from neurobust.predictors.feature_base import CoreMaps, FeatureMaps
+from neurobust.predictors.features import NetworkMaps, build_features
 from neurobust.predictors.features_settings import RANDOM, FixedFeatures, LayerMaps
 from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.model import Arguments
 
 
-def load_network(path: str, network: str, seed: int, side: int = 224) -> nn.Module:
-    """A torchvision network for images of `side` pixels, with the weights of a file (its state dict), or seeded ones
-    for `random`."""
+def seeded_network(network: str, seed: int, side: int) -> nn.Module:
+    """A torchvision network for images of `side` pixels with the weights that a seed gives it."""
     from neurobust.core.vision import models, size_arguments
 
-    if network not in models.list_models():
-        raise InputError(f"network: '{network}' is not one of torchvision's; see torchvision.models.list_models()")
     seed_everything(seed, "features", network)
-    model = models.get_model(network, weights=None, **size_arguments(network, side))
-    if path != RANDOM:
-        try:
-            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{path}: not the weights of torchvision's {network} for images of {side} px ({reason}); give its file"
-            ) from error
-    return model
+    full: nn.Module = models.get_model(network, weights=None, **size_arguments(network, side))
+    return full
 
 
 def make_features(wanted: FixedFeatures, context: FitContext) -> tuple[FeatureMaps, Arguments]:
@@ -52,25 +44,36 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
     (every one where it is None)."""
     mean, std = channel_statistics(context.subjects)
     arguments: Arguments = {
-        "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers), "mean": mean, "std": std,
+        "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers),
+        "mean": wanted.mean or mean, "std": wanted.std or std,
     }  # fmt: skip
-    full = load_network(wanted.weights, wanted.network, context.seed, context.input_size)
-    module = NetworkMaps(input_size=context.input_size, **arguments, channels=[])
+    side = context.input_size
+    module = NetworkMaps(input_size=side, **arguments, channels=[])
     arguments["layouts"] = [[layout.axes, layout.extra] for layout in module.layouts]
-    missing = module.extractor.load_state_dict(full.state_dict(), strict=False).missing_keys
-    if missing:
-        raise InputError(f"{wanted.weights}: lacks {missing[0]} of {wanted.network}")
-    kept = most_variable(channel_variances(module, context.subjects, context.image_batch), wanted.channels)
-    arguments["channels"] = [len(part) for part in kept]
-    whole = NetworkMaps(input_size=context.input_size, **arguments)
-    whole.extractor.load_state_dict(module.extractor.state_dict())
-    for k, part in enumerate(kept):
-        getattr(whole, f"kept{k}").copy_(part)
-    return whole, {"name": wanted.name, **arguments}
+    if wanted.weights == RANDOM:
+        module.extractor.load_state_dict(seeded_network(wanted.network, context.seed, side).state_dict(), strict=False)
+    else:
+        fill_part(module.extractor, Path(wanted.weights), f"torchvision's {wanted.network} for images of {side} px")
+    return keep_channels(module, {"name": wanted.name, **arguments}, wanted.channels, context)
+
+
+def keep_channels(
+    module: CoreMaps, config: Arguments, channels: int | None, context: FitContext
+) -> tuple[CoreMaps, Arguments]:
+    """The module with the channels that vary most over the training images, so many in all (every one for None); and
+    its name and arguments with their numbers."""
+    if channels is None:
+        with torch.inference_mode():
+            one = module.all_maps(torch.zeros(1, 3, context.input_size, context.input_size))
+        kept = [torch.arange(m.shape[1]) for m in one]
+    else:
+        kept = most_variable(channel_variances(module, context.subjects, context.image_batch), channels)
+    module.keep(kept)
+    return module, {**config, "channels": module.channels}
 
 
 @torch.inference_mode()
-def channel_variances(module: NetworkMaps, subjects: Sequence[SubjectData], image_batch: int) -> list[Tensor]:
+def channel_variances(module: CoreMaps, subjects: Sequence[SubjectData], image_batch: int) -> list[Tensor]:
     """Variance of each layer's channels, averaged over the map, over the training images of all subjects."""
     pooled = [
         [m.mean((2, 3)) for m in module.all_maps(to_pixels(images, torch.device("cpu")))]

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.predictors.description import STIMULUS_DEGREES
-from neurobust.predictors.features import build_features
+from neurobust.predictors.feature_base import FeatureMaps
+from neurobust.predictors.features import as_features
 from neurobust.predictors.model import Arguments, ResponseModel
 
 
@@ -55,15 +56,15 @@ def pool_maps(maps: list[Tensor], fields: Tensor) -> Tensor:
 class FwRF(ResponseModel):
     """r_v = b_v + sum_c w_vc pool(F_c, field_v): images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
 
-    features: name and arguments of a module of `features`; voxels: per subject, in the order of the columns.
+    features: a module, or name and arguments of one of `features`; voxels: per subject, in the order of the columns.
     """
 
     field: Tensor
 
-    def __init__(self, voxels: dict[str, int], input_size: int, features: Arguments):
+    def __init__(self, voxels: dict[str, int], input_size: int, features: Arguments | FeatureMaps):
         super().__init__()
         self.voxels, self.input_size = dict(voxels), input_size
-        self.features = build_features(input_size=input_size, **features)
+        self.features = as_features(features, input_size)
         count = sum(voxels.values())
         self.register_buffer("field", torch.ones(count, 3))
         self.weight = nn.Parameter(torch.zeros(count, sum(self.features.channels)))

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from msgspec import Meta
 
-from neurobust.core.settings import Positive, about
+from neurobust.core.settings import Positive, Settings, about
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.features_settings import (
     FEATURE_PASSES,
@@ -26,6 +26,14 @@ from neurobust.predictors.features_settings import (
     Orientations,
     Weights,
 )
+
+
+class FieldSearch(Settings, frozen=True, kw_only=True):
+    """Which fields and penalties a voxel chooses among."""
+
+    field_sizes: tuple[float, ...]
+    field_spacing: float
+    alphas: Alphas
 
 
 class FwRFSettings(Predictor, frozen=True, kw_only=True):
@@ -52,6 +60,11 @@ class FwRFSettings(Predictor, frozen=True, kw_only=True):
     def read_features(self) -> FixedFeatures:
         """The features that the fields lie on."""
         raise NotImplementedError
+
+    @property
+    def search(self) -> FieldSearch:
+        """The fields and penalties that a voxel chooses among."""
+        return FieldSearch(field_sizes=self.field_sizes, field_spacing=self.field_spacing, alphas=self.alphas)
 
     def passes(self) -> float:
         """The same for all fixed features."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
@@ -97,6 +98,12 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
     def checked(self, where: str) -> Self:
         """With the published numbers filled in; `fast` asks for each, and `published` has no patience."""
         missing = [name for name in field_names(Loop) if getattr(self, name) is None]
+        alexnet = Path(self.prefilter).name == ALEXNET or (self.prefilter != GABOR and Path(self.prefilter).is_file())
+        if alexnet and self.prefilter_channels != (64, 192):
+            raise InputError(
+                f"{where}.prefilter_channels: {list(self.prefilter_channels)}: AlexNet's two layers have 64 and 192; "
+                "write [64, 192], or prefilter: gabor"
+            )
         if self.schedule == "published":
             if "patience" not in missing:
                 raise InputError(

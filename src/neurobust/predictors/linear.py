@@ -5,21 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from neurobust.predictors.features import build_features
+from neurobust.predictors.feature_base import FeatureMaps
+from neurobust.predictors.features import as_features
 from neurobust.predictors.model import Arguments, ResponseModel
 
 
 class PooledLinear(ResponseModel):
     """r = features(images) @ w + b: images (N, 3, size, size) in [0, 1] -> responses (N, all voxels).
 
-    features: name and arguments of a module of `features`, whose maps (averaged down to their map_size) are flattened;
-    inputs: how many numbers they are; voxels: per subject, in the order of the columns.
+    features: a module, or name and arguments of one of `features`, whose maps (averaged down to their map_size) are
+    flattened; inputs: how many numbers they are; voxels: per subject, in the order of the columns.
     """
 
-    def __init__(self, voxels: dict[str, int], input_size: int, features: Arguments, inputs: int):
+    def __init__(self, voxels: dict[str, int], input_size: int, features: Arguments | FeatureMaps, inputs: int):
         super().__init__()
         self.voxels, self.input_size = dict(voxels), input_size
-        self.features = build_features(input_size=input_size, **features)
+        self.features = as_features(features, input_size)
         self.readout = nn.Linear(inputs, sum(voxels.values()))
 
     def inputs_of(self, images: Tensor) -> Tensor:

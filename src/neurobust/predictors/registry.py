@@ -8,12 +8,14 @@ from neurobust.core.places import Places, modules_of
 from neurobust.core.settings import Given, read
 from neurobust.predictors.description import Predictor
 
+CORE = "core"  # the kind of an entry that names a core and no kind
 PREDICTORS: Places[type[Predictor]] = Places(
     {
         "gnet": "neurobust.predictors.gnet_settings:GNetSettings",
         "resnet-pcs": "neurobust.predictors.resnet_pcs_settings:ResNetPCs",
         "gabor-fwrf": "neurobust.predictors.fwrf_settings:GaborFwRF",
         "cnn-fwrf": "neurobust.predictors.fwrf_settings:CnnFwRF",
+        "core": "neurobust.predictors.core_settings:CoreReadout",
         "ridge": "neurobust.predictors.ridge_settings:Ridge",
     },
     "neurobust.predictors",
@@ -24,6 +26,8 @@ PREDICTORS: Places[type[Predictor]] = Places(
 def read_predictor(name: str, given: Given, where: str = "predictors") -> Predictor:
     """The predictor `name` that a configuration describes; InputError for whatever its kind cannot use."""
     where = f"{where}.{name}"
+    if "core" in given and "kind" not in given:
+        given = {"kind": CORE, **given}
     return read(PREDICTORS.chosen(given, "kind", where), given, where).checked(where)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -205,24 +205,48 @@ def ridge_cv(
         raise InputError(f"folds: {folds}: too many for {len(x)} images, each has at least 2; take fewer folds")
     strengths = torch.as_tensor(alphas, dtype=x.dtype, device=x.device)
     mean_y = y.mean(0)
-    blocks = [slice(start, start + voxel_batch) for start in range(0, y.shape[1], voxel_batch)]
-    centred = [y[:, block] - mean_y[block] for block in blocks]
-    problem = (Dual if len(x) < x.shape[1] else Primal)(x, centred, feature_batch)
-    losses, r = (torch.zeros(len(strengths), y.shape[1], dtype=y.dtype, device=y.device) for _ in range(2))
-    for rows in consecutive_folds(len(x), folds):
+    centred = (y - mean_y).split(voxel_batch, 1)
+    problem = posed(x, centred, feature_batch)
+    losses, r = cross_validated(problem, centred, strengths, folds)
+    best = losses.argmin(0)
+    alpha = strengths[best]
+    weights = solved(problem, alpha)
+    return RidgeFit(weights, mean_y - problem.mean @ weights, alpha, losses, r.gather(0, best[None])[0])
+
+
+def posed(x: Tensor, blocks: Sequence[Tensor], feature_batch: int) -> Primal | Dual:
+    """The problem of x (N, F) and centred blocks of voxels (N, some), in the form that has the smaller matrix."""
+    return (Dual if len(x) < x.shape[1] else Primal)(x, blocks, feature_batch)
+
+
+def cross_validated(
+    problem: Primal | Dual, blocks: Sequence[Tensor], strengths: Tensor, folds: int
+) -> tuple[Tensor, Tensor]:
+    """Mean squared errors and correlations (A, V) of held-out folds, averaged over the folds, of every penalty (A,)."""
+    count = len(problem.x)
+    columns = [len(strengths), sum(block.shape[1] for block in blocks)]
+    losses, r = (torch.zeros(columns, dtype=problem.x.dtype, device=problem.x.device) for _ in range(2))
+    ends = [0, *accumulate(block.shape[1] for block in blocks)]
+    for rows in consecutive_folds(count, folds):
         matrix, held = problem.without(rows)
         values, vectors = torch.linalg.eigh(matrix)
-        for k, (block, target) in enumerate(zip(blocks, centred, strict=True)):
-            middle = -target[rows].sum(0) / (len(x) - len(held))  # mean of the other rows
+        for k, target in enumerate(blocks):
+            middle = -target[rows].sum(0) / (count - len(held))  # mean of the other rows
             inner = problem.product_without(rows, k, target, middle)
             path = RidgePath(vectors, values.clamp_min(0), vectors.T @ inner)
             for total, part in zip((losses, r), path.scores(held, target[rows] - middle, strengths), strict=True):
-                total[:, block] += part / folds
-    best = losses.argmin(0)
-    alpha = strengths[best]
+                total[:, ends[k] : ends[k + 1]] += part / folds
+    return losses, r
+
+
+def solved(problem: Primal | Dual, alpha: Tensor) -> Tensor:
+    """Weights (F, V) of a problem for one penalty per voxel (V,)."""
     values, vectors = torch.linalg.eigh(problem.matrix)
-    weights = y.new_empty(x.shape[1], y.shape[1])
-    for block, product in zip(blocks, problem.products, strict=True):
+    weights = alpha.new_empty(problem.x.shape[1], len(alpha))
+    start = 0
+    for product in problem.products:
+        part = slice(start, start + product.shape[1])
         path = RidgePath(vectors, values.clamp_min(0), vectors.T @ product)
-        weights[:, block] = problem.weights(path.weights(alpha[block]))
-    return RidgeFit(weights, mean_y - problem.mean @ weights, alpha, losses, r.gather(0, best[None])[0])
+        weights[:, part] = problem.weights(path.weights(alpha[part]))
+        start = part.stop
+    return weights

@@ -73,5 +73,5 @@ class Ridge(Predictor, frozen=True, kw_only=True):
 
     def _read_features(self, where: str) -> FixedFeatures:
         kind = READS[self.features]
-        given = {name: getattr(self, name) for name in field_names(kind)}
+        given = {name: getattr(self, name, None) for name in field_names(kind)}
         return read(kind, {name: value for name, value in given.items() if value is not None}, where)

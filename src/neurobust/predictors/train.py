@@ -38,7 +38,7 @@ from neurobust.predictors.predict import predict_subject
 FDR = 0.05  # share of false discoveries among the voxels that count as predicted
 
 
-Fields = Callable[[ResponseModel, str], np.ndarray]
+Fields = Callable[[ResponseModel, str], np.ndarray | None]
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
         rows["canaries"] += canary_rows(study.root, task)
     if extras and study.transfer:
         rows["transfer"] = transfer_rows(study)
-        rows["checks"] += transfer_checks(rows["transfer"])
+        rows["checks"] += transfer_checks(rows["transfer"], study.outside)
     if extras and study.corruptions:
         rows["corruptions"] = corruption_rows(study)
         rows["corruption_errors"] = error_rows(rows["corruptions"])

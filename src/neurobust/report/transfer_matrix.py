@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +29,16 @@ def transfer_rows(study: Study) -> list[Row]:
     return rows
 
 
-def transfer_checks(rows: list[Row]) -> list[Row]:
-    """Per target: no other network's adversarials break images that the network's own leave standing."""
+def transfer_checks(rows: list[Row], guests: Collection[str] = ()) -> list[Row]:
+    """Per target: no other network's adversarials break images that the network's own leave standing.
+
+    guests: the networks from outside, which are no part of it: what others trained moves no number of the study's own.
+    """
     worst: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         if is_own(row) or row["source_seed"] == ENSEMBLE or not row["n_shared"]:
+            continue
+        if row["source_condition"] in guests or row["target_condition"] in guests:
             continue
         key = (row["task"], row["architecture"], row["target_condition"], row["target_seed"])
         if key not in worst or row["beyond_white_box"] > worst[key]["beyond_white_box"]:
@@ -94,7 +99,7 @@ def draw_transfer(view: View) -> str:
     if not len(table):
         return empty_svg("No transfer was measured.")
     parts = blocks(table)
-    drawn = [list(matrices(view.in_order(part["target_condition"]), part)) for _, _, part in parts]
+    drawn = [list(matrices(names_in(view, part), part)) for _, _, part in parts]
     count = max(len(found[0].targets) for found in drawn)
     panels = max(len(found) for found in drawn)
     with rc():
@@ -109,6 +114,12 @@ def draw_transfer(view: View) -> str:
                 axis.set_title(f"from {matrix.title}", pad=8)
                 axis.set_ylabel("adversarials of" if is_leftmost(index, panels) else "")
         return to_svg(figure, "Accuracy under the adversarials of other networks, source by target")
+
+
+def names_in(view: View, table: pd.DataFrame) -> list[str]:
+    """The networks of one matrix: conditions in the study's order, then those from outside."""
+    found = set(table["target_condition"])
+    return [*view.in_order(found), *(name for name in view.study.outside if name in found)]
 
 
 def draw_matrix(axis: Any, values: np.ndarray, sources: list[str], targets: list[str]) -> None:

@@ -36,7 +36,7 @@ def study_of(config: Given, files: Sequence[Path], *folders: Path, also: Iterabl
         faults.messages += odd_lines(file)
     config = with_text_keys(as_written(config)) if faults.messages else as_written(config)
     named = faults.kept(lambda: with_claims(config, *folders))
-    study = read_what_can_be({**config, "claims": None} if named is UNREAD else named, faults)
+    study = faults.kept(lambda: read_what_can_be({**config, "claims": None} if named is UNREAD else named, faults))
     for ask in also:
         with faults.caught():
             ask(study)

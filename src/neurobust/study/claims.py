@@ -96,6 +96,8 @@ def given_claims(path: Path) -> dict[str, Given]:
     if not path.exists():
         raise InputError(f"{path}: missing: the file of claims that `claims` names; correct the path or leave it out")
     found = read_yaml(path, "a mapping of names to claims")
+    if "study" in found and "conditions" in found:
+        raise InputError(f"{path}: a study's configuration and no file of claims; name one, or leave `claims` out")
     try:
         claims_of(found)
     except InputError as error:

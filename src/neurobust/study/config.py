@@ -19,7 +19,7 @@ from neurobust.phantom.settings import Phantom
 Name = Annotated[
     str,
     shaped("^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", "a name of letters and digits, with . or - between them"),
-    Meta(description="becomes part of paths"),
+    Meta(description="becomes part of paths", max_length=100),
 ]
 # A section whose entries are of many kinds: `read` looks each kind up in its registry.
 Entries = Annotated[dict[Name, dict[str, Any]], Meta(min_length=1)]

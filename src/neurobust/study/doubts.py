@@ -16,12 +16,14 @@ from neurobust.study.model import BASELINE, Study, TaskPlan
 WHOLE = 255  # 1/255 of a pixel's range in it
 SMALL = 0.5  # 1/255: budgets below half a grey level are mostly meant in [0, 1]
 FAR = 0.25  # share of the largest l2 distance of two images, above which budgets are mostly meant in 1/255
+RELIABLE = 3.0  # ncsnr: the best voxels of NSD are below; as a noise ceiling of 3 trials 96 %
+DECAYED = 1.0  # weight decay above which weights go to nothing, whatever is learnt
 FAST = {"sgd": 10.0, "adamw": 0.1}  # learning rates above which no network is known to train
 
 
 def doubts(study: Study) -> list[str]:
     """Every warning about a study, as lines `config.<key>: <value>: <what seems wrong>; <way out>`, each once."""
-    asked = (of_conditions, of_labels, of_splits, of_attacks, of_counts, of_trainings, of_sources)
+    asked = (of_conditions, of_twins, of_tasks, of_labels, of_splits, of_attacks, of_counts, of_trainings, of_sources)
     return list(dict.fromkeys(line for about in asked for line in about(study)))
 
 
@@ -48,6 +50,38 @@ def of_conditions(study: Study) -> Iterator[str]:
         yield from of_reference(where, condition)
 
 
+def of_twins(study: Study) -> Iterator[str]:
+    """Entries that say the same under two names, as a line that was copied and not changed."""
+    sections: dict[str, dict[str, object]] = {
+        "rois": dict(study.rois),
+        "predictors": dict(study.predictors),
+        "conditions": {name: condition for name, condition in study.conditions.items() if condition.sweep is None},
+        "attacks": {name: plan.settings() for name, plan in study.attacks.items()},
+    }
+    for section, entries in sections.items():
+        names = list(entries)
+        for index, name in enumerate(names):
+            twin = next((other for other in names[:index] if entries[other] == entries[name]), None)
+            if twin is not None:
+                yield f"config.{section}.{name}: says the same as '{twin}'; change or remove one"
+
+
+def of_tasks(study: Study) -> Iterator[str]:
+    """Tasks on which there is nothing to compare with, and an answer that is read from noise."""
+    for name, task in study.tasks.items():
+        if BASELINE not in task.conditions:
+            yield (
+                f"config.tasks.{name}.conditions: {', '.join(task.conditions)}: without '{BASELINE}' nothing is "
+                f"compared on this task; add it"
+            )
+    primary = study.attacks[study.primary_attack]
+    if primary.attack.noise:
+        yield (
+            f"config.primary_attack: {study.primary_attack!r}: {primary.method} draws noise and looks at no network; "
+            "name an attack that does"
+        )
+
+
 def has_control(condition: Condition, others: Iterable[Condition]) -> bool:
     """Whether a condition, or that which it controls, is compared with a control of the same weight."""
     alike = [other for other in others if other.target == condition.target and other.weight == condition.weight]
@@ -55,7 +89,14 @@ def has_control(condition: Condition, others: Iterable[Condition]) -> bool:
 
 
 def of_labels(study: Study) -> Iterator[str]:
-    """Labels of real atlases whose colour tables are not there yet, that are not among the names known of them."""
+    """Labels of real atlases whose colour tables are not there yet, that are not among the names known of them; and a
+    least ncsnr that no voxel has."""
+    for name, roi in study.rois.items():
+        if roi.ncsnr_min is not None and roi.ncsnr_min > RELIABLE:
+            yield (
+                f"config.rois.{name}.ncsnr_min: {roi.ncsnr_min:g}: no voxel reaches it: ncsnr is a ratio, mostly below "
+                "1, and no percentage; 0.38 is a noise ceiling of 30 % for 3 trials"
+            )
     for name in () if study.phantom else study.rois:
         for where, label, atlas, known in unknown_labels(study, name):
             yield f"{where}: {label!r} is not among the labels known of {atlas}: {one_of(label, known)}; look it up"
@@ -160,6 +201,9 @@ def of_trainings(study: Study) -> Iterator[str]:
                 f"{training_key(study, name, 'learning_rate')}: {task.training.learning_rate:g}: "
                 f"above {most:g} networks do not train with {task.training.optimizer}; lower it"
             )
+        if task.training.weight_decay > DECAYED:
+            decay = f"{training_key(study, name, 'weight_decay')}: {task.training.weight_decay:g}"
+            yield f"{decay}: above {DECAYED:g} weights go to nothing; lower it (usual: 1.0e-4 to 0.1)"
     for name, predictor in study.predictors.items():
         rate = getattr(predictor, "learning_rate", None)
         if rate is not None and rate > FAST["adamw"]:

@@ -19,7 +19,9 @@ from neurobust.study.model import BASELINE, Study
 from neurobust.study.paths import FOLDERS
 
 T = TypeVar("T", str, int)
-TAKEN = "corruptions"  # no name of an attack: `files.corruption_table` lies where its table would
+TAKEN = {  # no names of attacks: these tables lie where theirs would
+    "corruptions": "the table of common corruptions", "verification": "the table of face verification",
+}  # fmt: skip
 
 
 def check_names(names: Iterable[T], known: Collection[T], where: str, what: str, section: str) -> None:
@@ -231,8 +233,9 @@ def check_corruptions(study: Study, name: str) -> None:
 
 def check_attack(study: Study, name: str) -> None:
     """Raise InputError for an attack whose name is taken, or that no task's images can bear."""
-    if name == TAKEN:
-        raise InputError(f"config.attacks.{TAKEN}: the table of common corruptions is called so; take another name")
+    if name in TAKEN or name in study.semantic.attacks:
+        whose = TAKEN.get(name, "a semantic attack of this study")
+        raise InputError(f"config.attacks.{name}: {whose} is called so; take another name")
     plan = study.attacks[name]
     if plan.attack.twins and not any(task.cue for task in study.tasks.values()):
         raise InputError(
@@ -337,6 +340,7 @@ def check_outside_module(study: Study, name: str) -> None:
 
 OF_THE_STUDY: tuple[Callable[[Study], None], ...] = (
     fit_data.check_trials, fit_data.check_stimuli, fit_data.check_pictures, fit_data.check_missing,
+    fit_data.check_validation,
     fit_data.check_prepared, fit_data.check_cache, fit_data.check_format, check_results, check_baseline,
     check_primary, check_verification,
 )  # fmt: skip

@@ -9,11 +9,12 @@ from neurobust.core.errors import InputError, error_of
 from neurobust.core.names import nearest, one_of
 from neurobust.nsd.ctab import read_ctab
 from neurobust.nsd.layout import PUBLISHED, ctab
-from neurobust.nsd.settings import ROI, WITHHELD, Region
+from neurobust.nsd.settings import ROI, SEEN, WITHHELD, Region
 from neurobust.phantom.labels import ATLASES, STAND_INS
 from neurobust.phantom.settings import Phantom
 from neurobust.study.model import Study
 
+FEWEST = 2  # images that a correlation over validation images, and a training, cannot do without
 MOST = 16 * 10**9  # bytes of memory; of NSD itself a session of 1 mm takes 12
 
 
@@ -127,6 +128,19 @@ def check_split(study: Study, subject: str) -> None:
             f"config.data.subjects.{subject}.sessions: {count}: splits.test {test!r} is about the {needed} first "
             f"of the {ran} sessions of {subject}; set {needed} or more"
         )
+
+
+def check_validation(study: Study) -> None:
+    """Raise InputError where a share of validation images leaves none, or none for training."""
+    share = study.splits.validation
+    planted = described(study.planted) if study.phantom else None
+    own = min(SEEN.values()) if planted is None else planted.unique_images + planted.shared_images
+    for part, what in ((share, "validation"), (1 - share, "training")):
+        if part * own < FEWEST:
+            raise InputError(
+                f"config.splits.validation: {share:g}: a share, of the at most {own} images of a subject, "
+                f"which leaves {part * own:.1f} for {what}; write 0.1 for a tenth"
+            )
 
 
 def check_missing(study: Study) -> None:

@@ -171,7 +171,7 @@ def _networks(study: Study) -> Iterator[Job]:
 
 
 def _outside(study: Study) -> Iterator[Job]:
-    """Networks that others trained: read, attacked, shown corrupted images; a pass is taken to cost a ResNet18's."""
+    """Networks that others trained: read, attacked, shown changed images; a pass is taken to cost a ResNet18's."""
     for task, architecture, name, seed in study.outsiders():
         plan, where = study.tasks[task], (task, architecture, name, f"seed{seed}")
         pixels = (study.outside[name].side or plan.side) ** 2 / 1000
@@ -180,6 +180,13 @@ def _outside(study: Study) -> Iterator[Job]:
         yield Job("attack_network", where, plan.attack_images * pixels * (met + 20), 2e6 * (plan.side / 32) ** 2)
         if study.corruptions is not None:
             yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5)
+        for shift, shown in study.shifted.items():
+            if shown.task == task:
+                yield Job("classify_shifted", (*where, shift), shown.shown() * pixels, 1e5)
+        for attack, met_by in study.semantic.attacks.items():
+            if task in (met_by.tasks or study.tasks):
+                units = study.semantic.images * met_by.attack.passes() * pixels
+                yield Job("attack_semantic", (*where, attack), units, 1e6)
 
 
 def training_units(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
@@ -202,7 +209,8 @@ def _transfer(study: Study) -> Iterator[Job]:
         return
     for name, architecture in study.blocks():
         task = study.tasks[name]
-        networks, cost = len(task.conditions) * len(task.seeds), COSTS.get(architecture, 1.0)
+        guests, cost = sum(1 for _ in study.outsiders([name])), COSTS.get(architecture, 1.0)
+        networks = len(task.conditions) * len(task.seeds) + guests
         units = study.transfer.passes(networks, task.attack_images) * task.side**2 / 1000 * cost
         yield Job("transfer_attacks", (name, architecture), units)
 

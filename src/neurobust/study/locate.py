@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,21 @@ def sections(file: Path) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _composed(file: Path) -> Any:
-    """The nodes of a YAML file, None for what cannot be read; by the parser in C where there is one."""
+    """The nodes of a YAML file, None for what cannot be read."""
+    try:
+        return _nodes(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError):
+        return None
+
+
+@lru_cache(maxsize=8)
+def _nodes(text: str) -> Any:
+    """The same of its text, which is asked about for each message; by the parser in C where there is one."""
     import yaml
 
     try:
-        return yaml.compose(Path(file).read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, UnicodeError, yaml.YAMLError):
+        return yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import canonical_json
+from neurobust.core.io import READ_ONLY, canonical_json
 from neurobust.core.settings import brief
 from neurobust.nsd import layout, manifest, regions, studies
 from neurobust.nsd.settings import StudySplits, fewest_sessions
@@ -105,17 +104,12 @@ class Mirror:
         try:
             manifest.accept_terms(self.data)
         except OSError as error:
-            if error.errno not in studies.READ_ONLY:
+            if error.errno not in READ_ONLY:
                 raise
             raise InputError(
                 f"{self.folder}: lacks {len(missing)} files ({sorted(missing)[0]}) and cannot be written "
                 f"({error.strerror}); name a folder of yours for them in data.cache"
             ) from error
-
-    @property
-    def copy_option(self) -> str:
-        """For commands that fetch: where else they look for what they read."""
-        return "" if self.data.cache is None else f"--copy {shlex.quote(self.data.root)}"
 
     def phantom_files(self) -> list[str]:
         """Every planted file that a rule declares; none where the data are the real ones."""

@@ -172,9 +172,13 @@ class Study(Struct, frozen=True):
                     if condition in chosen:
                         yield from (NetworkName(task, architecture, condition, seed) for seed in plan.seeds)
 
-    def outsiders(self) -> Iterator[NetworkName]:
-        """The networks that others trained, as paths have them. They are none of `networks`: nothing compares them."""
-        yield from (NetworkName(plan.task, OUTSIDE, name, 0) for name, plan in self.outside.items())
+    def outsiders(self, tasks: Iterable[str] | None = None) -> Iterator[NetworkName]:
+        """The networks that others trained, of some tasks (default: all), as paths have them. They are none of
+        `networks`: nothing compares them."""
+        chosen = set(self.tasks if tasks is None else tasks)
+        for name, plan in self.outside.items():
+            if plan.task in chosen:
+                yield NetworkName(plan.task, OUTSIDE, name, 0)
 
     def blocks(self) -> Iterator[tuple[str, str]]:
         """The tasks with each architecture that is trained on them: networks are compared within such a block."""

@@ -23,12 +23,14 @@ from neurobust.study.model import Study
 
 
 class NamedFile(NamedTuple):
-    """A path of a configuration: the key that names it, what it should be, and words that the key may have instead."""
+    """A path of a configuration: the key that names it, what it should be, words that the key may have instead, and
+    whether it may be a folder."""
 
     key: str
     path: str
     what: str
     instead: tuple[str, ...] = ()
+    folder: bool = False
 
 
 def check_named_files(study: Study) -> None:
@@ -46,6 +48,8 @@ def check_named_files(study: Study) -> None:
 def check_named_file(file: NamedFile) -> None:
     """Raise InputError unless the file is there."""
     path = Path(file.path)
+    if path.is_dir() and not file.folder:
+        raise InputError(f"{file.key}: {file.path!r}: a folder, not {file.what}: name a file in it")
     if path.exists():
         return
     ways = ["put it there", "correct the path", *(f"write {word}" for word in file.instead)]
@@ -72,9 +76,8 @@ def is_made(study: Study, file: NamedFile) -> bool:
 def of_data(study: Study) -> Iterator[NamedFile]:
     """Those of the data."""
     if study.data.coco_annotations is not None:
-        yield NamedFile(
-            "config.data.coco_annotations", study.data.coco_annotations, "COCO's annotations, folder or zip"
-        )
+        key, path = "config.data.coco_annotations", study.data.coco_annotations
+        yield NamedFile(key, path, "COCO's annotations, folder or zip", folder=True)
 
 
 def of_predictors(study: Study) -> Iterator[NamedFile]:
@@ -82,7 +85,8 @@ def of_predictors(study: Study) -> Iterator[NamedFile]:
     for name, predictor in readable(study.predictors):
         for path in predictor.files():
             key = f"config.predictors.{name}.{key_of(predictor, path)}"
-            yield NamedFile(key, path, "the weights of a network", predictor.instead)
+            origin = f" ({predictor.origin()})" if predictor.origin() else ""
+            yield NamedFile(key, path, f"the weights of a network{origin}", predictor.instead)
 
 
 def of_tasks(study: Study) -> Iterator[NamedFile]:

@@ -21,6 +21,7 @@ from neurobust.files.network_metrics import metrics_path
 from neurobust.files.predictor_tables import voxels_path
 from neurobust.files.quality import quality_path
 from neurobust.files.roi import roi_path
+from neurobust.files.semantic_table import semantic_table_path
 from neurobust.files.shifted_table import shifted_table_path
 from neurobust.files.stimuli import stimuli_path
 from neurobust.files.stimulus_labels import stimulus_labels_path
@@ -155,8 +156,10 @@ class Paths:
     # --- attacks ---
 
     def twins(self, wildcards: Wildcards, path: Callable[[str, str], Path]) -> list[str]:
-        """A file of every network of one task and architecture; path: of results and network."""
-        return self.of_networks(path, None, [wildcards.task], wildcards.architecture)
+        """A file of every network of one task and architecture, and of those of the task that others trained; path: of
+        results and network."""
+        own = self.of_networks(path, None, [wildcards.task], wildcards.architecture)
+        return own + self.of_outsiders(path, [wildcards.task])
 
     def undefended(self, wildcards: Wildcards) -> list[str]:
         """The twin of a network whose adversarials it is shown: `none` of its seed; nothing for `none` itself and for
@@ -211,14 +214,23 @@ class Paths:
         names = (wildcards.task, wildcards.architecture, wildcards.condition, int(wildcards.seed))
         return self.study.surrogate(NetworkName(*names))
 
+    def outside_modules(self, wildcards: Wildcards) -> list[str]:
+        """The modules that rebuild a network from outside; none for one of the study's own."""
+        return self.study.outside[wildcards.condition].modules() if wildcards.architecture == OUTSIDE else []
+
+    def guest_modules(self, wildcards: Wildcards) -> list[str]:
+        """The modules that rebuild the networks from outside of one task."""
+        guests = self.study.outsiders([wildcards.task])
+        return sorted({module for guest in guests for module in self.study.outside[guest.condition].modules()})
+
     def outside_weights(self, wildcards: Wildcards) -> list[str]:
         """The files that a network from outside is made of."""
         wanted = self.study.outside[wildcards.condition]
         return [path for path in (wanted.file, wanted.outputs) if isinstance(path, str)]
 
-    def of_outsiders(self, path: Callable[[str, str], Path]) -> list[str]:
-        """A file of every network that others trained; path: of results and network."""
-        return [str(path(self.results, network.path)) for network in self.study.outsiders()]
+    def of_outsiders(self, path: Callable[[str, str], Path], tasks: Iterable[str] | None = None) -> list[str]:
+        """A file of every network that others trained for some tasks (default: all); path: of results and network."""
+        return [str(path(self.results, network.path)) for network in self.study.outsiders(tasks)]
 
     def outside_results(self) -> list[str]:
         """What the report reads of the networks that others trained."""
@@ -226,6 +238,12 @@ class Paths:
         for network in self.study.outsiders():
             attacks = self.study.attacks_of(network.task)
             found += [str(attack_table_path(self.results, network.path, name)) for name in attacks]
+        for name, plan in self.study.semantic.attacks.items():
+            met = self.study.outsiders(plan.tasks)
+            found += [str(semantic_table_path(self.results, network.path, name)) for network in met]
+        for name, shown in self.study.shifted.items():
+            met = self.study.outsiders([shown.task])
+            found += [str(shifted_table_path(self.results, network.path, name)) for network in met]
         return found + (self.of_outsiders(corruption_table_path) if self.study.corruptions else [])
 
     def semantic_transfers(self, path: Callable[[str, str, str], Path]) -> list[str]:

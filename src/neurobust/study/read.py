@@ -80,6 +80,10 @@ def read_what_can_be(given: Given, faults: Faults) -> Study:
     InputError for what is no mapping at all.
     """
     given = as_written(given)
+    known = field_names(Config)
+    if isinstance(given, Mapping) and given.keys() - {"claims"} and not given.keys() & {*known} - {"claims"}:
+        kinds = f"{', '.join(list(map(str, given))[:3])}: no configuration: a study has the keys {', '.join(known)}"
+        raise InputError(f"config: {kinds}; config/demo.yaml shows one")
     config = read_partly(Config, given, "config", faults)
     if config is UNREAD:
         faults.refuse()
@@ -154,7 +158,7 @@ def read_sweep(config: Config, name: str) -> dict[str, Condition]:
 def task_plan(config: Config, name: str, conditions: Mapping[str, Condition], faults: Faults) -> TaskPlan:
     """One task, with the training of its networks and the conditions that they are trained with."""
     where, given = f"config.tasks.{name}", config.tasks[name]
-    task = faults.kept(lambda: read_task({key: given[key] for key in given if key not in TASK_KEYS}, where))
+    task = faults.kept(lambda: read_task(given, where, beside=TASK_KEYS))
     choice = read_partly(
         TaskChoice, {key: given[key] for key in field_names(TaskChoice) if key in given}, where, faults
     )

@@ -20,7 +20,7 @@ from neurobust.attacks.semantic.verification_settings import Met, Verification
 from neurobust.core.settings import schema
 from neurobust.networks.conditions import Condition, Training
 from neurobust.networks.registry import CONTROLS, LOSSES, REFERENCES, TASKS
-from neurobust.predictors.registry import PREDICTORS
+from neurobust.predictors.registry import CORE, PREDICTORS
 from neurobust.study.claims import Claim
 from neurobust.study.config import Config
 from neurobust.study.read import TaskChoice
@@ -37,7 +37,7 @@ def study_schema() -> Schema:
     training = schema(Training)
     properties["training"] = {**training, "description": properties["training"]["description"]}
     entries = {
-        "predictors": one_of(PREDICTORS, "kind", {}, ("kind",)),
+        "predictors": predictor(),
         "tasks": one_of(TASKS, "kind", task_keys(training), ("kind", "training")),
         "attacks": one_of(ATTACKS, "method", attack_keys(), ("method", "budgets")),
         "conditions": condition(),
@@ -79,6 +79,16 @@ def one_of(registry: Mapping[str, type], tag: str, common: Schema, required: Ite
         )
     properties = {tag: {"enum": list(registry)}, **common}
     return {"type": "object", "required": list(required), "properties": properties, "allOf": branches}
+
+
+def predictor() -> Schema:
+    """An entry of `predictors`: one that names a core needs no kind (`predictors.registry.read_predictor`)."""
+    found = one_of(PREDICTORS, "kind", {}, ())
+    core = next(branch["then"] for branch in found["allOf"] if branch["if"]["properties"]["kind"]["const"] == CORE)
+    del found["required"]
+    found["allOf"].append({"if": {"not": {"required": ["kind"]}}, "then": core})
+    found["anyOf"] = [{"required": ["kind"]}, {"required": ["core"]}]
+    return found
 
 
 def attack_keys() -> Schema:

@@ -12,6 +12,7 @@ from neurobust.core.errors import InputError, error_of
 from neurobust.core.names import nearest, neighbours
 from neurobust.study.locate import sections
 
+NO_BLANK = re.compile("\\s*[\u00a0\u2000-\u200b\u202f\u3000\ufeff]")
 TRUE = ("yes", "on", "true")
 MAPPING = "a mapping of sections, as config/demo.yaml shows one"
 KINDS = {"bool": "false", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date"}
@@ -127,15 +128,25 @@ def _broken(file: Path, text: str, error: Any) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
     if mark is None:
-        return f"{file}: not YAML: {problem}; save it as plain text"
+        odd = next((place for place, letter in enumerate(text) if unprintable(letter)), None)
+        where = "" if odd is None else f":{text.count(chr(10), 0, odd) + 1}"
+        return f"{file}{where}: not YAML: {problem}; save it as plain text"
     line = mark.line + 1
     lines = text.splitlines()
     tabs = [number for number in (line, line - 1) if 0 < number <= len(lines) and re.match(r" *\t", lines[number - 1])]
     if tabs:
         return f"{file}:{tabs[0]}: a tab; YAML is indented by spaces: put spaces in its place"
+    blanks = [number for number in (line, line - 1) if 0 < number <= len(lines) and NO_BLANK.match(lines[number - 1])]
+    if blanks:
+        return f"{file}:{blanks[0]}: a blank that is none (U+00A0 or its like), as web pages have them; type it anew"
     began = getattr(error, "context_mark", None)
     since = "" if began is None or began.line == mark.line else f" (in what begins at line {began.line + 1})"
     return f"{file}:{line}: not YAML: {problem}{since}; look for an open bracket, quote or colon at this line or before"
+
+
+def unprintable(letter: str) -> bool:
+    """Whether YAML takes a letter for no text."""
+    return (letter < " " and letter not in "\t\n\r") or letter in "\x7f\ufffe\uffff"
 
 
 def _first_line(text: str) -> int:

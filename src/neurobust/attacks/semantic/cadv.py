@@ -47,7 +47,7 @@ class CAdvAttack:
         done = 0
         for index, strength in enumerate(book.strengths):
             rows = book.standing()
-            descend(book, index, rows, optimiser, scene.render, objective, int(strength) - done)
+            descend(book.at(index), rows, optimiser, scene.render, objective, int(strength) - done)
             held = book.standing()
             book.close(index)
             optimiser.keep(~book.left[held])

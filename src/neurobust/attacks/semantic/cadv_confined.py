@@ -66,7 +66,7 @@ class ConfinedAttack:
         optimiser = Adam(kept, self.settings.learning_rate, free)
         objective = misclassify(self.settings.loss, book.labels)
         steps = 0 if fixed.all() else self.settings.steps  # nothing is free: one look
-        final = descend(book, index, rows, optimiser, render, objective, steps)
+        final = descend(book.at(index), rows, optimiser, render, objective, steps)
         return [torch.where(fixed, before, after) for before, after in zip(kept, final, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What the three semantic attacks share: strengths that only add freedom, images that leave when broken, baselines.
+"""What semantic attacks share: strengths that only add freedom, images that leave when broken, baselines.
 
 Strengths ascend like budgets: at a larger one an attacker may do whatever he may do at a smaller one. So an image that
 is broken stays broken, only survivors are attacked on, and success never falls with strength.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +21,19 @@ from neurobust.attacks.semantic.optimise import LBFGS, Adam
 from neurobust.core.seeding import numpy_rng
 
 Render = Callable[[Tensor, list[Tensor]], Tensor]  # (rows (n,), variables) -> images (n, 3, H, W) in [0,1]
-Objective = Callable[[Tensor, Tensor, Tensor, list[Tensor]], Tensor]  # (rows, images, logits, variables) -> (n,)
+# (rows, images, what the network says of them, variables) -> (n,)
+Objective = Callable[[Tensor, Tensor, Tensor, list[Tensor]], Tensor]
+
+
+class Trial(Protocol):
+    """What a descent shows its candidates to, and what decides which images leave."""
+
+    def ask(self, rows: Tensor, images: Tensor) -> Tensor:
+        """What the network says of the candidates (n, 3, H, W) of `rows` (n,), first axis n; with a gradient where one
+        is wanted."""
+
+    def offer(self, rows: Tensor, images: Tensor, answers: Tensor) -> Tensor:
+        """Look at the candidates of `rows` and what was said of them; bool (n,), which of them leave."""
 
 
 @dataclass
@@ -108,6 +121,10 @@ class Book:
         self.first[rows[gone]] = self.first[rows[gone]].clamp_max(strength)
         return gone
 
+    def at(self, strength: int) -> AtStrength:
+        """This book, open at the strength of this index."""
+        return AtStrength(self, strength)
+
     def close(self, strength: int) -> None:
         """End a strength: any lead breaks an image, that of its target makes it leave; what was tried is kept."""
         self.first[self.lead > 0] = self.first[self.lead > 0].clamp_max(strength)
@@ -122,6 +139,26 @@ class Book:
             self.n_forward.cpu(), self.n_backward.cpu(), stored,
             None if self.targets is None else self.targets.cpu(),
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AtStrength:
+    """A book at one strength, as a `Trial`: the network says logits, and its passes are counted there."""
+
+    book: Book
+    strength: int
+
+    def ask(self, rows: Tensor, images: Tensor) -> Tensor:
+        """Logits (n, K)."""
+        self.book.n_forward[rows, self.strength] += 1
+        if torch.is_grad_enabled():
+            self.book.n_backward[rows, self.strength] += 1
+        logits: Tensor = self.book.model(images)
+        return logits
+
+    def offer(self, rows: Tensor, images: Tensor, answers: Tensor) -> Tensor:
+        """`Book.offer` there."""
+        return self.book.offer(rows, images, answers, self.strength)
 
 
 def probability_lead(logits: Tensor, labels: Tensor) -> Tensor:
@@ -155,7 +192,7 @@ def random_targets(stream: str, classes: np.ndarray, labels: Tensor, ids: Sequen
 
 
 def descend(
-    book: Book, strength: int, rows: Tensor, optimiser: Adam | LBFGS, render: Render, objective: Objective, steps: int
+    trial: Trial, rows: Tensor, optimiser: Adam | LBFGS, render: Render, objective: Objective, steps: int
 ) -> list[Tensor]:
     """Minimise the objective of each of `rows` for `steps` steps, until it leaves; its last variables, in that order.
 
@@ -171,14 +208,12 @@ def descend(
         points = [point.detach().requires_grad_(moving) for point in optimiser.points]
         with torch.set_grad_enabled(moving):
             images = render(here, points)
-            logits = book.model(images)
-            values = objective(here, images, logits, points)
-        book.n_forward[here, strength] += 1
+            answers = trial.ask(here, images)
+            values = objective(here, images, answers, points)
         for whole, point in zip(final, points, strict=True):
             whole[places] = point.detach()
-        gone = book.offer(here, images.detach(), logits.detach(), strength)
+        gone = trial.offer(here, images.detach(), answers.detach())
         if moving:
-            book.n_backward[here, strength] += 1
             gradients = torch.autograd.grad(values.sum(), points)
             optimiser.tell(values.detach(), gradients)
         if gone.any():

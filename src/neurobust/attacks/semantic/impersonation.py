@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurobust.attacks.semantic.descent import descend
 from neurobust.attacks.semantic.optimise import Adam
 from neurobust.attacks.semantic.semanticadv import Mixture, random_edit, total_variation
 from neurobust.attacks.semantic.verification import Aim, Embed
@@ -50,8 +51,13 @@ class Pairs:
         """Pairs (k,) that stand at some threshold."""
         return (~self.found.done.all(1)).nonzero().squeeze(1)
 
-    def offer(self, rows: Tensor, images: Tensor, distance: Tensor) -> Tensor:
+    def ask(self, rows: Tensor, images: Tensor) -> Tensor:
+        """The distances (k,) of images to the references of the pairs `rows`."""
+        return self.aim.distance(rows, self.embed(images))
+
+    def offer(self, rows: Tensor, images: Tensor, answers: Tensor) -> Tensor:
         """Look at candidates of the pairs `rows` (k,), at these distances (k,); bool (k,), which stand nowhere now."""
+        distance = answers
         real = images.flatten(1).isfinite().all(1)  # what is no image breaks nothing
         cost = torch.where(distance.isfinite(), self.aim.cost(distance), -torch.inf)
         better, met = real & (cost < self.best[rows]), real[:, None] & self.aim.met(distance)
@@ -68,7 +74,7 @@ class Pairs:
     def show(self, images: Tensor) -> None:
         """Offer an image for every pair."""
         rows = torch.arange(len(images), device=images.device)
-        self.offer(rows, images, self.aim.distance(rows, self.embed(images)))
+        self.offer(rows, images, self.ask(rows, images))
 
 
 def impersonate(
@@ -88,25 +94,14 @@ def impersonate(
 
 def climb(pairs: Pairs, mix: Mixture, settings: Verification) -> None:
     """Adam on the mixing weights of the pairs that stand, until they meet the last threshold or the steps are over."""
-    rows, aim = pairs.standing(), pairs.aim
 
     def bounds(points: list[Tensor]) -> list[Tensor]:
         return [points[0].clamp(1 - settings.range, 1)]
 
+    def objective(rows: Tensor, images: Tensor, distance: Tensor, points: list[Tensor]) -> Tensor:
+        return pairs.aim.cost(distance) / WIDTH + settings.smoothness * total_variation(points[0])
+
+    rows = pairs.standing()
     start = (1 - settings.range / 2) * torch.ones_like(mix.here[rows])
     optimiser = Adam([start], settings.learning_rate, bounds)
-    for step in range(settings.steps + 1):
-        if not len(rows):
-            return
-        moving = step < settings.steps
-        weights = optimiser.points[0].detach().requires_grad_(moving)
-        with torch.set_grad_enabled(moving):
-            images = mix.render(rows, [weights])
-            distance = aim.distance(rows, pairs.embed(images))
-            values = aim.cost(distance) / WIDTH + settings.smoothness * total_variation(weights)
-        gone = pairs.offer(rows, images.detach(), distance.detach())
-        if moving:
-            (gradient,) = torch.autograd.grad(values.sum(), weights)
-            optimiser.tell(values.detach(), [gradient])
-        optimiser.keep(~gone)
-        rows = rows[~gone]
+    descend(pairs, rows, optimiser, mix.render, objective, settings.steps)

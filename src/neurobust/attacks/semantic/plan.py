@@ -11,7 +11,7 @@ from neurobust.attacks.semantic.description import Helper, SemanticAttack
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.core.errors import InputError
 from neurobust.core.faults import Faults
-from neurobust.core.settings import Given, Names, Settings, about, field_names, read, written
+from neurobust.core.settings import Given, Names, Settings, about, field_names, known_keys, read, written
 
 
 class Choice(Settings, frozen=True):
@@ -47,6 +47,7 @@ def read_semantic(name: str, given: Given, where: str = "semantic") -> SemanticP
     if not isinstance(given, Mapping):
         read(kind, given, where)  # which says so
     outer, faults = field_names(Choice), Faults()
+    given = known_keys(kind, given, where, faults, outer)
     attack = faults.kept(lambda: read(kind, {key: value for key, value in given.items() if key not in outer}, where))
     choice = faults.kept(lambda: read(Choice, {key: value for key, value in given.items() if key in outer}, where))
     faults.refuse()

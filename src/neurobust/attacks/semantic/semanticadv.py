@@ -67,7 +67,7 @@ class SemanticAdvAttack:
 
         optimiser = Adam(bounds([start]), self.settings.learning_rate, bounds)
         steps = self.settings.steps if strength else 0  # nothing is free: one look at the plain edit
-        return descend(book, index, rows, optimiser, mix.render, objective, steps)[0]
+        return descend(book.at(index), rows, optimiser, mix.render, objective, steps)[0]
 
     def prepare(self, images: Tensor, ids: Sequence[int]) -> Mixture:
         """Features of the faces as they are and with one attribute turned."""

@@ -66,7 +66,7 @@ class TAdvAttack:
         done = 0
         for index, strength in enumerate(book.strengths):
             rows, steps = book.standing(), int(strength) - done
-            descend(book, index, rows, optimiser, lambda here, points: self.shown(points[0]), objective, steps)
+            descend(book.at(index), rows, optimiser, lambda here, points: self.shown(points[0]), objective, steps)
             held = book.standing()  # whom the optimiser still holds
             book.close(index)
             optimiser.keep(~book.left[held])

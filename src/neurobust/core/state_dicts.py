@@ -1,0 +1,102 @@
+"""Weights that others trained, as a file of safetensors or of torch: read without running code, and laid onto a module.
+
+Nothing is unpickled but tensors (`weights_only`), and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from neurobust.core.errors import InputError, flat
+
+NESTED = ("state_dict", "model_state_dict", "model", "net")  # where checkpoints keep their state dict
+NORMALISERS = (("mean", "std"), ("mu", "sigma"))  # what wrappers call the statistics that they normalise by
+
+State = Mapping[str, Tensor]
+
+
+def read_state(path: Path, where: str) -> State:
+    """The state dict of a file of safetensors or of torch; InputError, at `where`, for anything else."""
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{where}: '{path}': not readable as safetensors ({flat(error)}); give its file") from None
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{where}: '{path}': holds more than tensors ({asked(error)}), and code of a file is never run; save its "
+            "state dict with torch.save(model.state_dict(), ...) or as safetensors"
+        ) from None
+    except Exception as error:  # torch raises what its readers raise
+        raise InputError(f"{where}: '{path}': not a file of torch ({flat(error)}); give a state dict") from None
+    for part in (found, *(found[name] for name in NESTED if isinstance(found, Mapping) and name in found)):
+        if isinstance(part, Mapping) and part and all(isinstance(value, Tensor) for value in part.values()):
+            return part
+    keys = sorted(map(str, found))[:6] if isinstance(found, Mapping) else type(found).__name__
+    raise InputError(f"{where}: '{path}': no state dict in it (it has {keys}); save model.state_dict()")
+
+
+def asked(error: Exception) -> str:
+    """What a pickle wanted to run, off torch's long message."""
+    text = flat(error)
+    return text.partition("Unsupported global: ")[2].partition(" was")[0] or text.partition("Unpickler error: ")[2]
+
+
+def fitted(state: State, body: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The part of a state dict under the prefix that fits the body best, without it; and what is left over."""
+    wanted = body.state_dict()
+    prefixes = {key.removesuffix(name) for name in list(wanted)[:1] for key in state if key.endswith(name)}
+    best = max(sorted(prefixes) or [""], key=lambda prefix: sum(f"{prefix}{name}" in state for name in wanted))
+    own = {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}
+    inside = {name: value for name, value in own.items() if name in wanted}
+    return inside, {key: value for key, value in state.items() if key.removeprefix(best) not in inside}
+
+
+def normalisation(rest: Mapping[str, Tensor]) -> tuple[list[float], list[float]] | None:
+    """The statistics of a wrapper around the network, where a state dict has them."""
+    last = {key.rpartition(".")[2]: value for key, value in rest.items() if value.numel() == 3}
+    for mean, std in NORMALISERS:
+        if mean in last and std in last:
+            return last[mean].flatten().tolist(), last[std].flatten().tolist()
+    return None
+
+
+def fill_part(
+    body: nn.Module, path: Path, what: str, translated: Callable[[State], State] = lambda state: state
+) -> tuple[list[float], list[float]] | None:
+    """Give a network the weights of a file; what else the file has, such as a classifier, is passed over.
+
+    translated: the file's state dict in other names or shapes, tried where it does not fit as it is. Returns the
+    statistics that the file normalises by, None where it has none. Raises InputError where weights are missing or of
+    another shape.
+    """
+    wanted = body.state_dict()
+    state = read_state(path, "weights")
+    inside, rest = fitted(state, body)
+    if lacking(inside, wanted):
+        inside, rest = fitted(translated(state), body)
+    problem = lacking(inside, wanted)
+    if problem:
+        raise InputError(f"{path}: not the weights of {what} ({problem}); give its file, or correct the network's name")
+    body.load_state_dict(inside, strict=False)
+    return normalisation(rest)
+
+
+def lacking(state: State, wanted: State) -> str:
+    """The first thing that is wrong with a state dict; empty where it has all that is wanted."""
+    for name, value in wanted.items():
+        if name not in state and not name.endswith("num_batches_tracked"):
+            return f"it lacks {name}"
+        if name in state and state[name].shape != value.shape:
+            return f"{name} is {list(state[name].shape)}, not {list(value.shape)}"
+    return ""
