@@ -17,8 +17,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from neurobust.core.warm import NoWorker
+
 sys.path.insert(0, str(Path(__file__).parent / "slurm"))
+sys.path.insert(0, str(Path(__file__).parent / "forks"))
 import cluster as slurm
+import forks
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = "NEUROBUST_SHARED"  # the folder of what is made once, as an environment variable for all test processes
@@ -86,14 +90,46 @@ def run_snakemake(*arguments, directory, check=True, timeout=1800, project=PROJE
     """Run snakemake on this project, or a copy of it, in `directory`; the finished process with its output as text."""
     words, environment = command(*arguments, directory=directory, project=project)
     done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=environment)
+    return looked_at(done, check)
+
+
+def looked_at(done, check):
     done.text = done.stdout + done.stderr
     assert not check or done.returncode == 0, done.text[-5000:]
     return done
 
 
 @pytest.fixture(scope="session")
-def snakemake():
+def snakemake_started():
+    """Snakemake as a process that is started anew, and its jobs by the executor that the command names, or `local`."""
     return run_snakemake
+
+
+@pytest.fixture(scope="session")
+def snakemake(snakemake_started):
+    """The same command in a fork of a process that has Snakemake imported, and so its jobs where it names no executor.
+
+    One on another project is started anew. Each PYTHONPATH has its own worker.
+    """
+    workers = {}
+
+    def run(*arguments, directory, check=True, timeout=1800, project=PROJECT):
+        if project == PROJECT:
+            words, environment = command(*arguments, directory=directory)
+            if not {"--executor", "--profile"} & set(map(str, arguments)):
+                words[3:3] = ["--executor", "warm"]
+            path = environment["PYTHONPATH"]
+            if path not in workers:
+                workers[path] = forks.Forks(environment)
+            try:
+                return looked_at(workers[path].run(words[3:], environment, timeout), check)
+            except NoWorker:
+                pass
+        return snakemake_started(*arguments, directory=directory, check=check, timeout=timeout, project=project)
+
+    yield run
+    for worker in workers.values():
+        worker.close()
 
 
 # --- what a GPU would wait for ---------------------------------------------------------------------------------------

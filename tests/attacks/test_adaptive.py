@@ -113,6 +113,7 @@ def test_a_pool_of_one_class_alone_is_no_goal(attack, headed, batch):
     assert torch.equal(result.success, plain.success)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "kept"), [(["penultimate"], True), (["layer3"], False), (None, True)])
 def test_the_trained_head_is_read_on_demand(tmp_path, layers, kept):
     torch.manual_seed(0)

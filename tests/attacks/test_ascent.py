@@ -48,6 +48,7 @@ def test_fingerprints_differ_by_one_bit_and_not_by_the_batch(dtype):
     assert torch.equal(fingerprints(points[20:30].flip(0)), codes[20:30].flip(0))
 
 
+@pytest.mark.slow
 def test_warm_steps_spend_less_and_break_as_much(run, net, unseen):
     """In float64, of 397 images: 77 % of the passes, and at the most 4 images fewer (1 %; allowed 12, 3 %)."""
     net, batch = net.double(), (unseen[0].double(), unseen[1])
@@ -58,6 +59,7 @@ def test_warm_steps_spend_less_and_break_as_much(run, net, unseen):
     assert torch.equal(warm.n_backward[first, 1], whole.n_backward[first, 1])  # nothing is warm at the first budget
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["pgd", "apgd"])
 def test_bisection_finds_what_the_ascending_order_finds(run, net, batch, toys, method):
     budgets = [0, 4, 8, 12, 16, 20, 24, 32, 40]
@@ -196,6 +198,7 @@ def test_expectation_over_draws_is_stronger_and_honest_on_a_noisy_network(run, n
     assert standing[1] == pytest.approx(claimed[1], abs=0.05) and claimed[0] < standing[0] - 0.1
 
 
+@pytest.mark.slow
 def test_noisy_network_gives_the_same_result_twice(run, net, batch):
     results = []
     for start in (1, 2):
@@ -217,6 +220,7 @@ def test_climb_from_the_clean_image_is_not_a_circle(run, net, batch):
     assert not result.success.any() and (result.n_backward.sum(1) <= 4).all()
 
 
+@pytest.mark.slow
 def test_a_step_of_ascent_asks_the_device_three_times(net, batch, answers):
     """For circles, for images that break and whether all stand: no matter how many images or steps there are."""
     images, labels, counts = *batch, []

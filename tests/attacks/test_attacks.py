@@ -84,6 +84,7 @@ def test_every_method_is_tested():
     assert tested == set(ATTACKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["pgd", "apgd"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("classes", [2, 6])
@@ -150,6 +151,7 @@ def test_model_is_given_back_as_it_was(attack, toys, name):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("single", ["ce", "margin"])
 @pytest.mark.parametrize("method", ["pgd", "apgd"])

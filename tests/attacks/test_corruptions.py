@@ -110,6 +110,7 @@ def drawn_alike(images, kind, severity, table):
     return np.rint(np.stack(found).clip(0, 1) * 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", COUNTS)
 @pytest.mark.parametrize("table", TABLES)
 def test_each_severity_is_a_change_and_no_weaker_than_the_one_before_or_is_refused(table, side):

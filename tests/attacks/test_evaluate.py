@@ -151,6 +151,7 @@ def test_an_ensemble_says_which_attack_broke_which_image(study):
     assert broken.any() and (frame.member[~broken] == "").all()
 
 
+@pytest.mark.slow
 def test_attacks_that_start_from_other_images_get_training_images(study, monkeypatch, dataset):
     given, run_attack = {}, bounded.run_attack
 
@@ -257,6 +258,7 @@ def count_new_cells(study, tmp_path, **changes):
     return len(set((tmp_path / "cells").glob("*")) - before)
 
 
+@pytest.mark.slow
 def test_what_makes_a_cell_new(study, tmp_path, monkeypatch):
     study("out")
     assert count_new_cells(study, tmp_path) == 0
@@ -331,6 +333,7 @@ def test_adaptive_attacks_say_where_they_acted(study, monkeypatch, net):
     assert len(net.collision_pool[0]) > 200, "training images that the network reads"
 
 
+@pytest.mark.slow
 def test_a_perceptual_attack_reads_the_oracle_of_its_task(study, tmp_path):
     """Its cells stand for the oracle's weights, a check tells of a failed gate, a missing file costs its own."""
 

@@ -98,6 +98,7 @@ def run(run_attack, net, images, labels, method, **changes):
     return run_attack(net, images, labels, {"method": method, "budgets": budgets, **settings, **shared, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnn", "mlp-robust"])
 @pytest.mark.parametrize("method", PAIRS)
 def test_each_breaks_far_more_than_random_ones_at_equal_budgets_and_passes(run_attack, toys, batch, name, method):
@@ -124,6 +125,7 @@ def test_each_breaks_far_more_than_random_ones_at_equal_budgets_and_passes(run_a
 WIDE = {"stadv": [0, 0.2, 0.4], "recoloradv": [0, 0.3, 0.6], "perceptual": [0, 0.5, 1.0], "patch": [0, 0.15, 0.3]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PAIRS)
 def test_a_climb_that_sees_no_slope_is_flagged_by_random_changes_and_an_honest_one_is_not(toys, batch, method):
     baseline, _, settings, shared = PAIRS[method]

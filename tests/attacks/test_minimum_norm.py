@@ -38,6 +38,7 @@ def boxed_l1(model, images, labels, count=False):
     return torch.tensor(result, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("name", [*COARSE, *FINE])
 def test_distance_is_near_the_closed_form(run_attack, toys, name, classes):

@@ -147,6 +147,7 @@ def test_answers_that_an_attack_took_away_are_told(net, few, toys):
 # --- half precision, one channel, randomness ---
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_a_half_precision_network_is_attacked_as_the_whole_one(run_attack, net, few, other, toys, name, kind):

@@ -65,6 +65,7 @@ def test_it_is_the_root_of_zhang_s_distance_and_has_a_gradient(batch, toys):
     assert gap.sum().item() / 2 == pytest.approx((slope * step).sum().item(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_ball_of_known_shape_is_searched_to_its_edge(scenes):
     """Where the distance is L2 and the classifier linear, what can break is known in closed form."""
     model, images, labels, needed = scenes

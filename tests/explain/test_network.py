@@ -72,6 +72,7 @@ def test_the_images_are_those_that_the_attacks_look_at(task, model, tmp_path):
         explain_network(task, model, {}, 31, 0, tmp_path / "more.parquet")
 
 
+@pytest.mark.slow
 def test_every_measure_is_that_of_the_pure_functions(task, model, predictors, tmp_path):
     explain_network(task, model, predictors, 16, 3, tmp_path / "inside.parquet", image_batch=5)
     table, attrs = read_parquet(tmp_path / "inside.parquet")
@@ -101,6 +102,7 @@ def test_every_measure_is_that_of_the_pure_functions(task, model, predictors, tm
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_undefined_is_missing(task, model, tmp_path):
     """No image classified correctly: no distance to a boundary."""
     with h5py.File(task, "r+") as file:

@@ -93,6 +93,7 @@ def test_a_function_of_known_accuracy(dataset, guests, tmp_path, name, expected)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "stem"), [("small", "imagenet"), ("resnet18", "cifar")])
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
 def test_a_state_dict_gives_bit_equal_logits(dataset, tmp_path, name, stem, suffix):
@@ -231,6 +232,7 @@ def test_timm_without_timm(dataset, tmp_path, monkeypatch):
         bring(dataset, tmp_path, kind="timm", network="resnet18", weights=str(tmp_path / "theirs.pt"))
 
 
+@pytest.mark.slow
 def test_any_model_of_timm(dataset, tmp_path):
     """Its own normalisation, 9 logits of which 4 are asked for, at the side that it was trained at."""
     timm = pytest.importorskip("timm")

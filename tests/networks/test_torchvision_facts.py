@@ -36,6 +36,7 @@ def test_the_file_names_every_architecture():
         assert known().architectures[name].pretrained == can_be_pretrained(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "alexnet", "resnet18", "vgg11", "vit_b_32", "mnasnet0_5", "squeezenet1_1"])
 def test_the_file_says_what_the_network_says(name):
     """`python -m neurobust.networks.torchvision_facts` writes all of it, in minutes."""

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -32,19 +30,14 @@ hashlib.file_digest = counted
 
 
 @pytest.fixture
-def snakemake_here(project, tmp_path):
+def snakemake_here(snakemake, tmp_path):
     """Snakemake on a workflow of its own: with what was taught to it, or without."""
     for name in ("dataset.h5", "old.h5"):
         (tmp_path / name).write_bytes(hashlib.shake_256(name.encode()).digest(SIZE))
 
     def run(*arguments, teach=TEACH):
         (tmp_path / "Snakefile").write_text(SNAKEFILE.format(teach=teach))
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "1", *arguments], cwd=tmp_path, text=True,
-            capture_output=True, env=os.environ | {"PYTHONPATH": str(project / "src")},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout + done.stderr
+        return snakemake("-s", tmp_path / "Snakefile", "--cores", "1", *arguments, directory=tmp_path).text
 
     return run
 

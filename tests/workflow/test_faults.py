@@ -34,8 +34,8 @@ def executor(request):
 
 @pytest.fixture(scope="module")
 def undisturbed(snakemake, once):
-    """The numbers of a run that nothing happened to, jobs started in the plain way."""
-    return numbers(once("undisturbed", lambda folder: snakemake(*tiny("local"), "--", "all", directory=folder)))
+    """The numbers of a run that nothing happened to. Its jobs are forks; below each executor is compared with it."""
+    return numbers(once("undisturbed", lambda folder: snakemake(*tiny("warm"), "--", "all", directory=folder)))
 
 
 def start(folder, executor, target="all"):
@@ -76,7 +76,7 @@ def wait_until_gone(group):
 
 
 def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbed, executor, tmp_path):
-    """SIGKILL in turn to the driver with all its jobs, and to one job alone."""
+    """SIGKILL in turn to the driver with all its jobs, and to one job alone; forks finish what it has left."""
     rng = numpy_rng("tests", "faults", "kills")
     killed = 0
     for turn in range(KILLS):
@@ -95,7 +95,7 @@ def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbe
         wait_until_gone(driver.pid)
         snakemake(*tiny(executor), "--unlock", directory=tmp_path)
     assert killed >= KILLS / 2, "the study was over before it could be killed"
-    snakemake(*tiny(executor), "--", "all", directory=tmp_path)
+    snakemake(*tiny("warm"), "--", "all", directory=tmp_path)
     assert numbers(tmp_path) == undisturbed
 
 
@@ -136,8 +136,10 @@ def errors(text):
     return [line for line in text.splitlines() if line.startswith("neurobust: error:")]
 
 
-def test_a_full_disk_is_one_clear_error_and_loses_nothing(snakemake, undisturbed, disk, executor, tmp_path):
-    failed = snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
+def test_a_full_disk_is_one_clear_error_and_loses_nothing(
+    snakemake_started, snakemake, undisturbed, disk, executor, tmp_path
+):
+    failed = snakemake_started(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
     assert failed.returncode != 0
     assert len(errors(failed.text)) == 1 and "No space left on device" in errors(failed.text)[0], failed.text[-3000:]
     log = (tmp_path / "logs/tiny/train_network/digits/small/none/seed0.log").read_text()
@@ -147,14 +149,14 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(snakemake, undisturbed
     assert not list((tmp_path / "results").rglob("*.tmp")), "half a file is left"
 
     assert disk("remount,size=1g")
-    snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path)
+    snakemake(*tiny("warm"), "--", NETWORK, directory=tmp_path)
     assert dataset.stat().st_mtime_ns == made, "what was finished is not done again"
     assert numbers(tmp_path)[NETWORK] == undisturbed[NETWORK]
 
 
-def test_a_read_only_results_folder_is_one_clear_error(snakemake, disk, executor, tmp_path):
+def test_a_read_only_results_folder_is_one_clear_error(snakemake_started, disk, executor, tmp_path):
     assert disk("remount,ro")
-    failed = snakemake(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
+    failed = snakemake_started(*tiny(executor), "--", NETWORK, directory=tmp_path, check=False)
     assert failed.returncode != 0
     assert "Read-only file system" in failed.text
     assert "Traceback" not in failed.text, failed.text[-3000:]

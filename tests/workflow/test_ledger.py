@@ -38,7 +38,7 @@ def test_a_file_that_is_named_and_that_no_rule_makes_stops_a_dry_run(snakemake, 
     condition = {**config["conditions"]["LO"], "control": "features", "features": {"weights": "/nope.pth"}}
     done = dry_run(snakemake, project, tmp_path, conditions={**config["conditions"], "LO-features": condition})
     assert done.returncode != 0 and "conditions.LO-features.features.weights: '/nope.pth': no such file" in done.text
-    fetched = {**gnet, "prefilter": f"{tmp_path}/alexnet-owt-7be5be79.pth"}
+    fetched = {**gnet, "prefilter": f"{tmp_path}/alexnet-owt-7be5be79.pth", "prefilter_channels": [64, 192]}
     done = dry_run(snakemake, project, tmp_path, predictors={"gnet": fetched}, attack_images=400)
     assert done.returncode == 0 and "download_alexnet" in done.text
     assert "study.yaml:" in done.text and "attack_images: 400: the task phantom-scenes has at most 300" in done.text

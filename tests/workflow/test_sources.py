@@ -1,5 +1,6 @@
 """`sources`: computed from the imports themselves, so it cannot drift."""
 
+import ast
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -65,11 +66,46 @@ def test_the_script_itself_is_a_source_and_data_files_travel(project):
 
 def test_a_release_does_not_retrain_a_study(project):
     """Only the version and a docstring live in the file that is left out."""
-    import ast
-
     assert "__init__.py" not in names("networks/train_network", project)
     body = ast.parse((PACKAGE / "__init__.py").read_text()).body
     assert [type(node).__name__ for node in body] == ["Expr", "Assign"]
+
+
+EVERYWHERE = """
+async def f():
+    async with a:
+        import neurobust.one
+    async for b in a:
+        import neurobust.two
+    else:
+        import neurobust.three
+class C:
+    import neurobust.four
+try:
+    import neurobust.five
+except* ValueError:
+    import neurobust.six
+else:
+    import neurobust.seven
+finally:
+    import neurobust.eight
+if a: pass
+elif b: import neurobust.nine
+else: import neurobust.ten
+while a:
+    match b:
+        case 1: import neurobust.eleven
+"""
+
+
+def test_an_import_is_found_wherever_a_statement_can_stand(tmp_path):
+    """In each kind of block, and as a look at every node finds them in the package's own files."""
+    (tmp_path / "everywhere.py").write_text(EVERYWHERE)
+    assert len(sources.imported_names(tmp_path / "everywhere.py")) == 11
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        slow = {node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))}
+        assert slow == {node for node in sources.statements(tree) if isinstance(node, (ast.Import, ast.ImportFrom))}
 
 
 def test_relative_imports_and_cycles(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -51,7 +51,7 @@ def imported_names(path: Path, module: str | None = None) -> frozenset[str]:
     `module` of another package, those of that one."""
     package = module if path.name == "__init__.py" else (module or "").rpartition(".")[0]
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    for node in statements(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -60,6 +60,26 @@ def imported_names(path: Path, module: str | None = None) -> frozenset[str]:
             names.update(f"{base}.{alias.name}" for alias in node.names)
     followed = {PACKAGE.name, (module or PACKAGE.name).split(".")[0]}
     return frozenset(name for name in names if name.split(".")[0] in followed)
+
+
+def statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements of a file, also those inside others. Expressions, in which no import can be, are not looked at."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            todo += getattr(node, part, ())
+
+
+@cache
+def direct(module: str) -> tuple[Path | None, tuple[str, ...]]:
+    """The file of a module, and the modules that it asks for itself: the packages around it, and what it imports."""
+    path = module_file(module)
+    if path is None:
+        return None, ()
+    parts = module.split(".")
+    return path, (*(".".join(parts[:i]) for i in range(1, len(parts))), *sorted(imported_names(path, module)))
 
 
 @cache
@@ -75,13 +95,10 @@ def closure(name: str) -> frozenset[Path]:
         if module in seen:
             continue
         seen.add(module)
-        path = module_file(module)
-        if path is None:
-            continue
-        found[module] = path
-        parts = module.split(".")
-        todo += [".".join(parts[:i]) for i in range(1, len(parts))]
-        todo += sorted(imported_names(path, module))
+        path, names = direct(module)
+        if path is not None:
+            found[module] = path
+            todo += names
     return frozenset(found.values())
 
 
