@@ -10,13 +10,13 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import save_weights
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.vision import models
+from neurobust.explain.predictors.fields import compare_fields
 from neurobust.phantom.cortex import REGIONS, Stimuli, plant_voxel
 from neurobust.phantom.scenes import render_all, sample_scenes
 from neurobust.predictors import fit_predictor, load_target
 from neurobust.predictors.core_readout import build_core
 from neurobust.predictors.cores import GNetMaps, framed, timm_network
 from neurobust.predictors.data import SubjectData
-from neurobust.predictors.fields import compare_fields
 from neurobust.predictors.fit_core import core_features
 from neurobust.predictors.fit_trained import block_of, thaw
 from neurobust.predictors.fitting import FitContext

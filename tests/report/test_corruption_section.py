@@ -107,17 +107,18 @@ def write_page(study, folder):
     figures = {}
     for name, draw in FIGURES.items():
         figures[name] = folder / f"{name}.svg"
+        figures[name].parent.mkdir(parents=True, exist_ok=True)
         figures[name].write_text(draw(view))
     write_index(study, folder / "tables", figures, folder / "index.html")
-    return (folder / "index.html").read_text()
+    return "".join(page.read_text() for page in sorted(folder.glob("*.html")))
 
 
 def test_the_page_has_the_section_only_where_corruptions_were_run(corrupted, tiny_study, tmp_path):
     page = write_page(corrupted, tmp_path)
     assert '<section id="corruptions">' in page and "gaussian noise" in page and "<em>none</em>" in page
     assert (tmp_path / "tables/corruptions.csv").read_text().count("\n") == 1 + 4 * 4 * 5
-    plain = write_page(tiny_study, tmp_path)
-    assert 'id="corruptions"' not in plain and 'href="#corruptions"' not in plain
+    plain = write_page(tiny_study, tmp_path / "plain")
+    assert 'id="corruptions"' not in plain and 'href="corruptions.html"' not in plain
 
 
 def test_the_figure_says_when_it_is_empty(corrupted):

@@ -36,7 +36,7 @@ def changed(study, changed_study, tmp_path):
 def index_of(study, folder):
     tabulate_results(study, {name: folder / "tables" / f"{name}.csv" for name in COLUMNS})
     write_index(study, folder / "tables", {}, folder / "index.html")
-    return (folder / "index.html").read_text()
+    return "".join(page.read_text() for page in sorted(folder.glob("*.html")))
 
 
 def miss(study, canary, note):

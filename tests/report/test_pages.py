@@ -16,12 +16,14 @@ from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
 from neurobust.networks.conditions import Condition
+from neurobust.report.archive import pack_report
 from neurobust.report.collect import tabulate_results
 from neurobust.report.contents import COLUMNS, FIGURES
 from neurobust.report.draw import draw_figures
 from neurobust.report.examples import amplify, example_cell
 from neurobust.report.figures import forest_width
-from neurobust.report.page import write_index, write_roi_page
+from neurobust.report.page import TEMPLATES, write_index, write_roi_page
+from neurobust.report.site import PAGES, ROI_SECTIONS, SECTION_NAMES, every_section, pages_of
 from neurobust.report.style import PALETTE, inline_svg, number_ids
 from neurobust.report.summary import print_summary
 from neurobust.report.tables import read_tables
@@ -54,7 +56,7 @@ class Page(HTMLParser):
 
     def note(self, tag, attrs):
         attrs = dict(attrs)
-        assert tag != "script" and not any(name.startswith("on") for name in attrs)
+        assert not (tag == "script" and attrs) and not any(name.startswith("on") for name in attrs)
         self.ids += [attrs["id"]] if "id" in attrs else []
         self.links += [attrs[name] for name in ("src", "href", "srcset", "action", "data") if name in attrs]
         assert not any(name.startswith("xlink") for name in attrs)
@@ -64,7 +66,7 @@ class Page(HTMLParser):
         self.stack.pop()
 
     def handle_data(self, data):
-        if "style" not in self.stack:
+        if not {"style", "script"} & set(self.stack):
             self.words.append(data)
 
 
@@ -82,11 +84,22 @@ def report(study, tmp_path_factory):
     return write_report(study, tmp_path_factory.mktemp("report"))
 
 
+def whole(folder: Path) -> str:
+    """The text of all pages of a study, one after the other."""
+    return "\n".join((folder / page.file).read_text() for page in PAGES.values() if (folder / page.file).exists())
+
+
+def words_of(folder: Path) -> str:
+    """What all pages of a study say."""
+    pages = [folder / page.file for page in PAGES.values() if (folder / page.file).exists()]
+    return " ".join(Page(page.read_text()).text for page in pages)
+
+
 def assert_self_contained(text: str) -> Page:
     page = Page(text)
     assert len(page.ids) == len(set(page.ids)), "ids are not unique"
     for link in page.links:
-        assert re.match(r"data:|#|[\w./-]+$", link) and "//" not in link.split(",")[0], link[:80]
+        assert re.match(r"data:|#|[\w./-]+(#[\w.-]+)?$", link) and "//" not in link.split(",")[0], link[:80]
         assert not link.startswith("#") or link[1:] in page.ids, f"{link} points nowhere"
     for target in re.findall(r"url\(([^)]*)\)", text):
         assert target.startswith("#") and target[1:] in page.ids, target
@@ -94,14 +107,15 @@ def assert_self_contained(text: str) -> Page:
     return page
 
 
-def test_index_is_self_contained_and_shows_the_tables(report, study):
-    page = assert_self_contained((report / "index.html").read_text())
+def test_pages_are_self_contained_and_show_the_tables(report, study):
+    pages = {page.file: assert_self_contained((report / page.file).read_text()) for page in pages_of(study).values()}
+    page, text = pages["index.html"], " ".join(page.text for page in pages.values())
     tables = read_tables(report / "tables")
     for value in tables["summary"]["robust_accuracy"]:
-        assert f" {100 * value:.1f} " in page.text
+        assert f" {100 * value:.1f} " in text
     for row in tables["differences"][tables["differences"]["primary"]].itertuples():
         if row.measure == "robust_accuracy" and row.condition != "LO-shuffled":
-            assert f"{100 * row.difference:+.1f}".replace("-", "−") in page.text
+            assert f"{100 * row.difference:+.1f}".replace("-", "−") in text
     for name in (
         "zero gradient",
         "31 % of the images",
@@ -111,16 +125,44 @@ def test_index_is_self_contained_and_shows_the_tables(report, study):
         "0.66 to 0.6",
         "checked 960",
     ):
-        assert name in page.text, name
+        assert name in text, name
     assert {f"roi/{roi}.html" for roi in study.rois} <= set(page.links)
-    assert all((report / link).exists() for link in page.links if link.startswith("tables/"))
-    assert study.results not in page.text
+    assert study.results not in text
+    tables = [link for page in pages.values() for link in page.links if link.startswith("tables/")]
+    assert len(tables) > len(COLUMNS) and all((report / link).exists() for link in tables)
+
+
+def test_every_link_of_every_page_arrives(report, study):
+    """The one navigation names every page, and an anchor of another page is there."""
+    write_roi_page(study, "LO", report / "roi/LO.html")
+    files = [*(page.file for page in pages_of(study).values()), "roi/LO.html"]
+    pages = {file: Page((report / file).read_text()) for file in files}
+    for file, page in pages.items():
+        up = "../" if "/" in file else ""
+        links = set(page.links)
+        assert {f"{up}{other}" for other in files} <= links and {f"{up}roi/{roi}.html" for roi in study.rois} <= links
+        for link in links:
+            target, _, anchor = link.removeprefix(up).partition("#")
+            if anchor and target:
+                assert anchor in pages[target].ids, f"{file}: {link} points nowhere"
+    (report / "roi/LO.html").unlink()
+    (report / "roi").rmdir()
+
+
+def test_one_table_says_where_a_section_lies(study, changed_study):
+    """Each section has a template and a name and lies on one page; a page that could show nothing is none."""
+    sections = every_section()
+    assert len(sections) == len(set(sections)) and set(sections) == set(SECTION_NAMES)
+    assert all((TEMPLATES / f"{name}.html").exists() for name in sections)
+    assert set(ROI_SECTIONS) <= set(sections)
+    assert set(PAGES) - set(pages_of(study)) == {"semantic", "corruptions"}
+    assert set(PAGES) - set(pages_of(changed_study(study, corruptions=True))) == {"semantic"}
 
 
 def test_a_line_per_subject_says_that_its_betas_are_in_place(report):
     tables = read_tables(report / "tables")
     assert tables["brains"].loc[0, "ncsnr_r"] == 0.9987 and tables["brains"]["mean_r"].isna().tolist() == [False, True]
-    text = Page((report / "index.html").read_text()).text
+    text = Page((report / "predictors.html").read_text()).text
     assert "subj01 40 0.999 1.000 0.078 0.002 / -0.001 0.000 0.81 to 1.27 responses.tsv" in text
     assert "subj02 40 without session 3 0.999 – 0.078" in text
 
@@ -129,27 +171,29 @@ def test_phantom_notice_if_and_only_if_phantom(report, study, tmp_path):
     page = Page((report / "index.html").read_text())
     notice = "It says nothing about human brains"
     assert notice in page.text and page.text.index(notice) < page.text.index("The answer")
+    assert all(notice in (report / page.file).read_text() for page in pages_of(study).values())
     real = replace(study, data=replace(study.data, source="nsd"))
     write_index(real, report / "tables", {}, tmp_path / "index.html")
     assert notice not in (tmp_path / "index.html").read_text()
 
 
 def test_failed_checks_are_marked_not_hidden(report):
-    text = (report / "index.html").read_text()
-    assert "1 masking check failed" in text and "digits, resnet18, V1, seed 1: zero gradient" in text
-    digits, scenes = text.split("phantom-scenes, resnet18: accuracy in percent")
+    assert "1 masking check failed" in (report / "index.html").read_text()
+    assert "digits, resnet18, V1, seed 1: zero gradient" in (report / "checks.html").read_text()
+    text = (report / "verdicts.html").read_text()
+    digits, scenes = text.split('id="accuracy-phantom-scenes-resnet18"')
     assert digits.count('title="a masking check failed"') == 1 and 'title="a masking check failed"' not in scenes
 
 
 def test_a_sweep_is_compared_at_equal_clean_accuracy_and_nowhere_else(
     report, study, fill_study, changed_study, tmp_path
 ):
-    assert "At equal clean accuracy" not in (report / "index.html").read_text()
+    assert "At equal clean accuracy" not in whole(report)
     swept = study.conditions | {"LO-w0.5": replace(study.conditions["LO"], weight=0.5, sweep="LO")}
     wide = fill_study(changed_study(study, conditions=swept, results=str(tmp_path / "results")))
-    page = Page((write_report(wide, tmp_path / "report") / "index.html").read_text())
-    assert "At equal clean accuracy" in page.text
-    answer = page.text[page.text.index("The answer") : page.text.index("At equal clean accuracy")]
+    folder = write_report(wide, tmp_path / "report")
+    assert "At equal clean accuracy" in Page((folder / "attacks.html").read_text()).text
+    answer = "".join(Page((folder / f"{name}.html").read_text()).text for name in ("index", "verdicts"))
     assert "LO-w0.5 minus" not in answer.replace("\n", " ")
     table = pd.read_csv(tmp_path / "report/tables/differences.csv", keep_default_na=False)
     assert "LO-w0.5" not in set(table["condition"]) | set(table["baseline"])
@@ -159,8 +203,9 @@ def test_a_sweep_is_compared_at_equal_clean_accuracy_and_nowhere_else(
 
 def test_a_page_describes_and_does_not_judge(report, tmp_path):
     """After the verdicts no adjective, no colour by significance: of so many numbers, some stand out by chance."""
-    text = (report / "index.html").read_text()
-    body = text[text.index('<details id="comparisons">') : text.index('<section id="reading">')]
+    pages = [report / page.file for page in PAGES.values() if page.file != "index.html"]
+    text = "".join(Page(page.read_text()).text for page in pages if page.exists())
+    body = re.sub(r"What may be said.+?Every comparison|How to read this report.+?Written by", "", text)
     for word in ("more robust", "less robust", "no clear difference", "significant", "excludes zero"):
         assert word not in body, word
     assert not re.search(r'class="?(up|down)\b', text) and "small.up" not in text
@@ -171,9 +216,23 @@ def test_a_page_describes_and_does_not_judge(report, tmp_path):
 def test_two_runs_are_byte_identical(report, study, tmp_path):
     again = write_report(study, tmp_path)
     files = sorted(path.relative_to(report) for path in report.rglob("*") if path.is_file())
-    assert len(files) == len(COLUMNS) + len(FIGURES) + 1
+    assert len(files) == len(COLUMNS) + len(FIGURES) + len(pages_of(study))
     for file in files:
         assert (again / file).read_bytes() == (report / file).read_bytes(), file
+
+
+def test_one_zip_has_all_of_it_and_the_same_bytes(report, tmp_path):
+    files = sorted(path for path in report.rglob("*") if path.is_file())
+    pack_report(files, report / "report.zip")
+    first = (report / "report.zip").read_bytes()
+    for path in files:
+        path.touch()
+    pack_report(reversed(files), report / "report.zip")
+    assert (report / "report.zip").read_bytes() == first
+    shutil.unpack_archive(report / "report.zip", tmp_path)
+    (report / "report.zip").unlink()
+    for path in files:
+        assert (tmp_path / report.name / path.relative_to(report)).read_bytes() == path.read_bytes()
 
 
 def test_figures_are_svg_that_follow_the_page(report, study):
@@ -299,8 +358,8 @@ def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
         shutil.rmtree(root / "benchmarks")
         shutil.rmtree(root / "cortex")
     folder = write_report(study, tmp_path / "report")
-    page = assert_self_contained((folder / "index.html").read_text())
-    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", page.text), page.text
+    text = " ".join(assert_self_contained((folder / page.file).read_text()).text for page in pages_of(study).values())
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b|[-−]0(\.0+)?(?![\d.])", text), text
     said = {
         "one seed": "one seed",
         "no attacks": "Nothing to compare",
@@ -308,8 +367,8 @@ def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
         "no voxels": "no voxels",
         "no extras": "No check was run",
     }
-    assert said[odd] in page.text
-    assert ("No canary was run" in page.text) == (odd == "no extras")
+    assert said[odd] in text
+    assert ("No canary was run" in text) == (odd == "no extras")
     assert "digits, resnet18" in print_summary(folder / "tables")
 
 
@@ -385,6 +444,5 @@ def test_an_attack_without_the_budget_of_its_norm_is_quoted_nowhere(tiny_study, 
     assert (
         summary.loc["auto", "robust_accuracy"].isna().all() and (summary.loc["pgd-linf", "reference_budget"] == 2).all()
     )
-    page = assert_self_contained((folder / "index.html").read_text())
-    assert not re.search(r"\bnan\b", page.text)
+    assert not re.search(r"\bnan\b", words_of(folder))
     assert "nan" not in print_summary(folder / "tables")

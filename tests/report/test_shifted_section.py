@@ -64,12 +64,12 @@ def test_a_missing_network_is_one_clear_error(shifted):
 def page_of(study, folder):
     tabulate_results(study, {name: folder / "tables" / f"{name}.csv" for name in COLUMNS})
     write_index(study, folder / "tables", {}, folder / "index.html")
-    return (folder / "index.html").read_text()
+    return "".join(page.read_text() for page in sorted(folder.glob("*.html")))
 
 
 def test_the_page_shows_the_sets_only_where_there_are_some(shifted, tiny_study, tmp_path):
     page = page_of(shifted, tmp_path)
     section = page[page.index('<section id="shifted">') :].split("</section>")[0]
-    assert 'href="#shifted"' in page and "renditions" in section and "20 images of 3 classes" in section
+    assert 'href="corruptions.html"' in page and "renditions" in section and "20 images of 3 classes" in section
     assert "severity 5" in section and "error beyond own" in section and "100.0" in section
     assert 'id="shifted"' not in page_of(tiny_study, tmp_path / "plain")

@@ -141,18 +141,18 @@ def test_the_page_and_the_terminal_begin_with_it(judged, tables, tmp_path):
 
     tabulate_results(judged, {name: tmp_path / "tables" / f"{name}.csv" for name in COLUMNS})
     write_index(judged, tmp_path / "tables", {}, tmp_path / "index.html")
-    page = (tmp_path / "index.html").read_text()
-    body = page[page.index("<main>") :]
+    page = (tmp_path / "verdicts.html").read_text()
+    body = page[page.index("<main") :]
     own, power = (in_block(tables[name], "digits", "resnet18") for name in ("verdicts", "power"))
     said = sentence(own, power, "digits (resnet18)", label=lambda _: "PGD")
-    assert said in body and body.index("<h2>The answer</h2>") < body.index(said) < body.index('id="claims"')
+    assert said in body and body.index("<h2>What may be said</h2>") < body.index(said) < body.index('id="claims"')
     assert body.index('id="claims"') < body.index('id="verdicts-digits-resnet18"') < body.index('id="comparisons"')
     assert {f'id="{link}"' in page for link in re.findall(r'href="#([^"]+)"', page)} == {True}
     assert "LO beats its shuffle" in body and "undetermined (not in this study: needs FFA)" in body
     row = tables["verdicts"].query("task == 'digits' and condition == 'LO'").iloc[0]
     assert f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]" in body
     for table in ("gates", "verdicts", "claims", "trend"):
-        assert f"tables/{table}.csv" in page
+        assert f"tables/{table}.csv" in (tmp_path / "compute.html").read_text()
     shown = print_summary(tmp_path / "tables")
     assert shown.startswith("On digits (resnet18) under pgd at ")
     assert shown.index("claims (2 more are not tested by this study)") < shown.index("accuracy in percent")

@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
+from neurobust.attacks.semantic.verification_settings import Verification, VerificationPlan
 from neurobust.core.errors import InputError
 from neurobust.core.io import write_parquet
 from neurobust.files.verification_table import (
@@ -155,10 +157,12 @@ def test_the_page_shows_rates_attributes_and_what_was_not_measured(tabulated):
 def test_a_failed_gate_is_said_where_the_page_prints_all(tabulated, tmp_path):
     view, _, files = tabulated(gates_passed=False)
     assert verification_section(view, files)["failed"] == [TASK]
-    write_index(view.study, tmp_path / "tables", {}, tmp_path / "report/index.html", verification=files)
-    text = (tmp_path / "report/index.html").read_text()
+    asked = replace(view.study.semantic, verification=VerificationPlan(Verification()))
+    study = replace(view.study, semantic=asked)
+    write_index(study, tmp_path / "tables", {}, tmp_path / "report/index.html", verification=files)
+    text = "".join(page.read_text() for page in sorted((tmp_path / "report").glob("*.html")))
     assert "Rate 0.0001 was not measured" in text and "of 5000 pairs of two people" in text
-    assert "an auxiliary network of phantom-faces did not pass" in text and 'href="#verification"' in text
+    assert "an auxiliary network of phantom-faces did not pass" in text and 'href="semantic.html"' in text
     assert "+50.0 [" in text and "verification_thresholds" in text and text.count("data:image/png") == 16
     assert text.count('<section id="verification">') == 1
 

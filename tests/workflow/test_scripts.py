@@ -196,9 +196,10 @@ def stand_ins(config, folder):
         "report/write_index": (
             {"tables": [at("a.csv")], "figures": [at("inside.svg")], "examples": [at("e.npz")], "semantic": [],
              "verification": []},
-            {"page": at("i.html")}, {"study": study}, {},
+            {"answer": at("i.html")}, {"study": study}, {},
         ),
         "report/write_roi_page": ({}, {"page": at("LO.html")}, {"study": study}, {"roi": "LO"}),
+        "report/pack_report": ({"pages": [at("i.html")]}, {"archive": at("r.zip")}, {}, {}),
         "report/confirm_attacks": ({"checks": [at("checks.json")]}, {"confirmed": at("confirmed.txt")}, {}, {}),
     }  # fmt: skip
 

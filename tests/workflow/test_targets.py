@@ -58,7 +58,10 @@ def test_every_target_of_every_config_resolves(targets, project, config, target)
     tasks = [{**{key: study[key] for key in ("conditions", "architectures", "seeds")}, **task}
              for task in study["tasks"].values()]  # fmt: skip
     networks = sum(len(task["conditions"]) * len(task["architectures"]) * len(task["seeds"]) for task in tasks)
-    pages = [f"{study['results']}/report/{page}.html" for page in ("index", *(f"roi/{roi}" for roi in study["rois"]))]
+    names = ["index", "verdicts", "attacks", "why", "predictors", "checks", "methods", "compute"]
+    names += ["semantic"] * ("semantic" in study) + ["corruptions"] * ("corruptions" in study or "shifted" in study)
+    names += [f"roi/{roi}" for roi in study["rois"]]
+    pages = [f"{study['results']}/report/{file}" for file in ("report.zip", *(f"{name}.html" for name in names))]
     confirmed = [] if target == "report" else [f"{study['results']}/attacks/confirmed.txt"]
     assert inputs_of(text, target) == sorted([*pages, *confirmed])
     assert counts["train_network"] == counts["attack_network"] == counts["explain_network"] == networks

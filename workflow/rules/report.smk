@@ -5,6 +5,7 @@ from neurobust.files.semantic_table import semantic_examples_path, semantic_tabl
 from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.verification_table import verification_examples_path, verification_table_path
 from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES, VERIFICATION_TABLES
+from neurobust.report.site import ARCHIVE, pages_of, roi_file
 
 # The configuration as it was given: a page shows it, and the order of its keys is the order of a page. What only says
 # where files come from is on no page; that there are COCO's annotations is what some conditions need.
@@ -18,7 +19,8 @@ SHOWN = json.dumps(
 TABLE_FILES = {name: f"{RESULTS}/report/tables/{name}.csv" for name in COLUMNS}
 FIGURE_FILES = {name: f"{RESULTS}/report/figures/{name}.svg" for name in FIGURES}
 FIGURE_MODULES = sorted({FIGURES.module_name(name) for name in FIGURES})
-# What the page of the whole study reads of semantic attacks.
+PAGE_FILES = {name: f"{RESULTS}/report/{page.file}" for name, page in pages_of(STUDY).items()}
+# What the pages of the whole study read of semantic attacks.
 SEMANTIC_RESULTS = (
     [f"{RESULTS}/report/tables/{table}.csv" for table in SEMANTIC_TABLES.values()]
     + FILES.semantic_files(semantic_examples_path)
@@ -161,9 +163,10 @@ rule write_index:
         semantic=SEMANTIC_RESULTS,
         verification=VERIFICATION_RESULTS,
     output:
-        page=report(
-            f"{RESULTS}/report/index.html", category="Pages", caption="../report/page.rst", labels={"page": "all ROIs"}
-        ),
+        **{
+            page: report(path, category="Pages", caption="../report/page.rst", labels={"page": page})
+            for page, path in PAGE_FILES.items()
+        },
     log:
         f"{LOGS}/write_index.log",
     benchmark:
@@ -175,7 +178,7 @@ rule write_index:
         code=sources("report/write_index"),
         study=SHOWN,
     message:
-        "writing {output.page}"
+        "writing the pages of the whole study"
     script:
         "../scripts/report/write_index.py"
 
@@ -209,11 +212,35 @@ rule write_roi_page:
         "../scripts/report/write_roi_page.py"
 
 
-rule report:
-    """The report: its index, and one page per ROI."""
+rule pack_report:
     input:
-        f"{RESULTS}/report/index.html",
-        expand(f"{RESULTS}/report/roi/{{roi}}.html", roi=ROIS),
+        pages=list(PAGE_FILES.values()) + [f"{RESULTS}/report/{roi_file(roi)}" for roi in ROIS],
+        tables=list(TABLE_FILES.values())
+        + [path for path in SEMANTIC_RESULTS + VERIFICATION_RESULTS if path.endswith(".csv")],
+        figures=list(FIGURE_FILES.values()),
+    output:
+        archive=f"{RESULTS}/report/{ARCHIVE}",
+    log:
+        f"{LOGS}/pack_report.log",
+    benchmark:
+        f"{BENCHMARKS}/report/pack_report.tsv"
+    localrule: True
+    conda:
+        "../../envs/neurobust.yaml"
+    params:
+        code=sources("report/pack_report"),
+    message:
+        "packing the report into {output.archive}"
+    script:
+        "../scripts/report/pack_report.py"
+
+
+rule report:
+    """The report: its pages, one of them per ROI, and all of it in one file."""
+    input:
+        list(PAGE_FILES.values()),
+        [f"{RESULTS}/report/{roi_file(roi)}" for roi in ROIS],
+        rules.pack_report.output.archive,
     localrule: True
 
 

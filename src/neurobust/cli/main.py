@@ -63,14 +63,20 @@ def doctor(given: argparse.Namespace) -> int:
 
 
 def report(given: argparse.Namespace) -> int:
-    """The main table of a study and where its report lies; or Snakemake's own report, as a file."""
+    """The main table of a study and where its report lies; what changed against another run; or Snakemake's own report,
+    as a file."""
     from neurobust.cli.home import config_files
     from neurobust.report.__main__ import show
+    from neurobust.report.against import compare_runs
     from neurobust.study.border import merged
 
     if given.archive:
         return snakemake(given, ["all"], ["--report", given.archive])
-    show(Path(str(merged(config_files(given.configfile)).get("results"))))
+    results = Path(given.results or str(merged(config_files(given.configfile)).get("results")))
+    if given.against:
+        print(compare_runs(results, Path(given.against)))
+        return 0
+    show(results)
     return 0
 
 
@@ -123,7 +129,10 @@ def parser() -> Command:
     runs.add_argument("-n", "--dry-run", action="store_true", help="say what would run and why; run nothing")
     of_snakemake(add(commands, "status", status))
     of_snakemake(add(commands, "doctor", doctor))
-    of_snakemake(add(commands, "report", report)).add_argument(
+    reports = of_snakemake(add(commands, "report", report))
+    reports.add_argument("results", nargs="?", metavar="RESULTS", help="a folder of results; default: the study's")
+    reports.add_argument("--against", metavar="RESULTS", help="say what changed against this other run")
+    reports.add_argument(
         "--archive", metavar="FILE", help="make Snakemake's own report, with provenance, as a .zip or .html"
     )
     of_study(add(commands, "clean", clean)).add_argument("--yes", action="store_true", help="do not ask")

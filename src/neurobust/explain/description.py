@@ -26,7 +26,7 @@ class Measure(Struct, frozen=True):
     """A number that an analysis gives. unit: of its value; meaning: a line for readers.
 
     asked: whether the analyses of the whole study ask if it predicts robustness and mediates the gain of guidance.
-    These measures are one family, named here before any result is seen; they are read without a layer, or at the
+    These measures are one family, the same for every study; they are read without a layer, or at the
     penultimate one.
     """
 

@@ -38,6 +38,7 @@ from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.outside import outside_rows
+from neurobust.report.provenance import provenance_rows
 from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.shifted_errors import shifted_error_rows, shifted_rows
 from neurobust.report.shown import ShownAttack, answering, shown_attacks
@@ -59,8 +60,10 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     """
     rows: Rows = {name: [] for name in COLUMNS}
     evidence: list[Evidence] = []
+    records = []
     for network in study.networks():
         metrics = read_metrics(metrics_path(study.root, network.path))
+        records.append(metrics.provenance)
         rows["networks"].append(network._asdict() | metrics.numbers())
     for task, architecture in study.blocks():
         networks = [n for n in study.networks(tasks=[task]) if n.architecture == architecture]
@@ -96,6 +99,7 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
         rows["conditions"].append(names | {"recipe": canonical_json(recipe_of(condition))})
     benchmarks = study.root / "benchmarks" if extras else None
     rows["compute"] = compute_rows(benchmarks, {name: rows[name] for name in ("networks", "attacks")})
+    rows["provenance"] = provenance_rows(study, records, rows["compute"], extras)
     return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 

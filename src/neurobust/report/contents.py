@@ -80,6 +80,7 @@ COLUMNS: dict[str, list[str]] = {
     ],
     "fourier": ["task", "architecture", "condition", "down", "across", "error", "n_seeds"],
     "compute": ["rule", "jobs", "seconds_total", "seconds_mean", "seconds_max", "memory_mb_max", "source"],
+    "provenance": ["part", "name", "value"],
     "canaries": ["task", "canary", "expected", "found", "caught", "value", "note"],
     "minimal_budget": [
         *NETWORK, "norm", "unit", "attacks", "largest", "n_images", "n_broken", "q25", "median", "q75",

@@ -13,7 +13,7 @@ MISSING = "–"
 
 def percent(value: float, digits: int = 1) -> str:
     """A share as percent: 0.4123 -> 41.2."""
-    return MISSING if pd.isna(value) else f"{100 * value:.{digits}f}"
+    return MISSING if pd.isna(value) else f"{round(100 * value, digits) + 0.0:.{digits}f}"
 
 
 def signed(value: float) -> str:
@@ -22,8 +22,8 @@ def signed(value: float) -> str:
 
 
 def plain(value: float, digits: int = 2) -> str:
-    """A number with this many decimals."""
-    return MISSING if pd.isna(value) else f"{value:.{digits}f}"
+    """A number with this many decimals; what rounds to zero has no sign."""
+    return MISSING if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def between(low: float, high: float, show: Callable[[float], str] = percent) -> str:

@@ -128,12 +128,18 @@ def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str
     """One panel: mean with its interval over seeds and images (line), and the range over seeds (thick, pale)."""
     axis.axvline(0, color=INK, linewidth=0.7, alpha=0.6)
     axis.grid(axis="y", visible=False)
-    for row in table.itertuples():
-        y = len(rows) - 1 - rows.index((row.condition, row.baseline))
-        style = view.roi_style(view.study.conditions[row.condition].roi)
-        seeds = {"color": style["color"], "alpha": 0.3, "linewidth": 6, "solid_capstyle": "butt"}
-        axis.plot([100 * row.seed_min, 100 * row.seed_max], [y, y], **seeds)
-        axis.plot([100 * row.low, 100 * row.high], [y, y], color=style["color"], linewidth=1.4)
+    places = {pair: len(rows) - 1 - index for index, pair in enumerate(rows)}
+    heights = [places[pair] for pair in zip(table["condition"], table["baseline"], strict=True)]
+    styles = [view.roi_style(view.study.conditions[name].roi) for name in table["condition"]]
+    for ends, look in (
+        (["seed_min", "seed_max"], {"alpha": 0.3, "linewidth": 6}),
+        (["low", "high"], {"linewidth": 1.4}),
+    ):
+        known = table[ends].notna().all(axis="columns").to_numpy()
+        lines = 100 * table[ends].to_numpy(float)[known]
+        colors = [style["color"] for style, there in zip(styles, known, strict=True) if there]
+        axis.hlines(np.array(heights)[known], lines[:, 0], lines[:, 1], colors=colors, capstyle="butt", **look)
+    for row, y, style in zip(table.itertuples(), heights, styles, strict=True):
         face = "none" if row.baseline == BASELINE else style["color"]
         axis.plot([100 * row.difference], [y], markersize=5, markerfacecolor=face, linestyle="none", **style)
     axis.set_ylim(-0.6, len(rows) - 0.4)

@@ -18,11 +18,14 @@ from neurobust.report.contents import COLUMNS, FIGURES, WHOLE_STUDY
 from neurobust.report.corruption_section import corruption_tables, shifted_tables
 from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
+from neurobust.report.front import front_section
 from neurobust.report.guided import recipe_of, roi_part
+from neurobust.report.methods import excluded_rows, methods_section
 from neurobust.report.network_figures import pictures
 from neurobust.report.outside import outside_tables
 from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
+from neurobust.report.site import ROI_SECTIONS, SECTION_NAMES, every_section, link_to, pages_of, roi_file
 from neurobust.report.style import inline_svg
 from neurobust.report.tables import read_tables
 from neurobust.report.transfer_matrix import transfer_note
@@ -37,21 +40,28 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Link:
-    """A name that leads to another file of the report, from the page's own folder."""
+    """A name that leads to another file of the report, from the page's own folder; here: it is this page."""
 
     name: str
     href: str
+    here: bool = False
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around a page's sections: its title, the ROI that it is about, and links to the rest."""
+    """What a page shows: title, its name in the navigation, the ROI that it is about, its sections, links to the rest.
+
+    up: leads from the page's folder to the report's.
+    """
 
     title: str
     roi: str | None = None
-    index: str = ""
+    name: str = ""
+    sections: tuple[str, ...] = every_section()
+    pages: tuple[Link, ...] = ()
     rois: tuple[Link, ...] = ()
     tables: tuple[Link, ...] = ()
+    up: str = ""
 
 
 def write_index(
@@ -62,7 +72,8 @@ def write_index(
     semantic: Iterable[Path] = (),
     verification: Iterable[Path] = (),
 ) -> None:
-    """Write the study's page from its CSV tables, its SVG figures by name and its networks' examples.npz files.
+    """Write the pages of the whole study, `output` the first of them and the others beside it, from its CSV tables, its
+    SVG figures by name and its networks' examples.npz files.
 
     `semantic`, `verification`: tables and examples of semantic attacks and of face verification, none where the study
     has none.
@@ -71,12 +82,13 @@ def write_index(
     drawn = {name: path.read_text(encoding="utf-8") for name, path in figures.items()}
     paths = [path for name in COLUMNS if (path := tables / f"{name}.csv").exists()]
     paths += [path for path in (*semantic, *verification) if path.suffix == ".csv"]
-    frame = Frame(
-        "Does brain guidance make the networks more robust?",
-        rois=tuple(Link(roi, f"roi/{roi}.html") for roi in study.rois),
-        tables=tuple(Link(path.stem, relative(path, output.parent)) for path in paths),
-    )
-    write_text(output, render(View(study, read_tables(tables)), drawn, frame, semantic, verification))
+    links = tuple(Link(path.stem, relative(path, output.parent)) for path in paths)
+    view = View(study, read_tables(tables))
+    content = contents_of(view, drawn, semantic, verification)
+    for name, page in pages_of(study).items():
+        pages, rois = navigation(study, name)
+        frame = Frame(page.title, None, page.name, page.sections, pages, rois, links)
+        write_text(output if name == "answer" else output.parent / page.file, fill(view, content, frame))
 
 
 def write_roi_page(study: Study, roi: str, output: Path) -> None:
@@ -85,8 +97,16 @@ def write_roi_page(study: Study, roi: str, output: Path) -> None:
     # Its rule declares that ROI's chain alone, so the page must not look at what else happens to lie there.
     view = View(part, collect_results(part, extras=False, whole=study), palette=tuple(study.rois))
     drawn = {name: draw(view) for name, draw in FIGURES.items() if name not in WHOLE_STUDY}
-    frame = Frame(f"Does guidance by {roi} make the networks more robust?", roi, index="../index.html")
-    write_text(output, render(view, drawn, frame))
+    pages, rois = navigation(study, roi_file(roi), up="../")
+    title = f"Does guidance by {roi} make the networks more robust?"
+    write_text(output, render(view, drawn, Frame(title, roi, roi, ROI_SECTIONS, pages, rois, up="../")))
+
+
+def navigation(study: Study, here: str, up: str = "") -> tuple[tuple[Link, ...], tuple[Link, ...]]:
+    """Links to the pages of a study and to those of its ROIs; here: the name of the page, or the file of an ROI's."""
+    pages = tuple(Link(page.name, f"{up}{page.file}", name == here) for name, page in pages_of(study).items())
+    rois = tuple(Link(roi, f"{up}{roi_file(roi)}", roi_file(roi) == here) for roi in study.rois)
+    return pages, rois
 
 
 def render(
@@ -96,24 +116,54 @@ def render(
     semantic: Iterable[Path] = (),
     verification: Iterable[Path] = (),
 ) -> str:
-    """Fill the template."""
+    """One page as HTML."""
+    return fill(view, contents_of(view, drawn, semantic, verification), frame)
+
+
+def fill(view: View, content: Mapping[str, Any], frame: Frame) -> str:
+    """Fill the template with the sections of a page that have something to show."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    lacking = {name for name, shown in optional(content).items() if not shown}
+    sections = tuple(name for name in frame.sections if name not in lacking)
+
+    def link(anchor: str) -> str:
+        return link_to(view.study, anchor, sections, frame.up)
+
+    return environment.get_template("page.html").render(
+        {**content, "frame": frame, "sections": sections, "names": SECTION_NAMES, "link": link}
+    )
+
+
+def optional(content: Mapping[str, Any]) -> dict[str, bool]:
+    """The sections that not every study has -> whether this one does."""
+    figures = content["figures"]
+    shown = {name: bool(content[name]) for name in ("corruptions", "shifted", "semantic", "verification", "outside")}
+    shown |= {name: bool(content[name]) for name in ("why", "seen", "factors")}
+    return shown | {"transfer": bool(content["transfer"]) and "transfer" in figures, "inside": "inside" in figures}
+
+
+def contents_of(
+    view: View, drawn: Mapping[str, str], semantic: Iterable[Path] = (), verification: Iterable[Path] = ()
+) -> dict[str, Any]:
+    """What the sections of all pages show, by the names that their templates use."""
+    from markupsafe import Markup
+
     study, tables = view.study, view.tables
-    context = {
+    return {
         "study": study,
-        "frame": frame,
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "script": Markup((TEMPLATES / "tables.js").read_text(encoding="utf-8")),
         "crowded": len(study.conditions) > MANY,
         "figures": {name: Markup(inline_svg(svg, name.replace("_", "-"))) for name, svg in drawn.items()},
         "lede": sections.lede(study),
         "primary": view.primary,
         "alone": view.label(study.primary_attack) if view.primary and view.primary.members else "",
+        "front": front_section(view),
         "verdict": verdict_section(view),
         "answers": sections.answers(view),
         "tables": sections.main_tables(view),
@@ -140,13 +190,15 @@ def render(
         "pictures": pictures(view),
         "attacks": sections.attack_table(view),
         "compute": sections.compute_table(tables),
+        "provenance": sections.provenance_table(tables),
         "versions": sections.versions(tables),
         "seeds": sections.seeds_text(study),
         "neurobust_version": __version__,
         "configuration": json.dumps(configuration(study), indent=2, ensure_ascii=False, sort_keys=True),
+        "methods": methods_section(view, sections.versions(tables)),
+        "excluded": excluded_rows(view),
         "n_networks": sum(1 for _ in study.networks()),
     }
-    return environment.get_template("page.html").render(context)
 
 
 def configuration(study: Study) -> dict[str, Any]:

@@ -242,6 +242,11 @@ def compute_table(tables: Tables) -> list[Row]:
     ]
 
 
+def provenance_table(tables: Tables) -> list[Row]:
+    """Code, configuration, machine, hours and the checksums of inputs."""
+    return [{name: text(entry[name]) for name in entry} for entry in tables["provenance"].to_dict("records")]
+
+
 def versions(tables: Tables) -> str:
     """Versions of the software that ran the attacks; several where networks were attacked under different ones."""
     found = {entry for entry in tables["attacks"]["versions"] if entry not in ("null", "{}")}

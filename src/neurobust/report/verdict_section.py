@@ -184,17 +184,20 @@ def claim_groups(view: View, rows: list[Any]) -> list[Row]:
 
 def claim_line(view: View, row: Any) -> Row:
     """One test of a claim: its word, the deciding contrast with interval and attack, and where the evidence stands."""
-    unit = text(row.unit)
-    along = unit == "accuracy per step"
-    value = with_interval(row) + (" pp a step" if along else " pp")
-    if not unit.startswith("accuracy"):
-        ends = f"{plain(row.difference)} [{plain(row.low)}, {plain(row.high)}]".replace("-", "−")
-        value = f"{ends} in {unit}"
     return {
         "where": where(view, row), "word": row.verdict, "style": style_of(row.verdict), "reason": reason_of(row),
-        "contrast": row.decides, "value": value, "attack": attack_text(view, row), "href": evidence_of(view, row),
-        "n": counts(row),
+        "contrast": row.decides, "value": value_of_claim(row), "attack": attack_text(view, row),
+        "href": evidence_of(view, row), "n": counts(row),
     }  # fmt: skip
+
+
+def value_of_claim(row: Any) -> str:
+    """The deciding difference of a test with its interval, in its own unit."""
+    unit = text(row.unit)
+    if unit.startswith("accuracy"):
+        return with_interval(row) + (" pp a step" if unit == "accuracy per step" else " pp")
+    ends = f"{plain(row.difference)} [{plain(row.low)}, {plain(row.high)}]".replace("-", "−")
+    return f"{ends} in {unit}"
 
 
 def reason_of(row: Any) -> str:
@@ -207,7 +210,7 @@ def counts(row: Any) -> str:
     if pd.isna(row.n_seeds):
         return ""
     images = "" if pd.isna(row.n_images) else f" × {int(row.n_images):,} images"
-    return f"{int(row.n_seeds)} seed{'s' * (row.n_seeds != 1)}{images}"
+    return f"{int(row.n_seeds)} seed{'' if row.n_seeds == 1 else 's'}{images}"
 
 
 def attack_text(view: View, row: Any) -> str:
@@ -263,7 +266,7 @@ def trend_line(view: View, row: Any) -> Row:
     return {
         "where": where(view, row), "rois": row.rois, "conditions": row.conditions, "word": row.verdict,
         "style": style_of(row.verdict), "reason": text(row.reason), "attack": view.label(row.attack),
-        "n": f"{int(row.n_seeds)} seed{'s' * (row.n_seeds != 1)}",
+        "n": f"{int(row.n_seeds)} seed{'' if row.n_seeds == 1 else 's'}",
     }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ STAGES = {
     ),
     "report": (
         "tabulate_results", "tabulate_semantic", "tabulate_verification", "draw_figures", "write_index",
-        "write_roi_page", "confirm_attacks",
+        "write_roi_page", "pack_report", "confirm_attacks",
     ),
 }  # fmt: skip
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
@@ -303,6 +303,7 @@ def _report(study: Study) -> Iterator[Job]:
     yield Job("write_index", (), networks, 5e6)
     for roi in study.rois:
         yield Job("write_roi_page", (roi,), networks / len(study.rois), 3e6, (roi,))
+    yield Job("pack_report", (), len(study.rois), 2e6)
     yield Job("confirm_attacks", (), networks)
 
 

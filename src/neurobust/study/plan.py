@@ -69,6 +69,7 @@ DEFAULTS = {
     "draw_figures": 0.2,
     "write_index": 0.2,
     "write_roi_page": 0.2,
+    "pack_report": 0.05,  # per ROI
     "confirm_attacks": 0.01,
 }
 GPU_SPEEDUP = 200.0  # a data-centre GPU against one core, on batches that fill it

@@ -1,4 +1,4 @@
-"""Write the page of the whole study."""
+"""Write the pages of the whole study."""
 
 import json
 from pathlib import Path
@@ -15,5 +15,5 @@ run(
     figures=by_stem(snakemake.input.figures),
     semantic=[Path(path) for path in snakemake.input.semantic],
     verification=[Path(path) for path in snakemake.input.verification],
-    output=Path(snakemake.output.page),
+    output=Path(snakemake.output.answer),
 )

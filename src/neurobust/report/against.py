@@ -1,0 +1,125 @@
+"""Two runs compared: verdicts that changed, then numbers beyond their intervals, then what was configured otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from neurobust.core.errors import InputError
+from neurobust.report.blocks import Tables
+from neurobust.report.contents import NETWORK
+from neurobust.report.entries import percent, signed, text
+from neurobust.report.tables import read_tables
+from neurobust.report.verdict_section import with_interval
+
+SHOWN = 20  # lines of a part; more are counted
+BLOCK = ["task", "architecture"]
+JUDGED = {"verdicts": [*BLOCK, "condition"], "claims": ["claim", *BLOCK, "contrast"]}  # what names a verdict
+CONFIGURED = {  # table -> what names its rows, what they say
+    "provenance": (["part", "name"], ["value"]),
+    "conditions": (["condition"], ["recipe"]),
+    "attacks": (["attack"], ["settings"]),
+    "rois": (["roi", "subject"], ["atlas", "labels", "n_voxels"]),
+}
+
+
+def compare_runs(results: Path, other: Path) -> str:
+    """What changed from the run in the folder `other` to that in `results`, as lines of text; InputError where a folder
+    has no report."""
+    here, there = (tables_of(folder) for folder in (results, other))
+    parts = {
+        "Verdicts that changed": [*changed_verdicts(here, there, "verdicts"), *changed_verdicts(here, there, "claims")],
+        "Differences beyond the other run's interval": beyond(here, there),
+        "Networks whose robust accuracies have intervals apart": apart(here, there),
+        "Configured otherwise": configured(here, there),
+    }
+    lines = [f"{results} against {other}"]
+    for title, found in parts.items():
+        lines += ["", f"{title}: {len(found) or 'none'}", *(f"  {line}" for line in found[:SHOWN])]
+        lines += [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return "\n".join(lines)
+
+
+def tables_of(results: Path) -> Tables:
+    """The tables of a folder of results."""
+    folder = results / "report" / "tables"
+    if not (folder / "networks.csv").exists():
+        raise InputError(f"{folder}: no networks.csv; name a folder of results that has a report")
+    return read_tables(folder)
+
+
+def paired(here: Tables, there: Tables, table: str, keys: Sequence[str]) -> pd.DataFrame:
+    """The rows of a table in both runs, side by side by their keys: columns of here as they are, of there with `_was`;
+    `_merge` says in which they are."""
+    one, two = (tables[table].astype(dict.fromkeys(keys, object)) for tables in (here, there))
+    one, two = (frame.drop_duplicates(list(keys)).assign(place=lambda own: range(len(own))) for frame in (one, two))
+    both = one.merge(two, on=list(keys), how="outer", suffixes=("", "_was"), indicator=True)
+    return both.sort_values(["place", "place_was"], kind="stable").reset_index(drop=True)
+
+
+def named(row: pd.Series, keys: Sequence[str]) -> str:
+    """What names a row, in words."""
+    return ", ".join(text(row[key]) for key in keys if text(row[key]))
+
+
+def changed_verdicts(here: Tables, there: Tables, table: str) -> list[str]:
+    """Verdicts or claims whose word is another one, or that one run alone has."""
+    keys, lines = JUDGED[table], []
+    for _, row in paired(here, there, table, keys).iterrows():
+        if row["_merge"] != "both":
+            where = "only here" if row["_merge"] == "left_only" else "only there"
+            word = row["verdict"] if row["_merge"] == "left_only" else row["verdict_was"]
+            lines.append(f"{named(row, keys)}: {where} ({word})")
+        elif row["verdict"] != row["verdict_was"]:
+            now, was = with_interval(row), with_interval(earlier(row))
+            lines.append(f"{named(row, keys)}: {row['verdict_was']} -> {row['verdict']} (pp: {was} -> {now})")
+    return lines
+
+
+def earlier(row: pd.Series) -> pd.Series:
+    """A paired row with the numbers of the other run in place of this one's."""
+    return pd.Series({name: row[f"{name}_was"] for name in ("difference", "low", "high")})
+
+
+def beyond(here: Tables, there: Tables) -> list[str]:
+    """Differences in robust accuracy of which one run's mean lies outside the other's interval, the farthest first."""
+    keys = [*BLOCK, "condition", "baseline", "attack", "measure"]
+    rows = paired(here, there, "differences", keys)
+    rows = rows[(rows["_merge"] == "both") & (rows["measure"] == "robust_accuracy")]
+    out = (rows["difference"] < rows["low_was"]) | (rows["difference"] > rows["high_was"])
+    out |= (rows["difference_was"] < rows["low"]) | (rows["difference_was"] > rows["high"])
+    rows = rows.assign(moved=(rows["difference"] - rows["difference_was"]).abs())[out]
+    return [
+        f"{row['task']}, {row['architecture']}, {row['attack']}: {row['condition']} - {row['baseline']}: "
+        f"{with_interval(earlier(row))} -> {with_interval(row)} pp"
+        for _, row in rows.sort_values("moved", ascending=False, kind="stable").iterrows()
+    ]
+
+
+def apart(here: Tables, there: Tables) -> list[str]:
+    """Networks under an attack at a budget whose 95 % intervals over images do not meet, the farthest apart first."""
+    keys = [*NETWORK, "attack", "budget"]
+    rows = paired(here, there, "robust_accuracy", keys)
+    rows = rows[rows["_merge"] == "both"]
+    rows = rows[(rows["wilson_low"] > rows["wilson_high_was"]) | (rows["wilson_high"] < rows["wilson_low_was"])]
+    rows = rows.assign(moved=(rows["robust_accuracy"] - rows["robust_accuracy_was"]).abs())
+    return [
+        f"{named(row, NETWORK[:3])}, seed {row['seed']}, {row['attack']} at {row['budget']:g}: "
+        f"{percent(row['robust_accuracy_was'])} -> {percent(row['robust_accuracy'])} % "
+        f"({signed(row['robust_accuracy'] - row['robust_accuracy_was'])})"
+        for _, row in rows.sort_values("moved", ascending=False, kind="stable").iterrows()
+    ]
+
+
+def configured(here: Tables, there: Tables) -> list[str]:
+    """What was configured otherwise, or is in one run alone; seeds too."""
+    lines = []
+    for table, (keys, said) in CONFIGURED.items():
+        for _, row in paired(here, there, table, keys).iterrows():
+            now, was = (", ".join(text(row[f"{name}{end}"]) for name in said) for end in ("", "_was"))
+            if now != was:
+                lines.append(f"{table}: {named(row, keys)}: {was or 'not there'} -> {now or 'not here'}")
+    seeds = [sorted(set(tables["networks"]["seed"])) for tables in (here, there)]
+    return lines + ([f"seeds: {seeds[1]} -> {seeds[0]}"] if seeds[0] != seeds[1] else [])
