@@ -4,24 +4,15 @@ from neurobust.files.dataset import dataset_path
 from neurobust.files.explained import network_analysis_path, predictor_analysis_path, study_analysis_path
 from neurobust.files.predictor_tables import voxels_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
-from neurobust.study.explained import Explained, outputs
+from neurobust.study.explained import Explained, of_analyses, outputs
 
 EXPLAINED = Explained(STUDY)
 # By scope: what is cheap is one job of a network or a predictor, each dear analysis (`apart`) one of its own.
 PREDICTOR_CHEAP, PREDICTOR_DEAR = EXPLAINED.by_price("predictor")
 NETWORK_CHEAP, NETWORK_DEAR = EXPLAINED.by_price("network")
 STUDY_ANALYSES = EXPLAINED.analyses("study")
+PRF_FILES = EXPLAINED.prf_files(MIRROR)  # of a predictor, where an analysis reads them
 BLOCK = ("{task}", "{architecture}")
-
-
-def of_analyses(function, *names):
-    """What depends on the analyses of a job: on these, or without any on the one in its wildcards."""
-    return lambda wildcards: function(wildcards, list(names) or [wildcards.analysis])
-
-
-def prf_files(wildcards, names):
-    """The maps of population receptive fields, where an analysis compares a predictor with them."""
-    return MIRROR.prf_files() if EXPLAINED.reads_prfs(names) else []
 
 
 if PREDICTOR_CHEAP:
@@ -33,7 +24,7 @@ if PREDICTOR_CHEAP:
             responses=of_analyses(EXPLAINED.predictor_responses, *PREDICTOR_CHEAP),
             stimuli=EXPLAINED.predictor_stimuli,
             labels=EXPLAINED.stimulus_labels(PREDICTOR_CHEAP),
-            prfs=of_bucket(of_analyses(prf_files, *PREDICTOR_CHEAP)),
+            prfs=of_bucket(of_analyses(PRF_FILES, *PREDICTOR_CHEAP)),
         output:
             outputs(PREDICTOR_CHEAP, at, predictor_analysis_path, *PREDICTOR),
         log:
@@ -70,7 +61,7 @@ if PREDICTOR_DEAR:
             responses=of_analyses(EXPLAINED.predictor_responses),
             stimuli=EXPLAINED.predictor_stimuli,
             labels=lambda wildcards: EXPLAINED.stimulus_labels([wildcards.analysis]),
-            prfs=of_bucket(of_analyses(prf_files)),
+            prfs=of_bucket(of_analyses(PRF_FILES)),
         output:
             outputs({"{analysis}": None}, at, predictor_analysis_path, *PREDICTOR),
         log:

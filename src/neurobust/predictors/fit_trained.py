@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurobust.core.correlation import pearson
 from neurobust.core.reading import read_ahead
 from neurobust.core.training import KeepBest, finite_loss, readers, train_epochs
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import VALIDATION
 from neurobust.predictors.core_settings import GradientReadout
 from neurobust.predictors.data import Batch, SubjectData, training_batches, training_images, with_pictures
-from neurobust.predictors.evaluate import pearson
 from neurobust.predictors.feature_base import FeatureMaps
 from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.fixed_features import cached_maps

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from neurobust.core.io import canonical_json
 from neurobust.core.settings import brief
@@ -29,6 +30,7 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.weights import predictor_weights_path
 from neurobust.networks.conditions import Condition
 from neurobust.predictors.registry import reader_modules
+from neurobust.study.mirror import Mirror
 from neurobust.study.model import NetworkName, Study
 from neurobust.study.pairs import gains_of
 from neurobust.study.paths import Wildcards
@@ -96,9 +98,9 @@ class Explained:
         known = self.study.phantom or self.study.data.coco_annotations is not None
         return [str(stimulus_labels_path(self.results))] if known and self._needed("concepts", names) else []
 
-    def reads_prfs(self, names: Iterable[str]) -> bool:
-        """Whether some analyses of a predictor compare it with maps of population receptive fields."""
-        return self._needed("prfs", names)
+    def prf_files(self, mirror: Mirror) -> Callable[[Wildcards, list[str]], list[str]]:
+        """The mirror's maps of population receptive fields, where some analyses compare a predictor with them."""
+        return lambda _, names: mirror.prf_files() if self._needed("prfs", names) else []
 
     # --- networks ---
 
@@ -250,6 +252,11 @@ def _is_control(condition: Condition) -> bool:
 
 def _network(wildcards: Wildcards) -> str:
     return f"{wildcards.task}/{wildcards.architecture}/{wildcards.condition}/seed{wildcards.seed}"
+
+
+def of_analyses(function: Callable[[Wildcards, list[str]], Any], *names: str) -> Callable[[Wildcards], Any]:
+    """What depends on the analyses of a job: on these, or without any on the one in its wildcards."""
+    return lambda wildcards: function(wildcards, list(names) or [wildcards.analysis])
 
 
 def outputs(

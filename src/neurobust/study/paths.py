@@ -51,6 +51,7 @@ class Wildcards(Protocol):
     helper: str
     semantic: str
     shifted: str
+    analysis: str
 
 
 class Paths:
