@@ -176,7 +176,7 @@ def stand_ins(config, folder):
         ),
         "explain/explain_predictor": (
             {"model": at("m.safetensors"), "voxels": at("v.parquet"), "responses": [at("V1.h5")],
-             "stimuli": [at("64.h5")], "labels": []},
+             "stimuli": [at("64.h5")], "labels": [], "prfs": []},
             {"table": at("fields.parquet")}, {"rois": ["V1"], "images": 16, "analyses": "{}", "folder": str(folder)},
             {"predictor": "gnet", "roi": "V1", "seed": "0"},
         ),
