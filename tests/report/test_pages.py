@@ -300,7 +300,7 @@ def test_roi_page_needs_only_its_own_chain(study, changed_study, tmp_path):
 
 
 def test_the_page_says_why_and_has_its_tables(report):
-    page = (report / "index.html").read_text()
+    page = (report / "why.html").read_text()
     assert '<section id="why">' in page and "what guidance changed</summary>" in page
     assert set(read_tables(report / "tables")["why"]["analysis"]) == {"changes"}, "no registry knows the fixture's"
     assert '<section id="why">' not in (report / "roi/LO.html").read_text(), "it takes every ROI's chain"

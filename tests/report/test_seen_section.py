@@ -77,12 +77,12 @@ def view(tmp_path):
     return View(study, {"seen": pd.DataFrame(rows)}, palette=ROIS)
 
 
-def test_the_page_says_whether_the_target_is_fragile(view):
+def test_the_page_says_how_fragile_the_target_is(view):
     parts = {part["name"]: part for part in seen_parts(view)}
     assert list(parts) == ["exciting", "fragility"] and parts["fragility"]["figures"] == ("fragility", "fooled")
     v1, lo, _ = parts["fragility"]["found"]
-    assert "V1 is fragile itself: a change of 2/255" in v1 and "10 times as much" in v1
-    assert "LO is not fragile" in lo
+    assert "V1: a change of 2/255" in v1 and "10 times as much" in v1
+    assert "LO: a change of 20/255" in lo
     (line,) = [line for line in parts["exciting"]["lines"] if line["roi"] == "LO"]
     assert (line["value"], line["of"], line["interval"]) == ("3.25", "mean over voxels", "") and line["meaning"]
     assert number_text(-0.12345) == "−0.123" and number_text(np.nan) == "–"
@@ -130,7 +130,7 @@ def test_the_page_of_an_roi_shows_what_its_predictor_sees(tiny_study, tmp_path):
             write_arrays(arrays_path(path), arrays)
     write_roi_page(study, "LO", tmp_path / "LO.html")
     page = (tmp_path / "LO.html").read_text()
-    assert "What the predictor sees" in page and "The predictor of LO is fragile itself: a change of 3/255" in page
+    assert "What the predictor sees" in page and "The predictor of LO: a change of 3/255" in page
     assert "random signs need 20 times as much" in page and Exciting.meaning[:60] in page
     assert 'id="figure-exciting"' in page and 'id="figure-fooled"' in page and 'id="figure-tuning"' not in page
     assert page.count("data:image/png") > 6 and "<details><summary>Numbers</summary>" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,9 @@ from neurobust.report.explained import asked
 from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
 from neurobust.report.view import View
 
+PANEL = ["measure", "roi", "unit"]  # what has a panel
+TITLE = 27  # letters of a line above a panel
+
 
 def draw_inside(view: View) -> str:
     """The measures that the study asks about, of every network, a block per task; the large mark is the mean over
@@ -23,17 +27,19 @@ def draw_inside(view: View) -> str:
     table = table[shown & table["value"].notna()]
     if not len(table):
         return empty_svg("No inside measure was computed.")
-    measures = list(table[["measure", "roi", "unit"]].drop_duplicates().itertuples(index=False, name=None))
-    conditions = view.in_order(table["condition"])
     parts = blocks(table)
+    panels = [list(part[PANEL].drop_duplicates().itertuples(index=False, name=None)) for _, _, part in parts]
+    most = max(part["condition"].nunique() for _, _, part in parts)
     with rc():
-        figure, axes = panel_blocks(view.titles(parts), len(measures), 0.75 + 0.2 * len(conditions))
-        for (_, _, part), grid in zip(parts, axes, strict=True):
+        figure, axes = panel_blocks(view.titles(parts), list(map(len, panels)), 0.95 + 0.2 * most)
+        for (_, _, part), measures, grid in zip(parts, panels, axes, strict=True):
+            conditions = view.in_order(part["condition"])
             for index, (axis, (measure, roi, unit)) in enumerate(zip(grid, measures, strict=True)):
                 rows = part[(part["measure"] == measure) & (part["roi"] == roi) & (part["unit"] == unit)]
                 draw_measure(view, axis, rows, conditions)
-                axis.tick_params(labelleft=is_leftmost(index, len(measures)))
-                axis.set(title=f"{measure}, {roi}" if roi else measure, xlabel=unit)
+                axis.tick_params(labelleft=is_leftmost(index, max(map(len, panels))))
+                axis.set_title(textwrap.fill(f"{measure}, {roi}" if roi else measure, TITLE), fontsize=9)
+                axis.set_xlabel(unit)
         return to_svg(figure, "Inside measures of the networks, per condition")
 
 

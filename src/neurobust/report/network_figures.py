@@ -82,31 +82,27 @@ def draw_layers(view: View) -> str:
         return empty_svg("No similarity of layers was computed.")
     ceilings, parts = measured(view, CEILING), blocks(table)
     panels = [list(part[["roi", "measure"]].drop_duplicates().itertuples(index=False)) for _, _, part in parts]
-    count = max(map(len, panels))
     with rc():
         handles = legend_handles(view, view.in_order(table["condition"]))
-        figure, axes = panel_blocks(view.titles(parts), count, 2.4, handles)
+        figure, axes = panel_blocks(view.titles(parts), list(map(len, panels)), 2.6, handles)
         for (task, architecture, part), shown, grid in zip(parts, panels, axes, strict=True):
             limits = in_block(ceilings, task, architecture).groupby("roi")["value"].mean()
             means = part.groupby(["measure", "roi", "condition", "layer"])["value"].mean()
-            for axis, (roi, name) in zip(
-                grid, sorted(shown, key=lambda panel: list(CURVES).index(panel[1])), strict=False
-            ):
+            ordered = sorted(shown, key=lambda panel: list(CURVES).index(panel[1]))
+            for axis, (roi, name) in zip(grid, ordered, strict=True):
                 rows = part[(part["measure"] == name) & (part["roi"] == roi)]
                 draw_curves(view, axis, rows, limits.get(roi, np.nan) if name == BRAIN else np.nan)
                 axis.set(
                     title=CURVES[name].format(roi=roi), ylim=(min(-0.05, means.min()), 1.15 * max(means.max(), 0.1))
                 )
-            label_first(grid, "debiased CKA", len(shown))
+            label_first(grid, "debiased CKA", max(map(len, panels)))
         return to_svg(figure, "Similarity of every layer to predictors and to measured responses, per condition")
 
 
-def label_first(grid: list[Any], label: str, shown: int) -> None:
-    """The name of the y axis at the first column alone; panels behind the first `shown` are empty."""
+def label_first(grid: list[Any], label: str, panels: int) -> None:
+    """The name of the y axis at the first column alone; panels: of the largest block of the figure."""
     for index, axis in enumerate(grid):
-        axis.set_ylabel(label if is_leftmost(index, len(grid)) else "")
-        if index >= shown:
-            axis.axis("off")
+        axis.set_ylabel(label if is_leftmost(index, panels) else "")
 
 
 def draw_curves(view: View, axis: Any, rows: pd.DataFrame, ceiling: float) -> None:
@@ -115,9 +111,7 @@ def draw_curves(view: View, axis: Any, rows: pd.DataFrame, ceiling: float) -> No
     axis.axhline(0, color=INK, linewidth=0.7, alpha=0.6)
     if np.isfinite(ceiling):
         axis.axhline(ceiling, color=INK, linewidth=0.9, linestyle=":", alpha=0.8)
-        axis.annotate(
-            "ceiling", (1, ceiling), xycoords=("axes fraction", "data"), va="bottom", ha="right", fontsize=7.5
-        )
+        axis.annotate(f"ceiling {ceiling:.2f}", (1, 1), xycoords="axes fraction", va="top", ha="right", fontsize=7.5)
     for condition in view.in_order(rows["condition"]):
         part = rows[rows["condition"] == condition]
         found = [seed_interval(part[part["layer"] == layer]["value"]) for layer in layers]
@@ -138,14 +132,14 @@ def draw_fourier(view: View) -> str:
     parts = blocks(table)
     shown = [mapped(view, part) for _, _, part in parts]
     with rc():
-        figure, axes = panel_blocks(view.titles(parts), max(map(len, shown)), 2.05, wide=2.3)
+        figure, axes = panel_blocks(view.titles(parts), list(map(len, shown)), 2.05, wide=2.3)
         for (_, _, part), names, grid in zip(parts, shown, axes, strict=True):
             largest = max(float(part["error"].max()), 1e-9)
-            for axis, condition in zip(grid, names, strict=False):
+            for axis, condition in zip(grid, names, strict=True):
                 colours = draw_map(axis, part[part["condition"] == condition], largest)
                 axis.set_title(condition, color=view.style(condition)["color"])
-            label_first(grid, "cycles down", len(names))
-            bar = grid[0].figure.colorbar(colours, ax=grid[: len(names)], shrink=0.85, pad=0.01, aspect=14)
+            label_first(grid, "cycles down", max(map(len, shown)))
+            bar = grid[0].figure.colorbar(colours, ax=grid, shrink=0.85, pad=0.01, aspect=14)
             bar.set_label("share of images misread", fontsize=8)
             bar.outline.set_visible(False)
         return to_svg(figure, "Fourier maps: error with one wave on every image, per condition")

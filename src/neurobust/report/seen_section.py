@@ -15,7 +15,6 @@ DRAWN = {
     "exciting": ("exciting",), "attribution": ("attribution",), "fields": ("fields",), "tuning": ("tuning",),
     "transfer": ("cores",), "concepts": ("concepts",), "fragility": ("fragility", "fooled"), "shifted": ("versions",),
 }  # fmt: skip
-FRAGILE = 8.0  # 1/255: a change that is hard to see, the budget at which networks are often attacked
 
 
 def seen_parts(view: View) -> list[Row]:
@@ -53,16 +52,15 @@ def number_text(value: float) -> str:
 
 
 def fragility_sentences(view: View, rows: pd.DataFrame) -> list[str]:
-    """Per ROI, whether the target itself is fragile, in a sentence."""
+    """Per ROI, how small a change moves its predictor: how fragile the target itself is, in a sentence."""
     found = []
     for roi in view.study.rois:
         least, noise = (one_value(in_roi(rows, roi), roi, f"{kind} change, L∞") for kind in ("smallest", "random"))
         if least is None:
             continue
         times = "" if noise is None else f"; random signs need {noise['value'] / least['value']:.0f} times as much"
-        word = "is fragile itself" if least["value"] < FRAGILE else "is not fragile at this size"
         found.append(
-            f"The predictor of {roi} {word}: a change of {least['value']:.2g}/255 in each pixel (L∞) moves its "
-            f"response by one standard deviation{times}. Fragile is called what moves below {FRAGILE:.0f}/255."
+            f"The predictor of {roi}: a change of {least['value']:.2g}/255 in each pixel (L∞) moves its response by "
+            f"one standard deviation{times}."
         )
     return found

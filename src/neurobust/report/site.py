@@ -37,7 +37,7 @@ PAGES = {
         "corruptions.html", "Corruptions", "Images that nobody attacked: corruptions and published sets",
         ("corruptions", "shifted"),
     ),
-    "why": Page("why.html", "Why", "What guidance changed, and through what a gain goes", ("why", "inside", "factors")),
+    "why": Page("why.html", "Why", "What guidance changed, and what a gain goes with", ("why", "inside", "factors")),
     "predictors": Page(
         "predictors.html", "Brains and predictors",
         "The responses, how much of them is predicted, and what predictors see", ("predictors", "seen"),

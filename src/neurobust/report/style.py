@@ -83,33 +83,40 @@ def grid_of(panels: int) -> tuple[int, int]:
 
 
 def panel_blocks(
-    titles: list[str], panels: int, height: float, handles: list[Any] | None = None, wide: float = WIDEST
+    titles: list[str],
+    panels: int | list[int],
+    height: float,
+    handles: list[Any] | None = None,
+    wide: float = WIDEST,
 ) -> tuple[Any, list[list[Any]]]:
     """A figure with a titled block of `panels` axes per title, and a legend of `handles` on top. Call within `rc()`.
 
-    `height` is a panel's, in inches; its width is at most `wide` and what the page has. Returns the figure and each
-    block's axes.
+    panels: of every block, or of each. `height` is a panel's, in inches; its width is at most `wide` and what the page
+    has. Returns the figure and each block's axes.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    rows, columns = grid_of(panels)
+    counts = [panels] * len(titles) if isinstance(panels, int) else panels
+    columns = grid_of(max(counts))[1]
+    rows = [math.ceil(count / columns) for count in counts]
     width = columns * min(wide, WIDTH / columns)
     across = min(max(1, int(width / 1.5)), len(handles or [])) or 1
-    block, legend = rows * height + 0.3, 0.15 + 0.2 * math.ceil(len(handles or []) / across) if handles else 0.0
-    size = (width, block * len(titles) + legend)
+    heights = [count * height + 0.3 for count in rows]
+    legend = 0.15 + 0.2 * math.ceil(len(handles or []) / across) if handles else 0.0
+    size = (width, sum(heights) + legend)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05))
-    ratios = [legend] * bool(handles) + [block] * len(titles)
+    ratios = [legend] * bool(handles) + heights
     parts = list(figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios).ravel())
     if handles:
         parts.pop(0).legend(handles=handles, loc="center left", ncols=across, handlelength=2.6)
     axes = []
-    for part, title in zip(parts, titles, strict=True):
+    for part, title, count, lines in zip(parts, titles, counts, rows, strict=True):
         part.suptitle(title, x=0.004, ha="left", fontsize=11, fontweight="bold")
-        grid = part.subplots(rows, columns, squeeze=False).ravel().tolist()
-        for axis in grid[panels:]:
+        grid = part.subplots(lines, columns, squeeze=False).ravel().tolist()
+        for axis in grid[count:]:
             axis.axis("off")
-        axes.append(grid[:panels])
+        axes.append(grid[:count])
     return figure, axes
 
 

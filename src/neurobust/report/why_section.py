@@ -82,9 +82,9 @@ def sentence(gain: Gain, parts: list[Part]) -> str:
             f"No measure that was asked about is shown to carry {gained}; nearest comes {first.name}: {through(first)}."
         )
     also = [part.name for part in parts[1:] if part.carries]
-    more = f" Taken alone, so do {', '.join(also)}." if also else ""
+    more = f" Taken alone, part of it goes with {', '.join(also)} too." if also else ""
     rest = of_interval(first.rows["direct"])
-    return f"Of {gained}, {through(first)} goes through {first.name} and {rest} does not.{more}"
+    return f"Of {gained}, {through(first)} goes with the change in {first.name} and {rest} does not.{more}"
 
 
 def through(part: Part) -> str:
