@@ -17,6 +17,7 @@ import yaml
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import read
+from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout, manifest, studies
 from neurobust.nsd.download import download
 from neurobust.nsd.fetch_stimuli import fetch_stimuli
@@ -270,7 +271,8 @@ def test_volumes_of_other_atlases_are_of_use_where_they_are_there(tiny):
 
 def test_a_plan_of_a_complete_copy_asks_no_server(tiny, copied):
     for subject in ("subj01", "subj02"):
-        for path in manifest.doctor_files(copied.root, subject):
+        maps = [layout.prf(copied.root, subject, name) for name in MAPS]
+        for path in [*manifest.doctor_files(copied.root, subject), *maps]:
             if not path.exists():
                 shutil.copy(layout.brainmask(copied.root, subject), path)
     subjects = {"subj01": {"sessions": 5}, "subj02": {"sessions": 4}}

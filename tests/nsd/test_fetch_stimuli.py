@@ -17,6 +17,7 @@ from PIL import Image
 from neurobust.core.errors import InputError
 from neurobust.core.io import memmap_dataset, read_parquet
 from neurobust.core.settings import read
+from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout, manifest, transfer
 from neurobust.nsd.coco import build_labels, crop_box, parse_crop
 from neurobust.nsd.fetch_stimuli import RemoteFile, fetch_shared, fetch_stimuli, row_pieces
@@ -183,7 +184,8 @@ def put_study(bucket, tiny):
             path = layout.ncsnr(tiny.root, subject)
             bucket.put(manifest.key_of(tiny.root, path.with_name(f"{name}.nii.gz")), path.read_bytes())
         mask = layout.brainmask(tiny.root, subject)
-        bucket.put(manifest.key_of(tiny.root, layout.valid(tiny.root, subject)), mask.read_bytes())
+        for path in (layout.valid(tiny.root, subject), *(layout.prf(tiny.root, subject, name) for name in MAPS)):
+            bucket.put(manifest.key_of(tiny.root, path), mask.read_bytes())
 
 
 def test_plan(bucket, tiny, tmp_path):

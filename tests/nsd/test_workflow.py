@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from neurobust.core.settings import read
+from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout, manifest
 from neurobust.nsd.settings import Data
 
@@ -126,7 +127,7 @@ def test_the_real_study_resolves_on_a_clean_clone(snakemake, project, tmp_path):
         "valid.nii.gz",
         "ncsnr_split1.nii.gz",
         "ncsnr_split2.nii.gz",
-    }
+    } | {f"prf_{name}.nii.gz" for name in MAPS}  # explain's, which was not asked for
     assert left - ctabs == doctors
     assert "fetching the images that subj06 saw" in done.text
     assert not (tmp_path / "resources").exists()

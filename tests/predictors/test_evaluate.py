@@ -44,7 +44,7 @@ def test_nothing_is_divided_by_a_ceiling_that_is_mostly_error(project):
     assert np.isfinite(explained_fraction(measured * 0.9, measured, ceiling)).tolist() == [False, False, True]
     stated = f"below {LEAST_CEILING:g} %"
     assert stated in (project / "docs/design.md").read_text()
-    assert stated in (project / "src/neurobust/report/templates/page.html").read_text()
+    assert stated in (project / "src/neurobust/report/templates/reading.html").read_text()
 
 
 def test_explained_fraction_is_1_for_the_signal_and_counts_scale():

@@ -124,6 +124,7 @@ def test_prices(config):
     assert sum(job.rule == "build_labels" for job in study_jobs(study)) == 1
     for name in ("V1-labels", "V1-stimuli", "V1-both", "V1-pairs"):
         del config["conditions"][name]
+    config["explain"] = {"distance": {}}  # what predictors tell apart takes labels too
     rules = [(job.rule, job.names[-1:]) for job in study_jobs(read_study(config))]
     assert ("build_labels", ()) not in rules and ("build_stimuli", ("32",)) not in rules
 

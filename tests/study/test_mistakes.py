@@ -217,7 +217,7 @@ def test_what_is_wrong_is_said_at_once(demo_text, at_home, tmp_path):
     keys = [line.split(": ")[1] for line in messages_of(caught.value)]
     known = ("study, results, data, rois, splits, predictors, predictor_seeds, tasks, architectures, training, "
              "conditions, seeds, attack_images, attacks, primary_attack, phantom, corruptions, shifted, outside, "
-             "semantic, claims, transfer")  # fmt: skip
+             "semantic, claims, explain, transfer")  # fmt: skip
     assert keys == ["phantom.faces", "seeds.0", f"unknown key 'roi'; known keys are {known}; nearest", "training"]
     edits = {"conditions.V1.loss": "mae", "attacks.hue.budgets": [0, 90], "predictors.gnet.lr": 1}
     file.write_bytes(applied(demo_text, {"set": edits}))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from neurobust.core.errors import InputError
 from neurobust.core.unreadable import unreadable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAPS = ("angle", "eccentricity", "size")  # degrees, 0 to the right and 90 up; the others degrees of visual angle
 
@@ -19,6 +21,7 @@ def read_prf_maps(maps: Sequence[Path], voxel_index: np.ndarray) -> np.ndarray:
     maps: a volume (X, Y, Z) for each of MAPS. Raises InputError for what is no such volume or has no such voxel.
     """
     import nibabel
+    import numpy as np
 
     columns = []
     for path in maps:

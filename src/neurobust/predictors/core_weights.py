@@ -6,13 +6,14 @@ or torchvision publish, on a machine that reaches the network.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.io import load_weights, replacing
 from neurobust.core.seeding import seed_everything
 from neurobust.core.state_dicts import fill_part
@@ -96,8 +97,17 @@ def fetch(core: str, path: Path) -> None:
         save_file({name: value.contiguous() for name, value in body.state_dict().items()}, temporary)
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; whatever cannot be fetched ends it in one line."""
+    parser = argparse.ArgumentParser(prog="python -m neurobust.predictors.core_weights", description=fetch.__doc__)
+    parser.add_argument("core", help="timm/NAME or torchvision/NAME")
+    parser.add_argument("path", type=Path, help="file to write")
+    given = parser.parse_args(arguments)
     try:
-        fetch(sys.argv[1], Path(sys.argv[2]))
-    except (InputError, OSError, RuntimeError) as error:
-        sys.exit(f"neurobust: error: {error}")
+        fetch(given.core, given.path)
+    except (InputError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"neurobust: error: {flat(error)}")
+
+
+if __name__ == "__main__":
+    main()
