@@ -8,7 +8,7 @@ import pytest
 
 from neurobust.explain.bench import findings_of, frame_of
 from neurobust.explain.studies.consistency_settings import Consistency
-from neurobust.explain.study import read_answers
+from neurobust.explain.study import answers_at, read_answers
 from neurobust.explain.study_bench import StudyBench
 from neurobust.files.attack_table import AttackRecord, attack_table_path, write_attack_table
 
@@ -26,7 +26,7 @@ def bench(shared, images=400, seeds=4, seed=0):
                 {"condition": condition, "seed": number, "image": k, "correct": right[k], "survived": survived[k]}
                 for k in range(images)
             ]
-    return StudyBench(pd.DataFrame(), pd.DataFrame(), {}, [], "pgd", 1.0, pd.DataFrame(rows))
+    return StudyBench(pd.DataFrame(), pd.DataFrame(), {}, [], pd.DataFrame(rows))
 
 
 def test_what_networks_share_is_found_and_what_they_do_not_is_0():
@@ -51,7 +51,8 @@ def test_answers_are_read_at_the_reference_budget(tmp_path):
     frame = pd.DataFrame({"image": [4, 4, 7, 7], "budget": [0.0, 2.0] * 2, "clean_correct": [True, True, False, False],
                           "success": [False, True, True, True], "n_forward": 1, "n_backward": 1})  # fmt: skip
     write_attack_table(path, frame, AttackRecord("pgd"))
-    found = read_answers([path], 2.0)
+    answers = read_answers([path])
+    found = answers_at(answers, 2.0)
     assert found["condition"].tolist() == ["LO"] * 2 and found["seed"].tolist() == [3, 3]
     assert found["correct"].tolist() == [True, False] and found["survived"].tolist() == [False, False]
-    assert read_answers([path], 1.0) is None and read_answers([], 2.0) is None
+    assert answers_at(answers, 1.0) is None and answers_at(read_answers([]), 2.0) is None

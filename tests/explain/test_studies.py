@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from neurobust.core.false_discovery import false_discovery
 from neurobust.core.io import write_json
 from neurobust.explain.registry import asked
 from neurobust.explain.studies import robustness
@@ -50,7 +51,7 @@ def world(seed, effect=-0.6, seeds=5, spread=0.08):
                 {**key, "analysis": name, "measure": measure, "layer": "", "roi": "", "value": value}
                 for (measure, name), value in both
             ]
-    return StudyBench(pd.DataFrame(networks), pd.DataFrame(measures), FAMILY, GAINS, "pgd", 2.0)
+    return StudyBench(pd.DataFrame(networks), pd.DataFrame(measures), FAMILY, GAINS)
 
 
 def table(findings, **chosen):
@@ -173,8 +174,8 @@ def test_correlation_is_scipys_and_its_partial_one_that_of_residuals():
 def test_q_is_scipys_and_passes_over_what_is_undefined():
     p = np.array([0.01, 0.8, 0.02, np.nan, 0.03])
     there = np.isfinite(p)
-    assert robustness.false_discovery(p)[there] == pytest.approx(stats.false_discovery_control(p[there]))
-    assert math.isnan(robustness.false_discovery(p)[3]) and len(robustness.false_discovery([])) == 0
+    assert false_discovery(p)[there] == pytest.approx(stats.false_discovery_control(p[there]))
+    assert math.isnan(false_discovery(p)[3]) and len(false_discovery([])) == 0
 
 
 def test_the_slope_within_conditions_is_that_of_least_squares_with_a_constant_each():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from neurobust.core.correlation import pearson
+from neurobust.core.false_discovery import false_discovery
+from neurobust.files.predictor_tables import LEAST_CEILING
 from neurobust.predictors.evaluate import (
-    LEAST_CEILING,
     bootstrap_interval,
     explained_fraction,
-    fdr_adjust,
     normalise_r,
     permutation_p,
     summarise,
@@ -90,5 +90,5 @@ def test_fdr_is_benjamini_hochberg():
     from scipy.stats import false_discovery_control
 
     p = np.random.default_rng(0).uniform(size=50) ** 3
-    assert np.allclose(fdr_adjust(p), false_discovery_control(p))
-    assert fdr_adjust(np.zeros(0)).shape == (0,)
+    assert np.allclose(false_discovery(p), false_discovery_control(p))
+    assert false_discovery(np.zeros(0)).shape == (0,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +35,15 @@ def by_roi(rois: Sequence[str], responses: Sequence[str], stimuli: Sequence[str]
         roi: [SubjectFiles(Path(one), Path(other)) for one, other in zip(part, stimuli, strict=True)]
         for roi, part in zip(rois, parts, strict=True)
     }
+
+
+def named(measured: Mapping[str, Sequence[SubjectFiles]]) -> dict[str, Path]:
+    """These files by what they are, for the provenance."""
+    found: dict[str, Path] = {}
+    for roi, subjects in measured.items():
+        for number, files in enumerate(subjects):
+            found |= {f"responses {roi} {number}": files.roi, f"stimuli {roi} {number}": files.stimuli}
+    return found
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,17 @@ def margin_gradients(
     return torch.cat(values), torch.cat(gradients)
 
 
-def linear_distance(margin: Tensor, gradient: Tensor) -> float | None:
-    """Median over correctly classified images of margin / ||gradient||_2: the L2 distance to the boundary of the
-    network's linear approximation. Unlike a gradient norm it does not change with the scale of the logits."""
-    correct = margin > 0
+def linear_distances(margin: Tensor, gradient: Tensor) -> Tensor:
+    """L2 distance (n,) to the boundary of each image's linear approximation; NaN where it is read wrongly or flat."""
     norm = gradient.flatten(1).norm(dim=1)
-    usable = correct & (norm > 0)
-    if not usable.any():
-        return None
-    return float((margin[usable] / norm[usable]).median())
+    return torch.where((margin > 0) & (norm > 0), margin / norm.clamp_min(torch.finfo(norm.dtype).tiny), torch.nan)
+
+
+def linear_distance(margin: Tensor, gradient: Tensor) -> float | None:
+    """Median of `linear_distances` over correctly classified images: unlike a gradient norm it does not change with the
+    scale of the logits. None where there is none."""
+    found = linear_distances(margin, gradient)
+    return None if found.isnan().all() else float(found.nanmedian())
 
 
 def low_frequency_share(gradient: Tensor, cutoff: float = 0.25) -> float | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from neurobust.core.training import pick_device
 from neurobust.explain.bench import Job, explain
-from neurobust.explain.measured import by_roi
+from neurobust.explain.measured import by_roi, named
 from neurobust.explain.network_bench import Compared, NetworkBench
 from neurobust.explain.registry import read_analyses
 from neurobust.files.dataset import read_dataset
@@ -54,8 +54,5 @@ def compared_files(rois: Sequence[str], inputs: NetworkInputs) -> Compared:
 def files_of(compared: Compared) -> dict[str, Path]:
     """The files that a network is compared with, by what they are, for the provenance."""
     found = {f"predictor {roi}": path for roi, path in compared.predictors.items()}
-    for roi, subjects in compared.responses.items():
-        for number, files in enumerate(subjects):
-            found |= {f"responses {roi} {number}": files.roi, f"stimuli {roi} {number}": files.stimuli}
     stored = {"examples": compared.examples, "transfer": compared.transfer}
-    return found | {name: path for name, path in stored.items() if path is not None}
+    return found | named(compared.responses) | {name: path for name, path in stored.items() if path is not None}

@@ -6,7 +6,7 @@ Each part is computed when it is first asked for.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -75,11 +75,7 @@ class NetworkBench:
     def over(self, images: Tensor, function: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """A function's rows for images (m, 3, H, W), default the network's logits; without gradients, in batches."""
         with torch.inference_mode():
-            return torch.cat([(function or self.network)(batch) for batch in self.batches(images)])
-
-    def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """Images, `image_batch` at a time."""
-        return (images[k : k + self.image_batch] for k in range(0, len(images), self.image_batch))
+            return torch.cat([(function or self.network)(batch) for batch in images.split(self.image_batch)])
 
     @cached_property
     def logits(self) -> Tensor:

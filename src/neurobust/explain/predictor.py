@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from neurobust.core.training import pick_device
 from neurobust.explain.bench import Job, explain
-from neurobust.explain.measured import SubjectFiles, by_roi
+from neurobust.explain.measured import SubjectFiles, by_roi, named
 from neurobust.explain.predictor_bench import PredictorBench
 from neurobust.explain.registry import read_analyses
 from neurobust.files.predictor_tables import read_voxels
@@ -62,10 +62,7 @@ def explain_predictor(
         device=device, most=most, labels=files.labels, prf_maps=files.prf_maps,
         image_batch=image_batch,
     )  # fmt: skip
-    inputs = {"model": files.model, "voxels": files.voxels}
-    for name, subjects in files.measured.items():
-        for number, part in enumerate(subjects):
-            inputs |= {f"responses {name} {number}": part.roi, f"stimuli {name} {number}": part.stimuli}
+    inputs = {"model": files.model, "voxels": files.voxels, **named(files.measured)}
     for number, maps in enumerate(files.prf_maps):
         inputs |= {f"prf {name} {number}": path for name, path in zip(MAPS, maps, strict=True)}
     if files.labels is not None:

@@ -5,7 +5,7 @@ Each part is computed when it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,11 +120,7 @@ class PredictorBench:
     def over(self, images: Tensor, function: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """A function's rows for images (n, 3, H, W), default the target's; without gradients, a batch at a time."""
         with torch.inference_mode():
-            return torch.cat([(function or self.target)(batch) for batch in self.batches(images)])
-
-    def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """Images, `image_batch` at a time."""
-        return (images[k : k + self.image_batch] for k in range(0, len(images), self.image_batch))
+            return torch.cat([(function or self.target)(batch) for batch in images.split(self.image_batch)])
 
     def lacks(self, need: Need) -> str | None:
         """Why an analysis that needs this cannot be made; None where it can."""

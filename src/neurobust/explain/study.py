@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurobust.core.reference_range import IN_RANGE, in_range
 from neurobust.explain.bench import Job, explain
 from neurobust.explain.registry import asked, read_analyses
-from neurobust.explain.study_bench import Explaining, StudyBench
+from neurobust.explain.study_bench import BASELINE, Explaining, StudyBench
 from neurobust.files.attack_table import read_attack_table
 from neurobust.files.explained import read_explained
 from neurobust.files.network_metrics import read_metrics
-
-BASELINE = "none"
-RANGE = (0.1, 0.6)  # robust accuracies of `none` at which a difference can be seen
 
 
 def explain_study(
@@ -29,14 +27,15 @@ def explain_study(
     networks = pd.DataFrame(
         [{**name_of(path), "clean_accuracy": read_metrics(path).clean_accuracy} for path in metrics]
     )
-    curves, attack = read_curves(attacked)
+    answers = read_answers(attacked)
+    curves = curves_of(answers)
     budget = reference_budget(curves)
     robust = curves[curves["budget"] == budget][["condition", "seed", "robust_accuracy"]]
     networks = networks.merge(robust, on=["condition", "seed"], how="left")
     measures = read_measures(tables)
     family = asked(measures["analysis"].unique())
-    explained, answers = [Explaining(**gain) for gain in gains], read_answers(attacked, budget)
-    bench = StudyBench(networks, measures, family, explained, attack, budget, answers)
+    explained = [Explaining(**gain) for gain in gains]
+    bench = StudyBench(networks, measures, family, explained, answers_at(answers, budget))
     inputs = {"/".join(path.parts[-3:]): path for path in (*metrics, *attacked, *tables)}
     explain(bench, read_analyses(analyses), Job(folder, inputs))
 
@@ -47,43 +46,38 @@ def name_of(path: Path) -> dict[str, Any]:
     return {"condition": condition, "seed": int(seed.removeprefix("seed"))}
 
 
-def read_curves(attacked: Sequence[Path]) -> tuple[pd.DataFrame, str]:
-    """Robust accuracy of each network at each budget above 0: condition, seed, budget, robust_accuracy; and the attack.
-
-    An attack that failed has no rows.
-    """
-    rows, attack = [], ""
-    for path in attacked:
-        frame, record = read_attack_table(path)
-        attack = record.attack
-        for budget, part in frame.groupby("budget"):
-            if budget > 0:
-                rows.append({**name_of(path), "budget": budget, "robust_accuracy": 1 - part["success"].mean()})
-    return pd.DataFrame(rows, columns=["condition", "seed", "budget", "robust_accuracy"]), attack
-
-
-def read_answers(attacked: Sequence[Path], budget: float) -> pd.DataFrame | None:
-    """Whether each network reads each image rightly, and still does at a budget: condition, seed, image, correct,
-    survived. None where no table has that budget."""
-    parts = []
+def read_answers(attacked: Sequence[Path]) -> pd.DataFrame:
+    """Whether each network reads each image rightly, and whether the image survives each budget: condition, seed,
+    budget, image, correct, survived. An attack that failed has no rows."""
+    parts = [pd.DataFrame(columns=["condition", "seed", "budget", "image", "correct", "survived"])]
     for path in attacked:
         frame, _ = read_attack_table(path)
-        part = frame[frame["budget"] == budget]
-        found = {"image": part["image"], "correct": part["clean_correct"], "survived": ~part["success"].astype(bool)}
-        parts.append(pd.DataFrame(found).assign(**name_of(path)))
-    whole = pd.concat(parts) if parts else pd.DataFrame()
-    return whole if len(whole) else None
+        found = {"budget": frame["budget"], "image": frame["image"], "correct": frame["clean_correct"]}
+        parts.append(pd.DataFrame(found | {"survived": ~frame["success"].astype(bool)}).assign(**name_of(path)))
+    return pd.concat([part for part in parts if len(part)] or parts[:1])
+
+
+def curves_of(answers: pd.DataFrame) -> pd.DataFrame:
+    """Robust accuracy of each network at each budget above 0: condition, seed, budget, robust_accuracy."""
+    ahead = answers[answers["budget"] > 0].groupby(["condition", "seed", "budget"], sort=False)
+    return ahead["survived"].agg(lambda part: 1 - (~part.astype(bool)).mean()).rename("robust_accuracy").reset_index()
+
+
+def answers_at(answers: pd.DataFrame, budget: float) -> pd.DataFrame | None:
+    """The answers at one budget; None where no table has it."""
+    there = answers[answers["budget"] == budget].drop(columns="budget")
+    return there if len(there) else None
 
 
 def reference_budget(curves: pd.DataFrame) -> float:
-    """The smallest budget at which `none` stands in RANGE, over its seeds; else the one at which it stands nearest to
-    its middle; without `none`, all conditions. NaN without any."""
+    """The smallest budget at which `none` stands in the range of a reference, over its seeds; else the one at which it
+    stands nearest to the middle of that; without `none`, all conditions. NaN without any."""
     own = curves[curves["condition"] == BASELINE]
     levels = (own if len(own) else curves).groupby("budget")["robust_accuracy"].mean()
     if levels.empty:
         return float("nan")
-    seen = levels[(levels >= RANGE[0]) & (levels <= RANGE[1])]
-    return float(seen.index[0] if len(seen) else (levels - np.mean(RANGE)).abs().idxmin())
+    seen = levels[levels.map(in_range)]
+    return float(seen.index[0] if len(seen) else (levels - np.mean(IN_RANGE)).abs().idxmin())
 
 
 def read_measures(tables: Sequence[Path]) -> pd.DataFrame:

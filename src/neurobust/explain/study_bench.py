@@ -9,6 +9,8 @@ import pandas as pd
 
 from neurobust.explain.description import Need
 
+BASELINE = "none"
+
 
 @dataclass(frozen=True)
 class Explaining:
@@ -21,19 +23,17 @@ class Explaining:
 
 @dataclass(frozen=True)
 class StudyBench:
-    """networks: a row per network: condition, seed, clean_accuracy and robust_accuracy (shares) at `budget` of
-    `attack`; measures: a row per number of a network: condition, seed, analysis, measure, layer, roi, value, unit;
-    answers: of every network and image whether it was read rightly, `correct`, and whether it survived that budget,
-    `survived` (condition, seed, image beside them), None where no attack was carried out;
-    asked: measure -> analysis, the family that is asked about, in the order of the registry; gains: what is explained.
+    """networks: a row per network: condition, seed, clean_accuracy and robust_accuracy (shares) at the reference
+    budget of the primary attack; measures: a row per number of a network: condition, seed, analysis, measure, layer,
+    roi, value; answers: of every network and image whether it was read rightly, `correct`, and whether it survived
+    that budget, `survived` (condition, seed, image beside them), None where no attack was carried out; asked: measure
+    -> analysis, the family that is asked about, in the order of the registry; gains: what is explained.
     """
 
     networks: pd.DataFrame
     measures: pd.DataFrame
     asked: dict[str, str]
     gains: Sequence[Explaining]
-    attack: str = ""
-    budget: float = float("nan")
     answers: pd.DataFrame | None = None
 
     def lacks(self, need: Need) -> str | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Percent of variance below which nothing is divided by a voxel's noise ceiling: at 1 % a chance r of .3 would read 3.0.
+LEAST_CEILING = 5.0
 Summary = dict[str, float | int | None]
 
 

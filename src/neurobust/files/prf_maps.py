@@ -12,6 +12,7 @@ from neurobust.core.unreadable import unreadable
 if TYPE_CHECKING:
     import numpy as np
 
+STIMULUS_DEGREES = 8.4  # width of an NSD stimulus: where a voxel looks is given in degrees
 MAPS = ("angle", "eccentricity", "size")  # degrees, 0 to the right and 90 up; the others degrees of visual angle
 
 

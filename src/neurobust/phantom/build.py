@@ -14,9 +14,10 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import replacing
 from neurobust.core.progress import Progress
 from neurobust.core.seeding import numpy_rng
+from neurobust.files.prf_maps import STIMULUS_DEGREES
 from neurobust.phantom import files, truth
 from neurobust.phantom.annotations import write_annotations
-from neurobust.phantom.cortex import STIMULUS_DEGREES, Stimuli, Voxel, exact_noise, plant_subject
+from neurobust.phantom.cortex import Stimuli, Voxel, exact_noise, plant_subject
 from neurobust.phantom.cue import draw_cues, draw_random, render_cued
 from neurobust.phantom.design import Design, Sizes, make_design, responses_table, stim_info
 from neurobust.phantom.labels import ATLASES, SURFACE_ATLASES

@@ -23,7 +23,6 @@ SIZE = 64  # pixels at which filters see the image
 FREQUENCIES = (6.0, 12.0)  # cycles per image
 ORIENTATIONS = 6
 KINDS = ("energy", "midlevel", "category", "face", "silhouette", "noise")
-STIMULUS_DEGREES = 8.4  # width of an NSD stimulus
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from msgspec import Meta
 
 from neurobust.core.settings import LARGEST_SIDE, Settings, about
 
-STIMULUS_DEGREES = 8.4  # width of an NSD stimulus: where a voxel looks is given in degrees
 INPUT_SIZE = about("side at which it sees an image; 227 as published", "pixels")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurobust.files.predictor_tables import LEAST_CEILING
+
 RESAMPLES = 1000  # of the bootstrap over images, and of the permutation null
-# Percent of variance below which nothing is divided by a voxel's noise ceiling: at 1 % a chance r of .3 would read 3.0.
-LEAST_CEILING = 5.0
 
 
 def normalise_r(r: np.ndarray, noise_ceiling: np.ndarray, minimum: float = LEAST_CEILING) -> np.ndarray:
@@ -74,15 +74,6 @@ def permutation_p(
     for _ in range(permutations):
         reached += np.einsum("nv,nv->v", a[rng.permutation(len(a))], b) >= r - 1e-12
     return (1 + reached) / (1 + permutations)
-
-
-def fdr_adjust(p: np.ndarray) -> np.ndarray:
-    """Benjamini-Hochberg adjusted p values (V,): those up to q are a set with false discovery rate q."""
-    order = np.argsort(p)
-    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return adjusted
 
 
 def summarise(r: np.ndarray, noise_ceiling: np.ndarray) -> dict[str, float | int | None]:

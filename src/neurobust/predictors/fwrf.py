@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.predictors.description import STIMULUS_DEGREES
+from neurobust.files.prf_maps import STIMULUS_DEGREES
 from neurobust.predictors.feature_base import FeatureMaps
 from neurobust.predictors.features import as_features
 from neurobust.predictors.model import Arguments, ResponseModel

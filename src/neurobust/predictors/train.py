@@ -13,6 +13,7 @@ import torch
 
 from neurobust.core.correlation import pearson
 from neurobust.core.errors import InputError
+from neurobust.core.false_discovery import false_discovery
 from neurobust.core.io import canonical_json, provenance, save_weights
 from neurobust.core.places import load
 from neurobust.core.seeding import numpy_rng
@@ -26,7 +27,6 @@ from neurobust.predictors.description import Predictor
 from neurobust.predictors.evaluate import (
     bootstrap_interval,
     explained_fraction,
-    fdr_adjust,
     normalise_r,
     permutation_p,
     summarise,
@@ -82,7 +82,7 @@ def voxel_table(predicted: np.ndarray, looks: np.ndarray | None, data: SubjectDa
             "r_low": r_low,
             "r_high": r_high,
             "p": p,
-            "p_fdr": fdr_adjust(p),
+            "p_fdr": false_discovery(p),
         }
     )
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from neurobust.predictors.description import STIMULUS_DEGREES
 from neurobust.predictors.feature_base import FeatureMaps
+from neurobust.predictors.field_moments import centre_and_size
 from neurobust.predictors.model import ResponseModel
 
 
@@ -174,14 +174,9 @@ def factorised_fields(model: Factorised, subject: str) -> np.ndarray:
     with torch.no_grad():
         weight = model.own(subject).of(slice(None), model.basis)
         layers = weight.abs().split(model.features.channels, 1)
-        moments = torch.zeros(len(weight), 5, dtype=torch.float64)
+        parts = []
         for field, part, side in zip(model.fields_of(subject), layers, model.sides, strict=True):
             raised = (field.double().softmax(1) - 1 / side**2).clamp_min(0) * part.sum(1, keepdim=True)
             axis = (torch.arange(side, dtype=torch.float64) + 0.5) / side * 2 - 1
-            mass = raised.reshape(-1, side, side)
-            rows, columns = mass.sum(2), mass.sum(1)
-            moments += torch.stack([columns.sum(1), columns @ axis, rows @ axis, columns @ axis**2, rows @ axis**2], 1)
-    total = moments[:, :1].numpy()
-    x, y, xx, yy = np.divide(moments[:, 1:].numpy(), total, out=np.full((len(total), 4), np.nan), where=total > 1e-9).T
-    size = np.sqrt(np.maximum((xx - x * x + yy - y * y) / 2, 0))
-    return np.stack([x, -y, size], 1) * STIMULUS_DEGREES / 2
+            parts.append((raised.reshape(-1, side, side), axis))
+    return centre_and_size(parts)

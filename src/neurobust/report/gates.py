@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neurobust.core.reference_range import IN_RANGE, in_range
 from neurobust.report.blocks import Row
 from neurobust.report.cells import Cell, Cells, common_images, survival_differences, twins_of
 from neurobust.report.entries import percent, signed
@@ -20,7 +21,6 @@ from neurobust.report.shown import NORMS, Measure, ShownAttack, answering, forma
 from neurobust.statistics import SAME, Gate, Interval, crossed_interval
 from neurobust.study.model import BASELINE, Study
 
-IN_RANGE = (0.10, 0.60)  # of `none` at the reference budget: room below and above
 SENSITIVITY = 0.10  # what the positive control must gain at least, by its lower bound
 CUE_LOSS = 0.20  # what `none` must lose to a conflicting cue, or nothing is planted
 CUE = "cue"  # the norm of attacks that turn the planted cue against the label
@@ -116,9 +116,8 @@ def baseline_levels(cells: Cells) -> dict[float, float]:
 def choose(attack: ShownAttack, cells: Cells) -> Chosen:
     """The smallest budget at which `none` is in range; a semantic attack's own reference strength, where it has one."""
     levels = baseline_levels(cells)
-    low, high = IN_RANGE
     wanted = {b: r for b, r in levels.items() if attack.reference_budget in (None, b)}
-    inside = [budget for budget, level in wanted.items() if low - SAME <= level <= high + SAME]
+    inside = [budget for budget, level in wanted.items() if in_range(level)]
     listed = next(iter(cells.values())).budgets.tolist() if cells else []
     budget = inside[0] if inside else attack.reference(listed)
     accuracy = math.nan if budget is None else levels.get(budget, math.nan)

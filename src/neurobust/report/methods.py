@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from neurobust import __version__
+from neurobust.core.reference_range import IN_RANGE
 from neurobust.report.blocks import Row, Tables, blocks
 from neurobust.report.citations import bibliography, keys_of
 from neurobust.report.entries import plain
-from neurobust.report.gates import CUE_LOSS, IN_RANGE, SENSITIVITY
+from neurobust.report.gates import CUE_LOSS, SENSITIVITY
 from neurobust.report.shown import NORMS
 from neurobust.report.verdict_section import listed
 from neurobust.report.view import View
@@ -30,8 +31,7 @@ TESTS = {
 
 
 class Part(NamedTuple):
-    """A part of the text: its heading and its paragraphs, with keys of works in square "
-    "brackets as in `[@allen2022]`."""
+    """A part of the text: its heading and its paragraphs, with keys of works in brackets as in `[@allen2022]`."""
 
     title: str
     paragraphs: list[str]
@@ -80,9 +80,9 @@ def brains(study: Study, tables: Tables) -> list[str]:
     who = f"{count(len(sessions), 'subject')} ({', '.join(study.subjects)}; {span(sessions)} sessions each)"
     if study.phantom:
         first = (
-            f"The brains of this study are planted: {who} of a miniature of the Natural Scenes "
-            "Dataset [@allen2022], whose "
-            "responses were computed from the images by known formulas and written in the data set's own formats."
+            f"The brains of this study are planted: {who} of a miniature of the Natural Scenes Dataset [@allen2022], "
+            "whose responses were computed from the images by known formulas and written in the data set's own "
+            "formats."
         )
     else:
         first = (
@@ -133,17 +133,16 @@ def predictors(study: Study, tables: Tables, things: list[Named]) -> list[str]:
         return []
     names = listed([f"{thing.name} (kind {thing.does}{cite(thing.source)})" for thing in kinds])
     text = (
-        f"Responses to images that no subject saw were predicted by {names}, fitted per ROI over all subjects, "
-        f"with {count(len(study.predictor_seeds), 'seed')}."
+        f"Responses to images that no subject saw were predicted by {names}, fitted per ROI over all subjects, with "
+        f"{count(len(study.predictor_seeds), 'seed')}."
     )
     table = tables["predictors"]
     whole = table[(table["subject"] == "all") & table["median_r_normalised"].notna()]
     if len(whole):
         level = whole.groupby("roi", sort=False)["median_r_normalised"].mean()
         text += (
-            " On test images the median over voxels of Pearson's r, divided by the square root "
-            "of the noise ceiling, is "
-            f"{plain(level.min())} ({level.idxmin()}) to {plain(level.max())} ({level.idxmax()})."
+            " On test images the median over voxels of Pearson's r, divided by the square root of the noise ceiling, "
+            f"is {plain(level.min())} ({level.idxmin()}) to {plain(level.max())} ({level.idxmax()})."
         )
     return [text]
 
@@ -154,16 +153,14 @@ def networks(study: Study, things: list[Named]) -> list[str]:
     for name, task in study.tasks.items():
         own = task.training
         trained = (
-            f"{count(own.epochs, 'epoch')} of {own.optimizer.upper() if own.optimizer == 'sgd' else 'AdamW'} "
-            "(batches of "
-            f"{own.batch_size}, learning rate {own.learning_rate:g}, momentum {own.momentum:g}, weight decay "
+            f"{count(own.epochs, 'epoch')} of {own.optimizer.upper() if own.optimizer == 'sgd' else 'AdamW'} (batches "
+            f"of {own.batch_size}, learning rate {own.learning_rate:g}, momentum {own.momentum:g}, weight decay "
             f"{own.weight_decay:g}, schedule {own.schedule}, augmentation {own.augment})"
         )
         found.append(
             f"Task {name}: {task.images:,} images of {task.side} x {task.side} pixels; "
-            f"{listed(list(task.architectures))} "
-            f"trained for {trained}, {count(len(task.conditions), 'condition')} with "
-            f"{count(len(task.seeds), 'seed')} each."
+            f"{listed(list(task.architectures))} trained for {trained}, {count(len(task.conditions), 'condition')} "
+            f"with {count(len(task.seeds), 'seed')} each."
         )
     guided = {name: c for name, c in study.conditions.items() if c.guided}
     if guided:
@@ -171,9 +168,8 @@ def networks(study: Study, things: list[Named]) -> list[str]:
         losses = [f"{t.name} ({t.does}){cite(t.source)}" for t in things if t.kind == "loss"]
         found.append(
             f"Guided conditions ({', '.join(guided)}) minimise (1 - w) times the cross-entropy plus w times a neural "
-            f"loss, w {', '.join(f'{weight:g}' for weight in weights)}: {'; '.join(losses)}. The "
-            "condition none has the same "
-            "training without the neural loss."
+            f"loss, w {', '.join(f'{weight:g}' for weight in weights)}: {'; '.join(losses)}. The condition none has "
+            "the same training without the neural loss."
         )
     for kind, lead in (("control", "Controls remove one ingredient"), ("reference", "References, without a target")):
         said = [f"{t.name}: {t.does}{cite(t.source)}" for t in things if t.kind == kind]
@@ -199,12 +195,10 @@ def attacks(view: View, things: list[Named]) -> list[str]:
     found = []
     if said:
         found.append(
-            f"{images} test images of a task were attacked on each of its networks by: "
-            f"{'; '.join(said)}. Every saved adversarial was verified again in float64 (bounds, "
-            "budget, label). An image "
-            "counts as robust if it is read rightly and no attack of the norm breaks it; an "
-            "attack that fails is marked "
-            "and left out. Checks for gradient masking and networks of known answer follow [@carlini2019]."
+            f"{images} test images of a task were attacked on each of its networks by: {'; '.join(said)}. Every saved "
+            "adversarial was verified again in float64 (bounds, budget, label). An image counts as robust if it is "
+            "read rightly and no attack of the norm breaks it; an attack that fails is marked and left out. Checks "
+            "for gradient masking and networks of known answer follow [@carlini2019]."
         )
     semantic = study.semantic
     if semantic.attacks:
@@ -225,24 +219,20 @@ def statistics(study: Study) -> list[str]:
     """Gates, contrasts, intervals and the rule of a verdict."""
     low, high = (f"{100 * end:g}" for end in IN_RANGE)
     gates = (
-        f"The reference budget of a norm is the smallest at which none stands between {low} "
-        f"and {high} %. Nothing is said "
-        "where it does not exist, where adversarially trained networks do not gain more than "
+        f"The reference budget of a norm is the smallest at which none stands between {low} and {high} %. Nothing is "
+        "said where it does not exist, where adversarially trained networks do not gain more than "
         f"{100 * SENSITIVITY:g} points on none by the lower end of the interval, or where a masking check failed or a "
         "canary was missed"
         + (f"; in a planted world also where none loses less than {100 * CUE_LOSS:g} points to the turned cue." if
            study.phantom else ".")
     )  # fmt: skip
     rule = (
-        f"Differences are paired over seeds and images; {100 * LEVEL:g} % intervals have the "
-        "variance of the crossed table "
-        "of seeds and images and Student's t with one degree of freedom less than seeds. A condition must beat its own "
-        "control and none; tests of a task and architecture are one family [@holm1979]. "
-        "Supported: above every baseline, "
-        f"and {READINGS} of three readings without clean accuracy agree. Not supported: the upper end of the "
-        f"{100 * EQUIVALENCE:g} % interval lies below {100 * MARGIN:g} points. No verdict with "
-        f"fewer than {FEWEST_SEEDS} "
-        f"seeds. The detectable effect is that of a single contrast with power {POWER:g}."
+        f"Differences are paired over seeds and images; {100 * LEVEL:g} % intervals have the variance of the crossed "
+        "table of seeds and images and Student's t with one degree of freedom less than seeds. A condition must beat "
+        "its own control and none; tests of a task and architecture are one family [@holm1979]. Supported: above "
+        f"every baseline, and {READINGS} of three readings without clean accuracy agree. Not supported: the upper end "
+        f"of the {100 * EQUIVALENCE:g} % interval lies below {100 * MARGIN:g} points. No verdict with fewer than "
+        f"{FEWEST_SEEDS} seeds. The detectable effect is that of a single contrast with power {POWER:g}."
     )
     return [gates, rule]
 

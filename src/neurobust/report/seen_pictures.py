@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from neurobust.files.prf_maps import STIMULUS_DEGREES
 from neurobust.report.examples import amplify
 from neurobust.report.picture_grid import Picture, PictureRow, picture_grid
 from neurobust.report.seen_data import arrays_of, one_value, rows_of
@@ -14,7 +15,6 @@ from neurobust.report.style import empty_svg, rc, to_svg
 from neurobust.report.view import View
 
 Arrays = Mapping[str, np.ndarray]
-DEGREES = 8.4  # width of a stimulus of the data set
 STARTS = 2  # images of each component where several ROIs share a figure
 REACH = 2.0  # sizes of a pRF that its circle shows
 
@@ -99,7 +99,7 @@ def voxel_maps(arrays: Arrays) -> list[Picture]:
     for k, found in enumerate(arrays["voxels"]):
         circle = None
         if "prfs" in arrays and np.isfinite(arrays["prfs"][k]).all():
-            x, y, size = (float(value) / DEGREES * found.shape[0] for value in arrays["prfs"][k])
+            x, y, size = (float(value) / STIMULUS_DEGREES * found.shape[0] for value in arrays["prfs"][k])
             circle = (found.shape[1] / 2 + x, found.shape[0] / 2 - y, REACH * size)
         pictures.append(Picture(found, colours="magma", low=0.0, high=float(found.max()) or 1.0, circle=circle))
     return pictures

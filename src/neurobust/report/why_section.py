@@ -30,14 +30,16 @@ class Part(NamedTuple):
 def why_sections(view: View) -> list[Row]:
     """Per task and architecture: `sentences`, one a guided condition; `parts`, what each measure carries of its gain;
     `associated`, what goes with robust accuracy; `changes`, what guidance changed most surely."""
-    return [
-        {"task": task, "architecture": architecture}
-        | {"sentences": [sentence(gain, parts) for gain, parts in carried(view, task, table)]}
-        | {"parts": [line for gain, parts in carried(view, task, table) for line in part_lines(view, gain, parts)]}
-        | {"associated": association_lines(table), "changes": change_lines(view, table)}
-        | {"n_networks": int(table["n_networks"].max())}
-        for task, architecture, table in blocks(view.tables["why"])
-    ]
+    found = []
+    for task, architecture, table in blocks(view.tables["why"]):
+        gains = list(carried(view, task, table))
+        found.append(
+            {"task": task, "architecture": architecture}
+            | {"sentences": [sentence(gain, parts) for gain, parts in gains]}
+            | {"parts": [line for gain, parts in gains for line in part_lines(view, gain, parts)]}
+            | {"associated": association_lines(table), "changes": change_lines(view, table)}
+        )
+    return found
 
 
 def name_of(row: Any) -> str:
@@ -156,17 +158,15 @@ def draw_mediation(view: View) -> str:
             shown.append((task, architecture, gains))
     if not shown:
         return empty_svg("Nothing says through what a gain goes: it takes a guided condition and three seeds.")
-    most = max(len(gains) for *_, gains in shown)
+    counts = [len(gains) for *_, gains in shown]
     names = max(len(parts) for *_, gains in shown for _, parts in gains)
     with rc():
         titles = view.titles([(task, architecture, table) for task, architecture, _ in shown])
-        figure, axes = panel_blocks(titles, most, 0.8 + 0.22 * names, wide=4.6)
+        figure, axes = panel_blocks(titles, counts, 0.8 + 0.22 * names, wide=4.6)
         for (*_, gains), grid in zip(shown, axes, strict=True):
-            for axis in grid[len(gains) :]:
-                axis.axis("off")
-            for index, (axis, (gain, parts)) in enumerate(zip(grid, gains, strict=False)):
+            for index, (axis, (gain, parts)) in enumerate(zip(grid, gains, strict=True)):
                 draw_parts(view, axis, gain, parts)
-                axis.set_xlabel("gain in robust accuracy (pp)" if is_leftmost(index, most) else "pp")
+                axis.set_xlabel("gain in robust accuracy (pp)" if is_leftmost(index, max(counts)) else "pp")
         return to_svg(figure, "What of each gain goes through each measure, with 95 % intervals")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.explain.measures import margin_gradients
+from neurobust.explain.measures import linear_distances, margin_gradients
 from neurobust.explain.networks import jacobian
 
 
@@ -87,7 +87,7 @@ def test_linear_distances_are_the_minimal_ones_of_a_linear_network():
     labels = network(images).argmax(1)
     labels[::5] = 1 - labels[::5]
     margin, gradient = margin_gradients(network, images, labels)
-    found = jacobian.linear_distances(margin, gradient)
+    found = linear_distances(margin, gradient)
     assert found.isnan().sum() == 6
     moved = images - (1 + 1e-4) * (found / gradient.flatten(1).norm(dim=1))[:, None, None, None] * gradient
     kept = images - (1 - 1e-4) * (found / gradient.flatten(1).norm(dim=1))[:, None, None, None] * gradient
@@ -107,7 +107,7 @@ def test_the_nearest_adversarials_of_a_search_agree_with_the_linear_distance_of_
     images = torch.rand(30, 3, 6, 6, generator=torch.Generator().manual_seed(4)) * 0.2 + 0.4  # far from black and white
     labels = network(images).argmax(1)
     margin, gradient = margin_gradients(network, images, labels)
-    linear = jacobian.linear_distances(margin, gradient).numpy()
+    linear = linear_distances(margin, gradient).numpy()
     found = fmn(Batch(network, images, labels, (10.0,), 0, tuple(range(30))), FMN(norm="l2", steps=60))
     met = jacobian.agreement(linear, found.distance.numpy())
     assert met["correlation"] > 0.999 and met["ratio"] == pytest.approx(1, abs=0.01)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.measured import Measured
-from neurobust.explain.measures import margin_gradients
+from neurobust.explain.measures import linear_distances, margin_gradients
 from neurobust.explain.network_bench import NetworkBench
 from neurobust.explain.networks import calibration, fourier, geometry, jacobian, saliency, similarity
 from neurobust.explain.networks.bias import cue_bias
@@ -116,7 +116,7 @@ def straightness(bench: NetworkBench) -> Row:
     clean = bench.adversarials[least].clean
     answers = bench.over(clean).argmax(1)
     margin, gradient = margin_gradients(bench.network, clean, answers, bench.image_batch)
-    linear = jacobian.linear_distances(margin, gradient).cpu().numpy()
+    linear = linear_distances(margin, gradient).cpu().numpy()
     found = jacobian.agreement(linear, lengths[least])
     return Row(name, found["ratio"], n_images=len(clean))
 

@@ -46,12 +46,6 @@ def per_image(x: Tensor) -> Tensor:
     return x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1))
 
 
-def linear_distances(margin: Tensor, gradient: Tensor) -> Tensor:
-    """L2 distance (n,) to the boundary of each image's linear approximation; NaN where it is read wrongly or flat."""
-    norm = gradient.flatten(1).norm(dim=1)
-    return torch.where((margin > 0) & (norm > 0), margin / norm.clamp_min(torch.finfo(norm.dtype).tiny), torch.nan)
-
-
 def curvatures(
     network: nn.Module, images: Tensor, labels: Tensor, gradient: Tensor, step: float, image_batch: int = 64
 ) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from neurobust.explain.predictor_bench import PredictorBench
+from neurobust.files.predictor_tables import LEAST_CEILING
 
-LEAST_CEILING = 5.0  # percent of variance, below which a voxel says next to nothing
 FEWEST = 3  # voxels; where fewer have such a ceiling, all count
 LEAST_SPREAD = 1e-6  # standard deviation of predicted responses below which a voxel is constant
 

@@ -11,9 +11,10 @@ import torch
 from neurobust.core.seeding import numpy_rng
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.predictor_bench import PredictorBench
-from neurobust.explain.predictors.columns import LEAST_CEILING, reliable
+from neurobust.explain.predictors.columns import reliable
 from neurobust.explain.predictors.settings import Transfer, Tuning
 from neurobust.explain.predictors.tuning import layer_tuning, seen_r, served_r, unique_share
+from neurobust.files.predictor_tables import LEAST_CEILING
 from neurobust.files.splits import TEST
 
 LEVEL = 0.95
@@ -45,7 +46,7 @@ def contributions(bench: PredictorBench) -> dict[str, np.ndarray]:
     """What each layer adds to the responses to the held-out images: name -> (n, V)."""
     found: dict[str, list[np.ndarray]] = {}
     with torch.inference_mode():
-        for batch in bench.batches(bench.images):
+        for batch in bench.images.split(bench.image_batch):
             for name, part in cast(Contributions, bench.predictor.contributions)(batch).items():
                 found.setdefault(name, []).append(part.float().cpu().numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -69,7 +70,7 @@ def transfer(bench: PredictorBench, settings: Transfer) -> Findings:
     was trained. Arrays: `r {roi}` (V,), per voxel."""
     core = cast(Core, bench.predictor.core_features)
     with torch.inference_mode():
-        parts = [core(batch) for batch in bench.batches(bench.images)]
+        parts = [core(batch) for batch in bench.images.split(bench.image_batch)]
     known = [part for part in parts if part is not None]
     if not known:
         return Findings([])

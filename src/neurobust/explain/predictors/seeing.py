@@ -11,8 +11,8 @@ from neurobust.explain.predictors.attribution import map_fields, mass_inside, ma
 from neurobust.explain.predictors.columns import moving, pictures, reliable, some
 from neurobust.explain.predictors.fields import chance_fields, compare_fields, field_intervals
 from neurobust.explain.predictors.settings import Attribution, Fields
+from neurobust.files.prf_maps import STIMULUS_DEGREES
 
-DEGREES = 8.4  # width of a stimulus of the data set
 SINGLE = 4  # voxels whose maps are shown
 
 
@@ -63,14 +63,14 @@ def attribution(bench: PredictorBench, settings: Attribution) -> Findings:
 
 def mass_rows(maps: np.ndarray, prfs: np.ndarray, bench: PredictorBench, n_images: int) -> list[Row]:
     """How occlusion maps (V, grid, grid) agree with pRFs (V, 3)."""
-    share = mass_inside(maps, prfs, DEGREES)
-    ratio, low, high = mass_ratio(maps, prfs, DEGREES, numpy_rng(bench.seed, "attribution"))
+    share = mass_inside(maps, prfs, STIMULUS_DEGREES)
+    ratio, low, high = mass_ratio(maps, prfs, STIMULUS_DEGREES, numpy_rng(bench.seed, "attribution"))
     known = np.isfinite(share)
     rows = [
         Row("mass in the pRF", float(np.median(share[known])) if known.any() else None, n_images=n_images),
         Row("mass ratio", ratio, low=low, high=high, n_images=n_images),
     ]
-    looks = map_fields(maps, DEGREES)
+    looks = map_fields(maps, STIMULUS_DEGREES)
     found = compare_fields(looks, prfs)
     ends = field_intervals(looks, prfs, numpy_rng(bench.seed, "attribution", "interval"))
     return rows + [

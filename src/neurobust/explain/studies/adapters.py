@@ -8,12 +8,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from neurobust.core.architecture_names import PENULTIMATE
+from neurobust.core.false_discovery import false_discovery
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.studies.robustness import (
     Estimate,
     correlation,
     deviations,
-    false_discovery,
     group_means,
     parts_of,
     within_slope,

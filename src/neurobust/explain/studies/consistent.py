@@ -10,10 +10,9 @@ import pandas as pd
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.networks.consistency import mean_consistency
 from neurobust.explain.studies.consistency_settings import Consistency
-from neurobust.explain.study_bench import StudyBench
+from neurobust.explain.study_bench import BASELINE, StudyBench
 from neurobust.statistics import seed_interval
 
-BASELINE = "none"
 READINGS = {"correct": "", "survived": ", attacked"}
 
 

@@ -76,18 +76,6 @@ def deviations(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return left
 
 
-def false_discovery(p_values: ArrayLike) -> np.ndarray:
-    """q of each p (m,), by Benjamini and Hochberg (1995): the smallest rate of false finds at which it is one; NaN
-    stays, and counts for nothing."""
-    p = np.asarray(p_values, float)
-    q = np.full(len(p), np.nan)
-    there = np.flatnonzero(np.isfinite(p))
-    order = there[np.argsort(p[there])]
-    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
-    q[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1)
-    return q
-
-
 class Slope(NamedTuple):
     """A slope, its standard error and its degrees of freedom."""
 
