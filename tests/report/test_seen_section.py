@@ -14,9 +14,10 @@ from neurobust.files.explained import ExplainedRecord, arrays_path, predictor_an
 from neurobust.files.records import write_arrays
 from neurobust.report import core_matrix
 from neurobust.report.contents import FIGURES
+from neurobust.report.entries import short
 from neurobust.report.examples import png_data
 from neurobust.report.page import write_roi_page
-from neurobust.report.seen_section import number_text, seen_parts
+from neurobust.report.seen_section import seen_parts
 from neurobust.report.view import View
 
 NAMES = ("exciting", "attribution", "fooled", "fields", "tuning", "concepts", "fragility", "versions", "cores")
@@ -85,7 +86,7 @@ def test_the_page_says_how_fragile_the_target_is(view):
     assert "LO: a change of 20/255" in lo
     (line,) = [line for line in parts["exciting"]["lines"] if line["roi"] == "LO"]
     assert (line["value"], line["of"], line["interval"]) == ("3.25", "mean over voxels", "") and line["meaning"]
-    assert number_text(-0.12345) == "−0.123" and number_text(np.nan) == "–"
+    assert short(-0.12345) == "−0.123" and short(np.nan) == "–"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -26,6 +26,11 @@ def plain(value: float, digits: int = 2) -> str:
     return MISSING if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
+def short(value: float) -> str:
+    """A number of any unit with three significant digits and a real minus."""
+    return MISSING if pd.isna(value) else f"{value:.3g}".replace("-", "−")
+
+
 def between(low: float, high: float, show: Callable[[float], str] = percent) -> str:
     """A range: `41.2 to 43.0`; empty where an end is missing."""
     return "" if pd.isna(low) or pd.isna(high) else f"{show(low)} to {show(high)}"

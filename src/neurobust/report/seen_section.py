@@ -6,7 +6,7 @@ import pandas as pd
 
 from neurobust.explain.description import Analysis
 from neurobust.report.blocks import Row, in_roi
-from neurobust.report.entries import MISSING, between
+from neurobust.report.entries import between, short
 from neurobust.report.seen_data import one_value, rows_of
 from neurobust.report.view import View
 
@@ -39,16 +39,11 @@ def number_lines(facts: Analysis, rows: pd.DataFrame) -> list[Row]:
     return [
         {
             "roi": row.roi, "measure": row.measure, "of": ", ".join(filter(None, (row.layer, row.other))),
-            "value": number_text(row.value), "interval": between(row.low, row.high, number_text), "unit": row.unit,
+            "value": short(row.value), "interval": between(row.low, row.high, short), "unit": row.unit,
             "meaning": facts.measures[row.measure].meaning if row.measure in facts.measures else "",
         }
         for row in rows.itertuples()
     ]  # fmt: skip
-
-
-def number_text(value: float) -> str:
-    """Three significant digits, a real minus."""
-    return MISSING if pd.isna(value) else f"{value:.3g}".replace("-", "−")
 
 
 def fragility_sentences(view: View, rows: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from neurobust.report.blocks import Row, blocks
-from neurobust.report.entries import MISSING, Entry, between, plain, signed, text
+from neurobust.report.entries import Entry, between, plain, short, signed, text
 from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, panel_blocks, rc, to_svg
 from neurobust.report.view import View
 from neurobust.study.pairs import Gain, gains_of
@@ -113,11 +113,6 @@ def part_lines(view: View, gain: Gain, parts: list[Part]) -> list[Row]:
 def entry(row: Any, show: Any) -> Entry:
     """A number with its interval."""
     return Entry() if pd.isna(row.value) else Entry(show(row.value), between(row.low, row.high, show))
-
-
-def short(value: float) -> str:
-    """A number of any unit with three digits."""
-    return MISSING if pd.isna(value) else f"{value:.3g}".replace("-", "−")
 
 
 def association_lines(table: pd.DataFrame) -> list[Row]:
