@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, messages_of
 from neurobust.explain.registry import ANALYSES, usual_analyses
 from neurobust.study.explained import Explained
 from neurobust.study.jobs import study_jobs
+from neurobust.study.named_files import check_named_files
 from neurobust.study.read import read_study
 
 READ = (
@@ -99,8 +100,24 @@ def test_the_dear_have_jobs_of_their_own(config):
         ({"distnce": {}}, r"config\.explain\.distnce: 'distnce' is not known; choose one of .*distance"),
         ({"low-frequency": {"cutoff": 2}}, r"config\.explain\.low-frequency\.cutoff: 2"),
         ({"distance": {"cutoff": 2}}, r"config\.explain\.distance: unknown key 'cutoff'"),
+        ({"humans": {"trials": "seen.csv"}}, r"config\.explain\.humans\.stimuli: missing: .*; name their folder"),
     ],
 )
 def test_mistakes_in_the_section_are_one_line(config, given, message):
     with pytest.raises(InputError, match=message):
         explained(config, explain=given)
+
+
+def test_what_an_analysis_reads_must_be_there_and_is_input_of_its_job(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shown").mkdir()
+    jobs = explained(config, explain={"distance": {}, "humans": {"stimuli": "shown", "trials": "sen.csv"}})
+    with pytest.raises(InputError) as error:
+        check_named_files(jobs.study)
+    assert list(messages_of(error.value)) == [
+        "config.explain.humans.trials: 'sen.csv': no such file, what `humans` reads: put it there or correct the path"
+    ]
+    (tmp_path / "sen.csv").write_text("subj\n")
+    check_named_files(jobs.study)
+    assert jobs.named_files(SimpleNamespace(), ["humans"]) == ["shown", "sen.csv"]
+    assert jobs.named_files(SimpleNamespace(), ["distance"]) == []

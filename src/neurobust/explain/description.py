@@ -64,6 +64,10 @@ class Analysis(Settings, frozen=True):
         """
         return 1.0
 
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files and folders that the settings name, which must be there before anything is planned."""
+        return ()
+
     @property
     def leaves_arrays(self) -> bool:
         """Whether there is an `.npz` beside its table: a job of its own always leaves one."""

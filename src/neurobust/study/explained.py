@@ -159,6 +159,10 @@ class Explained:
         there = self._needed("stimuli", names) and self.compared_rois(wildcards)
         return self._stimuli(self.study.predictor) if there else []
 
+    def named_files(self, _: Wildcards, names: Iterable[str]) -> list[str]:
+        """The files and folders that the settings of some analyses name."""
+        return [path for name in names for path in self.study.explain[name].files()]
+
     def stored_examples(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
         """A few images as each attack left them, where an analysis needs adversarials."""
         needed = self._needed("adversarials", names)

@@ -14,10 +14,9 @@ from typing import NamedTuple
 from neurobust.core.errors import InputError
 from neurobust.core.faults import Faults, readable
 from neurobust.core.names import nearest, neighbours
-from neurobust.core.settings import field_names
+from neurobust.core.settings import Settings, field_names
 from neurobust.networks.tasks.image_folder_settings import SHIPPED, ImageFolder
 from neurobust.nsd.layout import planted_annotations
-from neurobust.predictors.description import Predictor
 from neurobust.predictors.gnet_settings import ALEXNET
 from neurobust.study.model import Study
 
@@ -114,9 +113,17 @@ def of_outside(study: Study) -> Iterator[NamedFile]:
             yield NamedFile(f"config.outside.{name}.outputs", wanted.outputs, "a list of class folders")
 
 
-NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_outside)
+def of_explain(study: Study) -> Iterator[NamedFile]:
+    """Those of analyses."""
+    for name, analysis in readable(study.explain):
+        for path in analysis.files():
+            key = f"config.explain.{name}.{key_of(analysis, path)}"
+            yield NamedFile(key, path, f"what `{name}` reads", folder=True)
 
 
-def key_of(predictor: Predictor, path: str) -> str:
-    """The key of a predictor that names a file."""
-    return next((key for key in field_names(type(predictor)) if getattr(predictor, key, None) == path), "files")
+NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_outside, of_explain)
+
+
+def key_of(settings: Settings, path: str) -> str:
+    """The key of some settings that names a file."""
+    return next((key for key in field_names(type(settings)) if getattr(settings, key, None) == path), "files")

@@ -249,3 +249,11 @@ class Humans(Analysis, frozen=True):
         FilePath | None, about("folder of images named <shape><number>-<texture><number>.png; none: no numbers")
     ] = None
     trials: Annotated[FilePath | None, about("CSV of human trials on them, as model-vs-human publishes them")] = None
+
+    def __post_init__(self) -> None:
+        if self.trials is not None and self.stimuli is None:
+            raise ValueError("stimuli: missing: trials are read beside the images that were seen; name their folder")
+
+    def files(self) -> tuple[str, ...]:
+        """The stimuli and the trials."""
+        return tuple(path for path in (self.stimuli, self.trials) if path is not None)
