@@ -11,6 +11,7 @@ SLURM_TEST := $(BIN)/python tests/slurm/cluster.py
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
 NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet
+export PYTHONDONTWRITEBYTECODE :=  # compiled once: without it every process compiles the package, and pytest all asserts, anew
 
 WORLDS := effect no-brain no-cue hue
 
