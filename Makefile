@@ -11,10 +11,11 @@ SLURM_TEST := $(BIN)/python tests/slurm/cluster.py
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
 NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet
+export PYTHONDONTWRITEBYTECODE :=  # compiled once: without it every process compiles the package, and pytest all asserts, anew
 
 WORLDS := effect no-brain no-cue hue
 
-.PHONY: help run calibration quick test test-isa test-slurm lint format schema reference picture clean
+.PHONY: help run calibration quick test test-isa test-slurm lint lint-types lint-rules lint-code format schema reference picture clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,12 +54,19 @@ test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a p
 	if [ "$$(id -u)" = 0 ] && ! $(SLURM_TEST) missing && command -v apt-get >/dev/null; then apt-get -qq update && apt-get install -qq -y --no-install-recommends $$($(SLURM_TEST) packages); fi
 	$(BIN)/python -m pytest -n 4 -m slurm tests/slurm tests/workflow
 
-lint: $(VENV)/.installed  ## ruff, mypy, snakefmt and snakemake's own lint
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+lint: $(VENV)/.installed  ## ruff, mypy, snakefmt and snakemake's own lint, side by side
+	$(MAKE) --no-print-directory --jobs --output-sync lint-types lint-rules lint-code
+
+lint-types:
 	$(BIN)/mypy
+
+lint-rules:
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+lint-code:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 format: $(VENV)/.installed  ## write the code as the linters want it
 	$(BIN)/ruff check --fix .

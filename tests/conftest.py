@@ -4,6 +4,7 @@ Tests may run in several processes at once. The demo, which takes minutes, runs 
 tests that look at it come last.
 """
 
+import gc
 import os
 import re
 import shutil
@@ -46,6 +47,17 @@ def pytest_unconfigure(config):
         if (pid := folder / "demo.pid").exists() and not (folder / "demo.status").exists():
             os.killpg(int(pid.read_text()), signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Of the millions of objects that come with the imports none is garbage: no collection looks through them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):

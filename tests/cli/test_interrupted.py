@@ -11,9 +11,12 @@ import pytest
 from neurobust.core.interrupted import LINE
 
 PROJECT = Path(__file__).resolve().parents[2]
-# A process that gets SIGINT when it comes to import a module.
+# A process that gets SIGINT when it comes to import a module. What a shell starts in the background ignores that
+# signal, and so would the tests' children: the command would then really run.
 HIT = """
 import os, signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Finder:
     def find_spec(self, name, path=None, target=None):

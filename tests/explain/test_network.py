@@ -43,14 +43,15 @@ def task(tmp_path):
     return tmp_path / "dataset.h5"
 
 
-@pytest.fixture
-def model(tmp_path):
-    """A network with random weights."""
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network with random weights, which tests only read."""
+    path = tmp_path_factory.mktemp("network") / "network.safetensors"
     torch.manual_seed(0)
     config = {"architecture": "resnet18", "num_classes": 3, "mean": [0.5] * 3, "std": [0.2] * 3, "stem": "cifar",
               "image_size": SIZE}  # fmt: skip
-    save_weights(tmp_path / "network.safetensors", build_network(**config).state_dict(), config)
-    return tmp_path / "network.safetensors"
+    save_weights(path, build_network(**config).state_dict(), config)
+    return path
 
 
 @pytest.fixture
@@ -144,7 +145,9 @@ def test_layers_end_at_the_penultimate_one_and_leave_the_network_as_it_was(task,
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_layers_of_a_trunk_of_one_part_are_those_inside_it():
+def test_layers_of_a_trunk_of_one_part_are_those_inside_it(monkeypatch):
+    for name in ("kaiming_uniform_", "kaiming_normal_", "uniform_", "normal_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)  # none of 129 million weights matters
     vgg = build_network("vgg11", 3, image_size=32)
     assert layer_names(vgg.trunk)[0] == "features" and len(layer_names(vgg.trunk)) <= 7
 

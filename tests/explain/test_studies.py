@@ -82,6 +82,7 @@ def null():
     return [(mediation(bench, Mediation(draws=1000)), association(bench, Association())) for bench in worlds]
 
 
+@pytest.mark.slow
 def test_a_planted_mediator_is_found_and_another_measure_that_guidance_moves_is_not(planted):
     """LO gains through the cue; dimensionality moves with guidance (by 3 and 2 of SD .8) but robustness not with it."""
     found = [mediated for mediated, _ in planted]
@@ -96,12 +97,14 @@ def test_a_planted_mediator_is_found_and_another_measure_that_guidance_moves_is_
     assert covered >= 49, "95 % of 60: fewer has probability 3e-4"
 
 
+@pytest.mark.slow
 def test_where_robustness_goes_with_nothing_nothing_carries_it(null):
     """The path from the measure to robustness is absent: an interval leaves out 0 in at most 5 %."""
     false = sum(carried(f, of, c) for f, _ in null for of in FAMILY for c in ("LO", "V1"))
     assert false <= 26, "240 at 5 %: more has probability 1e-4"
 
 
+@pytest.mark.slow
 def test_association_between_conditions_is_controlled_over_the_family(planted, null):
     relied = [table(f, of="cue reliance")["value"] for _, f in planted]
     assert np.mean([value["partial correlation"] for value in relied]) < -0.95

@@ -1,7 +1,6 @@
 """Fetching the weights that others publish, with a stand-in for the network: no test reaches one."""
 
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file
 
@@ -9,6 +8,7 @@ from neurobust.predictors.core_weights import main
 
 
 def test_what_is_published_is_written_as_a_state_dict(monkeypatch, tmp_path):
+    timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     published = timm.create_model("test_convnext")
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: published if pretrained else None)

@@ -50,6 +50,8 @@ from neurobust.networks.references_settings import Adversarial
 from neurobust.nsd.settings import ROI, Data, Sessions, Splits
 from neurobust.predictors.description import Predictor
 from neurobust.report.cells import Cell
+from neurobust.report.collect import collect_results, tabulate_results
+from neurobust.report.contents import COLUMNS
 from neurobust.report.gates import Evidence, at_reference
 from neurobust.report.shown import shown_attacks
 from neurobust.study.model import NetworkName, Semantic, Study, TaskPlan
@@ -398,6 +400,25 @@ def write_benchmarks(folder: Path) -> None:
 def study(tmp_path_factory) -> Study:
     """A fake study that tests only read."""
     return write_study(make_study(tmp_path_factory.mktemp("study") / "results"))
+
+
+@pytest.fixture(scope="session")
+def read_once(study):
+    return collect_results(study)
+
+
+@pytest.fixture(scope="module")
+def collected(read_once):
+    """The tables of the fake study: a copy for each file of tests."""
+    return {name: table.copy() for name, table in read_once.items()}
+
+
+@pytest.fixture(scope="session")
+def tabulated(study, tmp_path_factory) -> Path:
+    """A folder with all tables of the fake study as CSV, which tests only read."""
+    folder = tmp_path_factory.mktemp("tables")
+    tabulate_results(study, {name: folder / f"{name}.csv" for name in COLUMNS})
+    return folder
 
 
 @pytest.fixture

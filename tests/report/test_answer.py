@@ -37,9 +37,9 @@ def test_a_worst_case_has_the_budgets_of_its_leading_attack():
     assert worst_case([pgd, aa]).budgets.tolist() == [0, 4]
 
 
-def test_a_stronger_attack_than_the_primary_one_changes_the_answer(study):
+def test_a_stronger_attack_than_the_primary_one_changes_the_answer(study, collected):
     """Verdicts, gains and the comparison rest on the worst case; the primary attack's own difference stands beside."""
-    tables = collect_results(study)
+    tables = collected
     assert set(tables["verdicts"]["attack"]) == {"worst-linf"} and set(tables["gains"]["attack"]) == {"worst-linf"}
     rows = tables["differences"]
     assert set(rows[rows["answer"].astype(bool)]["attack"]) == {"worst-linf"}
@@ -56,9 +56,8 @@ def test_a_stronger_attack_than_the_primary_one_changes_the_answer(study):
     assert "PGD L∞ alone" in page and "Accuracy under “worst case L∞” (an image counts only if" in page
 
 
-def test_the_terminal_says_both(study, tmp_path):
-    tabulate_results(study, {name: tmp_path / f"{name}.csv" for name in COLUMNS})
-    text = print_summary(tmp_path)
+def test_the_terminal_says_both(tabulated):
+    text = print_summary(tabulated)
     assert re.search(r"LO - LO-shuffled, worst-linf: .+; pgd-linf alone [+−-]\d+\.\d", text)
 
 
@@ -125,6 +124,5 @@ def test_a_study_with_a_failed_cell_ends_with_an_error(study, failing, tmp_path)
     assert not (tmp_path / "c.txt").exists()
 
 
-def test_images_without_an_answer_have_a_column(tmp_path, study):
-    table = collect_results(study)["robust_accuracy"]
-    assert table["abstained"].isna().all(), "these tables do not say"
+def test_images_without_an_answer_have_a_column(collected):
+    assert collected["robust_accuracy"]["abstained"].isna().all(), "these tables do not say"

@@ -184,8 +184,8 @@ def test_the_own_shuffle_differs_in_nothing_else(new_condition):
 
 
 @pytest.fixture(scope="module")
-def tables(study):
-    return collect_results(study)
+def tables(collected):
+    return collected
 
 
 def test_a_gain_is_a_network_less_its_shuffle_at_the_reference_budget(study, tables):

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def tables(study):
-    return collect_results(study)
+def tables(collected):
+    return collected
 
 
 @pytest.fixture

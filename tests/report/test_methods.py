@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from neurobust.attacks.gradient_settings import PGD
 from neurobust.report.citations import bibliography, keys_of, known
-from neurobust.report.collect import collect_results
 from neurobust.report.contents import COLUMNS
 from neurobust.report.methods import excluded_rows, methods_section
 from neurobust.report.view import View
@@ -41,9 +40,9 @@ def test_a_work_that_is_not_kept_is_quoted_as_stated():
 
 
 @pytest.fixture(scope="module")
-def view(study):
+def view(study, collected):
     attacks = {**study.attacks, "pgd-linf": replace(study.attacks["pgd-linf"], attack=PGD(norm="linf"))}
-    return View(replace(study, attacks=attacks), collect_results(study))
+    return View(replace(study, attacks=attacks), collected)
 
 
 def text_of(view):

@@ -8,7 +8,6 @@ import pytest
 
 from neurobust.report.attack_sections import member_notes
 from neurobust.report.cells import Cell
-from neurobust.report.collect import collect_results
 from neurobust.report.minimal import MEMBER, break_rows, minimal_budget, minimal_rows, survival, survival_rows
 from neurobust.report.shown import ShownAttack, shown_attacks
 from neurobust.report.view import View
@@ -102,8 +101,8 @@ def test_which_attack_broke_which():
     assert rows["a", "b"]["n_only"] == rows["b", "a"]["n_only"] == 1
 
 
-def test_tables_of_the_study(study):
-    tables = collect_results(study)
+def test_tables_of_the_study(collected):
+    tables = collected
     curve, worst = tables["survival"], tables["robust_accuracy"]
     keys = ["task", "condition", "seed", "budget"]
     listed = worst[worst["attack"] == "worst-linf"].merge(curve[curve["norm"] == "linf"], on=keys)

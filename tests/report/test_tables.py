@@ -28,8 +28,8 @@ from neurobust.statistics import components, crossed_interval, detectable
 
 
 @pytest.fixture(scope="module")
-def tables(study):
-    return collect_results(study)
+def tables(collected):
+    return collected
 
 
 def attack_file(study, condition, seed, attack, task="digits") -> Path:
@@ -134,16 +134,14 @@ def test_compute_without_benchmarks_uses_declared_seconds(tiny_study):
     assert table.loc["attacks: all", "jobs"] == 4
 
 
-def test_csv_round_trip_keeps_the_condition_none(study, tables, tmp_path):
-    tabulate_results(study, {name: tmp_path / f"{name}.csv" for name in COLUMNS})
-    back = read_tables(tmp_path)
+def test_csv_round_trip_keeps_the_condition_none(study, tables, tabulated, tmp_path):
+    back = read_tables(tabulated)
     for name, table in tables.items():
         assert list(back[name].columns) == COLUMNS[name] and len(back[name]) == len(table)
     assert set(back["summary"]["condition"]) == {"none", "V1", "LO", "LO-shuffled"}
     assert np.allclose(back["summary"]["area"], tables["summary"]["area"], rtol=1e-5)
-    first = (tmp_path / "summary.csv").read_bytes()
     tabulate_results(study, {"summary": tmp_path / "summary.csv"})
-    assert (tmp_path / "summary.csv").read_bytes() == first
+    assert (tmp_path / "summary.csv").read_bytes() == (tabulated / "summary.csv").read_bytes()
     with pytest.raises(InputError, match="no table 'sumary'"):
         tabulate_results(study, {"sumary": tmp_path / "x.csv"})
 
@@ -250,7 +248,7 @@ def test_the_relative_area_is_blind_to_clean_accuracy():
     assert cells[0].area().mean() > cells[1].area().mean()
 
 
-def test_the_spreads_of_a_study_are_those_of_its_contrasts(study):
+def test_the_spreads_of_a_study_are_those_of_its_contrasts(tables):
     """Three seeds or more, at the reference budget; two say nothing of what seeds differ by."""
     rng, attack = numpy_rng("spreads"), ShownAttack("a", "a", "linf", "1/255", reference_budget=2)
     cells = {}
@@ -264,7 +262,7 @@ def test_the_spreads_of_a_study_are_those_of_its_contrasts(study):
     assert (row["n_contrasts"], row["n_seeds"], row["n_images"]) == (1, 4, 50)
     assert row["detectable"] == pytest.approx(detectable(4, 50, *components(table)))
     assert power_rows([("V1", "none")], cells, attack) == [] == power_rows([("V1", "none")], {}, attack)
-    assert not len(collect_results(study)["power"]), "of two seeds"
+    assert not len(tables["power"]), "of two seeds"
 
 
 def test_a_task_may_be_trained_with_some_conditions_only(study, changed_study):

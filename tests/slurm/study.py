@@ -28,7 +28,7 @@ class Study:
         self.folders = {}
         self.interrupted = set()  # trainings that were stopped beside their checkpoint
         for name in ("workflow", "config", "profiles", "envs"):
-            shutil.copytree(PROJECT / name, folder / name)
+            shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("Snakefile", "slurm"):
             shutil.copy(PROJECT / name, folder / name, follow_symlinks=False)
         text = (PROJECT / "tests/slurm/tiny.yaml").read_text()

@@ -64,6 +64,13 @@ def test_the_script_itself_is_a_source_and_data_files_travel(project):
         project / "workflow/scripts/networks/prepare_task.py"))  # fmt: skip
 
 
+def test_bytecode_that_is_just_being_written_is_no_source(tmp_path):
+    (tmp_path / "__pycache__").mkdir()
+    for name in ("page.css", "page.py", "old.pyc", "__pycache__/page.cpython-311.pyc.140035"):
+        (tmp_path / name).touch()
+    assert sources.data_files([tmp_path]) == {tmp_path / "page.css"}
+
+
 def test_a_release_does_not_retrain_a_study(project):
     """Only the version and a docstring live in the file that is left out."""
     assert "__init__.py" not in names("networks/train_network", project)

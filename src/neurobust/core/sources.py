@@ -114,8 +114,13 @@ def source_files(script: Path, *modules: str) -> tuple[Path, ...]:
         found |= closure(name)
     files = {path for path in found if path.name != "__init__.py" or path.stat().st_size}
     folders = {path.parent for path in files if path.is_relative_to(PACKAGE)} - {PACKAGE}
-    data = {p for folder in folders for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
-    return tuple(sorted((files | data) - {PACKAGE / "__init__.py"}))
+    return tuple(sorted((files | data_files(folders)) - {PACKAGE / "__init__.py"}))
+
+
+def data_files(folders: Iterable[Path]) -> set[Path]:
+    """What lies in these folders and is no code, nor bytecode: of that files come and go while processes start."""
+    found = (path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts)
+    return {path for path in found if path.suffix not in (".py", ".pyc") and path.is_file()}
 
 
 @cache

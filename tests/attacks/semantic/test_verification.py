@@ -64,7 +64,10 @@ def test_a_rate_that_lets_no_pair_pass_is_not_measured():
         assert all((limit.threshold, limit.passing, limit.accepted) == (None, None, None) for limit in rest)
         assert all(limit.impostors == others for limit in rest)
         assert len(measured([first, *rest])) == known
-    assert measured(thresholds_of("network", *fan(1, 10_000), (3e-4,)))[0].passing == 3, "3e-4 of 10,000 are three"
+    steps = torch.cat([-torch.arange(100), 100 * (torch.arange(100) + 1)])  # 100 images of each of two people
+    angles, people = steps / 10_000 * math.pi / 2, torch.arange(2).repeat_interleave(100)  # all 10,000 pairs differ
+    found = thresholds_of("network", torch.stack([angles.cos(), angles.sin()], 1), people, (3e-4,))
+    assert [(limit.impostors, limit.passing) for limit in measured(found)] == [(10_000, 3)], "3e-4 of 10,000 are three"
 
 
 def test_what_has_no_embedding_counts_against_the_verifier():
