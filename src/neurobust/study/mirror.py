@@ -11,22 +11,26 @@ from msgspec.structs import asdict
 from neurobust.core.errors import InputError
 from neurobust.core.io import READ_ONLY, canonical_json
 from neurobust.core.settings import brief
+from neurobust.core.sources import source_files, source_hash
 from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout, manifest, regions, studies
 from neurobust.nsd.settings import StudySplits, fewest_sessions
 from neurobust.phantom import ownership
 from neurobust.phantom.outputs import phantom_files
-from neurobust.phantom.ownership import digest_of
+from neurobust.phantom.ownership import Planter, digest_of
 from neurobust.phantom.settings import PlantedNSD
 from neurobust.study.model import Study
 from neurobust.study.paths import FOLDERS, Wildcards
+
+PLANTING = ("make_phantom", "make_scenes", "make_faces")  # the scripts that write below a phantom's root
 
 
 class Mirror:
     """The files below `data.root` (and `data.cache`), for the rules of nsd."""
 
-    def __init__(self, study: Study):
-        self.study, self.data, self.root = study, study.data, study.data.mirror
+    def __init__(self, study: Study, home: Path | None = None):
+        """home: the folder of the Snakefile; None where nobody asks whose the root is."""
+        self.study, self.data, self.root, self.home = study, study.data, study.data.mirror, home
         self.folder = study.data.folder  # which is written to
 
     @cached_property
@@ -61,6 +65,17 @@ class Mirror:
         parts = (self.planted, phantom.scene_task, phantom.face_task)
         return digest_of(canonical_json([part and brief(part) for part in parts]))
 
+    @property
+    def planter(self) -> Planter | None:
+        """Where Snakemake runs for this study, and the code that would plant its phantom; None: it is not known."""
+        if self.home is None:
+            return None
+        scripts = self.home / "workflow/scripts/nsd"
+        return Planter(
+            Path(),
+            lambda: digest_of(canonical_json([source_hash(source_files(scripts / f"{name}.py")) for name in PLANTING])),
+        )
+
     def check_root(self) -> None:
         """Raise InputError where the root is not this study's to use or to plant. Changes nothing."""
         self.check_folders()
@@ -68,7 +83,7 @@ class Mirror:
             for folder in {Path(self.data.root), self.folder}:
                 ownership.refuse_planted(folder)
         elif self.planted is not None:
-            ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest)
+            ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest, self.planter)
 
     def check_folders(self) -> None:
         """Raise InputError where data would lie among results, or the root and the cache in one another."""
@@ -98,7 +113,7 @@ class Mirror:
                 self.prepare_to_fetch(missing)
             studies.enter(self.data, self.study.root)
         elif self.planted is not None:
-            ownership.claim(self.folder, self.study.root, self.digest)
+            ownership.claim(self.folder, self.study.root, self.digest, self.planter)
 
     def prepare_to_fetch(self, missing: Collection[str]) -> None:
         """Note the server and that the terms are accepted; InputError where they are not, or nothing can be written."""
