@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,14 @@ from neurobust.study.model import Study
 from neurobust.study.paths import FOLDERS, Wildcards
 
 PLANTING = ("make_phantom", "make_scenes", "make_faces")  # the scripts that write below a phantom's root
+
+
+def check_place(key: str, path: str, own: Mapping[str, Path], way: str) -> None:
+    """Raise InputError for a path that is the whole file system, the user's home or one of some folders of its own."""
+    places = {"the root of the file system": Path("/"), "your home folder": Path("~").expanduser(), **own}
+    for what, place in places.items():
+        if Path(path).resolve() == place.resolve():
+            raise InputError(f"{key}: {path!r}: {what}, where other things lie; {way}")
 
 
 class Mirror:
@@ -86,11 +94,19 @@ class Mirror:
             ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest, self.planter)
 
     def check_folders(self) -> None:
-        """Raise InputError where data would lie among results, or the root and the cache in one another."""
+        """Raise InputError where data would lie among results, in a folder of other things, or the root and the cache in
+        one another."""
         given = {"config.data.root": self.data.root}
         if self.data.cache is not None:
             given["config.data.cache"] = self.data.cache
         results = self.study.root.resolve()
+        own = {"the folder of the study itself": Path()}
+        if self.home is not None:
+            own["the folder of the Snakefile"] = self.home
+        check_place("config.results", self.study.results, own, "remove the link, or let it lead to a folder of its own")
+        for key, path in given.items():  # of a mirror that is only read, or that somebody has, others decide
+            theirs = self.data.from_bucket and key == "config.data.root"
+            check_place(key, path, {} if theirs else own, "name a folder of its own, such as 'resources/nsd'")
         for key, path in given.items():
             folder = Path(path).resolve()
             if folder == results or any(folder.is_relative_to(results / name) for name in FOLDERS):
