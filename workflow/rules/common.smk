@@ -90,6 +90,9 @@ def placed(path):
 
 
 FILES = Paths(STUDY)
+# Must be there before anything is trained, and no script reads it: an input without a name. Another look at the same betas,
+# or one more subject, trains nothing again.
+GATE = ancient(borrowed(FILES.gate))
 RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
 DATA = str(MIRROR.folder)  # where files of the bucket are fetched to, or the phantom is planted
 ROOT = placed(DATA)
