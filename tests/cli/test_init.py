@@ -190,7 +190,8 @@ def test_data_do_not_lie_where_everything_else_does(folder, capsys, begin, monke
         assert main(["check"]) == 1
         line, *others = capsys.readouterr().err.splitlines()
         key = "cache" if cache else "root"
-        assert line.startswith(f"config.yaml:{number}: data.{key}: '{path}': {says}, where other things lie; name a folder")
+        where = f"config.yaml:{number}: data.{key}: '{path}'"
+        assert line.startswith(f"{where}: {says}, where other things lie; name a folder of its own")
         assert others == ["1 fault"]
 
 

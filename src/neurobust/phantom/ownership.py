@@ -1,7 +1,7 @@
 """Whose a phantom's root is: a file there says that the pipeline planted it, what, and for which studies.
 
 A root is planted where it is empty of what the phantom writes, or where this file lies; and again with something else,
-or by other code, only by the study that uses it, or the studies of one folder. Everything else there belongs to somebody.
+or by other code, only by the study that uses it, or the studies of one folder. All else there belongs to somebody.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, NamedTuple, NoReturn
 
+from msgspec import field
 from msgspec.structs import replace
 
 from neurobust.core.errors import InputError
@@ -31,9 +32,9 @@ class Marker(Settings, frozen=True):
     studies: Annotated[tuple[str, ...], about("that use it, by `layout.study_id`")]
     planted: Annotated[str | None, about("digest of the brains' settings and code; null: not whole")] = None
     code: Annotated[str | None, about("hash of the code that the studies plant by; null: not known")] = None
-    folders: Annotated[
-        dict[str, str], about("of studies, where Snakemake runs for them, by the way from the root")
-    ] = {}
+    folders: Annotated[dict[str, str], about("of studies, where Snakemake runs for them, by the way from the root")] = (
+        field(default_factory=dict)
+    )
 
 
 def digest_of(text: str) -> str:

@@ -94,8 +94,7 @@ class Mirror:
             ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest, self.planter)
 
     def check_folders(self) -> None:
-        """Raise InputError where data would lie among results, in a folder of other things, or the root and the cache in
-        one another."""
+        """Raise InputError where data would lie among results or other things, or root and cache in one another."""
         given = {"config.data.root": self.data.root}
         if self.data.cache is not None:
             given["config.data.cache"] = self.data.cache
