@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 import msgspec
+from msgspec.structs import fields
 
-from neurobust.core.hints import bare, field_names, is_settings, literals, metas, type_at
+from neurobust.core.hints import bare, field_names, is_path, is_settings, literals, metas, type_at
 from neurobust.core.names import one_of
 
 WORDS = {
@@ -50,6 +51,7 @@ def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
         return f"{place}: {problem}"
     hint = as_number(value) if re.match(r"Expected `(int|float)`", problem) else ""
     hint += _as_list(value, owner) if re.match(r"Expected `array\b", problem) else ""
+    hint += _as_mapping(value, owner) if re.match(r"Expected `object`", problem) else ""
     hint += _as_text(value, problem) + _expanded(value, owner) + _foreign_letter(value, problem)
     return f"{place}: {value!r}: {_plain(problem, owner)}{hint}"
 
@@ -62,6 +64,8 @@ def as_number(value: Any) -> str:
         return f"; YAML needs a point and a sign: {power[1]}.0e{int(power[2]):+d}"
     if octal := re.fullmatch(r"0+(\d+)", value):
         return f"; write {octal[1]}, without zeros before it or quotes"
+    if re.fullmatch(r"0[oObB][0-7]+", value):
+        return f"; YAML takes it for text: write {int(value, 0)}"
     if separated := re.fullmatch(r"([-+]?\d+),(\d+)", value):
         whole = separated[2] == "000"  # 1,000: nobody writes zeros behind a decimal comma
         return f"; YAML's decimal sign is a point: write {separated[1]}{'' if whole else '.'}{separated[2]}"
@@ -86,6 +90,12 @@ def _as_list(value: Any, owner: Any) -> str:
     else:
         parts = re.findall(r"[^\s,;()\[\]]+", text)
     return f"; write [{', '.join(parts)}]" if parts and "range" not in text else ""
+
+
+def _as_mapping(value: Any, owner: Any) -> str:
+    """What to write where the value of the one key that some settings must have stands for all of them; else empty."""
+    needed = [field for field in fields(bare(owner)) if field.required] if is_settings(bare(owner)) else []
+    return f"; write {{{needed[0].encode_name}: {value}}}" if len(needed) == 1 and _fits(value, needed[0].type) else ""
 
 
 def _or_list(value: Any, owner: Any) -> str:
@@ -119,7 +129,7 @@ def _as_text(value: Any, problem: str) -> str:
 
 def _expanded(value: Any, owner: Any) -> str:
     """What a path with ~ or $HOME means here; else empty."""
-    if not (isinstance(value, str) and any((meta.extra or {}).get("path") for meta in metas(owner))):
+    if not (isinstance(value, str) and is_path(owner)):
         return ""
     if not (value.startswith("~") or "$" in value):
         return ""

@@ -18,6 +18,7 @@ SMALL = 0.5  # 1/255: budgets below half a grey level are mostly meant in [0, 1]
 FAR = 0.25  # share of the largest l2 distance of two images, above which budgets are mostly meant in 1/255
 RELIABLE = 3.0  # ncsnr: the best voxels of NSD are below; as a noise ceiling of 3 trials 96 %
 DECAYED = 1.0  # weight decay above which weights go to nothing, whatever is learnt
+LONG = 10_000  # epochs
 FAST = {"sgd": 10.0, "adamw": 0.1}  # learning rates above which no network is known to train
 
 
@@ -193,8 +194,10 @@ def others(study: Study, task: str) -> Iterator[tuple[str, int]]:
 
 
 def of_trainings(study: Study) -> Iterator[str]:
-    """Learning rates with which nothing is learnt."""
+    """Learning rates with which nothing is learnt, and trainings without an end."""
     for name, task in study.tasks.items():
+        if task.training.epochs > LONG:
+            yield f"config.tasks.{name}.training.epochs: {task.training.epochs}: nobody trains for so long; lower it"
         most = FAST[task.training.optimizer]
         if task.training.learning_rate > most:
             yield (

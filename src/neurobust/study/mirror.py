@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,24 @@ from neurobust.study.model import Study
 from neurobust.study.paths import FOLDERS, Wildcards
 
 PLANTING = ("make_phantom", "make_scenes", "make_faces")  # the scripts that write below a phantom's root
+
+
+def check_folder(key: str, path: Path) -> None:
+    """Raise InputError for a path that can be no folder: a file, one below a file, a link to itself or to nothing."""
+    for place in (path, *path.parents):
+        try:
+            is_folder = stat.S_ISDIR(place.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if not place.is_symlink():
+                continue
+            raise InputError(
+                f"{key}: '{path}': {place} is a link to nothing; mend it, or name another folder"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{key}: '{path}': {place}: {error.strerror}; name another folder") from None
+        if not is_folder:
+            raise InputError(f"{key}: '{path}': {place} is a file and no folder; name another")
+        return
 
 
 def check_place(key: str, path: str, own: Mapping[str, Path], way: str) -> None:
@@ -98,6 +117,8 @@ class Mirror:
         given = {"config.data.root": self.data.root}
         if self.data.cache is not None:
             given["config.data.cache"] = self.data.cache
+        for key, path in {"config.results": self.study.results, **given}.items():
+            check_folder(key, Path(path))
         results = self.study.root.resolve()
         own = {"the folder of the study itself": Path()}
         if self.home is not None:
