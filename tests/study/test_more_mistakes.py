@@ -70,6 +70,12 @@ DEMO = [  # key, value, what is said; a key alone is deleted
     ("data.root", "config/demo.yaml", ["data.root: 'config/demo.yaml': config/demo.yaml is a file and no folder"]),
     ("data.root", "config/demo.yaml/nsd", ["data.root: ", "config/demo.yaml is a file and no folder"]),
     ("data.root", "/dev/null", ["/dev/null is a file and no folder"]),
+    ("claims", "c" * 300, ["claims: 'ccc", "longer than any file system takes"]),
+    # words for true and false, nothing where there must be something
+    ("data.accept_terms", "yes", ["data.accept_terms: 'yes': expected true or false, got text; write true"]),
+    ("architectures.resnet18.pretrained", 0, ["got a whole number; write false"]),
+    ("rois", None, [": rois: None: expected a mapping, got nothing; give it"]),
+    ("rois.V1.labels", None, ["rois.V1.labels: None: expected a list, got nothing; give it"]),
     # words of thousands of letters
     ("study", "x" * 5000, ["study: 'xxx", "x... expected text of length <= 100"]),
     ("data.root", "s3://natural-scenes-dataset", ["data.root: 's3://natural-scenes-dataset'", "no address"]),
@@ -122,6 +128,12 @@ FINE = [
     ("real", "data.endpoint", "https://mirror.lab:9000/nsd"), ("real", "data.region", "eu-west-1"),
 ]  # fmt: skip
 WARNED = [
+    ("attacks.pgd-linf.steps", 10**9, "attacks.pgd-linf.steps: 1000000000: nobody waits for so many"),
+    (
+        "tasks.x",
+        {"kind": "image-folder", "source": "README.md", "training": {"epochs": 1}},
+        "tasks.x.source: 'README.md': a file, not the folder that holds train and val; name the folder",
+    ),
     ("tasks.digits.training.epochs", 10**12, "nobody trains for so long"),
     ("conditions.again", V1, "conditions.again: says the same as 'V1'"),
     ("rois.again", {"atlas": "Kastner2015", "labels": ["LO1", "LO2"]}, "rois.again: says the same as 'LO'"),

@@ -19,6 +19,8 @@ WORDS = {
     "object": "a mapping", "null": "nothing",
 }  # fmt: skip
 
+TRUTH = {"true": ("1", "yes", "y", "on", "true"), "false": ("0", "no", "n", "off", "false")}
+
 
 def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
     """One line for a validation error: the key's path, the value, what is allowed."""
@@ -51,6 +53,7 @@ def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
         return f"{place}: {problem}"
     hint = as_number(value) if re.match(r"Expected `(int|float)`", problem) else ""
     hint += _as_list(value, owner) if re.match(r"Expected `array\b", problem) else ""
+    hint += _as_truth(value) if re.match(r"Expected `bool`", problem) else ""
     hint += _as_mapping(value, owner) if re.match(r"Expected `object`", problem) else ""
     hint += _as_text(value, problem) + _expanded(value, owner) + _foreign_letter(value, problem)
     return f"{place}: {value!r}: {_plain(problem, owner)}{hint}"
@@ -92,6 +95,13 @@ def _as_list(value: Any, owner: Any) -> str:
     return f"; write [{', '.join(parts)}]" if parts and "range" not in text else ""
 
 
+def _as_truth(value: Any) -> str:
+    """What to write where a word or a number stands for true or false; else empty."""
+    word = str(value).lower()
+    meant = next((name for name, words in TRUTH.items() if word in words), None)
+    return f"; write {meant}" if meant else ""
+
+
 def _as_mapping(value: Any, owner: Any) -> str:
     """What to write where the value of the one key that some settings must have stands for all of them; else empty."""
     needed = [field for field in fields(bare(owner)) if field.required] if is_settings(bare(owner)) else []
@@ -122,9 +132,9 @@ def _foreign_letter(value: Any, problem: str) -> str:
 def _as_text(value: Any, problem: str) -> str:
     """What to do where YAML took a word such as `no` or a number for something else than text; else empty."""
     asked = re.match(r"Expected `str`", problem)
-    if not asked or isinstance(value, (str, list, Mapping)):
-        return ""
-    return "; give it" if value is None else "; quote it to have it as text"
+    if value is None:
+        return "; give it"
+    return "" if not asked or isinstance(value, (str, list, Mapping)) else "; quote it to have it as text"
 
 
 def _expanded(value: Any, owner: Any) -> str:
