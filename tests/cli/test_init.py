@@ -164,3 +164,57 @@ def test_data_lie_neither_among_results_nor_in_one_another(folder, capsys, begin
         assert says in said and "config.yaml:" in said and said.endswith("1 fault\n")
     file.write_text(text.replace("  root: copy\n", "  root: copy\n  cache: mine\n"))
     assert main(["check"]) == 0
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_data_do_not_lie_where_everything_else_does(folder, capsys, begin, monkeypatch, cache):
+    """The whole file system, a home, the study's own folder: of a copy that somebody has the last may be."""
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    (folder / "home").mkdir()
+    assert begin("--nsd", "copy" if cache else "phantom") == 0
+    file = Path("config.yaml")
+    text = file.read_text()
+    root = next(line for line in text.splitlines() if line.startswith("  root: "))
+    given = root.partition("#")[0].rstrip()
+    for path, says in (
+        ("/", "the root of the file system"),
+        ("home/..//home", "your home folder"),
+        (folder / "home", "your home folder"),
+        (".", "the folder of the study itself"),
+        (folder, "the folder of the study itself"),
+        (home.pipeline(), "the folder of the Snakefile"),
+    ):
+        file.write_text(text.replace(root, f"{given}\n  cache: {path}" if cache else f"  root: {path}"))
+        number = next(n for n, line in enumerate(file.read_text().splitlines(), 1) if line.endswith(f": {path}"))
+        capsys.readouterr()
+        assert main(["check"]) == 1
+        line, *others = capsys.readouterr().err.splitlines()
+        key = "cache" if cache else "root"
+        where = f"config.yaml:{number}: data.{key}: '{path}'"
+        assert line.startswith(f"{where}: {says}, where other things lie; name a folder of its own")
+        assert others == ["1 fault"]
+
+
+def test_results_do_not_lead_where_everything_else_lies(folder, capsys, begin, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    (folder / "home").mkdir()
+    assert begin() == 0
+    results = Path(yaml.safe_load(Path("config.yaml").read_text())["results"])
+    results.parent.mkdir(exist_ok=True)
+    for path in (folder / "home", folder):
+        results.symlink_to(path)
+        capsys.readouterr()
+        assert main(["check"]) == 1
+        said = capsys.readouterr().err
+        assert f": results: '{results}': " in said and "where other things lie; remove the link" in said
+        results.unlink()
+    (folder / "scratch").mkdir()
+    results.symlink_to(folder / "scratch")
+    assert main(["check"]) == 0
+
+
+def test_a_study_may_run_in_the_copy_itself(folder, begin):
+    assert begin("--nsd", "copy") == 0
+    file = Path("config.yaml")
+    file.write_text(file.read_text().replace("  root: copy", "  root: ."))
+    assert main(["check"]) == 0

@@ -272,19 +272,58 @@ def test_the_doctor_compares_affines(root, damage):
     assert found.status == doctor.FAIL and SUBJECT in found.detail and "it looks m" in found.detail
 
 
-@pytest.mark.slow
-def test_no_predictor_is_trained_on_wrong_data(root, snakemake, project, tmp_path):
-    """On a lab's own mirror, read and fetched by nobody: the run ends with the gate's line."""
+@pytest.fixture
+def lab(root, snakemake, project, tmp_path):
+    """`lab(*words)`: Snakemake on the tiny study with a lab's own mirror, read and fetched by nobody."""
     config = yaml.safe_load((project / "tests/slurm/tiny.yaml").read_text())
     config["data"] = {"source": "nsd", "root": str(root), "format": "nii.gz", "keep_betas": True, "stimuli": "all",
                       "accept_terms": True, "subjects": {SUBJECT: {"sessions": SESSIONS}}}  # fmt: skip
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+
+    def run(*words, check=True):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+        return snakemake(
+            "--configfile", tmp_path / "study.yaml", "--cores", "1", *words, directory=tmp_path, check=check
+        )
+
+    run.config = config
+    return run
+
+
+UNGUIDED = "results/tiny/networks/digits/small/none/seed0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "target", ["results/tiny/predictors/gnet/V1/seed0/model.safetensors", f"{UNGUIDED}/model.safetensors"]
+)
+def test_nothing_is_trained_on_wrong_data(root, lab, tmp_path, target):
+    """The run ends with the gate's line, also where the network reads no brain."""
     exchange((3, 4), (4, 3))(root)
-    target = "results/tiny/predictors/gnet/V1/seed0/model.safetensors"
-    arguments = ("--configfile", tmp_path / "study.yaml", "--cores", "1", "--", target)
-    done = snakemake(*arguments, directory=tmp_path, check=False)
+    done = lab("--", target, check=False)
     assert done.returncode != 0
     assert f"{SUBJECT}: sessions 3 and 4 look swapped" in done.text
     cortex = tmp_path / "results/tiny/cortex" / SUBJECT
     assert sorted(path.name for path in cortex.iterdir()) == ["betas.h5"], "no ROI either"
-    assert not (tmp_path / "results/tiny/predictors").exists()
+    assert not list(tmp_path.rglob("*.safetensors")) and not (tmp_path / "results/tiny/predictors").exists()
+
+
+def test_another_look_and_another_subject_train_no_network_again(lab, tmp_path):
+    results = tmp_path / "results/tiny"
+    outputs = [f"{UNGUIDED}/{name}" for name in ("model.safetensors", "metrics.json", "history.parquet")]
+    made = [tmp_path / output for output in outputs]
+    verdict = results / "cortex" / SUBJECT / "quality.json"
+    for path in (verdict.with_name("betas.h5"), verdict, results / "networks/digits/dataset.h5", *made):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("stands for it")
+    lab("--touch", "-R", "train_network", "--", *outputs)  # Snakemake notes how they were made
+    later = made[0].stat().st_mtime + 5
+    lab.config["data"]["subjects"][OTHER] = {"sessions": SESSIONS - 1}
+    for subject in (SUBJECT, OTHER):
+        path = verdict.parents[1] / subject / "quality.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("another")
+        path.with_name("betas.h5").touch()
+        os.utime(path, (later, later))
+    assert "Nothing to be done" in lab("-n", "--", *outputs).text
+    lab.config["training"]["learning_rate"] = 0.06
+    assert "train_network" in lab("-n", "--quiet", "rules", "--", *outputs).text

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from snakemake.utils import update_config
 
 from neurobust.core.errors import InputError
@@ -17,7 +18,7 @@ from neurobust.nsd import layout
 from neurobust.phantom import build, ownership
 from neurobust.phantom import plant as module
 from neurobust.phantom.outputs import phantom_files
-from neurobust.phantom.ownership import claim, foreign_file, read_marker
+from neurobust.phantom.ownership import Planter, claim, foreign_file, read_marker
 from neurobust.phantom.settings import Phantom
 from neurobust.study.mirror import Mirror
 from neurobust.study.read import read_study
@@ -83,6 +84,56 @@ def test_two_studies_share_a_phantom_or_have_their_own(tmp_path):
     shutil.rmtree(a)
     with pytest.raises(InputError, match=rf"of a study whose results are gone, .* remove {root}, or give"):
         claim(root, b, "other")
+
+
+def test_two_checkouts_share_a_phantom_only_if_their_code_plants_the_same(tmp_path):
+    root = tmp_path / "root"
+
+    def by(folder, code, study="a"):
+        claim(root, tmp_path / folder / "results" / study, "one", Planter(tmp_path / folder, lambda: code))
+
+    by("here", "old")
+    by("there", "old", "b")
+    by("here", "old", "c")
+    before = read_marker(root)
+    for folder, other in (("here", "there/results/b"), ("there", "here/results/a")):
+        with pytest.raises(InputError, match="another version of this pipeline planted") as caught:
+            by(folder, "new")
+        text = str(caught.value)
+        assert f"planted for the study in {tmp_path / other}; bring both to one version and remove {root}, or " in text
+        assert text.startswith("config.data.root: ") and "\n" not in text and read_marker(root) == before
+    shutil.rmtree(tmp_path / "there")
+    by("here", "new")  # studies of one folder have one code, which plants again for all of them
+    marker = read_marker(root)
+    assert marker.code == "new" and marker.folders == dict.fromkeys(marker.studies, "../here")
+    shutil.rmtree(tmp_path / "here")
+    with pytest.raises(InputError, match=rf"planted for a study whose results are gone; remove {root}, or give"):
+        by("elsewhere", "newer")
+    by("elsewhere", "new")
+    claim(root, tmp_path / "elsewhere/results/a", "one")  # nobody asks about the code
+    assert read_marker(root).code == "new"
+
+
+def test_a_marker_of_earlier_versions_knows_no_code(tmp_path):
+    claim(tmp_path / "root", tmp_path / "here/results", "one")
+    claim(tmp_path / "root", tmp_path / "there/results", "one", Planter(tmp_path / "there", lambda: "any"))
+    assert read_marker(tmp_path / "root").code == "any"
+
+
+def test_the_code_that_plants_is_that_of_the_scripts_which_write_there(project, tmp_path):
+    """One of them in another checkout is another code; what they do not import is none of it."""
+    study = read_study(yaml.safe_load((project / "tests/slurm/tiny.yaml").read_text()))
+
+    def code(changed):
+        home = tmp_path / changed
+        shutil.copytree(project / "workflow/scripts", home / "workflow/scripts")
+        with (home / f"workflow/scripts/nsd/{changed}.py").open("a") as file:
+            file.write("# changed\n")
+        return Mirror(study, home).planter.code()
+
+    here = Mirror(study, project).planter.code()
+    assert code("extract_roi") == here
+    assert len({here, code("make_phantom"), code("make_scenes"), code("make_faces")}) == 4
 
 
 def test_a_moved_checkout_is_the_same_study(tmp_path):
@@ -193,6 +244,15 @@ def test_two_seeds_on_one_root_and_a_change_of_mind(run, tmp_path):
     assert "Nothing to be done" in run("a").text
     real = run("real", check=False, source="nsd")
     assert real.returncode != 0 and "no mirror of the bucket" in real.text
+    marker = read_marker(root)
+    study = layout.study_id(root, tmp_path / "results/a")
+    assert marker.code and marker.folders == {study: ".."}
+    ownership.write_marker(root, replace(marker, code="another", folders={study: "../../elsewhere"}))
+    before = tree(root)
+    other = run("b", check=False)
+    assert other.returncode != 0 and "another version of this pipeline planted for the study in" in other.text
+    assert f"{tmp_path}/config.yaml:" in other.text and "Traceback" not in other.text and tree(root) == before
+    ownership.write_marker(root, marker)
     run("a", seed=1)
     assert tree(root)[DESIGN] != planted[DESIGN]
     assert read_marker(root).digest != digest

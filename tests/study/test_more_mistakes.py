@@ -45,7 +45,13 @@ DEMO = [  # key, value, what is said; a key alone is deleted
     ("phantom.subjects.subj01.grid", 18, ["phantom.subjects.subj01.grid: 18: expected a list"]),
     ("corruptions", {"set": "cifar", "types": "fog", "images": 4}, ["'fog'", "or a list such as [fog]"]),
     ("data.format", ["hdf5"], ["data.format: ['hdf5']: expected text, got a list"]),
+    # one number for a mapping, several labels in one text, labels as other files have them
+    ("data.subjects.subj01", 10, ["expected a mapping, got a whole number; write {sessions: 10}"]),
+    ("data.subjects.subj01", "10 sessions", ["data.subjects.subj01: '10 sessions': expected a mapping, got text"]),
+    ("rois.V1.labels", ["V1v, V1d"], ["write them one by one: [V1v, V1d]"]),
+    ("rois.V1", {"atlas": "HCP_MMP1", "labels": ["L_V1_ROI"]}, ["write V1, and the hemisphere as `hemisphere`"]),
     # numbers as other programs write them
+    ("attack_images", "0o40", ["YAML takes it for text: write 32"]),
     ("training.learning_rate", "0,1", ["decimal sign is a point: write 0.1"]),
     ("attack_images", "1,000", ["attack_images: '1,000'", "write 1000"]),
     ("conditions.V1.weight", "80%", ["YAML has no percent: 80% is 0.8"]),
@@ -55,6 +61,23 @@ DEMO = [  # key, value, what is said; a key alone is deleted
     ("splits.validation", 0.0001, ["splits.validation: 0.0001", "for validation", "write 0.1"]),
     ("splits.validation", 10, ["splits.validation: 10: expected a number < 1"]),
     # paths
+    ("data.root", " ", ["data.root: ' ': begins or ends with a blank"]),
+    ("data.root", "nsd ", ["data.root: 'nsd ': begins or ends with a blank"]),
+    ("data.root", "a" * 256, ["longer than any file system takes; shorten it"]),
+    ("data.root", "é" * 128, ["longer than any file system takes; shorten it"]),
+    ("predictors.gnet.prefilter", "w/" * 2100 + "x", ["predictors.gnet.prefilter: 'w/", "longer than any file system"]),
+    ("data.coco_annotations", "a" * 300, ["data.coco_annotations: ", "longer than any file system takes"]),
+    ("data.root", "config/demo.yaml", ["data.root: 'config/demo.yaml': config/demo.yaml is a file and no folder"]),
+    ("data.root", "config/demo.yaml/nsd", ["data.root: ", "config/demo.yaml is a file and no folder"]),
+    ("data.root", "/dev/null", ["/dev/null is a file and no folder"]),
+    ("claims", "c" * 300, ["claims: 'ccc", "longer than any file system takes"]),
+    # words for true and false, nothing where there must be something
+    ("data.accept_terms", "yes", ["data.accept_terms: 'yes': expected true or false, got text; write true"]),
+    ("architectures.resnet18.pretrained", 0, ["got a whole number; write false"]),
+    ("rois", None, [": rois: None: expected a mapping, got nothing; give it"]),
+    ("rois.V1.labels", None, ["rois.V1.labels: None: expected a list, got nothing; give it"]),
+    # words of thousands of letters
+    ("study", "x" * 5000, ["study: 'xxx", "x... expected text of length <= 100"]),
     ("data.root", "s3://natural-scenes-dataset", ["data.root: 's3://natural-scenes-dataset'", "no address"]),
     ("data.root", "C:\\data\\nsd", ["data.root: 'C:\\\\data\\\\nsd'", "backslashes"]),
     ("predictors.gnet.prefilter", "config", ["predictors.gnet.prefilter: 'config': a folder"]),
@@ -105,6 +128,13 @@ FINE = [
     ("real", "data.endpoint", "https://mirror.lab:9000/nsd"), ("real", "data.region", "eu-west-1"),
 ]  # fmt: skip
 WARNED = [
+    ("attacks.pgd-linf.steps", 10**9, "attacks.pgd-linf.steps: 1000000000: nobody waits for so many"),
+    (
+        "tasks.x",
+        {"kind": "image-folder", "source": "README.md", "training": {"epochs": 1}},
+        "tasks.x.source: 'README.md': a file, not the folder that holds train and val; name the folder",
+    ),
+    ("tasks.digits.training.epochs", 10**12, "nobody trains for so long"),
     ("conditions.again", V1, "conditions.again: says the same as 'V1'"),
     ("rois.again", {"atlas": "Kastner2015", "labels": ["LO1", "LO2"]}, "rois.again: says the same as 'LO'"),
     ("tasks.digits.conditions", ["LO", "LO-shuffled"], "tasks.digits.conditions: LO, LO-shuffled: without 'none'"),
@@ -160,6 +190,59 @@ def test_what_is_right_is_taken(which, key, value, texts, at_home, tmp_path):
 @pytest.mark.parametrize(("key", "value", "says"), WARNED, ids=[key for key, _, _ in WARNED])
 def test_what_is_hardly_meant_is_warned_of(key, value, says, texts, at_home, tmp_path):
     assert any(says in line for line in checked([written(tmp_path, texts["demo"], key, value)])[1])
+
+
+BOMB = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("---\nstudy: b\n", "{line}: a second document begins here (---)"),
+        ("x: !secret y\n", "{line}: the tag !secret means nothing here"),
+        ("x: !!python/object/apply:os.getcwd []\n", "{line}: the tag !!python/object/apply:os.getcwd means nothing"),
+        (f"x: {'[' * 31}{']' * 31}\n", "{line}: x: lists and mappings in more than 30 levels"),
+        (f"x: {'[' * 3000}{']' * 3000}\n", "{line}: x: lists and mappings in more than 30 levels"),
+        (f"x: {'{a: ' * 500}1{'}' * 500}\n", "{line}: x: lists and mappings in more than 30 levels"),
+        (
+            "".join(f"a{n}: &a{n} [{f'*a{n - 1}' if n else 0}]\n" for n in range(40)),
+            ": a30: lists and mappings in more than 30 levels",
+        ),
+        (f"a0: &a0 [0]\n{BOMB}", "its aliases (*) stand for"),
+        ("x: &x [*x]\n", "{line}: x: an alias (*) stands inside of what it names"),
+    ],
+)
+def test_a_file_that_nobody_means_is_one_line(more, says, texts, at_home, tmp_path):
+    """Also one that would take all memory to be written out."""
+    file = tmp_path / "study.yaml"
+    file.write_text(f"{texts['demo']}\n{more}")
+    (line,) = refused(file)
+    number = len(texts["demo"].splitlines()) + 2
+    assert line.startswith(f"{file}:") and says.format(line=f":{number}") in line and len(line) < 400, line
+
+
+def test_aliases_that_are_meant_are_taken(texts, at_home, tmp_path):
+    file = tmp_path / "study.yaml"
+    text = texts["demo"].replace("seeds: [0, 1, 2, 3, 4]", "seeds: &seeds [0, 1, 2, 3, 4]", 1)
+    file.write_text(text + "\n")
+    assert text != texts["demo"] and checked([file])
+
+
+@pytest.mark.parametrize("key", ["data.root", "results"])
+def test_links_that_lead_nowhere_are_one_line(key, texts, project, tmp_path, monkeypatch):
+    """A link to itself, a link to nothing: tracebacks once."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").symlink_to(project / "config")
+    for name, target in (("loop", "loop"), ("dangling", "absent")):
+        Path(name).symlink_to(target)
+        if key == "results":
+            Path("results").symlink_to(name)
+            file = written(tmp_path, texts["demo"], "data.root", "elsewhere")
+        else:
+            file = written(tmp_path, texts["demo"], key, name)
+        (line,) = refused(file)
+        assert f": {key}: '" in line and ("Too many levels" in line if name == "loop" else "link to nothing" in line)
+        Path("results").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("name", ["config/schema.yaml", "config/claims.yaml", "envs/neurobust.yaml"])

@@ -44,6 +44,21 @@ def test_what_leads_to_the_gate_of_the_data_comes_before_any_training(project, c
     assert text.count("priority:") == len(first)
 
 
+def test_nothing_is_trained_on_real_data_before_all_subjects_have_passed(count_jobs):
+    """Also a network that reads no brain waits for every verdict; on a phantom, or where no brain guides, none does."""
+    for name, target in (
+        ("unguided", "results/networks/imagenet50/resnet18/none/seed0/metrics.json"),
+        ("reference", "results/networks/imagenet50/resnet18/adversarial/seed0/metrics.json"),
+    ):
+        jobs = count_jobs(name, ("config/config.yaml",), target)
+        assert jobs["train_network"] == 1 and jobs["check_betas"] == jobs["extract_betas"] == 8
+        assert not {"extract_roi", "train_predictor"} & set(jobs)
+    demo = count_jobs(
+        "unguided-on-a-phantom", ("config/demo.yaml",), "results/demo/networks/digits/resnet18/none/seed0/metrics.json"
+    )
+    assert demo["train_network"] == 1 and not {"check_betas", "make_phantom"} & set(demo)
+
+
 def test_a_study_is_not_mixed_with_the_demo(project, snakemake, tmp_path):
     """Snakemake adds a given config to the Snakefile's own where that is found: the demo must not leak into a study."""
     (tmp_path / "config").mkdir()

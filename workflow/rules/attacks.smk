@@ -261,6 +261,7 @@ if STUDY.semantic.asked or any(STUDY.helpers_of(task) for task in STUDY.tasks):
     rule train_helper:
         """An auxiliary network of attacks: trained once per task, and it must pass gates."""
         input:
+            GATE,
             dataset=at(dataset_path, "{task}"),
             others=lambda wildcards: FILES.helpers(
                 wildcards.task, HELPERS[wildcards.helper].reads, auxiliary_weights_path

@@ -67,13 +67,13 @@ os.environ.update(
 
 try:
     # Jobs read what was checked before them.
-    QUESTIONS = [check_named_files, lambda study: Mirror(study).check_root()] if workflow.is_main_process else []
+    QUESTIONS = [check_named_files, lambda study: Mirror(study, HOME).check_root()] if workflow.is_main_process else []
     STUDY = study_of(config, workflow.configfiles, Path(), HOME, also=QUESTIONS)
 except InputError as error:
     raise WorkflowError("\n".join(messages_of(error))) from None
 
 config.update(STUDY.config)
-MIRROR = Mirror(STUDY)
+MIRROR = Mirror(STUDY, HOME)
 if workflow.is_main_process:
     for line in ready(STUDY, workflow.configfiles):
         logger.warning(f"warning: {line}")
@@ -90,6 +90,9 @@ def placed(path):
 
 
 FILES = Paths(STUDY)
+# Must be there before anything is trained, and no script reads it: an input without a name. Another look at the same betas,
+# or one more subject, trains nothing again.
+GATE = ancient(borrowed(FILES.gate))
 RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
 DATA = str(MIRROR.folder)  # where files of the bucket are fetched to, or the phantom is planted
 ROOT = placed(DATA)

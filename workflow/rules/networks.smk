@@ -32,6 +32,7 @@ rule prepare_task:
 
 rule train_network:
     input:
+        GATE,
         unpack(FILES.control_files),
         dataset=at(dataset_path, "{task}"),
         predictors=FILES.target_predictors,

@@ -16,7 +16,8 @@ from neurobust.study.model import Study
 
 def checked(files: Sequence[Path]) -> tuple[Study, list[str]]:
     """The study of some files, later ones overriding, and its warnings; InputError for what is wrong."""
-    return read_files(files, Path(), home.pipeline(), also=[lambda study: Mirror(study).check_root()])
+    pipeline = home.pipeline()
+    return read_files(files, Path(), pipeline, also=[lambda study: Mirror(study, pipeline).check_root()])
 
 
 def check(configs: Sequence[str]) -> int:

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 import msgspec
+from msgspec.structs import fields
 
-from neurobust.core.hints import bare, field_names, is_settings, literals, metas, type_at
+from neurobust.core.hints import bare, field_names, is_path, is_settings, literals, metas, type_at
 from neurobust.core.names import one_of
 
 WORDS = {
     "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "a list",
     "object": "a mapping", "null": "nothing",
 }  # fmt: skip
+
+TRUTH = {"true": ("1", "yes", "y", "on", "true"), "false": ("0", "no", "n", "off", "false")}
 
 
 def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
@@ -50,6 +53,8 @@ def explain(kind: type, given: Mapping[str, Any], where: str, text: str) -> str:
         return f"{place}: {problem}"
     hint = as_number(value) if re.match(r"Expected `(int|float)`", problem) else ""
     hint += _as_list(value, owner) if re.match(r"Expected `array\b", problem) else ""
+    hint += _as_truth(value) if re.match(r"Expected `bool`", problem) else ""
+    hint += _as_mapping(value, owner) if re.match(r"Expected `object`", problem) else ""
     hint += _as_text(value, problem) + _expanded(value, owner) + _foreign_letter(value, problem)
     return f"{place}: {value!r}: {_plain(problem, owner)}{hint}"
 
@@ -62,6 +67,8 @@ def as_number(value: Any) -> str:
         return f"; YAML needs a point and a sign: {power[1]}.0e{int(power[2]):+d}"
     if octal := re.fullmatch(r"0+(\d+)", value):
         return f"; write {octal[1]}, without zeros before it or quotes"
+    if re.fullmatch(r"0[oObB][0-7]+", value):
+        return f"; YAML takes it for text: write {int(value, 0)}"
     if separated := re.fullmatch(r"([-+]?\d+),(\d+)", value):
         whole = separated[2] == "000"  # 1,000: nobody writes zeros behind a decimal comma
         return f"; YAML's decimal sign is a point: write {separated[1]}{'' if whole else '.'}{separated[2]}"
@@ -88,6 +95,19 @@ def _as_list(value: Any, owner: Any) -> str:
     return f"; write [{', '.join(parts)}]" if parts and "range" not in text else ""
 
 
+def _as_truth(value: Any) -> str:
+    """What to write where a word or a number stands for true or false; else empty."""
+    word = str(value).lower()
+    meant = next((name for name, words in TRUTH.items() if word in words), None)
+    return f"; write {meant}" if meant else ""
+
+
+def _as_mapping(value: Any, owner: Any) -> str:
+    """What to write where the value of the one key that some settings must have stands for all of them; else empty."""
+    needed = [field for field in fields(bare(owner)) if field.required] if is_settings(bare(owner)) else []
+    return f"; write {{{needed[0].encode_name}: {value}}}" if len(needed) == 1 and _fits(value, needed[0].type) else ""
+
+
 def _or_list(value: Any, owner: Any) -> str:
     """That a name may stand in a list where not alone; else empty."""
     named = any(bare(item) is str or literals(item) for item in _listed(owner))
@@ -112,14 +132,14 @@ def _foreign_letter(value: Any, problem: str) -> str:
 def _as_text(value: Any, problem: str) -> str:
     """What to do where YAML took a word such as `no` or a number for something else than text; else empty."""
     asked = re.match(r"Expected `str`", problem)
-    if not asked or isinstance(value, (str, list, Mapping)):
-        return ""
-    return "; give it" if value is None else "; quote it to have it as text"
+    if value is None:
+        return "; give it"
+    return "" if not asked or isinstance(value, (str, list, Mapping)) else "; quote it to have it as text"
 
 
 def _expanded(value: Any, owner: Any) -> str:
     """What a path with ~ or $HOME means here; else empty."""
-    if not (isinstance(value, str) and any((meta.extra or {}).get("path") for meta in metas(owner))):
+    if not (isinstance(value, str) and is_path(owner)):
         return ""
     if not (value.startswith("~") or "$" in value):
         return ""

@@ -54,6 +54,11 @@ def metas(hint: Any) -> Iterable[Meta]:
                 yield from metas(part)
 
 
+def is_path(hint: Any) -> bool:
+    """Whether a type is that of paths which a user gives."""
+    return any((meta.extra or {}).get("path") for meta in metas(hint))
+
+
 def field_names(kind: type) -> list[str]:
     """The keys of some settings."""
     return [field.encode_name for field in msgspec.structs.fields(kind)]

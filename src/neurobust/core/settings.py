@@ -7,6 +7,7 @@ the class alone: the JSON schema, the checks and the reference of the configurat
 from __future__ import annotations
 
 import math
+import os
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -17,7 +18,7 @@ from msgspec import NODEFAULT, Meta, Struct
 
 from neurobust.core.explain import explain
 from neurobust.core.faults import UNREAD, Faults, Unread
-from neurobust.core.hints import bare, is_settings, literals, metas
+from neurobust.core.hints import bare, is_path, is_settings, literals, metas
 from neurobust.core.hints import field_names as field_names
 from neurobust.core.names import one_of
 
@@ -123,7 +124,8 @@ def _attempt(kind: Any, given: Any, where: str) -> tuple[Any, list[str]]:
         except msgspec.ValidationError as error:
             return UNREAD, [explain(kind, given, where, str(error).replace("`$.value", "`$", 1))]
     twice = _twice(found, where) if isinstance(found, tuple) and _lists_once(kind) else ()
-    return found, [*twice, *_odd(found, where)]
+    impossible = no_path(found, where) if isinstance(found, str) and is_path(kind) else ()
+    return found, [*twice, *impossible, *_odd(found, where)]
 
 
 @cache
@@ -217,12 +219,15 @@ def _default(field: Any) -> Any:
 
 
 def _odd(value: Any, where: str) -> Iterator[str]:
-    """A line for each list that names something twice where it must not, and each number that is not finite."""
+    """A line for each list that names something twice where it must not, each number that is not finite, and each text
+    that can be no path where one is asked for."""
     if isinstance(value, float) and not math.isfinite(value):
         yield f"{where}: {value!r}: expected a finite number"
     if isinstance(value, Settings):
-        for name, encoded, unique in _checked(type(value)):
+        for name, encoded, unique, path in _checked(type(value)):
             part, place = getattr(value, name), _below(where, encoded)
+            if path and isinstance(part, str):
+                yield from no_path(part, place)
             if unique and isinstance(part, tuple):
                 yield from _twice(part, place)
             yield from _odd(part, place)
@@ -232,11 +237,11 @@ def _odd(value: Any, where: str) -> Iterator[str]:
 
 
 @cache
-def _checked(kind: type) -> list[tuple[str, str, bool]]:
-    """Every field of some settings: its name, its key, and whether it lists each thing once."""
+def _checked(kind: type) -> list[tuple[str, str, bool, bool]]:
+    """Every field of some settings: its name, its key, and whether it lists each thing once, or is a path."""
     hints = typing.get_type_hints(kind, include_extras=True)
     return [
-        (field.name, field.encode_name, _lists_once(hints[field.name]))
+        (field.name, field.encode_name, _lists_once(hints[field.name]), is_path(hints[field.name]))
         for field in msgspec.structs.fields(kind)
     ]  # fmt: skip
 
@@ -244,6 +249,15 @@ def _checked(kind: type) -> list[tuple[str, str, bool]]:
 def _lists_once(hint: Any) -> bool:
     """Whether a type is a list that names each thing once."""
     return any((meta.extra_json_schema or {}).get("uniqueItems") for meta in metas(hint))
+
+
+def no_path(path: str, where: str) -> Iterator[str]:
+    """A line for a text that no file system takes as a path, or that nobody types on purpose."""
+    if path != path.strip():
+        yield f"{where}: {path!r}: begins or ends with a blank; remove it"
+    longest = max(path.split("/"), key=lambda name: len(os.fsencode(name)))
+    if len(os.fsencode(longest)) > 255 or len(os.fsencode(path)) > 4000:
+        yield f"{where}: {path[:60]!r}...: longer than any file system takes; shorten it"
 
 
 def _twice(items: tuple[Any, ...], where: str) -> Iterator[str]:

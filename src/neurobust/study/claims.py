@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from neurobust.core.errors import InputError
-from neurobust.core.settings import Given, Names, Positive, Settings, about, read, shaped
+from neurobust.core.settings import Given, Names, Positive, Settings, about, no_path, read, shaped
 from neurobust.networks.registry import CONTROLS
 from neurobust.study.locate import located
 from neurobust.study.yaml_file import read_yaml
@@ -119,6 +119,8 @@ def with_claims(config: Mapping[str, Any], *folders: Path) -> dict[str, Any]:
     named = config.get("claims")
     if not isinstance(named, str):
         return dict(config)
+    if problem := next(no_path(named, "config.claims"), None):
+        raise InputError(problem)
     places = (Path(folder) / named for folder in folders or (Path(),))
     path = next((path for path in places if path.is_file()), None)
     if path is None:

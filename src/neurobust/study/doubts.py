@@ -9,6 +9,7 @@ from pathlib import Path
 from neurobust.attacks.plan import UNITS, AttackPlan
 from neurobust.core.names import one_of
 from neurobust.networks.conditions import Condition, Training
+from neurobust.networks.tasks.image_folder_settings import ImageFolder
 from neurobust.nsd.settings import fewest_sessions
 from neurobust.study.fit_data import described, unknown_labels
 from neurobust.study.model import BASELINE, Study, TaskPlan
@@ -18,6 +19,7 @@ SMALL = 0.5  # 1/255: budgets below half a grey level are mostly meant in [0, 1]
 FAR = 0.25  # share of the largest l2 distance of two images, above which budgets are mostly meant in 1/255
 RELIABLE = 3.0  # ncsnr: the best voxels of NSD are below; as a noise ceiling of 3 trials 96 %
 DECAYED = 1.0  # weight decay above which weights go to nothing, whatever is learnt
+LONG = 10_000  # epochs of a training, steps of an attack
 FAST = {"sgd": 10.0, "adamw": 0.1}  # learning rates above which no network is known to train
 
 
@@ -131,6 +133,8 @@ def of_attacks(study: Study) -> Iterator[str]:
         for name, plan in study.attacks_of(task.name).items():
             own = plan.norm in task.budgets
             where = f"config.tasks.{task.name}.budgets.{plan.norm}" if own else f"config.attacks.{name}.budgets"
+            if (steps := getattr(plan.attack, "steps", 0) or 0) > LONG:
+                yield f"config.attacks.{name}.steps: {steps}: nobody waits for so many; lower it"
             if strange(plan.norm, plan.budgets[-1] * plan.scale, task.side):
                 yield f"{where}: {plan.budgets[-1]:g}: {of_budget(plan, task)}"
     if study.transfer is not None:
@@ -193,8 +197,10 @@ def others(study: Study, task: str) -> Iterator[tuple[str, int]]:
 
 
 def of_trainings(study: Study) -> Iterator[str]:
-    """Learning rates with which nothing is learnt."""
+    """Learning rates with which nothing is learnt, and trainings without an end."""
     for name, task in study.tasks.items():
+        if task.training.epochs > LONG:
+            yield f"config.tasks.{name}.training.epochs: {task.training.epochs}: nobody trains for so long; lower it"
         most = FAST[task.training.optimizer]
         if task.training.learning_rate > most:
             yield (
@@ -220,6 +226,8 @@ def training_key(study: Study, task: str, key: str) -> str:
 def of_sources(study: Study) -> Iterable[str]:
     """Images of tasks and test sets that are not there yet: a study may be planned before they are."""
     for name, task in study.tasks.items():
+        if task.source and Path(task.source).is_file() and isinstance(task.task, ImageFolder):
+            yield f"config.tasks.{name}.source: {task.source!r}: a file, not {task.task.brings}; name the folder"
         if task.source and not Path(task.source).exists():
             brings = f": {task.task.brings}" if task.task.brings else ""
             yield f"config.tasks.{name}.source: {task.source!r}: not there yet{brings}; its jobs will stop without it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from neurobust.core.errors import InputError, error_of
@@ -193,6 +194,12 @@ def regions(where: str, roi: ROI) -> Iterator[tuple[str, Region]]:
 
 
 def elsewhere(label: str) -> str:
-    """The atlases that have a label, as a hint."""
+    """The atlases that have a label, or what is meant by one that is written in another way, as a hint."""
+    every = {name for labels in ATLASES.values() for name in labels}
+    parts = re.split(r"[\s,;+]+", label.strip())
+    if len(parts) > 1 and every.issuperset(parts):
+        return f"; write them one by one: [{', '.join(parts)}]"
+    if (plain := re.sub(r"^[LR]_|_ROI$", "", label)) != label and plain in every:  # of Glasser et al. (2016)
+        return f"; write {plain}, and the hemisphere as `hemisphere`"
     having = [atlas for atlas, labels in ATLASES.items() if label in labels]
     return f"; {label} is one of {', '.join(having)}" if having else ""

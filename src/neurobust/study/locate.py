@@ -10,6 +10,7 @@ from typing import Any
 
 from neurobust.core.errors import InputError, error_of, messages_of
 
+ENDLESS = re.compile(r"([^\s;]{100})[^\s;]{200,}")  # a word of a value that no line should bear in full
 PREFIX = "config"  # what messages about a configuration begin with (`study.read`)
 
 
@@ -41,7 +42,8 @@ def located_line(text: str, files: Iterable[Path], prefix: str = PREFIX) -> str:
     if best is None:
         return text
     where = f"{best[1]}:{best[2]}" if best[0] else f"{best[1]}"
-    return f"{where}: {keys}: {problem}" if keys else f"{where}: {problem}"
+    said = ENDLESS.sub(r"\1...", f"{keys}: {problem}" if keys else problem)
+    return f"{where}: {said}"
 
 
 def sections(file: Path) -> Iterator[tuple[tuple[str, ...], Any]]:

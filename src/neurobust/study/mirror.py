@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import stat
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -11,22 +12,52 @@ from msgspec.structs import asdict
 from neurobust.core.errors import InputError
 from neurobust.core.io import READ_ONLY, canonical_json
 from neurobust.core.settings import brief
+from neurobust.core.sources import source_files, source_hash
 from neurobust.files.prf_maps import MAPS
 from neurobust.nsd import layout, manifest, regions, studies
 from neurobust.nsd.settings import StudySplits, fewest_sessions
 from neurobust.phantom import ownership
 from neurobust.phantom.outputs import phantom_files
-from neurobust.phantom.ownership import digest_of
+from neurobust.phantom.ownership import Planter, digest_of
 from neurobust.phantom.settings import PlantedNSD
 from neurobust.study.model import Study
 from neurobust.study.paths import FOLDERS, Wildcards
+
+PLANTING = ("make_phantom", "make_scenes", "make_faces")  # the scripts that write below a phantom's root
+
+
+def check_folder(key: str, path: Path) -> None:
+    """Raise InputError for a path that can be no folder: a file, one below a file, a link to itself or to nothing."""
+    for place in (path, *path.parents):
+        try:
+            is_folder = stat.S_ISDIR(place.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if not place.is_symlink():
+                continue
+            raise InputError(
+                f"{key}: '{path}': {place} is a link to nothing; mend it, or name another folder"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{key}: '{path}': {place}: {error.strerror}; name another folder") from None
+        if not is_folder:
+            raise InputError(f"{key}: '{path}': {place} is a file and no folder; name another")
+        return
+
+
+def check_place(key: str, path: str, own: Mapping[str, Path], way: str) -> None:
+    """Raise InputError for a path that is the whole file system, the user's home or one of some folders of its own."""
+    places = {"the root of the file system": Path("/"), "your home folder": Path("~").expanduser(), **own}
+    for what, place in places.items():
+        if Path(path).resolve() == place.resolve():
+            raise InputError(f"{key}: {path!r}: {what}, where other things lie; {way}")
 
 
 class Mirror:
     """The files below `data.root` (and `data.cache`), for the rules of nsd."""
 
-    def __init__(self, study: Study):
-        self.study, self.data, self.root = study, study.data, study.data.mirror
+    def __init__(self, study: Study, home: Path | None = None):
+        """home: the folder of the Snakefile; None where nobody asks whose the root is."""
+        self.study, self.data, self.root, self.home = study, study.data, study.data.mirror, home
         self.folder = study.data.folder  # which is written to
 
     @cached_property
@@ -61,6 +92,17 @@ class Mirror:
         parts = (self.planted, phantom.scene_task, phantom.face_task)
         return digest_of(canonical_json([part and brief(part) for part in parts]))
 
+    @property
+    def planter(self) -> Planter | None:
+        """Where Snakemake runs for this study, and the code that would plant its phantom; None: it is not known."""
+        if self.home is None:
+            return None
+        scripts = self.home / "workflow/scripts/nsd"
+        return Planter(
+            Path(),
+            lambda: digest_of(canonical_json([source_hash(source_files(scripts / f"{name}.py")) for name in PLANTING])),
+        )
+
     def check_root(self) -> None:
         """Raise InputError where the root is not this study's to use or to plant. Changes nothing."""
         self.check_folders()
@@ -68,14 +110,23 @@ class Mirror:
             for folder in {Path(self.data.root), self.folder}:
                 ownership.refuse_planted(folder)
         elif self.planted is not None:
-            ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest)
+            ownership.check(self.folder, layout.study_id(self.folder, self.study.root), self.digest, self.planter)
 
     def check_folders(self) -> None:
-        """Raise InputError where data would lie among results, or the root and the cache in one another."""
+        """Raise InputError where data would lie among results or other things, or root and cache in one another."""
         given = {"config.data.root": self.data.root}
         if self.data.cache is not None:
             given["config.data.cache"] = self.data.cache
+        for key, path in {"config.results": self.study.results, **given}.items():
+            check_folder(key, Path(path))
         results = self.study.root.resolve()
+        own = {"the folder of the study itself": Path()}
+        if self.home is not None:
+            own["the folder of the Snakefile"] = self.home
+        check_place("config.results", self.study.results, own, "remove the link, or let it lead to a folder of its own")
+        for key, path in given.items():  # of a mirror that is only read, or that somebody has, others decide
+            theirs = self.data.from_bucket and key == "config.data.root"
+            check_place(key, path, {} if theirs else own, "name a folder of its own, such as 'resources/nsd'")
         for key, path in given.items():
             folder = Path(path).resolve()
             if folder == results or any(folder.is_relative_to(results / name) for name in FOLDERS):
@@ -98,7 +149,7 @@ class Mirror:
                 self.prepare_to_fetch(missing)
             studies.enter(self.data, self.study.root)
         elif self.planted is not None:
-            ownership.claim(self.folder, self.study.root, self.digest)
+            ownership.claim(self.folder, self.study.root, self.digest, self.planter)
 
     def prepare_to_fetch(self, missing: Collection[str]) -> None:
         """Note the server and that the terms are accepted; InputError where they are not, or nothing can be written."""

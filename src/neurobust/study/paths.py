@@ -96,6 +96,17 @@ class Paths:
         spec: dict[str, Any] = brief(self.study.tasks[wildcards.task].task)
         return spec
 
+    @property
+    def gate(self) -> list[str]:
+        """The verdicts on the data, which every training of a study of real brains waits for, also where it reads none.
+
+        None where the data are a phantom's, which this pipeline wrote, or where no brain guides a network.
+        """
+        guided = any(condition.target for condition in self.study.conditions.values())
+        if not (self.study.data.from_bucket and guided):
+            return []
+        return [str(quality_path(self.results, subject)) for subject in self.study.subjects]
+
     def target_predictors(self, wildcards: Wildcards) -> list[str]:
         """The predictors that a condition's target is made of, of an ensemble all seeds of an ROI one after the other;
         none for a condition without a target."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from neurobust.study.locate import sections
 NO_BLANK = re.compile("\\s*[\u00a0\u2000-\u200b\u202f\u3000\ufeff]")
 TRUE = ("yes", "on", "true")
 MAPPING = "a mapping of sections, as config/demo.yaml shows one"
+DEEPEST, LARGEST = 30, 10**6  # levels below a key, and values: what a study says has a tenth of either
 KINDS = {"bool": "false", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date"}
 
 
@@ -50,11 +50,49 @@ def load_yaml(file: Path, what: str = MAPPING) -> dict[str, Any]:
     if not isinstance(found, dict):
         kind = "a list" if isinstance(found, list) else f"{found!r:.60}"
         raise InputError(f"{file}:{_first_line(text)}: {kind} at its top; expected {what}")
-    try:
-        json.dumps(found, default=str, skipkeys=True)
-    except ValueError:
-        raise InputError(f"{file}: an alias (*) stands inside of what it names; write it out") from None
+    for key, value in found.items():
+        if problem := _unwieldy(value):
+            raise InputError(f"{file}:{_line_of(text, key)}: {key}: {problem}")
     return found
+
+
+def _unwieldy(value: Any) -> str:
+    """What is wrong with a value that has no end, or so many or so deep parts that nobody meant it; or empty."""
+    try:
+        _, count = _extent(value, {}, set())
+    except RecursionError:
+        return "an alias (*) stands inside of what it names; write it out"
+    except OverflowError:
+        return f"lists and mappings in more than {DEEPEST} levels; flatten them"
+    return "" if count <= LARGEST else f"its aliases (*) stand for {count:,} values; write out what is meant"
+
+
+def _extent(value: Any, known: dict[int, tuple[int, int]], above: set[int]) -> tuple[int, int]:
+    """The levels of a value and how many values it has, what aliases name counted each time.
+
+    RecursionError for one that stands in itself, OverflowError for too many levels. known: what has been looked at,
+    above: what this one stands in.
+    """
+    if not isinstance(value, (dict, list)):
+        return 0, 1
+    if id(value) in above:
+        raise RecursionError
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        if len(above) >= DEEPEST:
+            raise OverflowError
+        extents = [_extent(part, known, above | {id(value)}) for part in parts]
+        known[id(value)] = 1 + max((deep for deep, _ in extents), default=0), 1 + sum(count for _, count in extents)
+    if len(above) + known[id(value)][0] > DEEPEST:
+        raise OverflowError
+    return known[id(value)]
+
+
+def _line_of(text: str, key: Any) -> int:
+    """The line of a key at the top of a file; its first line that says something where it is not found."""
+    lines = enumerate(text.splitlines(), 1)
+    named = re.compile(rf"['\"]?{re.escape(str(key))}['\"]?\s*:")
+    return next((number for number, line in lines if named.match(line)), _first_line(text))
 
 
 def read_text(file: Path) -> str:
@@ -139,6 +177,11 @@ def _broken(file: Path, text: str, error: Any) -> str:
     blanks = [number for number in (line, line - 1) if 0 < number <= len(lines) and NO_BLANK.match(lines[number - 1])]
     if blanks:
         return f"{file}:{blanks[0]}: a blank that is none (U+00A0 or its like), as web pages have them; type it anew"
+    if "another document" in problem:
+        return f"{file}:{line}: a second document begins here (---), and a study is one: remove it, or give it a file"
+    if tag := re.search(r"constructor for the tag '(.+)'", problem):
+        word = tag[1].replace("tag:yaml.org,2002:", "!!")
+        return f"{file}:{line}: the tag {word} means nothing here; remove it, and write the value itself"
     began = getattr(error, "context_mark", None)
     since = "" if began is None or began.line == mark.line else f" (in what begins at line {began.line + 1})"
     return f"{file}:{line}: not YAML: {problem}{since}; look for an open bracket, quote or colon at this line or before"
