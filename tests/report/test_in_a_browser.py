@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium"),
 ]
-PAGES = ("index", "verdicts", "attacks", "corruptions", "why", "predictors", "checks", "methods", "compute", "roi/LO")
+PAGES = ("index", "verdicts", "attacks", "corruptions", "why", "predictors", "quality", "checks", "methods", "compute", "roi/LO")
 
 AXE = r"""
 axe.run(document, {resultTypes: ['violations']}).then((result) => report({

@@ -23,6 +23,7 @@ from neurobust.report.guided import recipe_of, roi_part
 from neurobust.report.methods import excluded_rows, methods_section
 from neurobust.report.network_figures import pictures
 from neurobust.report.outside import outside_tables
+from neurobust.report.quality_section import quality_section
 from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.site import ROI_SECTIONS, SECTION_NAMES, every_section, link_to, pages_of, roi_file
@@ -141,9 +142,11 @@ def fill(view: View, content: Mapping[str, Any], frame: Frame) -> str:
 
 def optional(content: Mapping[str, Any]) -> dict[str, bool]:
     """The sections that not every study has -> whether this one does."""
-    figures = content["figures"]
+    figures, quality = content["figures"], content["quality"]
     shown = {name: bool(content[name]) for name in ("corruptions", "shifted", "semantic", "verification", "outside")}
     shown |= {name: bool(content[name]) for name in ("why", "seen", "factors")}
+    shown |= {"brains": bool(content["brains"]), "sessions": bool(quality["sessions"]), "reached": "reached" in figures}
+    shown["coverage"] = bool(quality["coverage"] or quality["pictures"])
     return shown | {"transfer": bool(content["transfer"]) and "transfer" in figures, "inside": "inside" in figures}
 
 
@@ -170,6 +173,7 @@ def contents_of(
         "predictors": sections.predictor_table(tables),
         "rois": sections.roi_table(tables),
         "brains": sections.brain_table(tables),
+        "quality": quality_section(view),
         "examples": example_grids(study, view.attacks),
         "checks": sections.check_table(tables),
         "meanings": attack_sections.MEANINGS,
