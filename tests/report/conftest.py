@@ -387,8 +387,9 @@ def write_cortex(path: Path, roi: str, subject: str, n: int) -> None:
     with h5py.File(path, "w") as file:
         file["split"] = np.repeat(np.array([0, 1, 2], np.uint8), [80, 10, 30])
         file["voxel_index"] = voxels_of(roi, n)
-        for name, level in (("ncsnr", 0.8), ("ncsnr_file", 0.81), ("noise_ceiling", 45.0)):
-            file[name] = np.full(n, level, np.float32)
+        signal = np.linspace(0, 1.1, n, dtype=np.float32) * (np.arange(n) > 1)  # two voxels without any
+        file["ncsnr"], file["ncsnr_file"] = signal, signal + 0.01 * (np.arange(n) % 3)
+        file["noise_ceiling"] = 100 * signal**2 / (signal**2 + 1 / 3)
         file.attrs.update(
             {"roi": roi, "subject": subject, "atlas": "prf-visualrois", "labels": json.dumps([f"{roi}v", f"{roi}d"])}
             | {"shape": GRID}

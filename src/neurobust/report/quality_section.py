@@ -53,12 +53,19 @@ def session_table(view: View) -> list[Row]:
 
 
 def trend(part: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Where a straight line through a subject's sessions begins and ends; NaN with fewer than three sessions."""
+    """Where a straight line through a subject's sessions begins and ends; NaN with fewer than three sessions.
+
+    Its slope is the median over pairs of sessions, its height the median over sessions (Theil 1950, Sen 1968): one
+    session that stands apart is no drift.
+    """
     known = part.dropna(subset=[column])
     if len(known) < 3:
         return float("nan"), float("nan")
-    slope, start = np.polyfit(known["session"], known[column], 1)
-    return start + slope * known["session"].min(), start + slope * known["session"].max()
+    x, y = known["session"].to_numpy(float), known[column].to_numpy(float)
+    one, other = np.triu_indices(len(x), 1)
+    slope = float(np.median((y[other] - y[one]) / (x[other] - x[one])))
+    start = float(np.median(y - slope * x))
+    return start + slope * x.min(), start + slope * x.max()
 
 
 def shown(value: float, digits: int = 2) -> str:
