@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurobust import __version__
 from neurobust.core.io import write_text
@@ -35,6 +35,9 @@ from neurobust.report.verification_section import verification_section
 from neurobust.report.view import View
 from neurobust.report.why_section import why_sections
 from neurobust.study.model import Study
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -123,21 +126,25 @@ def render(
 
 def fill(view: View, content: Mapping[str, Any], frame: Frame) -> str:
     """Fill the template with the sections of a page that have something to show."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(TEMPLATES)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     lacking = {name for name, shown in optional(content).items() if not shown}
     sections = tuple(name for name in frame.sections if name not in lacking)
 
     def link(anchor: str) -> str:
         return link_to(view.study, anchor, sections, frame.up)
 
-    return environment.get_template("page.html").render(
-        {**content, "frame": frame, "sections": sections, "names": SECTION_NAMES, "link": link}
+    return (
+        environment()
+        .get_template("page.html")
+        .render({**content, "frame": frame, "sections": sections, "names": SECTION_NAMES, "link": link})
     )
+
+
+def environment() -> Environment:
+    """Where templates are read from, and how they are filled."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def optional(content: Mapping[str, Any]) -> dict[str, bool]:
