@@ -10,7 +10,7 @@ from pathlib import Path
 from neurobust.cli import home
 from neurobust.cli.status import LOCKS, locked
 from neurobust.core.errors import InputError
-from neurobust.report.live_page import STATUS_FILE
+from neurobust.report.site import STATUS_FILE
 from neurobust.study.border import merged, study_of
 from neurobust.study.jobs import STAGE_OF
 from neurobust.study.model import Study

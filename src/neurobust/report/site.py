@@ -8,6 +8,7 @@ from typing import NamedTuple
 from neurobust.study.model import Study
 
 ARCHIVE = "report.zip"  # all of it in one file
+STATUS_FILE = "status.html"  # in the results, not in the report: what `neurobust status --html` writes
 
 
 class Page(NamedTuple):
