@@ -397,7 +397,7 @@ def write_cortex(path: Path, roi: str, subject: str, n: int) -> None:
 
 
 def voxels_of(roi: str, n: int) -> np.ndarray:
-    """n voxels of the grid, in two blobs left and right of its middle; of V4 the left one lies at the edge of the volume."""
+    """n voxels of the grid, in two blobs left and right of its middle; those of V4 lie at the edge of the volume."""
     centre = {"V1": (7, 4, 5), "V4": (1, 8, 4), "LO": (4, 10, 6), "FFA": (5, 14, 3)}[roi]
     places = np.stack(np.unravel_index(np.arange(np.prod(GRID)), GRID))
     away = [np.square(places - np.array([[x], [centre[1]], [centre[2]]])).sum(0) for x in (centre[0], 19 - centre[0])]

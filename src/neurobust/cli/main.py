@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def status(given: argparse.Namespace) -> int:
-    """Whether Snakemake runs here, where the report is, and how many jobs are left; or a page of what is there so far."""
+    """Whether Snakemake runs here, where the report is, and how many jobs are left; or a page of what is there."""
     from neurobust.cli.status import print_status, write_page
 
     if given.html is not None:

@@ -13,9 +13,9 @@ from neurobust.files.records import read_record, write_record
 class SessionQuality(Struct, frozen=True, kw_only=True):
     """What was found of one session; None where it could not be measured, as of one that is empty.
 
-    session: its number, from 1; mean over trials and voxels, and the typical voxel's standard deviation over trials, both
-    in percent signal change; correlation over voxels of its mean and the published one; mean correlation of its trials
-    with their repeats in other sessions.
+    session: its number, from 1; mean over trials and voxels, and the typical voxel's standard deviation over trials,
+    both in percent signal change; correlation over voxels of its mean and the published one; mean correlation of its
+    trials with their repeats in other sessions.
     """
 
     session: int
@@ -32,8 +32,8 @@ class Quality(Struct, frozen=True, kw_only=True):
     voxels of the recomputed and the published ncsnr, and the lowest one of a session's mean and the published mean;
     mean correlation of a trial with its repeats in other sessions, the same one trial early and late and with other
     images; the smallest and largest spread of a session, in that of the median session; tables that list the trials;
-    correlation over voxels of the ncsnr of every other image with that of the rest; each session (none in a file that an
-    earlier version wrote).
+    correlation over voxels of the ncsnr of every other image with that of the rest; each session (none in a file that
+    an earlier version wrote).
     """
 
     subject: str

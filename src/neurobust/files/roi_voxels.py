@@ -47,7 +47,7 @@ def read_roi_voxels(path: Path) -> RoiVoxels:
 
 
 def read_labelled(path: Path) -> tuple[np.ndarray, Shape]:
-    """voxel_index (voxels,) and shape (X, Y, Z) of betas.h5, without its betas; InputError where the file is not that."""
+    """voxel_index (voxels,) and shape (X, Y, Z) of betas.h5, without its betas; InputError for any other file."""
     import h5py
 
     try:

@@ -33,8 +33,8 @@ SORTED_AS_TEXT = "the sessions look sorted as text (1, 10, 11, ..., 2)"
 @dataclass(frozen=True)
 class Order:
     """What the trials say: their match as the design has them, one trial early and one late; standard errors of single
-    sessions (`fits`, by number from 0) and their correlation (`repeats`); another order that fits better, if one does (`problem`), or that none fits
-    (`nothing`)."""
+    sessions (`fits`, by number from 0) and their correlation (`repeats`); another order that fits better, if one does
+    (`problem`), or that none fits (`nothing`)."""
 
     right: Match
     early: Match

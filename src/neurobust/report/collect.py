@@ -39,8 +39,8 @@ from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.outside import outside_rows
 from neurobust.report.provenance import provenance_rows
-from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.quality import coverage_rows, session_rows
+from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.shifted_errors import shifted_error_rows, shifted_rows
 from neurobust.report.shown import ShownAttack, answering, shown_attacks
 from neurobust.report.transfer_matrix import transfer_checks, transfer_rows

@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Progress:
-    """Files of one kind: those of the study, and which of them are there, begun, missing, and there but not readable."""
+    """Files of one kind: those of the study, and which of them are there, begun, missing, or not readable."""
 
     name: str
     files: tuple[Path, ...]

@@ -77,10 +77,11 @@ def write_status(study: Study, path: Path, clock: Clock = lambda: datetime.now(U
 
     live = look(study, clock)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    names = {"primary": study.attacks[study.primary_attack].label, "mark": MARK}
     parts = [(part, grouped(part.missing, study.root)) for part in live.progress]
     page = environment().get_template("live.html").render(
-        {"live": live, "study": study, "style": style, "parts": parts, "mark": MARK, "failed": failed(live)}
-        | {"report": link_of(study.root / "report/index.html", path), "primary": study.attacks[study.primary_attack].label}
+        {"live": live, "study": study, "style": style, "parts": parts, "failed": failed(live), **names}
+        | {"report": link_of(study.root / "report/index.html", path)}
     )  # fmt: skip
     write_text(path, page)
     return live

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -31,7 +33,7 @@ def quality_section(view: View) -> Row:
 def legend() -> list[Row]:
     """Colour and range of each step of the map of noise ceilings, in percent."""
     lows = [low for low, _ in STEPS]
-    ends = [f"{low:g} to {high:g} %" for low, high in zip(lows, lows[1:], strict=False)] + [f"{lows[-1]:g} % and more"]
+    ends = [f"{low:g} to {high:g} %" for low, high in pairwise(lows)] + [f"{lows[-1]:g} % and more"]
     return [{"color": colour, "range": words} for (_, colour), words in zip(STEPS, ends, strict=True)]
 
 
