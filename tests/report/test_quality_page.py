@@ -99,6 +99,11 @@ def test_an_area_on_the_edge_of_the_volume_is_counted(tables, study):
         assert row[8] == f"{100 * kept / len(index):.0f} %"
         assert row[9] == f"{np.corrcoef(ncsnr, published)[0, 1]:.3f}"
     assert int(shown["V4", "subj01"][4]) > 10 and shown["V1", "subj01"][4] == "0"
+    said = quality_section(View(study, collect_results(study)))
+    assert said["edges"] == f"At the edge of the volume: V4 of subj01 ({shown['V4', 'subj01'][4]}), V4 of subj02 " + (
+        f"({shown['V4', 'subj02'][4]})."
+    )
+    assert said["poor"] == "Every area keeps at least half of its voxels."
     assert ("FFA", "subj02") not in shown, "a subject without the area"
 
 

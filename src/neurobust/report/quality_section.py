@@ -13,6 +13,7 @@ from neurobust.report.entries import MISSING, plain, text
 from neurobust.report.slices import STEPS, ceiling_slices, coverage_slices, read_cortex
 from neurobust.report.view import View
 
+LEAST_KEPT = 0.5  # of an area's voxels: areas that keep less are named
 OUT_OF_SCALE = 2.0  # times the median session's scale, or a part of it: named on the page; the gate stops at 4
 
 
@@ -26,7 +27,7 @@ def quality_section(view: View) -> Row:
     ]
     return {
         "sessions": session_table(view), "pictures": pictures, "coverage": coverage_table(view), "steps": legend(),
-        "least": f"{LEAST_CEILING:g}", "out_of_scale": f"{OUT_OF_SCALE:g}",
+        "edges": edge_words(view), "poor": poor_words(view), "least": f"{LEAST_CEILING:g}", "out_of_scale": f"{OUT_OF_SCALE:g}",
     }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def lowest(part: pd.DataFrame, column: str) -> str:
     if not len(known):
         return MISSING
     row = known.loc[known[column].idxmin()]
-    return f"{plain(row[column], 3)} (session {int(row['session'])})"
+    return f"{plain(row[column], 3).replace('-', '−')} (session {int(row['session'])})"
 
 
 def coverage_table(view: View) -> list[Row]:
@@ -107,6 +108,25 @@ def coverage_table(view: View) -> list[Row]:
         | {"negative": share(row.n_negative, row.n_voxels)}
         for row in view.tables["coverage"].itertuples()
     ]
+
+
+def edge_words(view: View) -> str:
+    """Which areas have voxels in the outermost layer of the volume, in a sentence."""
+    table = view.tables["coverage"]
+    odd = table[table["n_edge"] > 0]
+    if not len(odd):
+        return "No area has voxels at the edge of the volume."
+    return f"At the edge of the volume: {', '.join(f'{r.roi} of {r.subject} ({r.n_edge})' for r in odd.itertuples())}."
+
+
+def poor_words(view: View) -> str:
+    """Which areas keep less than half of their voxels, in a sentence."""
+    table = view.tables["coverage"]
+    odd = table[table["n_kept"] < LEAST_KEPT * table["n_voxels"]]
+    if not len(odd):
+        return "Every area keeps at least half of its voxels."
+    told = (f"{r.roi} of {r.subject} ({r.n_kept} of {r.n_voxels})" for r in odd.itertuples())
+    return f"Less than half of the voxels are kept in {', '.join(told)}."
 
 
 def share(part: float, whole: float) -> str:
