@@ -1,5 +1,6 @@
 """What the commands of `neurobust` say and do, short of running Snakemake (tests/cli/test_wheel.py does)."""
 
+import re
 import subprocess
 import sys
 import time
@@ -251,6 +252,26 @@ def test_status_says_whether_something_runs(folder, became, capsys, begin):
     said = capsys.readouterr().out
     assert said.startswith("study mine: Snakemake runs in this folder, or was killed in it; its report is results/mine")
     assert "--dry-run" in became[0]
+
+
+def test_a_page_of_what_is_there_needs_no_snakemake(folder, became, capsys, begin):
+    """From an empty study on, with an exit status of 0, and of 1 with one line where the name is none for a page."""
+    begin()
+    capsys.readouterr()
+    assert main(["status", "--html"]) == 0 and not became
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        r"study mine: 0 of \d+ files are there, 0 being written, 0 not readable; the page is (.+)\n", said
+    )
+    assert "This is a part: 0 of" in Path("results/mine/status.html").read_text()
+    assert main(["status", "--html", "seen.html"]) == 0 and Path("seen.html").exists()
+    capsys.readouterr()
+    for name in ("config.yaml", "nowhere/seen.html", "results/mine/report.htm"):
+        assert main(["status", "--html", name]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"neurobust: error: --html: {name}: ") and said.count("\n") == 1
+    assert main(["status", "-c", "missing.yaml", "--html"]) == 1 and not became
+    assert main(["clean", "--yes"]) == 0 and not Path("results/mine/status.html").exists()
 
 
 def test_a_study_without_a_report_is_one_line(folder, capsys, begin):

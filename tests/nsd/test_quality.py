@@ -11,10 +11,12 @@ import yaml
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import read
+from neurobust.files.betas import open_betas
 from neurobust.files.quality import read_quality
 from neurobust.nsd import doctor, layout
 from neurobust.nsd.extract import extract_betas
 from neurobust.nsd.header import read_array
+from neurobust.nsd.measured import SATURATED
 from neurobust.nsd.mirror import Mirror
 from neurobust.nsd.mirror_checks import CHECKS
 from neurobust.nsd.quality import check_subject
@@ -327,3 +329,39 @@ def test_another_look_and_another_subject_train_no_network_again(lab, tmp_path):
     assert "Nothing to be done" in lab("-n", "--", *outputs).text
     lab.config["training"]["learning_rate"] = 0.06
     assert "train_network" in lab("-n", "--quiet", "rules", "--", *outputs).text
+
+
+# --- session by session ---
+
+
+def test_drift_and_a_session_out_of_scale_are_told_session_by_session(root, tmp_path):
+    """Planted: 30 units (0.1 percent signal change) more in each session, and a third session of twice the scale."""
+    forget_means(root)
+    for number in range(1, SESSIONS + 1):
+        values = betas(root, number).astype(float)
+        changed = np.where(abs(values) >= SATURATED, values, values * (2 if number == 3 else 1) + 30 * number)
+        rewrite(root, number, np.clip(changed, -SATURATED, SATURATED))
+    found = gate(root, tmp_path)
+    with open_betas(tmp_path / "betas.h5") as file:
+        own = [file.betas[file.session == number].astype(float) / 300 for number in range(1, SESSIONS + 1)]
+    assert [each.session for each in found.by_session] == [1, 2, 3, 4, 5]
+    for each, values in zip(found.by_session, own, strict=True):
+        live = np.ptp(values, 0) > 0  # the phantom has voxels that are constant and voxels that saturate
+        whole = values[:, live & (abs(values) < SATURATED / 300).all(0)]
+        assert np.isclose(each.mean, whole.mean(), rtol=1e-5)
+        assert np.isclose(each.scale, np.median(values[:, live].std(0, ddof=1)), rtol=1e-5)
+        assert each.mean_r is None and each.repeats_r > 0.2
+    scales = [each.scale for each in found.by_session]
+    assert np.argmax(scales) == 2 and scales[2] > 1.5 * np.median(scales)
+    assert np.isclose(found.scale_high, max(scales) / np.median(scales), rtol=1e-5)
+    own = [each.repeats_r for each in found.by_session]
+    assert min(own) < found.repeats_r < max(own)
+    assert 0.2 < found.halves_r < found.ncsnr_r
+
+
+def test_a_session_that_is_empty_or_alone_is_told_as_far_as_it_can(root, tmp_path):
+    one_session(3, np.zeros_like)(root)
+    empty = gate(root, tmp_path).by_session[2]
+    assert (empty.session, empty.mean, empty.scale, empty.mean_r, empty.repeats_r) == (3, None, None, None, None)
+    alone = gate(root, tmp_path, sessions=1)
+    assert len(alone.by_session) == 1 and alone.by_session[0].repeats_r == alone.repeats_r

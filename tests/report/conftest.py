@@ -41,7 +41,7 @@ from neurobust.files.explained import (
 )
 from neurobust.files.network_metrics import NetworkMetrics, metrics_path, write_metrics
 from neurobust.files.predictor_tables import predictor_metrics_path, voxels_path, write_voxels
-from neurobust.files.quality import Quality, quality_path, write_quality
+from neurobust.files.quality import Quality, SessionQuality, quality_path, write_quality
 from neurobust.files.roi import roi_path
 from neurobust.files.transfer_table import ENSEMBLE, transfer_table_path
 from neurobust.networks.conditions import Architecture, Condition, Training
@@ -126,12 +126,23 @@ VOXELS = {("V1", "subj01"): 140, ("V1", "subj02"): 110, ("V4", "subj01"): 60, ("
           ("LO", "subj01"): 90, ("LO", "subj02"): 80, ("FFA", "subj01"): 40}  # fmt: skip
 
 
+GRID = (20, 24, 12)
+# Sessions of which the mean rises by 0.01 % signal change each, the fifth at 2.4 times the others' scale, the third of
+# the second subject empty.
+SESSIONS = tuple(
+    SessionQuality(session=n, mean=0.4 + 0.01 * n, scale=1.2 * (2.4 if n == 5 else 1), mean_r=0.999, repeats_r=0.08)
+    for n in range(1, 11)
+)
 FOUND = Quality(
     subject="subj01", sessions=40, empty_sessions=(), n_voxels=8192, n_images=10000, ncsnr_r=0.9987, mean_r=0.9996,
     repeats_r=0.0781, early_r=0.0021, late_r=-0.0013, chance_r=0.0004, scale_low=0.81, scale_high=1.27,
-    tables=("responses.tsv",),
+    tables=("responses.tsv",), halves_r=0.87, by_session=SESSIONS,
 )  # fmt: skip
-QUALITY = {"subj01": FOUND, "subj02": replace(FOUND, subject="subj02", empty_sessions=(3,), mean_r=None, tables=())}
+EMPTY = (*SESSIONS[:2], SessionQuality(session=3), *SESSIONS[3:])
+QUALITY = {
+    "subj01": FOUND,
+    "subj02": replace(FOUND, subject="subj02", empty_sessions=(3,), mean_r=None, tables=(), by_session=EMPTY),
+}
 
 
 def guided(roi: str, **changes) -> Condition:
@@ -377,12 +388,22 @@ def write_cortex(path: Path, roi: str, subject: str, n: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file["split"] = np.repeat(np.array([0, 1, 2], np.uint8), [80, 10, 30])
-        file["voxel_index"] = np.arange(n)
-        for name, level in (("ncsnr", 0.8), ("ncsnr_file", 0.81), ("noise_ceiling", 45.0)):
-            file[name] = np.full(n, level, np.float32)
+        file["voxel_index"] = voxels_of(roi, n)
+        signal = np.linspace(0, 1.1, n, dtype=np.float32) * (np.arange(n) > 1)  # two voxels without any
+        file["ncsnr"], file["ncsnr_file"] = signal, signal + 0.01 * (np.arange(n) % 3)
+        file["noise_ceiling"] = 100 * signal**2 / (signal**2 + 1 / 3)
         file.attrs.update(
             {"roi": roi, "subject": subject, "atlas": "prf-visualrois", "labels": json.dumps([f"{roi}v", f"{roi}d"])}
+            | {"shape": GRID}
         )
+
+
+def voxels_of(roi: str, n: int) -> np.ndarray:
+    """n voxels of the grid, in two blobs left and right of its middle; those of V4 lie at the edge of the volume."""
+    centre = {"V1": (7, 4, 5), "V4": (1, 8, 4), "LO": (4, 10, 6), "FFA": (5, 14, 3)}[roi]
+    places = np.stack(np.unravel_index(np.arange(np.prod(GRID)), GRID))
+    away = [np.square(places - np.array([[x], [centre[1]], [centre[2]]])).sum(0) for x in (centre[0], 19 - centre[0])]
+    return np.sort(np.argsort(np.minimum(*away), kind="stable")[:n])
 
 
 def write_benchmarks(folder: Path) -> None:

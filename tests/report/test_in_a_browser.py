@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from neurobust.report.collect import tabulate_results
 from neurobust.report.contents import COLUMNS, FIGURES
 from neurobust.report.draw import draw_figures
+from neurobust.report.live_page import write_status
 from neurobust.report.page import TEMPLATES, write_index, write_roi_page
 from neurobust.report.site import pages_of
 from neurobust.study.claims import read_claims
@@ -22,7 +23,20 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium"),
 ]
-PAGES = ("index", "verdicts", "attacks", "corruptions", "why", "predictors", "checks", "methods", "compute", "roi/LO")
+PAGES = (
+    "index",
+    "verdicts",
+    "attacks",
+    "corruptions",
+    "why",
+    "predictors",
+    "quality",
+    "checks",
+    "methods",
+    "compute",
+    "roi/LO",
+    "status",
+)
 
 AXE = r"""
 axe.run(document, {resultTypes: ['violations']}).then((result) => report({
@@ -51,8 +65,9 @@ def report(study, fill_study, changed_study, tmp_path_factory, project):
     draw_figures(study, folder / "tables", figures)
     write_index(study, folder / "tables", figures, folder / "index.html")
     write_roi_page(study, "LO", folder / "roi/LO.html")
+    write_status(study, folder / "status.html")
     names = {page.file.removesuffix(".html") for page in pages_of(study).values()}
-    assert set(PAGES) - {"corruptions", "roi/LO"} == names, "every kind of page is looked at"
+    assert set(PAGES) - {"corruptions", "roi/LO", "status"} == names, "every kind of page is looked at"
     return folder
 
 

@@ -162,9 +162,9 @@ def test_one_table_says_where_a_section_lies(study, changed_study):
 def test_a_line_per_subject_says_that_its_betas_are_in_place(report):
     tables = read_tables(report / "tables")
     assert tables["brains"].loc[0, "ncsnr_r"] == 0.9987 and tables["brains"]["mean_r"].isna().tolist() == [False, True]
-    text = Page((report / "predictors.html").read_text()).text
-    assert "subj01 40 0.999 1.000 0.078 0.002 / -0.001 0.000 0.81 to 1.27 responses.tsv" in text
-    assert "subj02 40 without session 3 0.999 – 0.078" in text
+    text = Page((report / "quality.html").read_text()).text
+    assert "subj01 40 0.999 0.870 1.000 0.078 0.002 / -0.001 0.000 0.81 to 1.27 responses.tsv" in text
+    assert "subj02 40 without session 3 0.999 0.870 – 0.078" in text
 
 
 def test_phantom_notice_if_and_only_if_phantom(report, study, tmp_path):

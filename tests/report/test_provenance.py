@@ -5,9 +5,10 @@ import subprocess
 from msgspec.structs import replace
 
 from neurobust.core.io import read_json, sha256_file, write_json
+from neurobust.core.machine import processor
 from neurobust.files.network_metrics import metrics_path
 from neurobust.report.collect import collect_results
-from neurobust.report.provenance import commit, digest, processor
+from neurobust.report.provenance import commit, digest
 
 
 def test_a_configuration_is_known_by_what_it_says(tiny_study):

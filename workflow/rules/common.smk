@@ -17,6 +17,7 @@ from neurobust.core.borrowed import borrow, borrowed
 from neurobust.core.by_content import compare_content
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
+from neurobust.core.machine import note_machine
 from neurobust.core.own_locks import keep_locks_of_others
 from neurobust.core.settings import brief
 from neurobust.core.sources import source_files, source_hash
@@ -97,6 +98,8 @@ RESULTS, LOGS, BENCHMARKS = STUDY.results, FILES.logs, FILES.benchmarks
 DATA = str(MIRROR.folder)  # where files of the bucket are fetched to, or the phantom is planted
 ROOT = placed(DATA)
 PLACED = replace(STUDY.data, root=placed(STUDY.data.root), cache=placed(STUDY.data.cache))
+if not workflow.is_main_process:
+    note_machine(placed(RESULTS))  # a job's process, on the machine that runs it
 SUBJECTS = list(STUDY.subjects)
 ROIS = list(STUDY.rois)
 

@@ -17,6 +17,7 @@ onstart:
     except OSError as error:
         raise WorkflowError(f"neurobust: error: {unwritable(error)}") from None
     guard(workflow)
+    note_machine(placed(RESULTS))
 
 
 rule check_machine:

@@ -50,9 +50,11 @@ def run(given: argparse.Namespace) -> int:
 
 
 def status(given: argparse.Namespace) -> int:
-    """Whether Snakemake runs here, where the report is, and how many jobs are left."""
-    from neurobust.cli.status import print_status
+    """Whether Snakemake runs here, where the report is, and how many jobs are left; or a page of what is there."""
+    from neurobust.cli.status import print_status, write_page
 
+    if given.html is not None:
+        return write_page(given.configfile, given.html)
     print_status(given.configfile)
     return snakemake(given, ["all"], ["--dry-run", "--quiet", "rules", "host"])
 
@@ -127,7 +129,11 @@ def parser() -> Command:
     runs.add_argument("target", nargs="*", metavar="TARGET", help="a file or a rule; default: all, the whole study")
     runs.add_argument("--roi", action="append", metavar="ROI", help="the page of one ROI and what it needs; repeatable")
     runs.add_argument("-n", "--dry-run", action="store_true", help="say what would run and why; run nothing")
-    of_snakemake(add(commands, "status", status))
+    asked = of_snakemake(add(commands, "status", status))
+    asked.add_argument(
+        "--html", nargs="?", const="", metavar="FILE",
+        help="write what is there so far as a page, and start no Snakemake; default: status.html in the results",
+    )  # fmt: skip
     of_snakemake(add(commands, "doctor", doctor))
     reports = of_snakemake(add(commands, "report", report))
     reports.add_argument("results", nargs="?", metavar="RESULTS", help="a folder of results; default: the study's")

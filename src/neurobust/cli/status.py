@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurobust.cli.home import config_files
-from neurobust.study.border import merged
+from neurobust.cli.home import config_files, pipeline
+from neurobust.study.border import merged, study_of
 
 LOCKS = Path(".snakemake/locks")
 
@@ -23,3 +23,20 @@ def print_status(configs: Sequence[str]) -> None:
     running = "Snakemake runs in this folder, or was killed in it" if locked() else "nothing runs in this folder"
     report = f"its report is {page}" if page.exists() else "it has no report yet"
     print(f"study {config.get('study')}: {running}; {report}", flush=True)
+
+
+def write_page(configs: Sequence[str], name: str) -> int:
+    """Write the page of what is there so far and say how much of it that is; the exit status.
+
+    InputError where the study cannot be read, or the name is none for a page.
+    """
+    from neurobust.report.live_page import status_path, write_status
+
+    files = config_files(configs)
+    study = study_of(merged(files), files, Path(), pipeline())
+    path = status_path(study, name)
+    live = write_status(study, path)
+    counts = f"{live.count('there')} of {live.count('files')} files are there"
+    more = "" if live.complete else f", {live.count('begun')} being written, {live.count('unreadable')} not readable"
+    print(f"study {study.name}: {counts}{more}; the page is {path}")
+    return 0

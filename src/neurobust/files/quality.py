@@ -10,13 +10,30 @@ from neurobust.core.io import Provenance
 from neurobust.files.records import read_record, write_record
 
 
+class SessionQuality(Struct, frozen=True, kw_only=True):
+    """What was found of one session; None where it could not be measured, as of one that is empty.
+
+    session: its number, from 1; mean over trials and voxels, and the typical voxel's standard deviation over trials,
+    both in percent signal change; correlation over voxels of its mean and the published one; mean correlation of its
+    trials with their repeats in other sessions.
+    """
+
+    session: int
+    mean: float | None = None
+    scale: float | None = None
+    mean_r: float | None = None
+    repeats_r: float | None = None
+
+
 class Quality(Struct, frozen=True, kw_only=True):
     """What was found of a subject; None where it could not be measured.
 
     sessions, and which of them are empty; voxels that were looked at, and images with three trials; correlation over
     voxels of the recomputed and the published ncsnr, and the lowest one of a session's mean and the published mean;
     mean correlation of a trial with its repeats in other sessions, the same one trial early and late and with other
-    images; the smallest and largest spread of a session, in that of the median session; tables that list the trials.
+    images; the smallest and largest spread of a session, in that of the median session; tables that list the trials;
+    correlation over voxels of the ncsnr of every other image with that of the rest; each session (none in a file that
+    an earlier version wrote).
     """
 
     subject: str
@@ -33,6 +50,8 @@ class Quality(Struct, frozen=True, kw_only=True):
     scale_low: float | None
     scale_high: float | None
     tables: tuple[str, ...]
+    halves_r: float | None = None
+    by_session: tuple[SessionQuality, ...] = ()
     provenance: Provenance | None = None
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.files.quality import Quality
+from neurobust.files.quality import Quality, SessionQuality
 from neurobust.nsd.measured import Measured, measure
 from neurobust.nsd.order import Order, examine_order, listed, place_words
 from neurobust.nsd.published import SAME, Displacement, agreement, displacement, other_session
@@ -33,6 +33,7 @@ LEAST_RELIABILITY = 0.25
 LEAST_MEAN = 0.9  # of a session's mean that is neither another session's nor misplaced: how it was made may differ
 SCALE = 4.0
 SPREAD = (30.0, 15000.0)  # of a voxel's trials, in 1/300 percent: percent alone has 1 to 5, and int16 ends at 32767
+PERCENT = 300  # betas in percent signal change
 TWIN, TWIN_TRIALS = 0.5, 200
 SEARCHES = 2  # sessions of which no displacement was found, until no more are looked for
 BETAS = "fetch or copy its betas again"
@@ -45,14 +46,28 @@ def judge(sample: Sample, published: Published, where: str) -> Quality:
     order = examine_order(found.patterns, ids, found.live, sample.design.run_lengths[: sample.sessions])
     for problem in problems(sample, published, found, order):
         raise InputError(f"{where}: {sample.subject}: {problem}")
+    means = mean_agreements(sample, published, found)
     return Quality(
         subject=sample.subject, sessions=sample.sessions,
         empty_sessions=tuple((np.flatnonzero(~found.live) + 1).tolist()),
         n_voxels=len(sample.voxel_index), n_images=found.images, ncsnr_r=digits(found.ncsnr_r),
-        mean_r=digits(min(mean_agreements(sample, published, found).values(), default=np.nan)),
+        mean_r=digits(min(means.values(), default=np.nan)),
         repeats_r=digits(order.right.r), early_r=digits(order.early.r), late_r=digits(order.late.r),
         chance_r=digits(order.right.chance), scale_low=digits(np.nanmin(found.scales)),
-        scale_high=digits(np.nanmax(found.scales)), tables=published.tables,
+        scale_high=digits(np.nanmax(found.scales)), tables=published.tables, halves_r=digits(agreement(*found.halves)),
+        by_session=tuple(
+            session_quality(found, session, means.get(session, np.nan), order.repeats.get(session, np.nan))
+            for session in range(sample.sessions)
+        ),
+    )  # fmt: skip
+
+
+def session_quality(found: Measured, session: int, mean_r: float, repeats_r: float) -> SessionQuality:
+    """What was found of a session, from 0."""
+    known = found.means[session][np.isfinite(found.means[session])]
+    return SessionQuality(
+        session=session + 1, mean=digits(known.mean() / PERCENT if len(known) else np.nan),
+        scale=digits(found.spreads[session] / PERCENT), mean_r=digits(mean_r), repeats_r=digits(repeats_r),
     )  # fmt: skip
 
 

@@ -33,13 +33,14 @@ SORTED_AS_TEXT = "the sessions look sorted as text (1, 10, 11, ..., 2)"
 @dataclass(frozen=True)
 class Order:
     """What the trials say: their match as the design has them, one trial early and one late; standard errors of single
-    sessions (`fits`, by number from 0); another order that fits better, if one does (`problem`), or that none fits
-    (`nothing`)."""
+    sessions (`fits`, by number from 0) and their correlation (`repeats`); another order that fits better, if one does
+    (`problem`), or that none fits (`nothing`)."""
 
     right: Match
     early: Match
     late: Match
     fits: Mapping[int, float]
+    repeats: Mapping[int, float]
     problem: str | None
     nothing: bool
 
@@ -74,7 +75,9 @@ def examine_order(scores: np.ndarray, ids: np.ndarray, live: np.ndarray, runs: n
     if problem is None and not single:
         problem = next(single_problems(repeats, own, fits, runs), None)
     nothing = problem is None and right.misses(NOTHING)
-    return Order(right, early, late, {session: fit.score() for session, fit in fits.items()}, problem, nothing)
+    errors = {session: fit.score() for session, fit in fits.items()}
+    seen = {0: right.r} if single else {session: fit.r for session, fit in fits.items()}
+    return Order(right, early, late, errors, seen, problem, nothing)
 
 
 def moved(ids: np.ndarray, late: int) -> np.ndarray:

@@ -39,6 +39,7 @@ from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.outside import outside_rows
 from neurobust.report.provenance import provenance_rows
+from neurobust.report.quality import coverage_rows, session_rows
 from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.shifted_errors import shifted_error_rows, shifted_rows
 from neurobust.report.shown import ShownAttack, answering, shown_attacks
@@ -90,6 +91,8 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
         for seed in study.predictor_seeds:
             rows["predictors"] += predictor_rows(study, roi, seed)
         rows["rois"] += [row for subject in study.subjects for row in roi_rows(study.root, roi, subject)]
+        rows["coverage"] += [row for subject in study.subjects for row in coverage_rows(study, roi, subject)]
+    rows["sessions"] = [row for subject in study.subjects for row in session_rows(study.root, subject)]
     rows["brains"] = [row for subject in study.subjects for row in brain_rows(study.root, subject)]
     if extras:
         rows["gains"] = gain_rows(study, rows)

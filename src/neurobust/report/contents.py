@@ -66,8 +66,13 @@ COLUMNS: dict[str, list[str]] = {
         "median_ncsnr", "median_ncsnr_file", "median_noise_ceiling",
     ],
     "brains": [
-        "subject", "sessions", "empty_sessions", "n_voxels", "n_images", "ncsnr_r", "mean_r", "repeats_r", "early_r",
-        "late_r", "chance_r", "scale_low", "scale_high", "tables",
+        "subject", "sessions", "empty_sessions", "n_voxels", "n_images", "ncsnr_r", "halves_r", "mean_r", "repeats_r",
+        "early_r", "late_r", "chance_r", "scale_low", "scale_high", "tables",
+    ],
+    "sessions": ["subject", "session", "mean", "scale", "relative_scale", "mean_r", "repeats_r"],
+    "coverage": [
+        "roi", "subject", "grid", "n_slices", "n_voxels", "n_edge", "n_undefined", "n_low", "n_kept", "ncsnr_r",
+        "n_predicted", "n_above", "n_negative",
     ],
     "checks": [*NETWORK, "attack", "check", "passed", "value", "note"],
     "inside": [*NETWORK, "analysis", "measure", "layer", "roi", "value", "low", "high", "unit", "n_images"],
@@ -131,6 +136,8 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "robust_accuracy": "neurobust.report.figures:draw_robust_accuracy",
         "clean_vs_robust": "neurobust.report.figures:draw_clean_vs_robust",
         "predictors": "neurobust.report.predictor_figure:draw_predictors",
+        "sessions": "neurobust.report.quality_figures:draw_sessions",
+        "reached": "neurobust.report.quality_figures:draw_reached",
         "mediation": "neurobust.report.why_section:draw_mediation",
         "inside": "neurobust.report.inside_figure:draw_inside",
         "layers": "neurobust.report.network_figures:draw_layers",
@@ -153,5 +160,5 @@ FIGURES: Places[Callable[[Any], str]] = Places(
 )
 # Figures that need more than one ROI's chain.
 WHOLE_STUDY = (
-    "mediation", "inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors", "cores",
+    "sessions", "mediation", "inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors", "cores",
 )  # fmt: skip

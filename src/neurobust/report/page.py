@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurobust import __version__
 from neurobust.core.io import write_text
@@ -23,6 +23,7 @@ from neurobust.report.guided import recipe_of, roi_part
 from neurobust.report.methods import excluded_rows, methods_section
 from neurobust.report.network_figures import pictures
 from neurobust.report.outside import outside_tables
+from neurobust.report.quality_section import quality_section
 from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
 from neurobust.report.site import ROI_SECTIONS, SECTION_NAMES, every_section, link_to, pages_of, roi_file
@@ -34,6 +35,9 @@ from neurobust.report.verification_section import verification_section
 from neurobust.report.view import View
 from neurobust.report.why_section import why_sections
 from neurobust.study.model import Study
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -122,28 +126,34 @@ def render(
 
 def fill(view: View, content: Mapping[str, Any], frame: Frame) -> str:
     """Fill the template with the sections of a page that have something to show."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(TEMPLATES)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     lacking = {name for name, shown in optional(content).items() if not shown}
     sections = tuple(name for name in frame.sections if name not in lacking)
 
     def link(anchor: str) -> str:
         return link_to(view.study, anchor, sections, frame.up)
 
-    return environment.get_template("page.html").render(
-        {**content, "frame": frame, "sections": sections, "names": SECTION_NAMES, "link": link}
+    return (
+        environment()
+        .get_template("page.html")
+        .render({**content, "frame": frame, "sections": sections, "names": SECTION_NAMES, "link": link})
     )
+
+
+def environment() -> Environment:
+    """Where templates are read from, and how they are filled."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def optional(content: Mapping[str, Any]) -> dict[str, bool]:
     """The sections that not every study has -> whether this one does."""
-    figures = content["figures"]
+    figures, quality = content["figures"], content["quality"]
     shown = {name: bool(content[name]) for name in ("corruptions", "shifted", "semantic", "verification", "outside")}
     shown |= {name: bool(content[name]) for name in ("why", "seen", "factors")}
+    shown |= {"brains": bool(content["brains"]), "sessions": bool(quality["sessions"]), "reached": "reached" in figures}
+    shown["coverage"] = bool(quality["coverage"] or quality["pictures"])
     return shown | {"transfer": bool(content["transfer"]) and "transfer" in figures, "inside": "inside" in figures}
 
 
@@ -170,6 +180,7 @@ def contents_of(
         "predictors": sections.predictor_table(tables),
         "rois": sections.roi_table(tables),
         "brains": sections.brain_table(tables),
+        "quality": quality_section(view),
         "examples": example_grids(study, view.attacks),
         "checks": sections.check_table(tables),
         "meanings": attack_sections.MEANINGS,

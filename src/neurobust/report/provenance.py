@@ -7,7 +7,6 @@ The machine and the commit are no part of a result, so no file of a stage knows 
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -16,8 +15,12 @@ from typing import Any
 
 from neurobust import __version__
 from neurobust.core.io import canonical_json
+from neurobust.core.machine import machine_words, noted_machines, this_machine
 from neurobust.report.blocks import Row
+from neurobust.report.history import JOULES, dates, energy, slurm_jobs, troubles
+from neurobust.study.jobs import STAGE_OF
 from neurobust.study.model import Study
+from neurobust.study.paths import Paths
 
 HERE = Path(__file__).resolve()
 
@@ -30,9 +33,7 @@ def provenance_rows(study: Study, records: Iterable[Any], compute: Iterable[Row]
     """
     rows = [row("study", "configuration, SHA-256", digest(study.config)), row("code", "neurobust", __version__)]
     if extras:
-        rows += [row("code", "commit", commit()), *machine()]
-        seconds = sum(entry["seconds_total"] for entry in compute)
-        rows.append(row("work", "hours of all jobs", f"{seconds / 3600:.2f}"))
+        rows += [row("code", "commit", commit()), *machine(), *jobs_machines(study), *work_rows(study, list(compute))]
     found: dict[tuple[str, str], str] = {}
     for record in records:
         for name, entry in ((record or {}).get("inputs") or {}).items():
@@ -71,16 +72,44 @@ def answer(file: Path, *words: str) -> str | None:
 def machine() -> list[Row]:
     """The machine that made the tables: its kind and cores, without its name."""
     return [
-        row("machine", "system", f"{platform.system()}, {processor()}, {os.cpu_count()} cores"),
+        row("machine", "system", f"{platform.system()}, {machine_words(this_machine())}"),
         row("machine", "Python", platform.python_version()),
     ]
 
 
-def processor(file: Path = Path("/proc/cpuinfo")) -> str:
-    """The model of the processor, as Linux says it; else its architecture."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+def jobs_machines(study: Study) -> list[Row]:
+    """The kinds of machines that jobs noted; none where none did, as in results of an earlier version."""
+    found = noted_machines(study.root)
+    names = (
+        ["jobs ran on"] if len(found) == 1 else [f"jobs ran on ({n} of {len(found)})" for n in range(1, len(found) + 1)]
+    )
+    return [row("machine", name, words) for name, words in zip(names, found, strict=True)]
+
+
+def work_rows(study: Study, compute: list[Row]) -> list[Row]:
+    """When jobs ended, how long they took by stage, what failed, and their energy.
+
+    compute: rows of that table.
+    """
+    ends = dates(study.root / "benchmarks")
+    rows = [row("work", f"{name} job ended", date) for name, date in zip(("first", "last"), ends or (), strict=False)]
+    hours: dict[str, float] = {}
+    for entry in compute:
+        rule = str(entry["rule"])
+        stage = STAGE_OF.get(rule, rule.partition(":")[0] if ":" in rule else "other rules")
+        hours[stage] = hours.get(stage, 0.0) + entry["seconds_total"] / 3600
+    rows += [row("work", f"hours of {stage}", f"{value:.2f}") for stage, value in hours.items()]
+    rows.append(row("work", "hours of all jobs", f"{sum(hours.values()):.2f}"))
+    found = troubles(study.results)
+    told = ", ".join(f"{rule} {count}" for rule, count in sorted(found.failed.items()))
+    rows.append(row("work", "failures of jobs", f"{found.failed.total()}{f' ({told})' if told else ''}"))
+    rows.append(row("work", "tried again", str(found.tried_again)))
+    return [*rows, row("work", "energy", energy_words(slurm_jobs(Path(Paths(study).logs))))]
+
+
+def energy_words(jobs: list[str]) -> str:
+    """The energy of SLURM jobs in words, or that it was not measured."""
+    measured = energy(jobs) if jobs else None
+    if measured is None:
+        return "not measured"
+    return f"{measured[0] / JOULES:.3g} kWh in {measured[1]} of {len(jobs)} SLURM jobs, as sacct says"

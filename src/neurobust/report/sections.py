@@ -176,7 +176,8 @@ def brain_table(tables: Tables) -> list[Row]:
     """Per subject: how its betas agree with what was published of them and with their own repeats."""
     return [
         {"subject": row.subject, "sessions": int(row.sessions), "empty": text(row.empty_sessions)}
-        | {"ncsnr": plain(row.ncsnr_r, 3), "mean": plain(row.mean_r, 3), "repeats": plain(row.repeats_r, 3)}
+        | {"ncsnr": plain(row.ncsnr_r, 3), "halves": plain(row.halves_r, 3), "mean": plain(row.mean_r, 3)}
+        | {"repeats": plain(row.repeats_r, 3)}
         | {"shifted": f"{plain(row.early_r, 3)} / {plain(row.late_r, 3)}", "chance": plain(row.chance_r, 3)}
         | {"scale": between(row.scale_low, row.scale_high, plain), "tables": text(row.tables)}
         for row in tables["brains"].itertuples()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from neurobust.study.model import Study
 
 ARCHIVE = "report.zip"  # all of it in one file
+STATUS_FILE = "status.html"  # in the results, not in the report: what `neurobust status --html` writes
 
 
 class Page(NamedTuple):
@@ -42,6 +43,10 @@ PAGES = {
         "predictors.html", "Brains and predictors",
         "The responses, how much of them is predicted, and what predictors see", ("predictors", "seen"),
     ),
+    "quality": Page(
+        "quality.html", "Data quality", "Are the responses and their predictors good enough?",
+        ("brains", "sessions", "coverage", "reached"),
+    ),
     "checks": Page(
         "checks.html", "Checks", "Can the robust accuracies be trusted?", ("checks", "outside")
     ),
@@ -57,6 +62,7 @@ SECTION_NAMES = {
     "plane": "Clean and robust", "transfer": "Transfer", "examples": "Examples", "semantic": "Semantic attacks",
     "verification": "Verification", "corruptions": "Corruptions", "shifted": "Published sets", "why": "Why",
     "inside": "Inside", "factors": "Factors", "predictors": "Predictors", "seen": "What predictors see",
+    "brains": "The gate", "sessions": "Sessions", "coverage": "Coverage", "reached": "Ceilings",
     "checks": "Checks", "outside": "Calibration", "methods": "Methods", "excluded": "What was left out",
     "reading": "How to read",
     "compute": "Compute and provenance",
@@ -64,7 +70,8 @@ SECTION_NAMES = {
 
 # A page of one ROI, which is built from the ROI's own chain alone, has all of its sections on itself.
 ROI_SECTIONS = (
-    "verdict", "comparisons", "budgets", "plane", "predictors", "seen", "examples", "checks", "compute", "reading",
+    "verdict", "comparisons", "budgets", "plane", "predictors", "brains", "coverage", "reached", "seen", "examples",
+    "checks", "compute", "reading",
 )  # fmt: skip
 
 # Sections whose anchors are not their own names: what an anchor begins with -> its section.
@@ -74,6 +81,8 @@ ANCHORS = {"accuracy": "comparisons", "trend": "verdict", "claims": "verdict", "
 def pages_of(study: Study) -> dict[str, Page]:
     """The pages of a study by name: those that have something to show whatever comes out."""
     lacking = set()
+    if not study.rois:
+        lacking.add("quality")
     if not study.semantic.asked:
         lacking.add("semantic")
     if not (study.corruptions or study.shifted):
