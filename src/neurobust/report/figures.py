@@ -18,6 +18,7 @@ from neurobust.report.style import (
     empty_svg,
     grid_of,
     is_leftmost,
+    label_rows,
     label_shares,
     panel_blocks,
     rc,
@@ -109,7 +110,11 @@ def draw_differences(view: View) -> str:
             for index, (axis, attack) in enumerate(zip(grid, attacks, strict=True)):
                 draw_forest(view, axis, part[part["attack"] == attack.name], rows)
                 axis.set(xlim=(-width, width), title=attack.label)
-                axis.tick_params(labelleft=is_leftmost(index, len(attacks)))
+                label_rows(
+                    axis,
+                    [f"{condition} − {baseline}" for condition, baseline in rows],
+                    is_leftmost(index, len(attacks)),
+                )
                 if index + grid_of(len(attacks))[1] >= len(attacks):
                     axis.set_xlabel("difference in accuracy (pp)")
         return to_svg(figure, "Difference in robust accuracy between conditions, with 95 % intervals")
@@ -139,11 +144,13 @@ def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str
         lines = 100 * table[ends].to_numpy(float)[known]
         colors = [style["color"] for style, there in zip(styles, known, strict=True) if there]
         axis.hlines(np.array(heights)[known], lines[:, 0], lines[:, 1], colors=colors, capstyle="butt", **look)
-    for row, y, style in zip(table.itertuples(), heights, styles, strict=True):
-        face = "none" if row.baseline == BASELINE else style["color"]
-        axis.plot([100 * row.difference], [y], markersize=5, markerfacecolor=face, linestyle="none", **style)
-    axis.set_ylim(-0.6, len(rows) - 0.4)
-    axis.set_yticks(range(len(rows)), [f"{condition} − {baseline}" for condition, baseline in reversed(rows)])
+    marks: dict[tuple[str, bool], list[tuple[float, int]]] = {}
+    for row, y in zip(table.itertuples(), heights, strict=True):
+        marks.setdefault((row.condition, row.baseline == BASELINE), []).append((100 * row.difference, y))
+    for (condition, hollow), points in marks.items():
+        style = view.roi_style(view.study.conditions[condition].roi)
+        face = "none" if hollow else style["color"]
+        axis.plot(*zip(*points, strict=True), markersize=5, markerfacecolor=face, linestyle="none", **style)
 
 
 def draw_clean_vs_robust(view: View) -> str:

@@ -133,6 +133,20 @@ def label_shares(axis: Any, index: int, panels: int, label: str) -> None:
     axis.set_ylabel(label if is_leftmost(index, panels) else "")
 
 
+def label_rows(axis: Any, names: list[str], labelled: bool) -> None:
+    """The y axis of a panel with a row per name, the last at the bottom; unlabelled, its marks are one artist: a tick
+    for each of many rows is most of the time that a figure of many panels takes."""
+    places = range(len(names))
+    axis.set_ylim(-0.6, len(names) - 0.4)
+    if labelled:
+        axis.set_yticks(places, list(reversed(names)))
+        return
+    axis.set_yticks([])
+    look = {"marker": 0, "markersize": 3.5, "markeredgewidth": 0.8, "color": INK, "linestyle": "none"}  # 0: to the left
+    (marks,) = axis.plot([0] * len(names), places, transform=axis.get_yaxis_transform(), clip_on=False, **look)
+    marks.set_in_layout(False)
+
+
 def rc() -> Any:
     """The context in which every figure is drawn and written."""
     import matplotlib
@@ -142,6 +156,7 @@ def rc() -> Any:
 
 def to_svg(figure: Any, title: str) -> str:
     """A figure as an SVG document: text as text, ink as currentColor, no date, no metadata, deterministic ids."""
+    lay_out(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
@@ -153,6 +168,16 @@ def to_svg(figure: Any, title: str) -> str:
     text = number_ids(text)
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip() + "\n"
+
+
+def lay_out(figure: Any) -> None:
+    """Place a figure's panels as its SVG will need them. Left to `savefig`, this would draw all of it twice."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    if engine := figure.get_layout_engine():
+        FigureCanvasSVG(figure)  # measures text as the SVG has it, at 72 dots per inch
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def number_ids(svg: str) -> str:
