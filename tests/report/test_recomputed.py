@@ -8,186 +8,36 @@ import hashlib
 import json
 import re
 import shutil
-from html.parser import HTMLParser
+import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
+
+sys.path.insert(0, str(Path(__file__).parent / "recount"))
+from counted import PAINT, STRENGTH, Results, difference, spread
+from printed import budget_in, numbers, same, tables_of
 
 pytestmark = pytest.mark.slow
 
 LEAST = 10  # numbers of each kind of page
-PAINT, STRENGTH = "cadv", 8.0  # the semantic attack of the synthetic study, read at this strength
-
-
-# --- what a page prints ---
-
-
-class Table(NamedTuple):
-    """A table of a page: its caption, and the text of its cells, the heads first; small print after a bar."""
-
-    caption: str
-    heads: list[str]
-    rows: list[list[str]]
-
-
-class Tables(HTMLParser):
-    """The tables of a page, in order; what a figure says is left out."""
-
-    def __init__(self):
-        super().__init__()
-        self.found, self.caption, self.rows, self.into, self.drawn = [], "", [], None, 0
-
-    def handle_starttag(self, tag, attrs):
-        self.drawn += tag == "svg"
-        if tag == "table":
-            self.caption, self.rows = "", []
-        elif tag == "tr":
-            self.rows.append([])
-        elif tag in ("th", "td") and self.rows:
-            self.rows[-1].append("")
-            self.into = "cell"
-        elif tag == "caption":
-            self.into = "caption"
-        elif tag == "small":
-            self.handle_data(" | ")
-
-    def handle_endtag(self, tag):
-        self.drawn -= tag == "svg"
-        if tag in ("th", "td", "caption"):
-            self.into = None
-        elif tag == "table" and self.rows:
-            tidy = [[" ".join(cell.split()) for cell in row] for row in self.rows]
-            self.found.append(Table(" ".join(self.caption.split()), tidy[0], tidy[1:]))
-
-    def handle_data(self, data):
-        if self.drawn:
-            return
-        if self.into == "caption":
-            self.caption += data
-        elif self.into == "cell":
-            self.rows[-1][-1] += data
-
-
-def tables_of(page, caption=""):
-    """The tables of a page whose caption matches a pattern; there is at least one."""
-    reader = Tables()
-    reader.feed(page.read_text(encoding="utf-8"))
-    found = [table for table in reader.found if re.search(caption, table.caption)]
-    assert found, f"{page.name}: no table '{caption}' among {[table.caption for table in reader.found]}"
-    return found
-
-
-def numbers(text):
-    """The numbers in a text as printed: (value, half of the last digit)."""
-    found = re.findall(r"[+\-−]?\d[\d,]*(?:\.\d+)?", text)
-    tidy = [one.replace("−", "-").replace(",", "") for one in found]
-    return [(float(one), 0.5 * 10.0 ** -len(one.partition(".")[2])) for one in tidy]
-
-
-def same(text, *expected):
-    """Whether the first numbers of a text are these, to the digits that are printed; how many there were."""
-    printed = numbers(text)
-    assert len(printed) >= len(expected), text
-    for (value, half), wanted in zip(printed, expected, strict=False):
-        assert abs(value - wanted) <= half * (1 + 1e-6) + 1e-9, f"'{text}' should say {wanted}"
-    return len(expected)
-
-
-# --- the files again ---
-
-
-class Results:
-    """Files of a study: attacks by the labels that pages give them, as (name, norm)."""
-
-    def __init__(self, root, labels, norms):
-        self.root, self.labels, self.norms, self.read = Path(root), labels, norms, {}
-
-    def stands(self, task, architecture, condition, seed, attack):
-        """Whether each image stands, by budget (columns); `worst-<norm>`: under every attack of the norm."""
-        key = (task, architecture, condition, seed, attack)
-        if key not in self.read:
-            if attack.startswith("worst-"):
-                members = [name for name, norm in self.norms.items() if norm == attack.removeprefix("worst-")]
-                self.read[key] = self.worst(key[:4], members)
-            else:
-                folder = self.root / "attacks" / task / architecture / condition / f"seed{seed}"
-                if attack == PAINT:
-                    frame = pd.read_parquet(folder / "semantic" / f"{attack}.parquet")
-                    frame = frame[frame["variant"] == "attack"].rename(columns={"strength": "budget"})
-                else:
-                    frame = pd.read_parquet(folder / f"{attack}.parquet")
-                frame["stands"] = frame["clean_correct"] & ~frame["success"]
-                self.read[key] = frame.pivot(index="image", columns="budget", values="stands").astype(float)
-        return self.read[key]
-
-    def worst(self, network, members):
-        tables = [self.stands(*network, name) for name in members]
-        budgets = max((table.columns for table in tables), key=len)
-        return pd.DataFrame({
-            budget: np.min([table[max(b for b in table.columns if b <= budget)] for table in tables], axis=0)
-            for budget in budgets
-        })  # fmt: skip
-
-    def seeds(self, task, architecture, condition):
-        folder = self.root / "networks" / task / architecture / condition
-        return sorted(int(path.name.removeprefix("seed")) for path in folder.glob("seed*"))
-
-    def at(self, task, architecture, condition, attack, budget):
-        """(seeds, images) of those that stand at a budget."""
-        found = [self.stands(task, architecture, condition, seed, attack)[budget] for seed in
-                 self.seeds(task, architecture, condition)]  # fmt: skip
-        return np.array(found, dtype=float)
-
-    def reference(self, task, architecture, attack):
-        """The smallest budget above 0 at which `none` stands between 10 and 60 %, mean over seeds and images."""
-        budgets = self.stands(task, architecture, "none", 0, attack).columns
-        levels = {b: self.at(task, architecture, "none", attack, b).mean() for b in budgets if b > 0}
-        return min(budget for budget, level in levels.items() if 0.1 <= level <= 0.6)
-
-    def metrics(self, task, architecture, condition, name):
-        """A number of each seed's network."""
-        paths = [self.root / "networks" / task / architecture / condition / f"seed{seed}" / "metrics.json"
-                 for seed in self.seeds(task, architecture, condition)]  # fmt: skip
-        return np.array([json.loads(path.read_text())[name] for path in paths], dtype=float)
-
-
-def difference(own, other):
-    """Points between two conditions: mean, ends of the 95 % interval over seeds and images, range over seeds."""
-    table = 100 * (own - other)
-    seeds, images = table.shape
-    rows, columns, mean = table.mean(1), table.mean(0), table.mean()
-    seed = images * np.var(rows, ddof=1)
-    image = seeds * np.var(columns, ddof=1)
-    rest = ((table - rows[:, None] - columns + mean) ** 2).sum() / ((seeds - 1) * (images - 1))
-    error = max(np.sqrt(max(seed, seed + image - rest) / (seeds * images)), 100 / (seeds * images))
-    half = stats.t.ppf(0.975, seeds - 1) * error
-    return mean, mean - half, mean + half, rows.min(), rows.max()
-
-
-def spread(values):
-    return np.mean(values), np.min(values), np.max(values)
 
 
 # --- each kind of page ---
 
 
-def budget_in(text):
-    return numbers(text)[0][0]
-
-
-def compared(results, page, architecture="resnet18"):
+def compared(results, page):
     """The table of all comparisons: difference, interval, range over seeds, the primary attack alone."""
     (table,) = tables_of(page, "^Every comparison")
     alone = next((head.removesuffix(" alone") for head in table.heads if head.endswith(" alone")), None)
     counted = 0
     for row in table.rows:
         task, _, given = row[0].partition(", ")
-        place, budget = (task, given or architecture), budget_in(row[2])
+        place, budget = (task, given or results.architecture(task)), budget_in(row[2])
         condition, baseline = row[1].split(" − ")
         assert budget == results.reference(*place, "worst-linf")
         pair = [results.at(*place, name, "worst-linf", budget) for name in (condition, baseline)]
@@ -232,7 +82,7 @@ def front(results, page):
             if " − " not in row[-1]:
                 continue
             names = row[-1].split(" | ")[-1].split(" − ")
-            found = difference(*(results.at(task, "resnet18", name, "worst-linf", budget) for name in names))
+            found = difference(*results.pair(task, names, "worst-linf", budget))
             counted += same(row[2], *found[:3])
     (ledger,) = tables_of(page, "^Each claim")
     for row in ledger.rows:
@@ -240,8 +90,10 @@ def front(results, page):
         attack = next((name for said, name in read.items() if said in row[0]), "worst-linf")
         for task, cell in zip(ledger.heads[1:], row[1:], strict=True):
             for names, shown in re.findall(r"\| (\S+ − \S+): ([^|]*?) pp", cell):
-                budget = STRENGTH if attack == PAINT else results.reference(task, "resnet18", attack)
-                pair = (results.at(task, "resnet18", name, attack, budget) for name in names.split(" − "))
+                budget = (
+                    results.strength if attack == PAINT else results.reference(task, results.architecture(task), attack)
+                )
+                pair = results.pair(task, names.split(" − "), attack, budget)
                 counted += same(shown, *difference(*pair)[:3])
     return counted
 
@@ -256,15 +108,12 @@ def smallest(results, page):
                 norm = {"L∞": "linf", "L2": "l2"}.get(head.split(" | ")[0])
                 if norm is None:
                     continue
-                members = [name for name, of in results.norms.items() if of == norm]
                 medians = []
                 for seed in results.seeds(task, architecture, row[0]):
-                    falls = []
-                    for name in members:
-                        table_of = results.stands(task, architecture, row[0], seed, name)
-                        falls.append(table_of.eq(0).apply(lambda line: line.idxmax() if line.any() else np.inf, axis=1))
-                    medians.append(np.sort(np.min(falls, axis=0))[len(falls[0]) // 2])
-                counted += same(cell, *spread(medians))
+                    falls = np.sort(results.falls(task, architecture, row[0], seed, norm))
+                    medians.append(falls[len(falls) // 2])
+                if np.isfinite(medians).all():
+                    counted += same(cell, *spread(medians))
     for table in tables_of(page, "percent of the images read correctly"):
         task, architecture = re.match(r"(\S+), (\S+):", table.caption).groups()
         budget = budget_in(table.caption.split(" at ")[1])
@@ -473,6 +322,18 @@ def made(every_page):
     return Results(study.root, labels, norms), study.config, folder
 
 
+@pytest.fixture(scope="module")
+def planted(demo, project):
+    """The demo: full truth, two architectures, an ensemble of budgets that differ."""
+    config = yaml.safe_load((project / "config/demo.yaml").read_text())
+    attacks = config["attacks"]
+    labels = {entry["label"]: name for name, entry in attacks.items() if "label" in entry}
+    norms = {name: entry["norm"] for name, entry in attacks.items() if "norm" in entry}
+    worst = {"worst case L∞": "worst-linf", "worst case L2": "worst-l2"}
+    folder = demo / "results/demo"
+    return Results(folder, labels | worst, norms, strength=10.0), config, folder / "report"
+
+
 KINDS = {
     "front": lambda results, config, folder: front(results, folder / "index.html"),
     "verdicts": lambda results, config, folder: (
@@ -495,6 +356,11 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_ten_numbers_of_each_kind_of_page(made, kind):
     assert KINDS[kind](*made) >= LEAST
+
+
+@pytest.mark.parametrize("kind", ["front", "verdicts", "ROI", "attacks", "semantic", "predictors", "methods"])
+def test_ten_numbers_of_the_demo_s_pages(planted, kind):
+    assert KINDS[kind](*planted) >= LEAST
 
 
 # --- and each of them can fail ---
@@ -541,7 +407,7 @@ def test_one_other_value_is_seen(made, kind, tmp_path):
     results, config, folder = made
     path, column = DAMAGE[kind]
     shutil.copytree(results.root, tmp_path / "results", ignore=shutil.ignore_patterns("*.npz", "report"))
-    assert KINDS[kind](Results(tmp_path / "results", results.labels, results.norms), config, folder) >= LEAST
+    assert KINDS[kind](results.elsewhere(tmp_path / "results"), config, folder) >= LEAST
     damage(tmp_path / "results" / path, column)
     with pytest.raises(AssertionError, match="should say"):
-        KINDS[kind](Results(tmp_path / "results", results.labels, results.norms), config, folder)
+        KINDS[kind](results.elsewhere(tmp_path / "results"), config, folder)
