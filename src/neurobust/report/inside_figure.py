@@ -9,9 +9,9 @@ import pandas as pd
 
 from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.report.blocks import blocks
-from neurobust.report.entries import text
+from neurobust.report.entries import between, short, text
 from neurobust.report.explained import asked
-from neurobust.report.style import empty_svg, is_leftmost, label_rows, panel_blocks, rc, to_svg
+from neurobust.report.style import empty_svg, is_leftmost, label_rows, panel_blocks, rc, tip, to_svg
 from neurobust.report.view import View
 
 PANEL = ["measure", "roi", "unit"]  # what has a panel
@@ -52,5 +52,6 @@ def draw_measure(view: View, axis: Any, rows: pd.DataFrame, conditions: list[str
         small = style | {"markerfacecolor": style["color"], "markeredgewidth": 0}
         axis.plot(values, [height] * len(values), markersize=4, alpha=0.5, **small)
         if len(values):
-            axis.plot([values.mean()], [height], markersize=6.5, **style)
+            (mark,) = axis.plot([values.mean()], [height], markersize=6.5, **style)
+            tip(mark, [f"{condition}: {short(values.mean())} ({between(values.min(), values.max(), short)})"])
     axis.margins(x=0.15)

@@ -13,13 +13,13 @@ PAINT, STRENGTH = "cadv", 8.0  # the semantic attack of the synthetic study, rea
 class Results:
     """Files of a study: attacks by the labels that pages give them, as (name, norm)."""
 
-    def __init__(self, root, labels, norms, strength=STRENGTH):
-        self.root, self.labels, self.norms, self.strength = Path(root), labels, norms, strength
+    def __init__(self, root, labels, norms, given=None):
+        self.root, self.labels, self.norms, self.given = Path(root), labels, norms, given or {}
         self.read = {}
 
     def elsewhere(self, root):
         """The same study in another folder."""
-        return Results(root, self.labels, self.norms, self.strength)
+        return Results(root, self.labels, self.norms, self.given)
 
     def stands(self, task, architecture, condition, seed, attack):
         """Whether each image stands, by budget (columns); `worst-<norm>`: under every attack of the norm."""
@@ -82,10 +82,12 @@ class Results:
         return [stands[: min(map(len, found))] for stands in found]
 
     def reference(self, task, architecture, attack):
-        """The smallest budget above 0 at which `none` stands between 10 and 60 %, mean over seeds and images."""
+        """The smallest budget above 0 at which `none` stands between 10 and 60 %, over seeds and images; or None."""
+        if attack in self.given:
+            return self.given[attack]
         budgets = self.stands(task, architecture, "none", 0, attack).columns
         levels = {b: self.at(task, architecture, "none", attack, b).mean() for b in budgets if b > 0}
-        return min(budget for budget, level in levels.items() if 0.1 <= level <= 0.6)
+        return min((budget for budget, level in levels.items() if 0.1 <= level <= 0.6), default=None)
 
     def metrics(self, task, architecture, condition, name):
         """A number of each seed's network."""
