@@ -31,6 +31,7 @@ from neurobust.explain.study import explain_study
 from neurobust.files.attack_table import AttackRecord, attack_table_path, write_attack_table
 from neurobust.files.canaries import canaries_path
 from neurobust.files.checks import Check, checks_path, write_checks
+from neurobust.files.corruption_table import corruption_table_path
 from neurobust.files.dataset import Source, dataset_path, write_dataset
 from neurobust.files.examples import Examples, examples_path, write_examples
 from neurobust.files.explained import (
@@ -43,6 +44,7 @@ from neurobust.files.network_metrics import NetworkMetrics, metrics_path, write_
 from neurobust.files.predictor_tables import predictor_metrics_path, voxels_path, write_voxels
 from neurobust.files.quality import Quality, SessionQuality, quality_path, write_quality
 from neurobust.files.roi import roi_path
+from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
 from neurobust.files.transfer_table import ENSEMBLE, transfer_table_path
 from neurobust.networks.conditions import Architecture, Condition, Training
 from neurobust.networks.description import Task
@@ -51,9 +53,13 @@ from neurobust.nsd.settings import ROI, Data, Sessions, Splits
 from neurobust.predictors.description import Predictor
 from neurobust.report.cells import Cell
 from neurobust.report.collect import collect_results, tabulate_results
-from neurobust.report.contents import COLUMNS
+from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES
+from neurobust.report.draw import draw_figures
 from neurobust.report.gates import Evidence, at_reference
+from neurobust.report.page import write_index, write_roi_page
+from neurobust.report.semantic_section import tabulate_semantic
 from neurobust.report.shown import shown_attacks
+from neurobust.study.claims import read_claims
 from neurobust.study.model import NetworkName, Semantic, Study, TaskPlan
 from neurobust.study.pairs import gains_of
 
@@ -548,6 +554,84 @@ def new_evidence():
         return make_evidence(study, {"pgd": levels | (changed or {}), **(more or {})}, **changes)
 
     return make
+
+
+# --- every kind of page ---
+
+
+CORRUPTED, SEVERITIES = ("gaussian_noise", "fog"), (1, 2, 3, 4, 5)
+PAINT, STRENGTHS = "cadv", (0.0, 4.0, 8.0)
+
+
+def write_corrupted(study: Study, network: NetworkName) -> None:
+    """Images fall one after the other with severity; a tough network's later, and fog breaks fewer than noise."""
+    rng, images = numpy_rng("corrupted", *network), np.arange(200, 200 + N_IMAGES)
+    limit = rng.random(N_IMAGES) * 8 * TOUGHNESS.get(network.condition, 1.3)
+    frames = [
+        pd.DataFrame({"image": images, "corruption": kind, "severity": severity, "clean_correct": images > 201,
+                      "correct": limit > severity * (1.2 if kind == "fog" else 2)})
+        for kind in CORRUPTED for severity in SEVERITIES
+    ]  # fmt: skip
+    attrs = {"scored": list(CORRUPTED), "types": list(CORRUPTED), "set": "cifar"}
+    write_parquet(corruption_table_path(study.root, network.path), pd.concat(frames), attrs)
+
+
+def write_painted(study: Study, network: NetworkName) -> list[Path]:
+    """One network's table and pictures under a semantic attack, which aims at a class, and its baseline."""
+    rng, n, frames = numpy_rng("painted", *network), 12, []
+    limit = rng.random(n) * 12 * TOUGHNESS.get(network.condition, 1.3)
+    for variant, slower in (("attack", 1), ("noise", 4)):
+        for strength in STRENGTHS:
+            success = (np.arange(n) < 1) | (limit < (strength + 1) / slower)
+            frame = pd.DataFrame({"image": np.arange(200, 200 + n), "variant": variant, "strength": strength})
+            measures = {name: 9 * rng.random(n) for name in ("ciede2000", "ssim", "l2", "feature_distance")}
+            frame = frame.assign(clean_correct=np.arange(n) > 0, success=success, oracle_correct=rng.random(n) > 0.2)
+            frame = frame.assign(reached_target=success & (np.arange(n) % 3 > 0), **measures)
+            frames.append(frame.assign(n_forward=3.0, n_backward=2.0))
+    gate = {"network": "colouriser", "gate": "colours", "value": 0.9, "threshold": 0.5, "at_most": False, "note": ""}
+    attrs = {
+        **network._asdict(), "attack": PAINT, "axis": "steps of recolouring", "gates": [gate | {"passed": True}],
+        "gates_passed": True, "settings": {"steps": 3},
+    }  # fmt: skip
+    path = semantic_table_path(study.root, network.path, PAINT)
+    write_parquet(path, pd.concat(frames), attrs)
+    pictures = {
+        "image": np.arange(200, 203), "label": np.array([0, 1, 2]), "strengths": np.array(STRENGTHS),
+        "first": np.array([0, 0, 1]), "clean_correct": np.array([False, True, True]),
+        "clean": rng.random((3, SIZE, SIZE, 3)),
+    } | {f"example/{name}": rng.random((3, len(STRENGTHS), SIZE, SIZE, 3)) for name in ("noise", "attack")}  # fmt: skip
+    np.savez(semantic_examples_path(study.root, network.path, PAINT), **pictures)
+    return [path, semantic_examples_path(study.root, network.path, PAINT)]
+
+
+def write_pages(study: Study, folder: Path, painted: list[Path]) -> Path:
+    """All tables, figures and pages of a study, as the workflow writes them; the page of LO."""
+    tables = {name: folder / "tables" / f"{name}.csv" for name in COLUMNS}
+    figures = {name: folder / "figures" / f"{name}.svg" for name in FIGURES}
+    tabulate_results(study, tables)
+    draw_figures(study, folder / "tables", figures)
+    semantic = {name: folder / "tables" / f"{stem}.csv" for name, stem in SEMANTIC_TABLES.items()}
+    tabulate_semantic(study, [path for path in painted if path.suffix == ".parquet"], tables["networks"], semantic)
+    shown = [*semantic.values(), *(path for path in painted if path.suffix == ".npz")]
+    write_index(study, folder / "tables", figures, folder / "index.html", shown)
+    write_roi_page(study, "LO", folder / "roi/LO.html")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def every_page(tmp_path_factory, project):
+    """A study that has every kind of page, with claims, an odd subject and a failed check; and its report's folder."""
+    folder = tmp_path_factory.mktemp("pages")
+    strengths = {PAINT: 8.0}
+    given = {"semantic": {name: {"reference_strength": value} for name, value in strengths.items()}}
+    study = make_study(folder / "results", corruptions=True, reference_strengths=strengths, config=given)
+    study = replace(write_study(study), claims=read_claims(project / "config/claims.yaml"))
+    painted = []
+    for network in study.networks():
+        write_corrupted(study, network)
+        if network.task == "digits":
+            painted += write_painted(study, network)
+    return study, write_pages(study, folder / "report", painted)
 
 
 # --- pages in a browser ---

@@ -104,15 +104,36 @@ def write_parquet(path: str | Path, frame: pd.DataFrame, attrs: Mapping[str, Any
 
 def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a parquet file as (frame, attrs)."""
+    table = parquet_table(path)
+    return table.to_pandas(), parquet_attrs(table)
+
+
+def read_parquet_columns(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a parquet file as (columns by name, attrs), without pandas: a third of its time for a small file.
+
+    A missing number is NaN, a missing text None.
+    """
+    table = parquet_table(path)
+    columns = zip(table.column_names, table.columns, strict=True)
+    return {name: column.to_numpy() for name, column in columns}, parquet_attrs(table)
+
+
+def parquet_table(path: str | Path) -> Any:
+    """A parquet file as an Arrow table, read by one thread: the files are small, and many."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file ({error}); delete it and run again") from error
-    attrs = json.loads((table.schema.metadata or {}).get(PARQUET_KEY, b"{}"))
-    return table.to_pandas(), attrs
+
+
+def parquet_attrs(table: Any) -> dict[str, Any]:
+    """What travels in a parquet file's metadata."""
+    attrs: dict[str, Any] = json.loads((table.schema.metadata or {}).get(PARQUET_KEY, b"{}"))
+    return attrs
 
 
 def memmap_dataset(path: str | Path, name: str) -> np.memmap[Any, Any]:

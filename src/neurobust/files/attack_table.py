@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec import Struct
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import Provenance, read_parquet, write_parquet
+from neurobust.core.io import Provenance, read_parquet_columns, write_parquet
 from neurobust.files.records import as_record, attributes_of
 
 if TYPE_CHECKING:
@@ -56,17 +57,30 @@ def write_failed_table(path: Path, record: AttackRecord) -> None:
 
 
 def read_attack_table(path: Path) -> tuple[pd.DataFrame, AttackRecord]:
-    """The rows, sorted by image and budget, and how they were made; no rows where the attack failed.
+    """`read_attack_columns` as a frame."""
+    import pandas as pd
+
+    columns, record = read_attack_columns(path)
+    return pd.DataFrame(columns), record
+
+
+def read_attack_columns(path: Path) -> tuple[dict[str, np.ndarray], AttackRecord]:
+    """The columns, rows sorted by image and budget, and how they were made; no rows where the attack failed.
 
     Raises InputError where the file, a column, an image or a budget is missing.
     """
     if not path.exists():
         raise InputError(f"{path}: missing; run the pipeline for this attack, or take it out of the study")
-    frame, attrs = read_parquet(path)
-    if missing := sorted(set(COLUMNS) - set(frame.columns)):
-        raise InputError(f"{path}: no column '{missing[0]}' (has {list(frame.columns)}); delete it and run again")
-    frame = frame.sort_values(["image", "budget"], kind="stable")
-    images, budgets = frame["image"].nunique(), frame["budget"].nunique()
-    if len(frame) != images * budgets or frame.duplicated(["image", "budget"]).any():
-        raise InputError(f"{path}: {len(frame)} rows for {images} images x {budgets} budgets; delete it, run again")
-    return frame, as_record(path, attrs, AttackRecord, "the record of an attack")
+    columns, attrs = read_parquet_columns(path)
+    if missing := sorted(set(COLUMNS) - set(columns)):
+        raise InputError(f"{path}: no column '{missing[0]}' (has {list(columns)}); delete it and run again")
+    order = np.lexsort((columns["budget"], columns["image"]))
+    columns = {name: values[order] for name, values in columns.items()}
+    images, budgets = np.unique(columns["image"]), np.unique(columns["budget"])
+    rows, shape = len(order), (len(images), len(budgets))
+    if rows != images.size * budgets.size or not (
+        (columns["image"].reshape(shape) == images[:, None]).all()
+        and (columns["budget"].reshape(shape) == budgets).all()
+    ):
+        raise InputError(f"{path}: {rows} rows for {shape[0]} images x {shape[1]} budgets; delete it, run again")
+    return columns, as_record(path, attrs, AttackRecord, "the record of an attack")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.files.attack_table import AttackRecord, read_attack_table
+from neurobust.files.attack_table import AttackRecord, read_attack_columns
 from neurobust.statistics import curve_area, relative_area
 
 if TYPE_CHECKING:
@@ -73,22 +73,22 @@ def read_cell(path: Path) -> Cell:
     the file, clean accuracy stands there. An attack that failed (`AttackRecord.failed`) has no images. Raises
     InputError where a column, an image or a budget is missing.
     """
-    frame, record = read_attack_table(path)
+    found, record = read_attack_columns(path)
     if record.failed:
         return Cell(np.empty(0, np.int64), np.zeros(1), np.empty((0, 1), bool), dict.fromkeys(COSTS, np.nan), record)
-    images, budgets = np.unique(frame["image"]), np.unique(frame["budget"])
+    images, budgets = np.unique(found["image"]), np.unique(found["budget"])
     shape = (len(images), len(budgets))
-    clean = frame["clean_correct"].to_numpy(bool).reshape(shape)
-    robust = ~frame["success"].to_numpy(bool).reshape(shape) & clean
-    sizes = frame["distance"].to_numpy(float).reshape(shape) if "distance" in frame else None
+    clean = found["clean_correct"].astype(bool).reshape(shape)
+    robust = ~found["success"].astype(bool).reshape(shape) & clean
+    sizes = found["distance"].astype(float).reshape(shape) if "distance" in found else None
     distance = None if sizes is None else np.fmin.reduce(sizes, axis=1, initial=np.nan)
     if shape[0] and (not shape[1] or budgets[0] > 0):
         budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
-    cost = {name: float(frame[name].sum()) / max(shape[0], 1) for name in COSTS}
-    member = frame["member"].to_numpy(str).reshape(shape) if "member" in frame and robust.shape == shape else None
+    cost = {name: float(found[name].sum()) / max(shape[0], 1) for name in COSTS}
+    member = found["member"].astype(str).reshape(shape) if "member" in found and robust.shape == shape else None
     abstained = None
-    if "abstained" in frame and robust.shape == shape:
-        abstained = frame["abstained"].to_numpy(bool).reshape(shape)
+    if "abstained" in found and robust.shape == shape:
+        abstained = found["abstained"].astype(bool).reshape(shape)
     return Cell(images, budgets, robust, cost, record, distance, member, abstained=abstained)
 
 

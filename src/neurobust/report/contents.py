@@ -158,6 +158,13 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "cores": "neurobust.report.core_matrix:draw_cores",
     }
 )
+# Figures -> the table that has their numbers; what is not named here draws `seen`.
+NUMBERS = {
+    "differences": "differences", "robust_accuracy": "robust_accuracy", "clean_vs_robust": "summary",
+    "predictors": "predictors", "mediation": "why", "inside": "inside", "layers": "inside", "fourier": "fourier",
+    "cue_bias": "inside", "survival": "survival", "transfer": "transfer", "corruptions": "corruptions",
+    "factors": "factors",
+}  # fmt: skip
 # Figures that need more than one ROI's chain.
 WHOLE_STUDY = (
     "sessions", "mediation", "inside", "layers", "fourier", "cue_bias", "transfer", "corruptions", "factors", "cores",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from neurobust.report.blocks import MANY, blocks
 from neurobust.report.contents import NETWORK
+from neurobust.report.entries import between, percent, signed
 from neurobust.report.guided import compared
 from neurobust.report.shown import NORMS, ShownAttack, beside_norm, format_budget
 from neurobust.report.style import (
@@ -18,9 +19,11 @@ from neurobust.report.style import (
     empty_svg,
     grid_of,
     is_leftmost,
+    label_rows,
     label_shares,
     panel_blocks,
     rc,
+    tip,
     to_svg,
 )
 from neurobust.report.view import View
@@ -67,7 +70,10 @@ def draw_curves(view: View, axis: Any, part: pd.DataFrame, attack: ShownAttack, 
         curve = rows.groupby("budget")["robust_accuracy"].agg(["mean", "min", "max"])
         if bands:
             axis.fill_between(curve.index, curve["min"], curve["max"], color=style["color"], alpha=0.18, linewidth=0)
-        axis.plot(curve.index, curve["mean"], markersize=3.2, clip_on=False, zorder=3, **style)
+        (marks,) = axis.plot(curve.index, curve["mean"], markersize=3.2, clip_on=False, zorder=3, **style)
+        said = (f"{format_budget(row.Index, attack.unit)}: {percent(row.mean)} %" for row in curve.itertuples())
+        ranges = (between(row.min, row.max) for row in curve.itertuples())
+        tip(marks, [f"{condition}, {one} ({ends})" for one, ends in zip(said, ranges, strict=True)])
         for noise in noises:
             quiet = part[(part["attack"] == noise) & (part["condition"] == condition)]
             level = quiet.groupby("budget")["robust_accuracy"].mean()
@@ -109,7 +115,11 @@ def draw_differences(view: View) -> str:
             for index, (axis, attack) in enumerate(zip(grid, attacks, strict=True)):
                 draw_forest(view, axis, part[part["attack"] == attack.name], rows)
                 axis.set(xlim=(-width, width), title=attack.label)
-                axis.tick_params(labelleft=is_leftmost(index, len(attacks)))
+                label_rows(
+                    axis,
+                    [f"{condition} − {baseline}" for condition, baseline in rows],
+                    is_leftmost(index, len(attacks)),
+                )
                 if index + grid_of(len(attacks))[1] >= len(attacks):
                     axis.set_xlabel("difference in accuracy (pp)")
         return to_svg(figure, "Difference in robust accuracy between conditions, with 95 % intervals")
@@ -139,11 +149,17 @@ def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str
         lines = 100 * table[ends].to_numpy(float)[known]
         colors = [style["color"] for style, there in zip(styles, known, strict=True) if there]
         axis.hlines(np.array(heights)[known], lines[:, 0], lines[:, 1], colors=colors, capstyle="butt", **look)
-    for row, y, style in zip(table.itertuples(), heights, styles, strict=True):
-        face = "none" if row.baseline == BASELINE else style["color"]
-        axis.plot([100 * row.difference], [y], markersize=5, markerfacecolor=face, linestyle="none", **style)
-    axis.set_ylim(-0.6, len(rows) - 0.4)
-    axis.set_yticks(range(len(rows)), [f"{condition} − {baseline}" for condition, baseline in reversed(rows)])
+    points: dict[tuple[str, bool], list[tuple[float, int, str]]] = {}
+    for row, y in zip(table.itertuples(), heights, strict=True):
+        said = f"{row.condition} − {row.baseline}: {signed(row.difference)} pp"
+        said += f" [{ends}]" if (ends := between(row.low, row.high, signed)) else ""
+        points.setdefault((row.condition, row.baseline == BASELINE), []).append((100 * row.difference, y, said))
+    for (condition, hollow), found in points.items():
+        style = view.roi_style(view.study.conditions[condition].roi)
+        face = "none" if hollow else style["color"]
+        across, up, texts = zip(*found, strict=True)
+        (marks,) = axis.plot(across, up, markersize=5, markerfacecolor=face, linestyle="none", **style)
+        tip(marks, texts)
 
 
 def draw_clean_vs_robust(view: View) -> str:
@@ -195,7 +211,9 @@ def draw_plane(view: View, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame
     for row in summary.sort_values("robust_accuracy", kind="stable").itertuples():
         style = view.style(row.condition)
         x, y = 100 * row.clean_accuracy, 100 * row.robust_accuracy
-        axis.plot([x], [y], markersize=7, **(style | {"linestyle": "none"}), clip_on=False, zorder=4)
+        (marks,) = axis.plot([x], [y], markersize=7, **(style | {"linestyle": "none"}), clip_on=False, zorder=4)
+        ends = between(row.robust_accuracy_min, row.robust_accuracy_max)
+        tip(marks, [f"{row.condition}: clean {x:.1f} %, robust {y:.1f} % ({ends})"])
         if not labels:
             continue
         height = y if not placed else max(y, placed[-1] + gap)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.report.blocks import blocks
-from neurobust.report.entries import text
+from neurobust.report.entries import between, short, text
 from neurobust.report.explained import asked
-from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.style import empty_svg, is_leftmost, label_rows, panel_blocks, rc, tip, to_svg
 from neurobust.report.view import View
 
 PANEL = ["measure", "roi", "unit"]  # what has a panel
@@ -37,7 +37,7 @@ def draw_inside(view: View) -> str:
             for index, (axis, (measure, roi, unit)) in enumerate(zip(grid, measures, strict=True)):
                 rows = part[(part["measure"] == measure) & (part["roi"] == roi) & (part["unit"] == unit)]
                 draw_measure(view, axis, rows, conditions)
-                axis.tick_params(labelleft=is_leftmost(index, max(map(len, panels))))
+                label_rows(axis, conditions, is_leftmost(index, max(map(len, panels))))
                 axis.set_title(textwrap.fill(f"{measure}, {roi}" if roi else measure, TITLE), fontsize=9)
                 axis.set_xlabel(unit)
         return to_svg(figure, "Inside measures of the networks, per condition")
@@ -52,7 +52,6 @@ def draw_measure(view: View, axis: Any, rows: pd.DataFrame, conditions: list[str
         small = style | {"markerfacecolor": style["color"], "markeredgewidth": 0}
         axis.plot(values, [height] * len(values), markersize=4, alpha=0.5, **small)
         if len(values):
-            axis.plot([values.mean()], [height], markersize=6.5, **style)
-    axis.set_ylim(-0.6, len(conditions) - 0.4)
-    axis.set_yticks(range(len(conditions)), list(reversed(conditions)))
+            (mark,) = axis.plot([values.mean()], [height], markersize=6.5, **style)
+            tip(mark, [f"{condition}: {short(values.mean())} ({between(values.min(), values.max(), short)})"])
     axis.margins(x=0.15)

@@ -14,7 +14,7 @@ from neurobust.core.io import write_text
 from neurobust.report import attack_sections, sections
 from neurobust.report.blocks import MANY
 from neurobust.report.collect import collect_results
-from neurobust.report.contents import COLUMNS, FIGURES, WHOLE_STUDY
+from neurobust.report.contents import COLUMNS, FIGURES, NUMBERS, WHOLE_STUDY
 from neurobust.report.corruption_section import corruption_tables, shifted_tables
 from neurobust.report.examples import example_grids
 from neurobust.report.factor_section import factor_tables
@@ -23,6 +23,7 @@ from neurobust.report.guided import recipe_of, roi_part
 from neurobust.report.methods import excluded_rows, methods_section
 from neurobust.report.network_figures import pictures
 from neurobust.report.outside import outside_tables
+from neurobust.report.permalinks import with_permalinks
 from neurobust.report.quality_section import quality_section
 from neurobust.report.seen_section import seen_parts
 from neurobust.report.semantic_section import semantic_section
@@ -132,11 +133,8 @@ def fill(view: View, content: Mapping[str, Any], frame: Frame) -> str:
     def link(anchor: str) -> str:
         return link_to(view.study, anchor, sections, frame.up)
 
-    return (
-        environment()
-        .get_template("page.html")
-        .render({**content, "frame": frame, "sections": sections, "names": SECTION_NAMES, "link": link})
-    )
+    given = {"frame": frame, "sections": sections, "names": SECTION_NAMES, "link": link, "drawn_from": NUMBERS}
+    return with_permalinks(environment().get_template("page.html").render({**content, **given}))
 
 
 def environment() -> Environment:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
-# Mid-tones with a contrast of at least 3 to both a white and a near-black page; hues that stay apart in the common
-# colour-vision deficiencies, helped by a marker per ROI.
-PALETTE = ("#3b82c4", "#d9731a", "#1f9e77", "#b565a7", "#a88a1e", "#d1495b", "#2b9eb3")
+# Mid-tones with a contrast of at least 3 to both a white and a near-black page, chosen so that the two most alike stay
+# apart for a reader without one kind of cones. Colour never speaks alone: a marker goes with it, and a dash where there
+# are more ROIs than colours.
+PALETTE = ("#166dd5", "#e36c17", "#278266", "#954885", "#ae894c", "#bf204a", "#219dc6")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+TARGET_DASHES: tuple[Any, ...] = ("-", (0, (9, 1.4, 1.4, 1.4)), (0, (9, 1.4, 1.4, 1.4, 1.4, 1.4)))
+CONTROL_DASHES: tuple[Any, ...] = ((0, (4, 2)), (0, (4, 1.4, 1.4, 1.4)), (0, (4, 1.4, 1.4, 1.4, 1.4, 1.4)))
 DASHES = ((1, 1.2), (5, 1.5, 1, 1.5), (6, 2))
 NEUTRAL = "#868c96"
 WIDTH, WIDEST, MOST_COLUMNS = 11.2, 3.0, 5  # inches of a page and of a panel; panels in a row
@@ -62,10 +66,15 @@ def roi_style(palette: Sequence[str], roi: str | None) -> Style:
     return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[(index + shift) % len(MARKERS)]}
 
 
-def condition_style(target: Style, control: bool) -> Style:
-    """Colour, marker and fill of a condition: its target's (`roi_style`); a control is dashed and hollow."""
-    fill = {"linestyle": (0, (4, 2)), "markerfacecolor": "none"} if control else {"linestyle": "-"}
-    return {**target, "markerfacecolor": target["color"], **fill}
+def condition_style(palette: Sequence[str], roi: str | None, control: bool) -> Style:
+    """Colour, marker, fill and dash of a condition: its target's (`roi_style`); a control is dashed and hollow.
+
+    No two of a study have the same colour and dash, or the same colour, marker and fill, up to 21 ROIs.
+    """
+    target, dashes = roi_style(palette, roi), CONTROL_DASHES if control else TARGET_DASHES
+    turn = palette.index(roi) // len(PALETTE) if roi in palette else 0
+    fill = "none" if control else target["color"]
+    return {**target, "markerfacecolor": fill, "linestyle": dashes[min(turn, len(dashes) - 1)]}
 
 
 def reference_style(index: int) -> Style:
@@ -133,6 +142,20 @@ def label_shares(axis: Any, index: int, panels: int, label: str) -> None:
     axis.set_ylabel(label if is_leftmost(index, panels) else "")
 
 
+def label_rows(axis: Any, names: list[str], labelled: bool) -> None:
+    """The y axis of a panel with a row per name, the last at the bottom; unlabelled, its marks are one artist: a tick
+    for each of many rows is most of the time that a figure of many panels takes."""
+    places = range(len(names))
+    axis.set_ylim(-0.6, len(names) - 0.4)
+    if labelled:
+        axis.set_yticks(places, list(reversed(names)))
+        return
+    axis.set_yticks([])
+    look = {"marker": 0, "markersize": 3.5, "markeredgewidth": 0.8, "color": INK, "linestyle": "none"}  # 0: to the left
+    (marks,) = axis.plot([0] * len(names), places, transform=axis.get_yaxis_transform(), clip_on=False, **look)
+    marks.set_in_layout(False)
+
+
 def rc() -> Any:
     """The context in which every figure is drawn and written."""
     import matplotlib
@@ -142,6 +165,7 @@ def rc() -> Any:
 
 def to_svg(figure: Any, title: str) -> str:
     """A figure as an SVG document: text as text, ink as currentColor, no date, no metadata, deterministic ids."""
+    lay_out(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
@@ -150,9 +174,40 @@ def to_svg(figure: Any, title: str) -> str:
     text = text.replace(INK, "currentColor").replace("'DejaVu Sans', 'Bitstream Vera Sans'", "system-ui, 'DejaVu Sans'")
     text = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", text)
     text = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]*", r"\1 system-ui, sans-serif", text)
-    text = number_ids(text)
+    text = number_ids(with_tips(text, vars(figure).get("tips", {})))
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip() + "\n"
+
+
+def tip(marks: Any, texts: Sequence[str]) -> None:
+    """Say what each mark of a drawn line is when a pointer rests on it: condition, value, interval."""
+    known = vars(marks.get_figure(root=True)).setdefault("tips", {})
+    name = f"tips_{len(known) + 1}"
+    marks.set_gid(name)
+    known[name] = list(texts)
+
+
+def with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
+    """An SVG with a title in each mark of the named lines; a line with marks off the drawing stays without."""
+    parts = re.split(r'(?=<g id=")', svg)
+    for place, part in enumerate(parts):
+        name = re.match(r'<g id="(tips_\d+)">', part)
+        texts = tips[name[1]] if name else []
+        if name and part.count("<use ") == len(texts):
+            words = iter(texts)
+            pattern = re.compile(r"(<use [^>]*)/>")
+            parts[place] = pattern.sub(lambda mark: f"{mark[1]}><title>{escape(next(words))}</title></use>", part)  # noqa: B023
+    return "".join(parts)
+
+
+def lay_out(figure: Any) -> None:
+    """Place a figure's panels as its SVG will need them. Left to `savefig`, this would draw all of it twice."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    if engine := figure.get_layout_engine():
+        FigureCanvasSVG(figure)  # measures text as the SVG has it, at 72 dots per inch
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def number_ids(svg: str) -> str:

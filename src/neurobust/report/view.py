@@ -68,7 +68,7 @@ class View:
         if own.reference is not None:
             references = [name for name, other in self.study.conditions.items() if other.reference is not None]
             return reference_style(references.index(condition))
-        return condition_style(self.roi_style(own.roi), self.is_control(condition))
+        return condition_style(self.palette or tuple(self.study.rois), own.roi, self.is_control(condition))
 
     def head(self, condition: str, marked: bool = False) -> Head:
         """A condition as the head of a line or a column."""

@@ -16,8 +16,8 @@
       if (cell.tagName !== 'TH') return;
       const button = document.createElement('button');
       button.type = 'button';
-      button.append(...cell.childNodes);
-      cell.append(button);
+      button.append(...[...cell.childNodes].filter((node) => node.className !== 'here'));
+      cell.prepend(button);
       button.addEventListener('click', () => {
         const down = cell.getAttribute('aria-sort') === 'ascending';
         for (const other of head.cells) other.removeAttribute('aria-sort');
