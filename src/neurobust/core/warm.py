@@ -33,6 +33,7 @@ OWNER, JOBS = "owner", "jobs"  # the sockets in it
 LENGTH = struct.Struct("!Q")
 NUMBER = struct.Struct("!i")
 DECLINED = 0  # in place of a pid
+END = struct.Struct("!idqqq")  # exit status, then the fields of `Usage`
 
 
 class NoWorker(Exception):
@@ -65,6 +66,17 @@ class Script:
     folder: str
     name: str
     setting: Setting | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process has cost, by the kernel's account: seconds of CPU, its own and of children that it waited for; the
+    largest memory that it has held (KiB); blocks of 512 bytes that it has read from disks and written to them."""
+
+    cpu: float
+    memory: int
+    read: int
+    written: int
 
 
 class Server:
@@ -148,10 +160,14 @@ class Named:
 
 
 class Job:
-    """A process that runs a script. It is killed when this object is gone before it has ended."""
+    """A process that runs a script. It is killed when this object is gone before it has ended.
+
+    `usage`: what it has cost, once `wait` has told that it has ended; None where the worker was killed with it.
+    """
 
     def __init__(self, pid: int, report: socket.socket):
         self.pid, self._report = pid, report
+        self.usage: Usage | None = None
 
     def wait_for(self, seconds: float) -> bool:
         """Whether it has ended, after waiting so long for it at most."""
@@ -161,9 +177,11 @@ class Job:
         """Its exit status once it has ended, as `subprocess` gives it: negative for a signal."""
         with self._report:
             try:
-                return number(self._report)
+                status, *usage = END.unpack(receive(self._report, END.size))
             except OSError:  # the worker was killed, and the job with it
                 return -signal.SIGKILL
+        self.usage = Usage(*usage)
+        return int(status)
 
 
 def python() -> str:
