@@ -25,7 +25,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def test_what_is_freed_need_not_be_asked_for_again():
-    """Each of five steps needs 64 MB in pieces of 2: 16,384 pages, which glibc by itself gives back and asks for anew."""
+    """Each of five steps needs 64 MB in pieces of 2: 16,384 pages, which glibc by itself would ask for anew."""
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(done.stderr.strip())
