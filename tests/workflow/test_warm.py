@@ -395,7 +395,8 @@ def test_cuda_is_not_touched_in_a_shared_worker(ask):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", WITH_PROBES)
         worker = Worker([*PRELOAD, "tests_cuda_probe"])
-        assert answer(ask(worker, "import sys; print('torch' in sys.modules)")) == (0, "True\n")
+        found = "import sys; print('torch' in sys.modules, 'neurobust.networks.train' in sys.modules)"
+        assert answer(ask(worker, found)) == (0, "True True\n")
     worker.close()
 
 

@@ -24,8 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PRELOAD = (
-    "numpy", "pandas", "pyarrow.parquet", "h5py", "scipy.stats", "safetensors.torch", "torch", "torch._dynamo",
-    "torchvision", "matplotlib.figure", "snakemake.iocontainers", "snakemake.logging",
+    "numpy", "pandas", "pyarrow.parquet", "h5py", "scipy.stats", "scipy.ndimage", "nibabel", "msgspec",
+    "safetensors.torch", "torch", "torch._dynamo", "torchvision", "matplotlib.figure", "snakemake.iocontainers",
+    "snakemake.logging",
+    # what the scripts of the stages call: a tenth of a second of imports for each job
+    "neurobust.nsd.responses", "neurobust.predictors.train", "neurobust.networks.train", "neurobust.attacks.evaluate",
+    "neurobust.attacks.transfer", "neurobust.attacks.semantic.evaluate", "neurobust.explain.network",
+    "neurobust.report.page",
 )  # fmt: skip
 SERVER = "neurobust.core.warm_server"
 FOLDER = "NEUROBUST_WARM_FOLDER"  # the variable that names a worker's folder to processes that share it
