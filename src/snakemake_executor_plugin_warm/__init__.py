@@ -5,7 +5,6 @@ shadow folder, a notebook) or that is no Python script runs as the local executo
 worker that could not start. Inside a SLURM job the worker may be one that serves the whole SLURM job (warm_groups).
 """
 
-import contextlib
 import os
 import pickle
 import threading
@@ -16,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from snakemake.benchmark import BenchmarkRecord, benchmarked, write_benchmark_records
+from snakemake.benchmark import BenchmarkRecord, write_benchmark_records
 from snakemake.exceptions import WorkflowError
 from snakemake.executors.local import Executor as LocalExecutor
 from snakemake.executors.local import common_settings as common_settings
@@ -40,6 +39,7 @@ from neurobust.core.warm import (
     job_environment,
     setting,
 )
+from snakemake_executor_plugin_warm.measured import account, watch
 
 check_link()  # plugins are loaded before a profile is read, and nothing else of ours is
 
@@ -114,11 +114,12 @@ class Executor(LocalExecutor):
             plain()
             return
         record = BenchmarkRecord()
-        with benchmarked(process.pid, record) if job.benchmark else contextlib.nullcontext():
-            status = process.wait()
-        if status:
+        if job.benchmark:
+            watch(process, record)
+        if status := process.wait():
             raise WorkflowError(f"Script {path} of rule {job.rule.name} returned non-zero exit status {status}.")
         if job.benchmark:
+            account(process.usage, record)
             self._write_benchmark(job, record)
 
     def _setting(self, job: Any) -> Setting | None:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from cluster import wait_until
+from snakemake.benchmark import BenchmarkRecord
 
 from neurobust.core.warm import LENGTH, PRELOAD, NoWorker, Script, Server, job_environment
 from neurobust.core.warm_groups import Worker
+from snakemake_executor_plugin_warm.measured import account, watch
 
 LIGHT = ["json", "decimal"]
 WITH_PROBES = os.pathsep.join([str(Path(__file__).parent / "probes"), os.environ.get("PYTHONPATH", "")])
@@ -95,10 +97,40 @@ def test_many_jobs_at_once_are_told_apart(start):
     assert [job.wait() for job in jobs] == list(range(20))
 
 
+def test_what_a_job_has_cost_is_the_kernel_s_account(start, tmp_path):
+    out = tmp_path / "own.json"
+    job = start(
+        "import json, resource, time",
+        "held = bytearray(64 * 2**20)",
+        "while time.process_time() < 0.2: pass",
+        "own = resource.getrusage(resource.RUSAGE_SELF)",
+        f"json.dump([own.ru_utime + own.ru_stime, own.ru_maxrss], open({str(out)!r}, 'w'))",
+    )
+    assert job.wait() == 0
+    cpu, memory = json.loads(out.read_text())
+    assert job.usage.cpu >= cpu >= 0.2 and job.usage.memory >= memory > 64 * 1024
+
+
+def test_the_record_of_a_job_is_the_kernel_s_account_and_a_few_looks(start):
+    def record_of(*lines):
+        job, record = start(*lines), BenchmarkRecord()
+        watch(job, record)
+        assert job.wait() == 0
+        account(job.usage, record)
+        return dict(zip(record.get_header(), record.get_benchmarks(), strict=True))
+
+    burn = "import time\nwhile time.process_time() < 0.1: pass"
+    short, long = record_of(burn), record_of(burn, "time.sleep(1.5)")
+    for record in (short, long):
+        assert record["cpu_time"] >= 0.1 and record["max_rss"] > 1 and record["mean_load"] > 0
+    assert short["s"] < long["s"] and short["cpu_time"] < short["s"] + 0.1
+    assert 0 < long["max_uss"] <= long["max_rss"] and long["max_vms"] >= long["max_rss"]
+
+
 def test_jobs_go_with_their_server(start, server):
     job = start("import time; time.sleep(600)")
     os.kill(server.process.pid, signal.SIGKILL)
-    assert job.wait() == -signal.SIGKILL
+    assert job.wait() == -signal.SIGKILL and job.usage is None
     wait_until("no job is left", lambda: not alive(job.pid))
     with pytest.raises(NoWorker):
         start("pass")
@@ -363,7 +395,8 @@ def test_cuda_is_not_touched_in_a_shared_worker(ask):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", WITH_PROBES)
         worker = Worker([*PRELOAD, "tests_cuda_probe"])
-        assert answer(ask(worker, "import sys; print('torch' in sys.modules)")) == (0, "True\n")
+        found = "import sys; print('torch' in sys.modules, 'neurobust.networks.train' in sys.modules)"
+        assert answer(ask(worker, found)) == (0, "True True\n")
     worker.close()
 
 
@@ -429,12 +462,13 @@ def outputs(done):
 
 
 def test_scripts_get_the_same_from_both_executors(toy):
-    warm, plain = toy(*WARM), toy("--executor", "local", "--forceall")
+    warm = toy(*WARM)
+    first, costs = outputs(warm), [path.read_text().splitlines() for path in warm.folder.glob("*.tsv")]
+    plain = toy("--executor", "local", "--forceall")
     assert warm.returncode == plain.returncode == 0, warm.text + plain.text
-    first = outputs(warm)
     assert len(first) == 4 and first == outputs(plain)
-    for path in warm.folder.glob("*.tsv"):
-        assert path.read_text().startswith("s\th:m:s\tmax_rss")
+    after = [path.read_text().splitlines()[0] for path in plain.folder.glob("*.tsv")]
+    assert [lines[0] for lines in costs] == after and len(after) == 4 and after[0].startswith("s\th:m:s\tmax_rss")
 
 
 def test_a_failing_script_fails_its_job_and_loses_its_outputs(toy):

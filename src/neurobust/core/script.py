@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from neurobust.core import deadline
 from neurobust.core.errors import InputError
+from neurobust.core.memory import keep_freed_memory
 
 logger = logging.getLogger("neurobust")
 
@@ -42,6 +43,7 @@ def run(snakemake: Any, function: Callable[..., Any], **arguments: Any) -> None:
     to go on; anything else is a bug and keeps its traceback in the log.
     """
     configure_logging(snakemake.log[0] if snakemake.log else None)
+    keep_freed_memory()
     if "SLURM_JOB_ID" in os.environ:
         names = ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES")
         logger.info("%s", ", ".join(f"{name}={os.environ.get(name, '')}" for name in names))

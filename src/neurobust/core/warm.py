@@ -24,8 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PRELOAD = (
-    "numpy", "pandas", "pyarrow.parquet", "h5py", "scipy.stats", "safetensors.torch", "torch", "torch._dynamo",
-    "torchvision", "matplotlib.figure", "snakemake.iocontainers", "snakemake.logging",
+    "numpy", "pandas", "pyarrow.parquet", "h5py", "scipy.stats", "scipy.ndimage", "nibabel", "msgspec",
+    "safetensors.torch", "torch", "torch._dynamo", "torchvision", "matplotlib.figure", "snakemake.iocontainers",
+    "snakemake.logging",
+    # what the scripts of the stages call: a tenth of a second of imports for each job
+    "neurobust.nsd.responses", "neurobust.predictors.train", "neurobust.networks.train", "neurobust.attacks.evaluate",
+    "neurobust.attacks.transfer", "neurobust.attacks.semantic.evaluate", "neurobust.explain.network",
+    "neurobust.report.page",
 )  # fmt: skip
 SERVER = "neurobust.core.warm_server"
 FOLDER = "NEUROBUST_WARM_FOLDER"  # the variable that names a worker's folder to processes that share it
@@ -33,6 +38,7 @@ OWNER, JOBS = "owner", "jobs"  # the sockets in it
 LENGTH = struct.Struct("!Q")
 NUMBER = struct.Struct("!i")
 DECLINED = 0  # in place of a pid
+END = struct.Struct("!idqqq")  # exit status, then the fields of `Usage`
 
 
 class NoWorker(Exception):
@@ -65,6 +71,17 @@ class Script:
     folder: str
     name: str
     setting: Setting | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process has cost, by the kernel's account: seconds of CPU, its own and of children that it waited for; the
+    largest memory that it has held (KiB); blocks of 512 bytes that it has read from disks and written to them."""
+
+    cpu: float
+    memory: int
+    read: int
+    written: int
 
 
 class Server:
@@ -148,10 +165,14 @@ class Named:
 
 
 class Job:
-    """A process that runs a script. It is killed when this object is gone before it has ended."""
+    """A process that runs a script. It is killed when this object is gone before it has ended.
+
+    `usage`: what it has cost, once `wait` has told that it has ended; None where the worker was killed with it.
+    """
 
     def __init__(self, pid: int, report: socket.socket):
         self.pid, self._report = pid, report
+        self.usage: Usage | None = None
 
     def wait_for(self, seconds: float) -> bool:
         """Whether it has ended, after waiting so long for it at most."""
@@ -161,9 +182,11 @@ class Job:
         """Its exit status once it has ended, as `subprocess` gives it: negative for a signal."""
         with self._report:
             try:
-                return number(self._report)
+                status, *usage = END.unpack(receive(self._report, END.size))
             except OSError:  # the worker was killed, and the job with it
                 return -signal.SIGKILL
+        self.usage = Usage(*usage)
+        return int(status)
 
 
 def python() -> str:

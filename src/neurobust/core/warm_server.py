@@ -36,7 +36,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from neurobust.core.warm import DECLINED, JOBS, LENGTH, NUMBER, OWNER, Script, Setting, in_folder, receive
+from neurobust.core.warm import DECLINED, END, JOBS, LENGTH, NUMBER, OWNER, Script, Setting, in_folder, receive
 
 # What Ctrl-C does to a process that starts here: nothing, where the shell started this one in the background.
 INTERRUPT = signal.getsignal(signal.SIGINT)
@@ -116,7 +116,7 @@ class Door:
         request = Request(script, connection, tuple(streams), self._added)
         if self._admits(script):
             return request
-        tell(connection, DECLINED)
+        tell(connection, NUMBER.pack(DECLINED))
         close(request)
         return None
 
@@ -186,7 +186,7 @@ def serve(door: Pair | Door) -> Request | None:
                 end.close()
             return request
         running[pid] = request.report
-        tell(request.report, pid)
+        tell(request.report, NUMBER.pack(pid))
         for descriptor in request.streams:
             os.close(descriptor)
     for pid in running:
@@ -195,14 +195,15 @@ def serve(door: Pair | Door) -> Request | None:
 
 
 def report_ended(running: dict[int, socket.socket | None]) -> None:
-    """Tell the status of every process that has ended since."""
+    """Tell the status of every process that has ended since, and what it has cost."""
     while running:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status, cost = os.wait4(-1, os.WNOHANG)
         if pid == 0:
             return
         if report := running.pop(pid):
+            usage = (cost.ru_utime + cost.ru_stime, cost.ru_maxrss, cost.ru_inblock, cost.ru_oublock)
             with report:
-                tell(report, os.waitstatus_to_exitcode(status))
+                tell(report, END.pack(os.waitstatus_to_exitcode(status), *usage))
 
 
 def end_forsaken(running: dict[int, socket.socket | None], ready: Sequence[socket.socket]) -> None:
@@ -214,10 +215,10 @@ def end_forsaken(running: dict[int, socket.socket | None], ready: Sequence[socke
             running[pid] = None
 
 
-def tell(report: socket.socket, number: int) -> None:
-    """Send a pid or a status."""
+def tell(report: socket.socket, message: bytes) -> None:
+    """Send a pid, or what `END` holds."""
     with contextlib.suppress(OSError):  # where nobody waits any more
-        report.sendall(NUMBER.pack(number))
+        report.sendall(message)
 
 
 # --- a fork ---------------------------------------------------------------------------------------------------------

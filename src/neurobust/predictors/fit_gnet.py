@@ -11,12 +11,12 @@ from neurobust.core.errors import InputError
 from neurobust.core.reading import read_ahead
 from neurobust.core.seeding import seed_everything
 from neurobust.core.training import KeepBest, finite_loss, readers, train_epochs
-from neurobust.files.pixels import to_pixels
-from neurobust.predictors.data import channel_mean, training_batches, with_pictures
+from neurobust.predictors.data import channel_mean, training_batches
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter
 from neurobust.predictors.gnet_settings import GABOR, GNetSettings, Loop
+from neurobust.predictors.held import Shown
 from neurobust.predictors.loss import LossTerms, accumulate_gradients
 from neurobust.predictors.model import Arguments
 from neurobust.predictors.predict import validation_r
@@ -76,6 +76,7 @@ def train_fast(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, f
     terms = LossTerms(loop.l1, loop.weight_floor, context.voxel_batch)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=loop.learning_rate)
+    shown = Shown(model, subjects, loop.batch_size, device)
     steps = len(training_batches(subjects, loop.batch_size, seed, 0)) * loop.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(0.0, min(1.0, 3 * (1 - step / steps))))
 
@@ -83,10 +84,10 @@ def train_fast(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, f
         model.train()
         loss, images = 0.0, 0
         batches = training_batches(subjects, loop.batch_size, seed, epoch)
-        for (data, rows), pictures in read_ahead(with_pictures, batches, readers(device)):
+        for (data, rows), pictures in read_ahead(shown.read, batches, readers(device)):
             optimiser.zero_grad(set_to_none=True)
             batch_loss = accumulate_gradients(
-                model, data.subject, to_pixels(pictures, device),
+                model, data.subject, shown.to_device(pictures),
                 torch.from_numpy(data.responses[rows]).to(device),
                 torch.from_numpy(data.n_repeats[rows].astype(np.float32)).to(device), terms,
             )  # fmt: skip

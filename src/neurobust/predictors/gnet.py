@@ -7,6 +7,7 @@ pixels and its default widths it has 330,688 (prefilter) + 1,034,944 (trunk) par
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -59,6 +60,13 @@ class Prefilter(nn.Sequential):
     def convolutions(self) -> tuple[nn.Conv2d, nn.Conv2d]:
         """Its two convolutions."""
         return cast(nn.Conv2d, self[0]), cast(nn.Conv2d, self[3])
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """Images as the prefilter has made them: maps (N, C, h, w)."""
+
+    maps: Tensor
 
 
 class TrunkBlock(nn.Sequential):
@@ -163,9 +171,13 @@ class GNet(ResponseModel):
         """The readout of a subject."""
         return cast(Readout, self.readouts[subject])
 
-    def flat_maps(self, images: Tensor) -> list[Tensor]:
+    def filtered(self, images: Tensor) -> Filtered:
+        """Images (N, 3, size, size) in [0, 1] behind the prefilter."""
+        return Filtered(self.prefilter(images - self.mean))
+
+    def flat_maps(self, images: Tensor | Filtered) -> list[Tensor]:
         """phi of the two maps as (S * S, N, C): space first, so that pooling is one matrix product."""
-        maps = self.trunk(self.prefilter(images - self.mean))
+        maps = self.trunk((images if isinstance(images, Filtered) else self.filtered(images)).maps)
         return [log_tanh(m.flatten(2).permute(2, 0, 1).contiguous()) for m in maps]
 
     def forward(self, images: Tensor) -> Tensor:

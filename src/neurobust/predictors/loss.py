@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from neurobust.predictors.gnet import GNet, read_voxels
+from neurobust.predictors.gnet import Filtered, GNet, read_voxels
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def correlation_weights(predicted: Tensor, target: Tensor, floor: float) -> Tens
 
 
 def accumulate_gradients(
-    model: GNet, subject: str, images: Tensor, target: Tensor, image_weight: Tensor, terms: LossTerms,
+    model: GNet, subject: str, images: Tensor | Filtered, target: Tensor, image_weight: Tensor, terms: LossTerms,
     core: bool = True,
 ) -> Tensor:  # fmt: skip
     """Set the gradients of one batch of one subject; return its loss, float64 and still on the device.
