@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.checks import flags, model_checks
+from neurobust.attacks.helpers import own_networks
 from neurobust.attacks.images import exact_kernels
 from neurobust.attacks.plan import read_plan
-from neurobust.attacks.run import batch_of, run_attack
+from neurobust.attacks.run import batch_of, distance_of, run_attack
 from neurobust.attacks.search import frozen
 from neurobust.attacks.verify import verify
 from neurobust.core.errors import InputError, flat
@@ -58,10 +59,11 @@ def attack(
     """
     listed = list(budgets) if isinstance(budgets, Iterable) else budgets
     plan = read_plan(method, {"method": method, "budgets": listed, **USUAL.get(method, {}), **settings}, "attack")
-    if plan.attack.neural_head or plan.attack.twins or plan.attack.helpers:
+    if plan.attack.neural_head or plan.attack.twins or plan.attack.reads:
         raise InputError(f"attack: '{method}' needs a network or a task of a study; choose another method")
     images, labels = as_tensors(images, labels)
     check_answers(model, images[:batch], labels)
+    own = own_networks(plan.attack, images.device)
     training = {name: part.training for name, part in model.named_modules()}
     results = []
     try:
@@ -70,9 +72,9 @@ def attack(
                 part, truth = images[start : start + batch], labels[start : start + batch]
                 ids = range(start, start + len(part))
                 pool = images[:CHECKED] if plan.attack.pool else None
-                shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool)
-                found = run_attack(plan, shown)
-                results.append(verify(model, part, truth, found, plan.norm, getattr(plan.attack, "eot", 1))[0])
+                shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool, helpers=own)
+                found, draws = run_attack(plan, shown), getattr(plan.attack, "eot", 1)
+                results.append(verify(model, part, truth, found, plan.norm, draws, distance_of(plan, shown))[0])
             checks = model_checks(model, images[:CHECKED], labels[:CHECKED], seed)
     finally:
         for name, part_of in model.named_modules():

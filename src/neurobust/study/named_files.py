@@ -114,7 +114,14 @@ def of_outside(study: Study) -> Iterator[NamedFile]:
             yield NamedFile(f"config.outside.{name}.outputs", wanted.outputs, "a list of class folders")
 
 
-NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_outside)
+def of_attacks(study: Study) -> Iterator[NamedFile]:
+    """Those of attacks."""
+    for name, plan in readable(study.attacks):
+        for key, path in plan.attack.files.items():
+            yield NamedFile(f"config.attacks.{name}.{key}", path, "the weights of a network")
+
+
+NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_attacks, of_outside)
 
 
 def key_of(predictor: Predictor, path: str) -> str:
