@@ -17,7 +17,7 @@ from neurobust.attacks.images import to_twins
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.registry import attack_modules
 from neurobust.attacks.run import distance_of, run_attack
-from neurobust.attacks.search import AttackResult, Batch
+from neurobust.attacks.search import AttackResult, Batch, seeded
 from neurobust.attacks.verify import verify
 from neurobust.files.dataset import Dataset
 
@@ -66,7 +66,8 @@ class Bounded:
         measure = distance_of(plan, batch)
         draws = getattr(plan.attack, "eot", 1)
         result = run_attack(plan, batch)
-        result, counts = verify(self.network, images, labels, result, plan.norm, draws, measure)
+        with seeded(images.device, self.seed, "verify", plan.name, ids[0]):
+            result, counts = verify(self.network, images, labels, result, plan.norm, draws, measure)
         if counts["demoted"]:
             logger.warning("%s: verification demoted %s", plan.name, counts)
         found = arrays_of(result) | {"adversarial": result.adversarial[:keep].numpy()}

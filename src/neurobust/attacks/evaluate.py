@@ -26,6 +26,7 @@ from neurobust.attacks.images import POOL_IMAGES, exact_kernels, to_batch, to_la
 from neurobust.attacks.outcomes import Outcome, outcome_of, table_checks
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.probes import probe_checks
+from neurobust.attacks.search import seeded
 from neurobust.attacks.transfer import Travelling, adversarials_of
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.attacks.twin import twin_checks
@@ -190,11 +191,12 @@ def all_checks(
 ) -> list[Check]:
     """The checks of a network, its attacks' tables and ascents, and by a twin; the failed ones go to the log."""
     images, labels = bench.batch(slice(CHECK_IMAGES))
-    found = model_checks(bench.network, images, labels, subject.seed)
-    found += table_checks(outcomes) + probe_checks(bench.network, images, labels, outcomes, subject.seed)
-    if twin is not None:
-        other = load_network(twin, neural_head=False).to(bench.device)
-        found += twin_checks(bench.network, other, images, labels, outcomes)
+    with seeded(bench.device, subject.seed, "checks"):
+        found = model_checks(bench.network, images, labels, subject.seed)
+        found += table_checks(outcomes) + probe_checks(bench.network, images, labels, outcomes, subject.seed)
+        if twin is not None:
+            other = load_network(twin, neural_head=False).to(bench.device)
+            found += twin_checks(bench.network, other, images, labels, outcomes)
     for entry in found:
         if not entry.passed:
             logger.warning(
