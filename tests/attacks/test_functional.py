@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from neurobust.attacks.bounded import arrays_of, distance_of
+from neurobust.attacks.bounded import arrays_of
 from neurobust.attacks.functional import Family, fields, flow, flows, recolour, recolourings, roughness, roughness_slope
 from neurobust.attacks.luv import luv_to_rgb, rgb_to_luv
 from neurobust.attacks.outcomes import outcome_of, table_checks
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.registry import ATTACKS
-from neurobust.attacks.run import batch_of
+from neurobust.attacks.run import batch_of, distance_of
 from neurobust.attacks.run import run_attack as run_attack_of
 from neurobust.attacks.verify import verify
 

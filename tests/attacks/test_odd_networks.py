@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurobust.attacks.bounded import arrays_of
+from neurobust.attacks.bounded import Bounded, arrays_of
 from neurobust.attacks.checks import flags, model_checks
 from neurobust.attacks.losses import input_gradient, loss_gradient, uphill
 from neurobust.attacks.norms import steepest
@@ -195,3 +195,14 @@ def test_batch_statistics_and_pythons_own_random_numbers_are_told(net, few, toys
     for number in (random.random, np.random.random):
         shaken = toys.Canary(net, before=lambda x, number=number: x + 0.1 * number())
         assert "deterministic" in flags(model_checks(shaken.eval(), *few))
+
+
+def test_a_network_that_draws_random_numbers_gives_the_same_whatever_was_drawn_before(net, batch, toys):
+    """A job that a kill interrupted goes on with other cells than one that was not."""
+    shaken = toys.Canary(net, before=lambda x: x + 0.2 * torch.randn_like(x)).eval()
+    method = Bounded(read_plan("pgd", {"method": "pgd", "budgets": [0, 8, 16], "steps": 2, "eot": 2}), shaken, seed=0)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(method.attack(*batch, tuple(range(len(batch[0]))), len(batch[0])))
+    assert all(np.array_equal(found[0][name], found[1][name], equal_nan=True) for name in found[0])

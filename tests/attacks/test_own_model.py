@@ -1,5 +1,8 @@
 """Attacks on a caller's own model."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -125,12 +128,83 @@ X, Y = some()
         (Given(lambda logits: logits[..., None]), X, Y, r"the model gives \(5, 4, 1\) for 5 images"),
         (Given(lambda logits: logits.long()), X, Y, "the model gives torch.int64; it must give logits"),
         (InPlace(), X, Y, "the model changes its input in place; let it work on a copy"),
+        (Given(), (255 * X).to(torch.uint8), Y, r"images of torch.uint8; give float32 in \[0,1\]: bytes"),
+        (Given(), X > 0.5, Y, "images of torch.bool; give float32"),
+        (Given(), X[:, :, :0], Y, r"images of shape \(5, 3, 0, 8\) have no pixels"),
+        (Given(), X.to_sparse(), Y, "images of torch.float32, torch.sparse_coo, on cpu; give plain real numbers"),
+        (Given(), X.to(torch.complex64), Y, "images of torch.complex64, .*; give plain real numbers"),
+        (Given(), X.to("meta"), Y, "images of torch.float32, torch.strided, on meta; give plain real numbers"),
+        (Given(), X, Y.to(torch.complex64), "labels of torch.complex64, .*; give plain real numbers"),
+        (Given(), X[:0], Y[:0], "0 images and 0 labels"),
+        (Given(lambda logits: logits.double()), X, Y, "the model gives torch.float64, .* for images of torch.float32"),
+        (Given(lambda logits: logits.to_sparse()), X, Y, "the model gives torch.float32, torch.sparse_coo"),
+        (Given(lambda logits: logits.squeeze()), X, Y, r"the model gives \(4,\) for one image; it must give \(1, 4\)"),
+        (Given(lambda logits: logits.view(5, 4)), X, Y, "the model takes 5 images and not one .*; it must"),
+        (Given(lambda logits: logits[:, : len(logits) - 1]), X, Y * 0, r"the model gives \(1, 0\) for one image"),
     ],
 )  # fmt: skip
 def test_no_model_and_no_data_ends_in_a_traceback(model, images, labels, message):
     with pytest.raises(InputError, match=f"^attack: {message}") as error:
         attack(model, images, labels, budgets=[0, 4])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, None, "3"])
+def test_a_batch_that_is_no_count_is_one_line(size):
+    with pytest.raises(InputError, match=f"^attack: batch {size!r}; give how many images"):
+        attack(Given(), X, Y, budgets=[0, 4], batch=size)
+
+
+def test_numbers_of_numpy_and_torch_are_budgets_and_labels_and_lists_of_tensors_are_images():
+    expected = attack(Given(), X, Y, budgets=[0, 4, 64], steps=2)
+    for budgets in (np.array([0, 4, 64]), torch.tensor([0.0, 4.0, 64.0]), [0, np.float32(4), np.int64(64)]):
+        assert attack(Given(), X, Y, budgets=budgets, steps=2).accuracy == expected.accuracy
+    flipped = X.flip(3).numpy()[..., ::-1]  # of negative strides
+    for images, labels in ((list(X), list(Y)), (flipped, Y.numpy().astype(np.uint64)), (X, Y.float())):
+        found = attack(Given(), images, labels, budgets=[0, 4, 64], steps=2)
+        assert torch.equal(found.adversarial, expected.adversarial)
+
+
+class Restless(Given):
+    """Drops features out whatever its mode."""
+
+    def forward(self, images):
+        return self.give(nn.functional.dropout(self.body(images).relu(), 0.3, True).mean((2, 3)))
+
+
+def test_a_model_that_draws_random_numbers_gives_the_same_twice_and_leaves_the_generator_alone():
+    model, found = Restless(), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(attack(model, X, Y, budgets=[0, 8, 64], steps=3))
+        after = torch.rand(1)
+        torch.manual_seed(seed)
+        assert torch.equal(after, torch.rand(1))
+    one, two = found
+    assert torch.equal(one.success, two.success) and torch.equal(one.adversarial, two.adversarial)
+    assert one.checks == two.checks and "deterministic" in one.doubts
+
+
+def test_a_model_in_training_is_given_back_as_it_was():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(8, 4)).train()
+    layers[0].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    labels = copy.deepcopy(model).eval()(X).argmax(1)
+    assert attack(model, X, labels, budgets=[0, 64], steps=2).accuracy[0] == 1, "attacked as it is used"
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [layer.training for layer in layers] == [False, True, True, True, True] and model.training
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("wrap", [torch.jit.script, lambda model: torch.jit.trace(model, X), nn.DataParallel])
+def test_wrapped_models_are_attacked_as_what_they_hold(wrap):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)).eval()
+    labels = model(X).argmax(1)
+    found = [attack(each, X, labels, budgets=[0, 8, 128], steps=5).accuracy for each in (wrap(model), model)]
+    assert found[0] == found[1] and found[0][128.0] < 1
 
 
 def test_budgets_that_are_no_list_are_one_line():

@@ -44,6 +44,7 @@ rule attack_network:
         twin=FILES.undefended,
         helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
         records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
+        own=FILES.attack_files,
     output:
         **ADVERSARIALS,
         tables=[at(attack_table_path, NETWORK, attack) for attack in STUDY.attacks],
@@ -83,6 +84,7 @@ if REST:
             twin=FILES.undefended,
             helpers=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_weights_path),
             records=lambda wildcards: FILES.attack_helpers(wildcards, auxiliary_record_path),
+            own=FILES.attack_files,
         output:
             **ADVERSARIALS,
             tables=[at(attack_table_path, NETWORK, attack) for attack in MET[REST[0]]],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +16,9 @@ from neurobust.attacks.engine.run import Arrays
 from neurobust.attacks.images import to_twins
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.registry import attack_modules
-from neurobust.attacks.run import run_attack
-from neurobust.attacks.search import AttackResult, Batch
+from neurobust.attacks.run import distance_of, run_attack
+from neurobust.attacks.search import AttackResult, Batch, seeded
 from neurobust.attacks.verify import verify
-from neurobust.core.places import load
 from neurobust.files.dataset import Dataset
 
 logger = logging.getLogger("neurobust")
@@ -67,18 +66,12 @@ class Bounded:
         measure = distance_of(plan, batch)
         draws = getattr(plan.attack, "eot", 1)
         result = run_attack(plan, batch)
-        result, counts = verify(self.network, images, labels, result, plan.norm, draws, measure)
+        with seeded(images.device, self.seed, "verify", plan.name, ids[0]):
+            result, counts = verify(self.network, images, labels, result, plan.norm, draws, measure)
         if counts["demoted"]:
             logger.warning("%s: verification demoted %s", plan.name, counts)
         found = arrays_of(result) | {"adversarial": result.adversarial[:keep].numpy()}
         return found | {"counts": np.array([[counts[name] for name in COUNTS]])}
-
-
-def distance_of(plan: AttackPlan, batch: Batch) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The distance that a plan's budgets bound where no norm does; None where the attack names none."""
-    if not plan.attack.measure:
-        return None
-    return cast(Callable[[Batch], Callable[[Tensor, Tensor], Tensor]], load(plan.attack.measure))(batch)
 
 
 def arrays_of(result: AttackResult) -> Arrays:

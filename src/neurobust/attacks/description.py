@@ -18,6 +18,7 @@ AttackLoss = Annotated[
     about("what is maximised: cross-entropy, the largest wrong logit minus the right one, or that as a ratio"),
 ]
 Draws = Annotated[Count, about("passes that are averaged, for networks that draw random numbers")]
+Repeats = Annotated[Count, about("draws per image, of which the best counts")]
 WarmSteps = Annotated[Count | None, about("at every budget but an image's first; default: as many as steps")]
 
 # How readers see the budgets of a norm; a range of its own (hue, ...) is named by its attack.
@@ -37,7 +38,8 @@ class Attack(Settings, frozen=True):
     minimum: one run serves every budget. pool: it is given other images of the
     task. neural_head: it reads the head that the neural loss has trained. twins: it is given the images with the cue of
     another class, so that only tasks that bear a cue meet it. helpers: names of the auxiliary networks of the task
-    (`semantic.registry.HELPERS`) that it is given. measure: `package.module:function` that makes of a batch the
+    (`semantic.registry.HELPERS`) that it is given. bring: `package.module:function` that makes of the settings networks
+    from `files`, by name, which it is given too. measure: `package.module:function` that makes of a batch the
     distance which budgets bound, where that is no norm of `norms.MEASURED`: the verification measures by it again.
     """
 
@@ -56,6 +58,7 @@ class Attack(Settings, frozen=True):
     neural_head: ClassVar[bool] = False
     twins: ClassVar[bool] = False
     helpers: ClassVar[tuple[str, ...]] = ()
+    bring: ClassVar[str] = ""
     measure: ClassVar[str] = ""
 
     norm: str = "linf"
@@ -69,6 +72,16 @@ class Attack(Settings, frozen=True):
     def members(self) -> tuple[Attack, ...]:
         """The attacks that it is made of, in the order of the result's `member`; none where it is one."""
         return ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The auxiliary networks of the task that it is given under these settings."""
+        return self.helpers
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Paths of the user's own files that it reads, by key; none for most."""
+        return {}
 
     @property
     def unit(self) -> str:
@@ -85,7 +98,7 @@ class RandomDraws(Attack, frozen=True):
 
     noise = True
 
-    repeats: Annotated[Count, about("draws per image, of which the best counts")] = 10
+    repeats: Repeats = 10
 
     def passes(self, budgets: int) -> float:
         """Every draw is tried at every budget."""

@@ -21,16 +21,17 @@ from neurobust.attacks.checks import check, model_checks
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Outputs, Subject
 from neurobust.attacks.engine.table import attributes, rows_of, verification
-from neurobust.attacks.helpers import Helpers
+from neurobust.attacks.helpers import Helpers, own_networks
 from neurobust.attacks.images import POOL_IMAGES, exact_kernels, to_batch, to_labels
 from neurobust.attacks.outcomes import Outcome, outcome_of, table_checks
 from neurobust.attacks.plan import AttackPlan
 from neurobust.attacks.probes import probe_checks
+from neurobust.attacks.search import seeded
 from neurobust.attacks.transfer import Travelling, adversarials_of
 from neurobust.attacks.transfer_settings import Transfer
 from neurobust.attacks.twin import twin_checks
 from neurobust.core.errors import InputError
-from neurobust.core.io import Provenance
+from neurobust.core.io import Provenance, sha256_file
 from neurobust.core.places import module_of
 from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
@@ -114,9 +115,8 @@ def attack_all(
     failed: dict[str, Exception] = {}
     progress = Progress(len(plans) * cells.number(bench), "attacks")
     for name, plan in plans.items():
-        names = plan.attack.helpers
         try:
-            given = helpers.networks(names, bench.device), helpers.digests(names)
+            given = networks_of(plan, helpers, bench.device)
             method = Bounded(plan, bench.network, subject.seed, pool, bench.data, *given)
             found[name] = evaluate(method, bench, cells, progress)
         except PASSING:
@@ -129,12 +129,21 @@ def attack_all(
     return found, failed
 
 
+def networks_of(
+    plan: AttackPlan, helpers: Helpers, device: torch.device
+) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """The networks that an attack is given, of the task and of the user's own files, and digests of these files."""
+    names, brought = plan.attack.reads, own_networks(plan.attack, device)
+    digests = {key: sha256_file(Path(path)) for key, path in plan.attack.files.items()}
+    return {**helpers.networks(names, device), **brought}, {**helpers.digests(names), **digests}
+
+
 def gate_checks(plans: Mapping[str, AttackPlan], helpers: Helpers) -> list[Check]:
     """Whether the auxiliary networks that attacks read passed their gates: else an attack is not what its name says."""
     found = []
     for name, plan in plans.items():
-        if plan.attack.helpers:
-            failed = helpers.failed(plan.attack.helpers)
+        if plan.attack.reads:
+            failed = helpers.failed(plan.attack.reads)
             note = f"auxiliary networks that failed a gate{': ' if failed else ''}{', '.join(failed)}"
             found.append(check("auxiliary", not failed, len(failed), note, name))
     return found
@@ -182,11 +191,12 @@ def all_checks(
 ) -> list[Check]:
     """The checks of a network, its attacks' tables and ascents, and by a twin; the failed ones go to the log."""
     images, labels = bench.batch(slice(CHECK_IMAGES))
-    found = model_checks(bench.network, images, labels, subject.seed)
-    found += table_checks(outcomes) + probe_checks(bench.network, images, labels, outcomes, subject.seed)
-    if twin is not None:
-        other = load_network(twin, neural_head=False).to(bench.device)
-        found += twin_checks(bench.network, other, images, labels, outcomes)
+    with seeded(bench.device, subject.seed, "checks"):
+        found = model_checks(bench.network, images, labels, subject.seed)
+        found += table_checks(outcomes) + probe_checks(bench.network, images, labels, outcomes, subject.seed)
+        if twin is not None:
+            other = load_network(twin, neural_head=False).to(bench.device)
+            found += twin_checks(bench.network, other, images, labels, outcomes)
     for entry in found:
         if not entry.passed:
             logger.warning(

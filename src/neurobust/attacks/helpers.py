@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
 
+from neurobust.attacks.description import Attack
 from neurobust.attacks.semantic.fit import load_auxiliary
 from neurobust.core.errors import InputError
 from neurobust.core.io import sha256_file
+from neurobust.core.places import load
 from neurobust.files.auxiliary import NetworkGate, all_passed, read_auxiliary_record
+
+
+def own_networks(attack: Attack, device: torch.device) -> dict[str, nn.Module]:
+    """The networks that an attack brings from files of the user's, by name; none for most. Raises InputError for files
+    that are not theirs."""
+    if not attack.files:
+        return {}
+    bring = cast(Callable[[Attack], dict[str, nn.Module]], load(attack.bring))
+    return {name: network.to(device) for name, network in bring(attack).items()}
 
 
 @dataclass(frozen=True)

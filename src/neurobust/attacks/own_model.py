@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.checks import flags, model_checks
+from neurobust.attacks.helpers import own_networks
 from neurobust.attacks.images import exact_kernels
 from neurobust.attacks.plan import read_plan
-from neurobust.attacks.run import batch_of, run_attack
-from neurobust.attacks.search import frozen
+from neurobust.attacks.run import batch_of, distance_of, run_attack
+from neurobust.attacks.search import frozen, seeded
 from neurobust.attacks.verify import verify
 from neurobust.core.errors import InputError, flat
 from neurobust.files.checks import Check
@@ -56,23 +59,27 @@ def attack(
     in units of 1/255 for L-infinity, of 1 otherwise, unless `unit` says another. `batch` images are attacked at a time.
     The model is given back as it was; normalisation belongs inside it. Raises InputError for what cannot be attacked.
     """
-    listed = list(budgets) if isinstance(budgets, Iterable) else budgets
+    listed = [plain(budget) for budget in budgets] if isinstance(budgets, Iterable) else budgets
     plan = read_plan(method, {"method": method, "budgets": listed, **USUAL.get(method, {}), **settings}, "attack")
-    if plan.attack.neural_head or plan.attack.twins or plan.attack.helpers:
+    if plan.attack.neural_head or plan.attack.twins or plan.attack.reads:
         raise InputError(f"attack: '{method}' needs a network or a task of a study; choose another method")
+    if not isinstance(batch, Integral) or batch < 1:
+        raise InputError(f"attack: batch {batch!r}; give how many images are attacked at a time, 1 or more")
     images, labels = as_tensors(images, labels)
-    check_answers(model, images[:batch], labels)
+    with seeded(images.device, seed, "own model", "looked at"):
+        check_answers(model, images[:batch], labels)
+    own = own_networks(plan.attack, images.device)
     training = {name: part.training for name, part in model.named_modules()}
     results = []
     try:
-        with exact_kernels():
+        with exact_kernels(), seeded(images.device, seed, "own model"):
             for start in range(0, len(images), batch):
                 part, truth = images[start : start + batch], labels[start : start + batch]
                 ids = range(start, start + len(part))
                 pool = images[:CHECKED] if plan.attack.pool else None
-                shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool)
-                found = run_attack(plan, shown)
-                results.append(verify(model, part, truth, found, plan.norm, getattr(plan.attack, "eot", 1))[0])
+                shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool, helpers=own)
+                found, draws = run_attack(plan, shown), getattr(plan.attack, "eot", 1)
+                results.append(verify(model, part, truth, found, plan.norm, draws, distance_of(plan, shown))[0])
             checks = model_checks(model, images[:CHECKED], labels[:CHECKED], seed)
     finally:
         for name, part_of in model.named_modules():
@@ -86,25 +93,48 @@ def attack(
     )  # fmt: skip
 
 
+def plain(budget: Any) -> Any:
+    """A number of numpy or torch as Python's own."""
+    return budget.item() if getattr(budget, "shape", None) == () and hasattr(budget, "item") else budget
+
+
 def as_tensors(images: Any, labels: Any) -> tuple[Tensor, Tensor]:
     """Images (N, C, H, W) and labels int64 (N,) as tensors; InputError for what could not be attacked."""
     try:
-        images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+        images, labels = as_tensor(images), as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"attack: images and labels are no arrays ({flat(error)}); give tensors") from None
+    for part, what in ((images, "images"), (labels, "labels")):
+        if part.layout != torch.strided or part.is_complex() or part.device.type == "meta":
+            raise InputError(
+                f"attack: {what} of {part.dtype}, {part.layout}, on {part.device}; give plain real numbers"
+            )
     if images.ndim != 4:
         raise InputError(f"attack: images of shape {tuple(images.shape)}; give (N, 3, H, W), one image too")
     if labels.ndim != 1:
         raise InputError(f"attack: labels of shape {tuple(labels.shape)}; give (N,), the number of a class each")
     if len(labels) != len(images) or not len(images):
         raise InputError(f"attack: {len(images)} images and {len(labels)} labels; give one label an image")
-    if images.is_floating_point() and images.dtype not in (torch.float32, torch.float64):
+    if not images.numel():
+        raise InputError(f"attack: images of shape {tuple(images.shape)} have no pixels; give (N, 3, H, W)")
+    if not images.is_floating_point():
+        raise InputError(f"attack: images of {images.dtype}; give float32 in [0,1]: bytes divided by 255")
+    if images.dtype not in (torch.float32, torch.float64):
         raise InputError(
             f"attack: images of {images.dtype}; give float32: a model in half precision casts its input itself"
         )
-    if not (labels == labels.long()).all():
+    if not (labels.double() == labels.long()).all():
         raise InputError(f"attack: labels of {labels.dtype} that are no whole numbers; give the number of a class each")
     return images.detach(), labels.long().to(images.device)
+
+
+def as_tensor(values: Any) -> Tensor:
+    """An array of any kind, or a list of tensors, as a tensor."""
+    if isinstance(values, (list, tuple)) and values and all(isinstance(value, Tensor) for value in values):
+        return torch.stack(list(values))
+    if isinstance(values, np.ndarray):
+        values = np.array(values)  # torch takes no negative strides, and the caller's may be read-only
+    return torch.as_tensor(values)
 
 
 @torch.no_grad()
@@ -132,5 +162,27 @@ def check_answers(model: Any, images: Tensor, labels: Tensor) -> None:
         raise InputError("attack: the model changes its input in place; let it work on a copy (images.clone())")
     if not logits.is_floating_point():
         raise InputError(f"attack: the model gives {logits.dtype}; it must give logits, as real numbers")
+    if logits.layout != torch.strided or logits.dtype == torch.float64 != images.dtype:
+        raise InputError(
+            f"attack: the model gives {logits.dtype}, {logits.layout}, for images of {images.dtype}; it must give "
+            "dense logits, no wider than what it takes: cast them, or take float64"
+        )
     if wrong := [label for label in labels.tolist() if not 0 <= label < logits.shape[1]]:
         raise InputError(f"attack: label {wrong[0]}; the model has {logits.shape[1]} classes: count them from 0")
+    check_alone(model, images, logits)
+
+
+def check_alone(model: nn.Module, images: Tensor, logits: Tensor) -> None:
+    """Raise InputError where a model needs as many images as it was shown: attacks go on with those that stand."""
+    try:
+        with frozen(model):
+            alone = model(images[:1].clone())
+        fits = alone.shape == logits[:1].shape
+    except Exception as error:  # code that we do not know
+        raise InputError(
+            f"attack: the model takes {len(images)} images and not one ({flat(error)}); it must take any number"
+        ) from error
+    if not fits:
+        raise InputError(
+            f"attack: the model gives {tuple(alone.shape)} for one image; it must give (1, {logits.shape[1]})"
+        )

@@ -18,6 +18,8 @@ SSIM_WINDOW, SSIM_SIGMA, SSIM_K1, SSIM_K2 = 11, 1.5, 0.01, 0.03
 
 # distance(images (N, 3, H, W) in [0,1], others of the same shape) -> float64 (N,)
 Distance = Callable[[Tensor, Tensor], Tensor]
+# embedding(images (N, 3, H, W) in [0,1]) -> parts (N, ...), several; their Euclidean distance is a distance of images
+Embedding = Callable[[Tensor], Sequence[Tensor]]
 
 
 def rgb_to_lab(images: Tensor) -> Tensor:
@@ -138,15 +140,19 @@ def feature_distance(features: Callable[[Tensor], Tensor | Sequence[Tensor]]) ->
 
 def embedding_distance(features: Callable[[Tensor], Sequence[Tensor]]) -> Distance:
     """The root of `feature_distance`, with a gradient: the Euclidean distance of unit channel vectors (Laidlaw et al.,
-    ICLR 2021, section 3).
+    ICLR 2021, section 3). features: images (N, 3, H, W) -> maps (N, C, ...), several."""
+    return distance_in(lambda images: embed(features(images)))
 
-    features: images (N, 3, H, W) -> maps (N, C, ...), several. The gradient is zero where the images are equal. Float64
-    (N,) of features as they come: two batches of the same image may differ by the rounding of their network.
+
+def distance_in(embedding: Embedding) -> Distance:
+    """The Euclidean distance of what an embedding makes of images, with a gradient that is zero where they are equal.
+
+    Float64 (N,) of features as they come: two batches of the same image may differ by the rounding of their network.
     """
 
     def distance(images: Tensor, others: Tensor) -> Tensor:
         _check(images, others)
-        return gap(embed(features(images)), embed(features(others)))
+        return gap(embedding(images), embedding(others))
 
     return distance
 

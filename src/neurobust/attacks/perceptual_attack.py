@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from neurobust.attacks.functional import Family, fields
 from neurobust.attacks.losses import loss_values
+from neurobust.attacks.lpips import LPIPS, Lpips
 from neurobust.attacks.norms import per_image
-from neurobust.attacks.perceptual import embed, embedding_distance, gap
+from neurobust.attacks.perceptual import Embedding, distance_in, embed, gap
 from neurobust.attacks.perceptual_settings import Perceptual, RandomPerceptual
 from neurobust.attacks.search import AttackResult, Batch, Search, misread
 from neurobust.attacks.semantic.oracle import Oracle
@@ -81,7 +82,7 @@ class Space:
     """The distance of points to the images of a batch, in features of another network."""
 
     def __init__(self, batch: Batch):
-        self.images, self.maps, self.measure = batch.images, oracle_of(batch).maps, distance_of(batch)
+        self.images, self.embedding, self.measure = batch.images, embedding_of(batch), distance_of(batch)
 
     def apart(self, rows: Tensor, points: Tensor) -> Tensor:
         """Distance of `points` (n, 3, H, W) to the images `rows`: float64 (n,)."""
@@ -99,9 +100,9 @@ class Space:
 
         low = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
         high, apart = torch.ones_like(low), torch.zeros_like(low)
-        share, here = high, embed(self.maps(self.images[rows]))
+        share, here = high, self.embedding(self.images[rows])
         for _ in range(ROUNDS + 1):  # the whole change first
-            far = gap(here, embed(self.maps(make(share))))
+            far = gap(here, self.embedding(make(share)))
             inside = far <= limit
             low, apart = torch.where(inside, share, low), torch.where(inside, far, apart)
             high = torch.where(inside, high, share)
@@ -110,13 +111,16 @@ class Space:
 
 
 def distance_of(batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:
-    """The distance that budgets of the norm `lpips` bound: the root of Zhang's, in the oracle's features."""
-    return embedding_distance(oracle_of(batch).maps)
+    """The distance that budgets of the norm `lpips` bound: the root of Zhang's."""
+    return distance_in(embedding_of(batch))
 
 
-def oracle_of(batch: Batch) -> Oracle:
-    """The oracle of the batch's task."""
-    return cast(Oracle, batch.helper("oracle"))
+def embedding_of(batch: Batch) -> Embedding:
+    """LPIPS where the attack brought its weights; else the features of the oracle of the batch's task, unweighted."""
+    if LPIPS in batch.helpers:
+        return cast(Lpips, batch.helpers[LPIPS]).embed
+    oracle = cast(Oracle, batch.helper("oracle"))
+    return lambda images: embed(oracle.maps(images))
 
 
 @dataclass(frozen=True)

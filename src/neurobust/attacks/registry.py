@@ -71,4 +71,5 @@ def attack_modules(plans: Mapping[str, Planned], *more: str) -> list[str]:
     """
     methods = {plan.method for plan in plans.values()} | set(more)
     described = {ATTACKS.module_name(method) for method in methods}
-    return sorted(described | modules_of(*(ATTACKS[method].run for method in methods)))
+    kinds = [ATTACKS[method] for method in methods]
+    return sorted(described | modules_of(*(place for kind in kinds for place in (kind.run, kind.bring) if place)))

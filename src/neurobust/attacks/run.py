@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from torch import Tensor, nn
@@ -24,13 +24,14 @@ def batch_of(
     ids: Sequence[int],
     pool: Tensor | None = None,
     twins: Tensor | None = None,
+    helpers: Mapping[str, nn.Module] | None = None,
 ) -> Batch:
     """The batch that a plan's budgets are tried on: images (N, 3, H, W) in [0,1], labels (N,), their dataset rows.
 
     pool: other images of the task (M, 3, H, W), for attacks that start from one. twins: the same images with the cue of
-    another class (N, 3, H, W), for attacks that mix them in.
+    another class (N, 3, H, W), for attacks that mix them in. helpers: networks that the attack reads, by name.
     """
-    return Batch(model, images, labels.long(), plan.radii, seed, tuple(ids), pool, twins)
+    return Batch(model, images, labels.long(), plan.radii, seed, tuple(ids), pool, twins, helpers or {})
 
 
 def run_attack(plan: AttackPlan, batch: Batch) -> AttackResult:
@@ -50,3 +51,10 @@ def run_attack(plan: AttackPlan, batch: Batch) -> AttackResult:
     attack = cast(Callable[[Batch, Attack], AttackResult], load(plan.attack.run))
     with frozen(batch.model), seeded(images.device, batch.seed, "model", plan.name, batch.ids[0]):
         return attack(batch, plan.attack)
+
+
+def distance_of(plan: AttackPlan, batch: Batch) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """The distance that a plan's budgets bound where no norm does; None where the attack names none."""
+    if not plan.attack.measure:
+        return None
+    return cast(Callable[[Batch], Callable[[Tensor, Tensor], Tensor]], load(plan.attack.measure))(batch)

@@ -207,6 +207,8 @@ def probe_outputs(network: nn.Module, data: Dataset, wanted: OutsideNetwork, whe
         raise InputError(f"{where}.network: gives {shape} for {len(images)} images; it must give (images, classes)")
     if not found.is_floating_point():
         raise InputError(f"{where}.network: gives {found.dtype}; it must give logits, as real numbers")
+    if found.dtype == torch.float64:
+        raise InputError(f"{where}.network: gives {found.dtype} for images of {images.dtype}; cast its logits to that")
     return found.shape[1]
 
 

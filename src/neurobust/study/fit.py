@@ -244,6 +244,20 @@ def check_attack(study: Study, name: str) -> None:
         )
 
 
+def check_distance(study: Study, name: str) -> None:
+    """Raise InputError for an attack whose budgets are in another distance than those of one before it of its norm:
+    attacks of a norm are merged."""
+    plan = study.attacks[name]
+    for other, before in study.attacks.items():
+        if other == name:
+            return
+        if before.norm == plan.norm and before.attack.measure and before.attack.files != plan.attack.files:
+            raise InputError(
+                f"config.attacks.{name}: its budgets are {plan.attack.unit}, those of '{other}' {before.attack.unit}, "
+                "and the worst case is one over both; give both the same backbone, weights and linear, or none"
+            )
+
+
 def kinds_with(what: str) -> str:
     """The kinds of task of which something is true (`cue`: images can bear one), as a list to choose from."""
     return ", ".join(kind for kind in TASKS if getattr(TASKS[kind], what))
@@ -352,7 +366,7 @@ OF_ENTRIES: tuple[tuple[Callable[[Study], Iterable[str]], tuple[Callable[[Study,
     (lambda study: study.conditions,
      (check_targets, check_subjects, check_oracle, check_matched, check_twins, check_predictor, check_categories)),
     (lambda study: study.tasks, (check_sides, check_layers, check_batches, check_budgets, check_corruptions)),
-    (lambda study: study.attacks, (check_attack,)),
+    (lambda study: study.attacks, (check_attack, check_distance)),
     (lambda study: study.semantic.attacks, (check_semantic, check_lenders)),
     (lambda study: study.shifted, (check_shifted,)),
     (lambda study: study.outside,

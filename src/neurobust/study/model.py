@@ -150,7 +150,7 @@ class Study(Struct, frozen=True):
 
     def helpers_of(self, task: str) -> tuple[str, ...]:
         """The auxiliary networks that the attacks with a budget read on a task, sorted."""
-        return tuple(sorted({name for plan in self.attacks_of(task).values() for name in plan.attack.helpers}))
+        return tuple(sorted({name for plan in self.attacks_of(task).values() for name in plan.attack.reads}))
 
     @property
     def reference_strengths(self) -> dict[str, float | None]:

@@ -121,7 +121,14 @@ def of_explain(study: Study) -> Iterator[NamedFile]:
             yield NamedFile(key, path, f"what `{name}` reads", folder=True)
 
 
-NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_outside, of_explain)
+def of_attacks(study: Study) -> Iterator[NamedFile]:
+    """Those of attacks."""
+    for name, plan in readable(study.attacks):
+        for key, path in plan.attack.files.items():
+            yield NamedFile(f"config.attacks.{name}.{key}", path, "the weights of a network")
+
+
+NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_attacks, of_outside, of_explain)
 
 
 def key_of(settings: Settings, path: str) -> str:

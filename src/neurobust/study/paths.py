@@ -212,6 +212,11 @@ class Paths:
         """A file of each auxiliary network that the attacks with a budget read on a task."""
         return self.helpers(wildcards.task, self.study.helpers_of(wildcards.task), path)
 
+    def attack_files(self, wildcards: Wildcards) -> list[str]:
+        """The user's own files that the attacks with a budget read on a task."""
+        plans = self.study.attacks_of(wildcards.task).values()
+        return sorted({path for plan in plans for path in plan.attack.files.values()})
+
     def semantic_files(self, path: Callable[[str, str, str], Path]) -> list[str]:
         """A file of every semantic attack on every network that meets it, in the study's order; path: of results,
         network and attack."""
