@@ -40,7 +40,8 @@ def troubles(results: str, folder: Path = SNAKEMAKE_LOGS) -> Troubles:
     again = 0
     for path in sorted(folder.glob("*.log")):
         own: set[str] = set()
-        rule, fields = "", {}
+        rule = ""
+        fields: dict[str, str] = {}
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if found := ERROR.match(line):
                 rule, fields = found[1], {}

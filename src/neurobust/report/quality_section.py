@@ -27,7 +27,8 @@ def quality_section(view: View) -> Row:
     ]
     return {
         "sessions": session_table(view), "pictures": pictures, "coverage": coverage_table(view), "steps": legend(),
-        "edges": edge_words(view), "poor": poor_words(view), "least": f"{LEAST_CEILING:g}", "out_of_scale": f"{OUT_OF_SCALE:g}",
+        "edges": edge_words(view), "poor": poor_words(view),
+        "least": f"{LEAST_CEILING:g}", "out_of_scale": f"{OUT_OF_SCALE:g}",
     }  # fmt: skip
 
 
