@@ -116,6 +116,6 @@ def test_the_page_has_each_picture_with_its_paragraph_and_tables_of_others_have_
     drawn = {name: FIGURES[name](view) for name in (*DRAWN, "inside")}
     text = render(view, drawn, Frame("A study"))
     for picture in network_figures.pictures(view):
-        assert text.count(f"<h3>{picture.title}</h3>") == 1 and picture.meaning[:60].split("`")[0] in text
+        assert text.count(f'>{picture.title}<a class="here"') == 1 and picture.meaning[:60].split("`")[0] in text
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids)), "ids of figures and sections do not clash"

@@ -152,7 +152,7 @@ def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str
     points: dict[tuple[str, bool], list[tuple[float, int, str]]] = {}
     for row, y in zip(table.itertuples(), heights, strict=True):
         said = f"{row.condition} − {row.baseline}: {signed(row.difference)} pp"
-        said += f" [{ends}]" if (ends := between(row.low, row.high, signed)) else ""
+        said += f" [{interval}]" if (interval := between(row.low, row.high, signed)) else ""
         points.setdefault((row.condition, row.baseline == BASELINE), []).append((100 * row.difference, y, said))
     for (condition, hollow), found in points.items():
         style = view.roi_style(view.study.conditions[condition].roi)

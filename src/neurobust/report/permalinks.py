@@ -42,8 +42,10 @@ def with_permalinks(page: str) -> str:
         place = own[1] if own else name(f"table {words}")
         given, here = (attributes if own else f'{attributes} id="{place}"'), link(place, words)
         seen = "shown" in look or "hidden" in hidden
-        parts = f"{caption}{here}</caption>{head}{end}" if seen else f"{caption}</caption>{head}{here}{end}"
-        return f"<table{given}>{parts}"
+        if not seen:
+            return f"<table{given}>{caption}</caption>{head}{here}{end}"
+        said, below, rest = caption.partition(" <small")  # what is in small print has a line of its own
+        return f"<table{given}>{said}{here}{below}{rest}</caption>{head}{end}"
 
     return TABLE.sub(table, HEADING.sub(heading, page))
 

@@ -188,7 +188,7 @@ def tip(marks: Any, texts: Sequence[str]) -> None:
 
 
 def with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
-    """An SVG with a title in each mark of the named lines; a line with marks off the drawing stays without."""
+    """An SVG with a title in each mark of the named lines; a line of which a mark is not drawn stays without."""
     parts = re.split(r'(?=<g id=")', svg)
     for place, part in enumerate(parts):
         name = re.match(r'<g id="(tips_\d+)">', part)
