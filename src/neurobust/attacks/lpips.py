@@ -52,6 +52,8 @@ class Lpips(nn.Module):
     def fill(self, weights: Path, linear: Path, where: str) -> Lpips:
         """Itself with the weights of two files. Raises InputError, at `where`, for what is not theirs."""
         fill_part(self.body, weights, f"the backbone of LPIPS ({self.name})", of_package)
+        if not all(value.isfinite().all() for value in self.body.state_dict().values()):
+            raise InputError(f"{where}.weights: '{weights}': has weights that are no numbers; give a whole file")
         state = read_state(linear, f"{where}.linear")
         for place, count in enumerate(CHANNELS[self.name]):
             self.get_buffer(f"root{place}").copy_(linear_weights(state, place, count, linear, where).sqrt())
