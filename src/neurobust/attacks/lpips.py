@@ -62,8 +62,9 @@ class Lpips(nn.Module):
     def embed(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) in [0,1] -> parts (N, C, places): the squared distance of two images' parts, summed over
         all, is their LPIPS. Raises InputError for images that are too small for the backbone."""
-        parts, maps = [], (images - self.mean.to(images)) / self.std.to(images)
-        for index, layer in enumerate(self.body.features):  # type: ignore[union-attr, arg-type]
+        parts: list[Tensor] = []
+        maps = (images - self.mean.to(images)) / self.std.to(images)
+        for index, layer in enumerate(self.body.features):  # type: ignore[arg-type]
             try:
                 maps = layer(maps)
             except RuntimeError as error:
