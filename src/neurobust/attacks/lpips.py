@@ -52,6 +52,8 @@ class Lpips(nn.Module):
     def fill(self, weights: Path, linear: Path, where: str) -> Lpips:
         """Itself with the weights of two files. Raises InputError, at `where`, for what is not theirs."""
         fill_part(self.body, weights, f"the backbone of LPIPS ({self.name})", of_package)
+        if not all(value.isfinite().all() for value in self.body.state_dict().values()):
+            raise InputError(f"{where}.weights: '{weights}': has weights that are no numbers; give a whole file")
         state = read_state(linear, f"{where}.linear")
         for place, count in enumerate(CHANNELS[self.name]):
             self.get_buffer(f"root{place}").copy_(linear_weights(state, place, count, linear, where).sqrt())
@@ -60,8 +62,9 @@ class Lpips(nn.Module):
     def embed(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) in [0,1] -> parts (N, C, places): the squared distance of two images' parts, summed over
         all, is their LPIPS. Raises InputError for images that are too small for the backbone."""
-        parts, maps = [], (images - self.mean.to(images)) / self.std.to(images)
-        for index, layer in enumerate(self.body.features):  # type: ignore[union-attr, arg-type]
+        parts: list[Tensor] = []
+        maps = (images - self.mean.to(images)) / self.std.to(images)
+        for index, layer in enumerate(self.body.features):  # type: ignore[arg-type]
             try:
                 maps = layer(maps)
             except RuntimeError as error:

@@ -6,6 +6,7 @@ Nothing is unpickled but tensors (`weights_only`), and nothing is downloaded.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -32,24 +33,29 @@ def read_state(path: Path, where: str) -> State:
             raise InputError(f"{where}: '{path}': not readable as safetensors ({flat(error)}); give its file") from None
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{where}: '{path}': holds more than tensors ({asked(error)}), and code of a file is never run; save its "
-            "state dict with torch.save(model.state_dict(), ...) or as safetensors"
-        ) from None
     except Exception as error:  # torch raises what its readers raise
+        if code := asked(error):
+            raise InputError(
+                f"{where}: '{path}': holds more than tensors ({code}), and code of a file is never run; save its state "
+                "dict with torch.save(model.state_dict(), ...) or as safetensors"
+            ) from None
+        if isinstance(error, pickle.UnpicklingError):
+            raise InputError(f"{where}: '{path}': not a file of torch; give a state dict") from None
         raise InputError(f"{where}: '{path}': not a file of torch ({flat(error)}); give a state dict") from None
     for part in (found, *(found[name] for name in NESTED if isinstance(found, Mapping) and name in found)):
         if isinstance(part, Mapping) and part and all(isinstance(value, Tensor) for value in part.values()):
-            return part
+            return {str(key): value for key, value in part.items()}
     keys = sorted(map(str, found))[:6] if isinstance(found, Mapping) else type(found).__name__
     raise InputError(f"{where}: '{path}': no state dict in it (it has {keys}); save model.state_dict()")
 
 
 def asked(error: Exception) -> str:
-    """What a pickle wanted to run, off torch's long message."""
-    text = flat(error)
-    return text.partition("Unsupported global: ")[2].partition(" was")[0] or text.partition("Unpickler error: ")[2]
+    """What a file wanted to run, off torch's long message; empty where it is no file of torch at all."""
+    text = " ".join(str(error).split())
+    if "TorchScript" in text:
+        return "TorchScript"
+    found = re.search(r"unsupported global:?(?: GLOBAL)? ([\w.]+)", text, re.IGNORECASE)
+    return found[1] if found else ""
 
 
 def fitted(state: State, body: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
