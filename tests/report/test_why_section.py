@@ -14,7 +14,14 @@ WHERE = {"task": "digits", "architecture": "resnet18", "n_networks": 10}
 
 def parts(condition, of, total, through, q, roi="", slack=0.02):
     """The rows of one mediation: numbers with intervals of +- slack."""
-    numbers = {"total": total, "through": through, "direct": total - through, "moved": 1.0, "slope": 0.1}
+    numbers = {
+        "total": total,
+        "through": through,
+        "direct": total - through,
+        "moved": 1.0,
+        "slope": 0.1,
+        "between": -0.9,
+    }
     rows = [(name, value, value - slack, value + slack) for name, value in numbers.items()]
     rows += [(name, q, np.nan, np.nan) for name in ("p", "q")]
     return [
@@ -53,6 +60,14 @@ def test_the_measure_that_carries_most_is_named(view_of):
         "cue reliance", "similarity, LO", "dimensionality",
     ]  # fmt: skip
     assert "cue reliance" in draw_mediation(view)
+
+
+def test_what_leaves_least_of_a_gain_comes_first_and_of_what_is_not_shown_the_nearest(view_of):
+    view = view_of(
+        parts("LO", "too much", 0.12, 0.2, 0.001), parts("LO", "cue reliance", 0.12, 0.11, 0.03),
+        parts("LO", "far", 0.12, 0.3, 0.9), parts("LO", "near", 0.12, 0.05, 0.06),
+    )  # fmt: skip
+    assert [line["measure"] for line in why_sections(view)[0]["parts"]] == ["cue reliance", "too much", "near", "far"]
 
 
 def test_nothing_is_said_to_carry_a_gain_on_weak_evidence(view_of):

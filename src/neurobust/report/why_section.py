@@ -48,7 +48,7 @@ def name_of(row: Any) -> str:
 
 
 def carried(view: View, task: str, table: pd.DataFrame) -> Iterator[tuple[Gain, list[Part]]]:
-    """Each gain that was explained with its measures, those that carry most first."""
+    """Each gain that was explained with its measures: those that carry it, the most completely first; then the rest."""
     rows = table[table["analysis"] == "mediation"]
     for gain in gains_of(view.study, task):
         found = []
@@ -57,12 +57,15 @@ def carried(view: View, task: str, table: pd.DataFrame) -> Iterator[tuple[Gain, 
             numbers = {row.measure: row for row in part.itertuples()}
             found.append(Part(name_of(numbers["through"]), numbers, carries(numbers)))
         if found:
-            yield gain, sorted(found, key=lambda part: (not part.carries, -_size(part)))
+            yield gain, sorted(found, key=_rank)
 
 
-def _size(part: Part) -> float:
-    value = abs(part.rows["through"].value)
-    return -1.0 if pd.isna(value) else float(value)
+def _rank(part: Part) -> tuple[bool, float, float]:
+    """What comes first: of measures that carry a gain those that leave least of it, of others those nearest to that."""
+    q, left, carried = part.rows["q"].value, part.rows["direct"].value, part.rows["through"].value
+    if part.carries:
+        return False, abs(left), 0.0
+    return True, 2.0 if pd.isna(q) else q, 0.0 if pd.isna(carried) else -abs(carried)
 
 
 def carries(rows: dict[str, Any]) -> bool:
@@ -105,7 +108,8 @@ def part_lines(view: View, gain: Gain, parts: list[Part]) -> list[Row]:
     return [
         {"condition": view.head(gain.condition), "control": gain.control, "measure": part.name, "sure": part.carries}
         | {name: entry(part.rows[name], signed) for name in ("total", "through", "direct")}
-        | {"moved": entry(part.rows["moved"], short), "q": plain(part.rows["q"].value, 3)}
+        | {"moved": entry(part.rows["moved"], short), "between": entry(part.rows["between"], plain)}
+        | {"q": plain(part.rows["q"].value, 3)}
         for part in parts
     ]
 

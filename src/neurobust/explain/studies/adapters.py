@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from neurobust.core.false_discovery import false_discovery
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.studies.robustness import (
     Estimate,
+    Parts,
     correlation,
     deviations,
     group_means,
@@ -90,9 +92,9 @@ def associated(table: pd.DataFrame) -> tuple[Estimate, Estimate, Estimate]:
 
 def mediation(bench: StudyBench, settings: Mediation) -> Findings:
     """What of each gain goes through each measure that is asked about, at the ROI of the condition where it has one."""
-    found, every = [], list(readings(bench))
+    found, every = [], [(reading, associated(reading.table)[1]) for reading in readings(bench)]
     for gain in bench.gains:
-        for reading in every:
+        for reading, between in every:
             if reading.roi and reading.roi not in gain.roi.split("+"):
                 continue
             pairs = paired(reading.table, gain)
@@ -101,17 +103,31 @@ def mediation(bench: StudyBench, settings: Mediation) -> Findings:
                 value, robust, clean = table[["value", "robust_accuracy", "clean_accuracy"]].to_numpy(float).T
                 slope = within_slope(value, robust, clean, table["condition"].to_numpy(str))
                 parts = parts_of(pairs["gain"], pairs["moved"], slope, settings.draws, settings.seed)
-                found.append((gain, reading, len(pairs), parts))
+                found.append((gain, reading, len(pairs), parts, between))
     rows = []
-    adjusted = false_discovery([parts.through.p for *_, parts in found])
-    for (gain, reading, seeds, parts), q in zip(found, adjusted, strict=True):
-        numbers = parts._asdict() | {"p": Estimate(parts.through.p), "q": Estimate(float(q))}
+    p_values = [p_of_both(parts, between) for *_, parts, between in found]
+    adjusted = false_discovery(p_values)
+    for (gain, reading, seeds, parts, between), p, q in zip(found, p_values, adjusted, strict=True):
+        numbers = parts._asdict() | {"between": between, "p": Estimate(p), "q": Estimate(float(q))}
         for name, number in numbers.items():
             rows.append(
                 Row(name, number.value, "", reading.roi, number.low, number.high, of=reading.measure,
                     condition=gain.condition, n_networks=2 * seeds)
             )  # fmt: skip
     return Findings(rows)
+
+
+def p_of_both(parts: Parts, between: Estimate) -> float:
+    """p of two claims at once, the larger of theirs (Berger 1982): part of a gain goes through a measure, and
+    conditions that differ in it differ in robust accuracy, in the direction of the slope within conditions. NaN where
+    one has none.
+
+    What moves with guidance and, among seeds of a condition, with robust accuracy may yet do so beside the true cause;
+    then conditions that move it by other means are not more robust.
+    """
+    if math.isnan(parts.through.p) or math.isnan(between.p):
+        return math.nan
+    return max(parts.through.p, between.p) if parts.slope.value * between.value > 0 else 1.0
 
 
 def paired(table: pd.DataFrame, gain: Explaining) -> pd.DataFrame:

@@ -58,9 +58,10 @@ class Mediation(Analysis, frozen=True):
     meaning: ClassVar[str] = (
         "The gain of a guided condition in robust accuracy over its control, paired by seed, is parted in two: what "
         "goes through a measure (how much guidance moves the measure, times how much robust accuracy moves with it "
-        "among seeds of one condition at equal clean accuracy) and what does not. An interval that leaves out 0, and "
-        "a q below .05, say that the measure carries part of the gain, if nothing else moves both. Measures are taken "
-        "one at a time, so their parts do not add up."
+        "among seeds of one condition at equal clean accuracy) and what does not. That the measure carries part of "
+        "the gain is said where this part is surely above 0 and, over all conditions, those with more of the measure "
+        "are the more robust (or the less, as among seeds): q below .05. Measures are taken one at a time, so their "
+        "parts do not add up, and what moves together is not told apart."
     )
     measures: ClassVar[Mapping[str, Measure]] = {
         "total": Measure("share", "gain in robust accuracy over the control"),
@@ -68,10 +69,13 @@ class Mediation(Analysis, frozen=True):
         "direct": Measure("share", "the rest of it"),
         "moved": Measure("as the measure", "how much guidance moves the measure"),
         "slope": Measure("share per unit", "robust accuracy for one more unit of the measure, within conditions"),
-        "p": Measure("", "of the part that goes through the measure, two-sided"),
+        "between": Measure("r", "between the means of all conditions, given clean accuracy"),
+        "p": Measure("", "of both, the part through the measure and `between`, in one direction: the larger of theirs"),
         "q": Measure("", "p, adjusted over all measures and conditions"),
     }
-    source: ClassVar[str] = "MacKinnon et al. 2004 (interval of a product); Judd et al. 2001 (pairs)"
+    source: ClassVar[str] = (
+        "MacKinnon et al. 2004 (interval of a product); Judd et al. 2001 (pairs); Buyse et al. 2000 (two levels)"
+    )
 
     draws: Annotated[int, Meta(ge=1000), about("of both paths, for the interval of their product")] = 20000
     seed: Annotated[Seed, about("of these draws")] = 0
