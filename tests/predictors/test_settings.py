@@ -129,11 +129,11 @@ def test_the_price_without_keys_is_that_at_the_defaults(read, every_kind, kind):
 
 
 def test_files_that_settings_name(read, settings):
-    assert read(settings).files() == ()
-    assert read(settings | {"prefilter": "weights/alexnet.pth"}).files() == ("weights/alexnet.pth",)
+    assert read(settings).files == {}
+    assert read(settings | {"prefilter": "weights/alexnet.pth"}).files == {"prefilter": "weights/alexnet.pth"}
     network = RIDGE | {"features": "network", "network": "resnet18", "layers": ["layer1"]}
-    assert read(network | {"weights": "random"}).files() == ()
-    assert read(network | {"weights": "w.pth"}).files() == ("w.pth",)
+    assert read(network | {"weights": "random"}).files == {}
+    assert read(network | {"weights": "w.pth"}).files == {"weights": "w.pth"}
 
 
 @pytest.mark.parametrize("kind", list(PREDICTORS))

@@ -65,7 +65,7 @@ def test_paths(tmp_path, monkeypatch, project):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     passed = {row["name"]: row["passed"] for row in preflight.check_paths(read_study(config))}
-    assert passed == {"data": True, "task photos": True, "weights of b": False}
+    assert passed == {"data": True, "task photos": True, "config.predictors.b.prefilter": False}
 
 
 def test_versions(tmp_path):

@@ -64,9 +64,10 @@ class Analysis(Settings, frozen=True):
         """
         return 1.0
 
-    def files(self) -> tuple[str, ...]:
-        """Paths of the files and folders that the settings name, which must be there before anything is planned."""
-        return ()
+    @property
+    def files(self) -> dict[str, str]:
+        """Paths of the user's own files and folders that it reads, by key; none for most."""
+        return {}
 
     @property
     def leaves_arrays(self) -> bool:

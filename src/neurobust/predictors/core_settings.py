@@ -277,9 +277,10 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
         self.read_features.check(where, self.input_size)
         return replace(self, **{name: getattr(part, name) for name in own})
 
-    def files(self) -> tuple[str, ...]:
+    @property
+    def files(self) -> dict[str, str]:
         """The core's weights."""
-        return () if self.weights == RANDOM else (self.weights,)
+        return {} if self.weights == RANDOM else {"weights": self.weights}
 
     def origin(self) -> str:
         """The command that fetches what the package publishes."""

@@ -56,6 +56,7 @@ class Predictor(Settings, frozen=True, kw_only=True):
         """How to come by the files that the settings name, for the message where one is missing; may be empty."""
         return ""
 
-    def files(self) -> tuple[str, ...]:
-        """Paths of the files that the settings name, which must be there before the training."""
-        return ()
+    @property
+    def files(self) -> dict[str, str]:
+        """Paths of the user's own files that it reads, by key; none for most."""
+        return {}

@@ -42,9 +42,10 @@ class FixedFeatures(Settings, frozen=True, kw_only=True):
     def check(self, where: str, input_size: int) -> None:
         """Raise InputError, beginning with `where`, for fields that do not fit together or with the images' side."""
 
-    def files(self) -> tuple[str, ...]:
-        """Paths of the files that the settings name."""
-        return ()
+    @property
+    def files(self) -> dict[str, str]:
+        """Paths of the user's own files that it reads, by key; none for most."""
+        return {}
 
 
 class PixelMaps(FixedFeatures, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
         if count > 1:
             raise InputError(f"{where}.layers: {layer!r} is named {count} times; name each layer once")
 
-    def files(self) -> tuple[str, ...]:
+    @property
+    def files(self) -> dict[str, str]:
         """The network's weights."""
-        return () if self.weights == RANDOM else (self.weights,)
+        return {} if self.weights == RANDOM else {"weights": self.weights}

@@ -75,9 +75,10 @@ class FwRFSettings(Predictor, frozen=True, kw_only=True):
         self.read_features.check(where, self.input_size)
         return self
 
-    def files(self) -> tuple[str, ...]:
+    @property
+    def files(self) -> dict[str, str]:
         """Those of the features."""
-        return self.read_features.files()
+        return self.read_features.files
 
 
 class GaborFwRF(FwRFSettings, frozen=True, kw_only=True):

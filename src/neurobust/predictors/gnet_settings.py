@@ -114,6 +114,7 @@ class GNetSettings(Predictor, frozen=True, kw_only=True):
             raise InputError(f"{where}: missing key '{missing[0]}'")
         return self
 
-    def files(self) -> tuple[str, ...]:
+    @property
+    def files(self) -> dict[str, str]:
         """AlexNet's weights, where they are the prefilter."""
-        return () if self.prefilter == GABOR else (self.prefilter,)
+        return {} if self.prefilter == GABOR else {"prefilter": self.prefilter}

@@ -67,9 +67,10 @@ class Ridge(Predictor, frozen=True, kw_only=True):
         self._read_features(where).check(where, self.input_size)
         return self
 
-    def files(self) -> tuple[str, ...]:
+    @property
+    def files(self) -> dict[str, str]:
         """Those of the features."""
-        return self.read_features.files()
+        return self.read_features.files
 
     def _read_features(self, where: str) -> FixedFeatures:
         kind = READS[self.features]

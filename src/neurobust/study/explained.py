@@ -161,7 +161,7 @@ class Explained:
 
     def named_files(self, _: Wildcards, names: Iterable[str]) -> list[str]:
         """The files and folders that the settings of some analyses name."""
-        return [path for name in names for path in self.study.explain[name].files()]
+        return [path for name in names for path in self.study.explain[name].files.values()]
 
     def stored_examples(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
         """A few images as each attack left them, where an analysis needs adversarials."""

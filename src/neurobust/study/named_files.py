@@ -14,7 +14,6 @@ from typing import NamedTuple
 from neurobust.core.errors import InputError
 from neurobust.core.faults import Faults, readable
 from neurobust.core.names import nearest, neighbours
-from neurobust.core.settings import Settings, field_names
 from neurobust.networks.tasks.image_folder_settings import SHIPPED, ImageFolder
 from neurobust.nsd.layout import planted_annotations
 from neurobust.predictors.gnet_settings import ALEXNET
@@ -82,10 +81,10 @@ def of_data(study: Study) -> Iterator[NamedFile]:
 def of_predictors(study: Study) -> Iterator[NamedFile]:
     """Those of predictors."""
     for name, predictor in readable(study.predictors):
-        for path in predictor.files():
-            key = f"config.predictors.{name}.{key_of(predictor, path)}"
+        for key, path in predictor.files.items():
             origin = f" ({predictor.origin()})" if predictor.origin() else ""
-            yield NamedFile(key, path, f"the weights of a network{origin}", predictor.instead)
+            what = f"the weights of a network{origin}"
+            yield NamedFile(f"config.predictors.{name}.{key}", path, what, predictor.instead)
 
 
 def of_tasks(study: Study) -> Iterator[NamedFile]:
@@ -116,9 +115,8 @@ def of_outside(study: Study) -> Iterator[NamedFile]:
 def of_explain(study: Study) -> Iterator[NamedFile]:
     """Those of analyses."""
     for name, analysis in readable(study.explain):
-        for path in analysis.files():
-            key = f"config.explain.{name}.{key_of(analysis, path)}"
-            yield NamedFile(key, path, f"what `{name}` reads", folder=True)
+        for key, path in analysis.files.items():
+            yield NamedFile(f"config.explain.{name}.{key}", path, f"what `{name}` reads", folder=True)
 
 
 def of_attacks(study: Study) -> Iterator[NamedFile]:
@@ -129,8 +127,3 @@ def of_attacks(study: Study) -> Iterator[NamedFile]:
 
 
 NAMED = (of_data, of_predictors, of_tasks, of_conditions, of_attacks, of_outside, of_explain)
-
-
-def key_of(settings: Settings, path: str) -> str:
-    """The key of some settings that names a file."""
-    return next((key for key in field_names(type(settings)) if getattr(settings, key, None) == path), "files")

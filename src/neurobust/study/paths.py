@@ -163,7 +163,7 @@ class Paths:
 
     def predictor_weights(self, wildcards: Wildcards) -> list[str]:
         """The weights files that a predictor's settings name: AlexNet's for G-net, any network's for its features."""
-        return list(self.study.predictors[wildcards.predictor].files())
+        return list(self.study.predictors[wildcards.predictor].files.values())
 
     # --- attacks ---
 

@@ -16,6 +16,7 @@ from typing import TypedDict
 from neurobust.core.errors import InputError
 from neurobust.core.io import read_json, write_json, write_text
 from neurobust.study.model import Study
+from neurobust.study.named_files import all_named_files, is_made
 
 COMPARED = ("neurobust", "torch", "torchvision", "numpy", "snakemake", "snakemake-executor-plugin-slurm")
 
@@ -99,8 +100,7 @@ def check_writing(folder: Path) -> Check:
 def check_paths(study: Study) -> list[Check]:
     """Whether what the study reads is visible from here; what the pipeline makes itself may still be absent."""
     wanted = {f"task {name}": Path(task.source) for name, task in study.tasks.items() if task.source}
-    for name, predictor in study.predictors.items():
-        wanted |= {f"weights of {name}": Path(path) for path in predictor.files()}
+    wanted |= {file.key: Path(file.path) for file in all_named_files(study) if not is_made(study, file)}
     checks = [
         check(
             name, path.exists(), f"{path}" if path.exists() else f"{path} is not visible here; put it there, see README"

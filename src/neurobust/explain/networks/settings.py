@@ -254,6 +254,7 @@ class Humans(Analysis, frozen=True):
         if self.trials is not None and self.stimuli is None:
             raise ValueError("stimuli: missing: trials are read beside the images that were seen; name their folder")
 
-    def files(self) -> tuple[str, ...]:
+    @property
+    def files(self) -> dict[str, str]:
         """The stimuli and the trials."""
-        return tuple(path for path in (self.stimuli, self.trials) if path is not None)
+        return {key: path for key, path in (("stimuli", self.stimuli), ("trials", self.trials)) if path is not None}
