@@ -62,6 +62,8 @@ def test_an_answer_that_cannot_be_is_one_line_and_writes_nothing(folder, capsys,
         (["--tasks", "cifar10"], "cifar10 needs the folder cifar-10-batches-py; say cifar10=PATH"),
         (["--tasks", "digits=/x"], "digits needs no files"),
         (["--nsd", "a file"], "not a folder"),
+        (["--nsd", "s3://natural-scenes-dataset"], "an address; name a folder"),
+        (["--rois", ","], "--rois: ',': expected names"),
     ):
         assert begin(*words) == 1
         said = capsys.readouterr().err
@@ -77,6 +79,56 @@ def test_a_folder_with_a_study_is_refused(folder, capsys, name, begin):
     assert f"{name}: there already" in capsys.readouterr().err
     assert begin("--directory", str(folder / "another")) == 0
     assert (folder / "another/config.yaml").exists()
+
+
+def test_a_link_to_nothing_in_the_place_of_the_study_stays(folder, capsys, begin):
+    (folder / "config.yaml").symlink_to("/nowhere/of mine.yaml")
+    assert begin() == 1 and "there already" in capsys.readouterr().err
+    assert (folder / "config.yaml").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["no", "null", "123", "1e5", "2026-01-01", "0x1F", "1.0", "mine"])
+def test_a_name_that_yaml_reads_as_something_else_is_quoted(folder, name):
+    assert main(["init", name, "--nsd", "phantom", "--tasks", "digits", "--no-cluster"]) == 0
+    study = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (study["study"], study["results"]) == (name, f"results/{name}")
+    assert main(["check"]) == 0
+
+
+def test_somebodys_profile_is_kept(folder, capsys):
+    own = folder / "profiles/slurm/config.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("executor: slurm\n# mine\n")
+    assert main(["init", "mine", "--nsd", "phantom", "--cluster"]) == 0
+    assert own.read_text() == "executor: slurm\n# mine\n"
+    assert "wrote config.yaml, slurm\n" in capsys.readouterr().out
+    assert Path("slurm/config.yaml").samefile(own)
+
+
+@pytest.mark.parametrize("name", ["profiles", "profiles/slurm", "slurm"])
+def test_what_has_the_place_of_the_profile_is_named_before_anything_is_written(folder, capsys, name):
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text("mine")
+    assert main(["init", "mine", "--nsd", "phantom", "--cluster"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"neurobust: error: {name}: ") and "begin elsewhere" in said and said.count("\n") == 1
+    assert Path(name).read_text() == "mine" and not Path("config.yaml").exists()
+    Path(name).unlink()
+    Path(name).symlink_to("/nowhere")
+    assert main(["init", "mine", "--nsd", "phantom", "--cluster"]) == 1 and not Path("config.yaml").exists()
+
+
+def test_only_yes_and_no_are_answers_about_slurm(folder, terminal, capsys):
+    terminal.answers += ["", "", "", "maybe"]
+    assert main(["init", "mine"]) == 1
+    assert "--cluster: 'maybe': expected yes or no" in capsys.readouterr().err
+    assert not Path("config.yaml").exists()
+
+
+def test_a_mirror_that_cannot_be_one_is_said_before_the_other_questions(folder, terminal, capsys):
+    terminal.answers += ["https://x"]
+    assert main(["init", "mine"]) == 1 and len(terminal.asked) == 1
+    assert "an address" in capsys.readouterr().err
 
 
 def test_the_mirror_is_looked_at(folder, capsys, begin):
@@ -125,8 +177,7 @@ def ended(question):
 def test_no_answer_and_no_folder_are_one_line(folder, monkeypatch, capsys, begin):
     (folder / "file").touch()
     assert begin("--directory", "file") == 1
-    said = capsys.readouterr().err
-    assert said.startswith("neurobust: error: file: File exists") or "Not a directory" in said
+    assert capsys.readouterr().err.startswith("neurobust: error: --directory: file: not a folder")
     assert begin("--nsd", "") == 1 and "--nsd: empty; give a value" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("builtins.input", ended)

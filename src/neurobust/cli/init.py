@@ -23,6 +23,7 @@ from neurobust.study.yaml_file import read_yaml
 
 TEMPLATE = Path(__file__).with_name("templates") / "config.yaml"
 PHANTOM = "phantom"
+PROFILE = "profiles/slurm"
 ROIS = ("V1", "LO")  # without an answer
 # Where to begin with a task: passes over its training images, and what of its network differs from the study's.
 EPOCHS = {"digits": 4, "phantom-scenes": 12}
@@ -43,23 +44,26 @@ def begin(given: argparse.Namespace) -> int:
     nsd = answer(given.nsd, "Where is NSD: a mirror's folder, or phantom for a planted one?", PHANTOM, "--nsd")
     phantom = nsd == PHANTOM
     shipped = read_yaml(home.pipeline() / "config/config.yaml")
+    mirror = None if phantom else look(nsd, shipped["data"]["subjects"])
     known = shipped["rois"]
     usual = ",".join([name for name in ROIS if name in known] or known)
-    names = split(answer(given.rois, f"Which ROIs, of {', '.join(known)}?", usual, "--rois"))
+    names = split(answer(given.rois, f"Which ROIs, of {', '.join(known)}?", usual, "--rois"), "--rois")
     for name in names:
         if name not in known:
             raise InputError(f"--rois: {name!r} is not known; choose of {one_of(name, known)}, and add others by hand")
     kinds = [kind for kind in TASKS if phantom or not TASKS[kind].phantom]
     kinds = [kind for kind in kinds if not TASKS[kind].faces]
     default = "phantom-scenes" if phantom else "digits"
-    asked = split(answer(given.tasks, f"Which tasks, of {', '.join(kinds)} (KIND=PATH)?", default, "--tasks"))
+    asked = split(
+        answer(given.tasks, f"Which tasks, of {', '.join(kinds)} (KIND=PATH)?", default, "--tasks"), "--tasks"
+    )
     tasks = dict(task_of(word, kinds, folder) for word in asked)
     cluster = given.cluster
     if cluster is None:
-        cluster = answer(None, "Do jobs go through SLURM, yes or no?", "no", "--cluster").lower() in ("y", "yes")
-    mirror = None
-    if not phantom:
-        mirror = look(nsd, shipped["data"]["subjects"])
+        cluster = agreed(answer(None, "Do jobs go through SLURM, yes or no?", "no", "--cluster"), "--cluster")
+    if cluster:
+        refuse_profile(folder)
+    if mirror is not None:
         mirror = mirror._replace(root=seen_from(folder, nsd))
     text = filled(given.study, mirror, {name: known[name] for name in names}, tasks)
     write_text(folder / home.CONFIG, text)
@@ -69,12 +73,29 @@ def begin(given: argparse.Namespace) -> int:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raise InputError where a folder holds a configuration already."""
+    """Raise InputError where a folder holds a configuration already, be it a link to nothing, or is none."""
+    if there(folder) and not folder.is_dir():
+        raise InputError(f"--directory: {folder}: not a folder; name one that is empty or not there yet")
     for name in (home.CONFIG, "config", "Snakefile"):
-        if (folder / name).exists():
+        if there(folder / name):
             raise InputError(
                 f"{folder / name}: there already, so this folder has a study; begin one in an empty folder"
             )
+
+
+def refuse_profile(folder: Path) -> None:
+    """Raise InputError where something else has the place of the profile for SLURM, or of the link that finds it."""
+    for path in (folder / "profiles", folder / PROFILE):
+        if there(path) and not path.is_dir():
+            raise InputError(f"{path}: not a folder, so no profile can lie in it; remove it, or begin elsewhere")
+    link = folder / "slurm"
+    if there(link) and link.resolve() != (folder / PROFILE).resolve():
+        raise InputError(f"{link}: there already, and not the link to {PROFILE}; remove it, or begin elsewhere")
+
+
+def there(path: Path) -> bool:
+    """Whether something lies at a path, be it a link to nothing."""
+    return path.is_symlink() or path.exists()
 
 
 def answer(given: str | None, question: str, default: str, flag: str) -> str:
@@ -89,11 +110,19 @@ def answer(given: str | None, question: str, default: str, flag: str) -> str:
     return default
 
 
-def split(text: str) -> list[str]:
+def agreed(text: str, flag: str) -> bool:
+    """Whether an answer is yes; InputError where it is neither yes nor no."""
+    word = text.strip().lower()
+    if word not in ("y", "yes", "n", "no"):
+        raise InputError(f"{flag}: {text!r}: expected yes or no")
+    return word in ("y", "yes")
+
+
+def split(text: str, flag: str) -> list[str]:
     """Words between commas, each once."""
     words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     if not words:
-        raise InputError(f"{text!r}: expected names with commas between them")
+        raise InputError(f"{flag}: {text!r}: expected names with commas between them")
     return words
 
 
@@ -128,7 +157,8 @@ def filled(study: str, mirror: Found | None, rois: Mapping[str, Given], tasks: M
         tasks = {name: {"architectures": ["resnet18"], **task} for name, task in tasks.items()}
     architectures = sorted({name for task in tasks.values() for name in task.get("architectures", ["resnet18"])})
     return made.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        study=study,
+        study=flow(study),
+        results=flow(f"results/{study}"),
         schema=(home.pipeline() / "config/schema.yaml").resolve(),
         mirror=mirror and mirror._replace(root=flow(mirror.root)),
         rois={name: flow(roi) for name, roi in rois.items()},
@@ -154,14 +184,20 @@ def flow(value: Any) -> str:
 
 
 def copied_profile(folder: Path) -> list[str]:
-    """The profile for SLURM, copied to where its partition and account are named, and the link that finds it."""
-    target = folder / "profiles/slurm"
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(home.pipeline() / "profiles/slurm/config.yaml", target / "config.yaml")
-    link = folder / "slurm"
-    if not link.is_symlink():
-        link.symlink_to("profiles/slurm")
-    return ["profiles/slurm/config.yaml", "slurm"]
+    """The profile for SLURM, copied to where its partition and account are named, and the link that finds it.
+
+    Somebody's own stays as it is. The names of what was written.
+    """
+    written = []
+    own, link = folder / PROFILE / home.CONFIG, folder / "slurm"
+    if not there(own):
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(home.pipeline() / PROFILE / home.CONFIG, own)
+        written.append(f"{PROFILE}/{home.CONFIG}")
+    if not there(link):
+        link.symlink_to(PROFILE)
+        written.append("slurm")
+    return written
 
 
 def say_next(folder: Path, written: Iterable[str], mirror: Found | None, cluster: bool) -> None:

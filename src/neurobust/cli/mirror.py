@@ -37,6 +37,8 @@ def look(root: str, ran: Given) -> Found:
 
     Where no session lies there, everything is still to be fetched. InputError for a root that is no folder.
     """
+    if "://" in root:
+        raise InputError(f"--nsd: {root}: an address; name a folder, into which what is missing is fetched")
     folder = Path(root).expanduser()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--nsd: {root}: not a folder; name one in the layout of the NSD bucket, or say phantom")

@@ -62,6 +62,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # what a reader of the message knows
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
