@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurobust.cli import home
+from neurobust.cli.clean import KINDS, NAMES
 from neurobust.cli.main import main, parser
 from neurobust.core.errors import InputError
 from neurobust.study.paths import FOLDERS
@@ -63,7 +64,6 @@ def test_snakemakes_command_is_printed_and_run(project, monkeypatch, became, cap
         (["run", "--profile", "slurm", "--", "-R", "train_predictor"],
          [*study[:3], "profiles/slurm", "-R", "train_predictor", "--", "all"]),
         (["doctor", "-c", "config/config.yaml"], ["--configfile", "config/config.yaml", *study[2:], "--", "doctor"]),
-        (["report", "--archive", "a.zip"], [*study, "--report", "a.zip", "--", "all"]),
     ):  # fmt: skip
         with pytest.raises(SystemExit):
             main(words)
@@ -158,9 +158,9 @@ print(status, sorted({"torch", "snakemake", "pandas", "matplotlib", "scipy"} & s
 
 def test_clean_asks_at_a_terminal(folder, terminal, capsys, begin):
     begin()
-    fill("results/mine/networks/a")
+    fill("results/mine/networks/a.json")
     terminal.answers += ["", "y"]
-    assert main(["clean"]) == 1 and Path("results/mine/networks/a").exists()
+    assert main(["clean"]) == 1 and Path("results/mine/networks/a.json").exists()
     assert "nothing was removed" in capsys.readouterr().out
     assert main(["clean"]) == 0 and not Path("results/mine").exists()
     assert terminal.asked == ["remove all of it? [y/N] "] * 2
@@ -185,7 +185,7 @@ def test_clean_removes_one_studys_results_and_logs_and_nothing_else(folder, caps
     capsys.readouterr()
     assert main(["clean", "--yes"]) == 0
     said = capsys.readouterr().out
-    assert "results/mine/networks/ (1 files" in said and "logs/mine/train_network/" in said
+    assert "results/mine/networks/ (1 file, 0.0 MB)" in said and "logs/mine/train_network/" in said
     assert not any(Path(path).exists() for path in mine) and all(Path(path).exists() for path in others)
     assert not Path("logs/mine").exists(), "an empty folder goes too"
     assert main(["clean", "--yes"]) == 0 and "nothing to remove" in capsys.readouterr().out
@@ -195,7 +195,9 @@ def test_clean_of_a_study_in_results_leaves_the_studies_beside_it(folder, begin)
     begin()
     file = Path("config.yaml")
     file.write_text(file.read_text().replace("results: results/mine", "results: results"))
-    fill("results/attacks/a", "logs/attack_network/a.log", "logs/doctor.log", "results/demo/attacks/a", "logs/demo/x")
+    fill(
+        "results/attacks/a.npz", "logs/attack_network/a.log", "logs/doctor.log", "results/demo/attacks/a", "logs/demo/x"
+    )
     assert main(["clean", "--yes"]) == 0
     assert sorted(str(path) for path in folder.rglob("*") if path.is_file() and path.parent != folder) == [
         f"{folder}/logs/demo/x", f"{folder}/results/demo/attacks/a",
@@ -227,7 +229,43 @@ def test_clean_removes_no_data_and_follows_no_link(folder, capsys, begin):
     assert main(["clean", "--yes"]) == 1 and "Snakemake runs in this folder" in capsys.readouterr().err
     Path(".snakemake/locks/0.input.lock").unlink()
     assert main(["clean", "--yes"]) == 0
-    assert Path("elsewhere/y").exists() and not Path("results/mine").exists()
+    assert Path("elsewhere/y").exists() and not Path("results/mine/networks").is_symlink()
+    assert Path("results/mine/tasks/nsd/nsddata/x").exists(), "of nobody's data either"
+
+
+def test_clean_keeps_what_no_job_writes(folder, capsys, begin):
+    begin()
+    mine = [
+        "results/mine/report/thesis.tex",
+        "results/mine/attacks/digits/notes.md",
+        "results/mine/tasks/digits/.git/HEAD",
+    ]
+    fill(
+        *mine,
+        "results/mine/report/index.html",
+        "results/mine/attacks/digits/a/.cells/0.parquet",
+        "results/mine/attacks/confirmed.txt",
+    )
+    Path("results/mine/attacks/digits/linked").symlink_to(folder)
+    capsys.readouterr()
+    assert main(["clean", "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{path}: no job writes such a file, so it stays" in said for path in mine)
+    assert "results/mine/attacks/ (3 files" in said and "results/mine/tasks/" not in said.split("computed:")[1]
+    assert sorted(str(path) for path in Path("results").rglob("*") if not path.is_dir()) == sorted(mine)
+    assert not Path("results/mine/attacks/digits/a").exists() and Path("config.yaml").exists()
+    assert main(["clean", "--yes"]) == 0 and "nothing to remove" in capsys.readouterr().out
+
+
+def test_every_file_that_a_rule_makes_is_of_a_kind_that_clean_knows(project):
+    """Outputs of rules end in these; what stands in their text as a name of a file is among them."""
+    import re
+
+    found = set()
+    for path in (project / "workflow/rules").glob("*.smk"):
+        found |= set(re.findall(r'\{(?:RESULTS|LOGS|BENCHMARKS)\}/[^"]*?([^"/]*\.[a-z0-9]+)"', path.read_text()))
+    assert len(found) > 30
+    assert {name for name in found if Path("x" + name).suffix not in KINDS and name not in NAMES} == set()
 
 
 def test_every_result_lies_in_a_folder_that_clean_knows(project):
@@ -279,6 +317,62 @@ def test_a_study_without_a_report_is_one_line(folder, capsys, begin):
     capsys.readouterr()
     assert main(["report"]) == 1
     assert capsys.readouterr().err.startswith("neurobust: error: results/mine/report/tables: no networks.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["report", "--against", ""], "--against: empty"),
+        (["report", ""], "RESULTS: empty"),
+        (["report", "--archive", ""], "--archive: empty"),
+        (["report", "--archive", "x.pdf"], "x.pdf: not the name of an archive; let it end in .zip or .html"),
+        (["report", "--archive", "x.zip", "--against", "y"], "--archive: is of the whole study"),
+        (["report", "--archive", "x.zip"], "results/mine/report: no index.html; run the pipeline"),
+        (["report", "--", "--forceall"], "--: --forceall: starts no Snakemake"),
+        (["check", "--", "--forceall"], "--: --forceall: starts no Snakemake"),
+        (["clean", "--", "--forceall"], "--: --forceall: starts no Snakemake"),
+        (["status", "--html", "--", "--forceall"], "--: --forceall: starts no Snakemake"),
+    ],
+)
+def test_no_word_is_dropped_in_silence(folder, became, capsys, begin, words, says):
+    begin()
+    capsys.readouterr()
+    assert main(words) == 1 and not became
+    said = capsys.readouterr().err
+    assert said.startswith("neurobust: error: ") and says in said and said.count("\n") == 1
+
+
+def test_snakemakes_own_report_is_asked_for_where_there_is_one(folder, became, capsys, begin):
+    begin()
+    fill("results/mine/report/index.html")
+    with pytest.raises(SystemExit):
+        main(["report", "--archive", "a.zip", "--", "--quiet"])
+    assert became[0][-5:] == ["--report", "a.zip", "--quiet", "--", "all"]
+
+
+@pytest.mark.parametrize("cores", ["0", "-1", "two", "1.5", ""])
+def test_cores_are_counted_from_one(folder, became, capsys, begin, cores):
+    begin()
+    with pytest.raises(SystemExit) as left:
+        main(["run", f"--cores={cores}"])
+    assert left.value.code == 2 and not became
+    assert "expected a whole number from 1 on, or all" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["run", "--cores", "all"])
+    assert "--cores all" in " ".join(became[0])
+
+
+@pytest.mark.parametrize("bytes_", [b"", b"\xb8\x00\xff", b'a,b\n1,2,3,4\n"', b"a,b\n"])
+def test_a_table_that_is_none_is_one_line(folder, capsys, begin, bytes_):
+    begin()
+    table = Path("results/mine/report/tables/networks.csv")
+    fill(table)
+    table.write_bytes(bytes_)
+    for words in (["report"], ["report", "--against", "results/mine"]):
+        capsys.readouterr()
+        assert main(words) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"neurobust: error: {table}: ") and "run again" in said and said.count("\n") == 1
 
 
 def test_no_pipeline_is_one_line(monkeypatch, folder):

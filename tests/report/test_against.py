@@ -93,3 +93,20 @@ def test_the_command_says_it_and_refuses_a_folder_without_a_report(run, tmp_path
     assert "name a folder of results that has a report" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"no networks\.csv"):
         compare_runs(tmp_path, run)
+
+
+@pytest.mark.parametrize("words", [["{b}"], ["{a}", "--against", "{b}"], ["{b}", "--against", "{a}"]])
+def test_a_table_that_somebody_changed_is_one_line(run, other, capsys, words):
+    """A word in the place of a number, as a spreadsheet leaves a decimal comma, and columns of another version."""
+    as_it_was = pd.read_csv(run / "report/tables/networks.csv", keep_default_na=False, na_values=[""])
+    read = "robust_accuracy" if len(words) > 1 else "summary"
+    for table, edit, says in (
+        ("networks", lambda _: as_it_was.drop(columns="alignment").assign(x=1), "lacks alignment and has x; delete it"),
+        ("networks", lambda _: as_it_was[as_it_was.columns[::-1]], "its columns are in another order"),
+        ("networks", lambda _: as_it_was, ""),
+        (read, lambda frame: frame.assign(**dict.fromkeys(frame.columns[6:], "0,5")), "a table is not as"),
+    ):
+        b = other(table, edit)
+        status = main(["report", *(word.format(a=run, b=b) for word in words)])
+        said = capsys.readouterr().err
+        assert says in said and (status, said.count("\n")) == ((1, 1) if says else (0, 0))

@@ -12,6 +12,16 @@ from neurobust.core import io
 from neurobust.core.errors import InputError
 
 
+def test_what_cannot_be_written_is_named_as_the_reader_knows_it(tmp_path):
+    target = tmp_path / "a.json"
+    with pytest.raises(PermissionError) as said, io.replacing(target) as temporary:
+        raise PermissionError(13, "Permission denied", str(temporary))
+    assert said.value.filename == str(target)
+    with pytest.raises(PermissionError) as said, io.replacing(target):
+        raise PermissionError(13, "Permission denied", "another")
+    assert said.value.filename == "another"
+
+
 def test_replacing_leaves_nothing_behind_on_failure(tmp_path):
     target = tmp_path / "sub/result.txt"
     io.write_text(target, "old")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,14 @@ UNPRICED = (
     "check_machine", "check_cluster", "plan_study", "map_voxels",
 )  # fmt: skip
 
+# What jobs write; another file in their folders is somebody's, such as notes beside a report, and stays.
+KINDS = {
+    ".csv", ".h5", ".html", ".json", ".log", ".npz", ".parquet", ".previous", ".pt", ".safetensors", ".svg", ".tmp",
+    ".tsv", ".zip",
+}  # fmt: skip
+SHOWN = 20  # files that are named; more are counted
+NAMES = {"confirmed.txt", "plan.txt", "table.txt"}
+
 
 def clean(configs: Sequence[str], yes: bool) -> int:
     """Name what would go, ask, and remove it; the exit status: 1 for the answer no. InputError for what must stay."""
@@ -30,8 +39,13 @@ def clean(configs: Sequence[str], yes: bool) -> int:
     study = study_of(merged(files), files, Path(), home.pipeline())
     if locked():
         raise InputError(f"{LOCKS}: Snakemake runs in this folder, or was killed; wait, or run `snakemake --unlock`")
-    doomed = list(computed(study))
-    refuse_inputs(study, files, doomed)
+    found = list(computed(study))
+    refuse_inputs(study, files, found)
+    kept = [file for path in found for file in foreign(path)]
+    print(*(f"{file}: no job writes such a file, so it stays\n" for file in kept[:SHOWN]), sep="", end="")
+    if len(kept) > SHOWN:
+        print(f"and {len(kept) - SHOWN} more such files")
+    doomed = [path for path in found if removable(path)]
     if not doomed:
         print(f"nothing to remove: the study {study.name} has no results in {study.results}")
         return 0
@@ -46,6 +60,28 @@ def clean(configs: Sequence[str], yes: bool) -> int:
             folder.rmdir()
     print(f"removed; {study.data.root} is as it was")
     return 0
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """A file or link, or the files and links in a folder and in those below it; no link is followed."""
+    if path.is_symlink() or not path.is_dir():
+        yield path
+    else:
+        for folder, folders, names in os.walk(path):
+            found = map(Path(folder).joinpath, folders)
+            yield from (*map(Path(folder).joinpath, names), *(below for below in found if below.is_symlink()))
+
+
+def foreign(path: Path) -> list[Path]:
+    """The files at or below a path that are of no kind that jobs write. Links are none: what they lead to stays."""
+    found = (file for file in files_below(path) if not file.is_symlink())
+    return sorted(file for file in found if file.suffix not in KINDS and file.name not in NAMES)
+
+
+def removable(path: Path) -> bool:
+    """Whether there is anything at a path that jobs could have written, be it an empty folder."""
+    kept = set(foreign(path))
+    return not kept or any(file not in kept for file in files_below(path))
 
 
 def computed(study: Study) -> Iterator[Path]:
@@ -80,8 +116,9 @@ def measure(path: Path) -> str:
         return f" (the link; what it leads to stays: {path.readlink()})"
     if not path.is_dir():
         return ""
-    sizes = [file.lstat().st_size for file in path.rglob("*") if not file.is_dir()]
-    return f"/ ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB)"
+    kept = set(foreign(path))
+    sizes = [file.lstat().st_size for file in files_below(path) if file not in kept]
+    return f"/ ({len(sizes)} {'file' if len(sizes) == 1 else 'files'}, {sum(sizes) / 1e6:.1f} MB)"
 
 
 def agreed(question: str) -> bool:
@@ -92,8 +129,15 @@ def agreed(question: str) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link (not what it leads to), or a folder with all that is in it."""
+    """Remove a file, a link (not what it leads to), or a folder with all that is in it, but for what is foreign."""
+    kept = set(foreign(path))
     if path.is_symlink() or not path.is_dir():
         path.unlink()
-    else:
+    elif not kept:
         shutil.rmtree(path)
+    else:
+        for file in [file for file in files_below(path) if file not in kept]:
+            file.unlink()
+        for folder, _, _ in os.walk(path, topdown=False):
+            if not any(Path(folder).iterdir()):
+                Path(folder).rmdir()

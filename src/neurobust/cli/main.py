@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neurobust import __version__
 from neurobust.core.errors import InputError, messages_of
+from neurobust.core.io import READ_ONLY
 from neurobust.core.names import one_of
 
 DESCRIPTION = "Does biasing a vision network with human brain responses make it more robust? From data to report."
@@ -70,15 +71,19 @@ def report(given: argparse.Namespace) -> int:
     from neurobust.cli.home import config_files
     from neurobust.report.__main__ import show
     from neurobust.report.against import compare_runs
+    from neurobust.report.tables import as_written
     from neurobust.study.border import merged
 
-    if given.archive:
-        return snakemake(given, ["all"], ["--report", given.archive])
     results = Path(given.results or str(merged(config_files(given.configfile)).get("results")))
-    if given.against:
-        print(compare_runs(results, Path(given.against)))
-        return 0
-    show(results)
+    if given.archive:
+        if not (results / "report/index.html").exists():
+            raise InputError(f"{results}/report: no index.html; run the pipeline up to its report first")
+        return snakemake(given, ["all"], ["--report", given.archive])
+    with as_written(results, given.against):
+        if given.against:
+            print(compare_runs(results, Path(given.against)))
+        else:
+            show(results)
     return 0
 
 
@@ -169,8 +174,32 @@ def of_snakemake(command: Command) -> Command:
     command.add_argument(
         "--profile", metavar="NAME", help="local, slurm, or a folder; default: the study's only one, else local"
     )
-    command.add_argument("--cores", metavar="N", help="of this machine; default: the profile's")
+    command.add_argument("--cores", metavar="N", type=cores, help="of this machine, or all; default: the profile's")
     return command
+
+
+def cores(text: str) -> str:
+    """A number of cores as Snakemake takes it: from 1 on, or all."""
+    if text != "all" and (not text.isdecimal() or int(text) < 1):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on, or all")
+    return text
+
+
+def refuse_dropped(given: argparse.Namespace) -> None:
+    """Raise InputError for words that a command would drop without a word."""
+    for name in ("against", "archive", "results"):
+        if getattr(given, name, None) == "":
+            flag = "RESULTS" if name == "results" else f"--{name}"
+            raise InputError(f"{flag}: empty; give a place, or leave it out")
+    if getattr(given, "archive", None):
+        if given.against or given.results:
+            raise InputError("--archive: is of the whole study; leave out RESULTS and --against, or ask for them apart")
+        if not given.archive.endswith((".zip", ".html")):
+            raise InputError(f"--archive: {given.archive}: not the name of an archive; let it end in .zip or .html")
+    archived = given.command != "report" or given.archive
+    runs = hasattr(given, "profile") and archived and getattr(given, "html", None) is None
+    if given.options and not runs:
+        raise InputError(f"--: {' '.join(given.options)}: starts no Snakemake, so it takes none of its options")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -189,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         takes.print_help()
         return 2
     try:
+        refuse_dropped(given)
         return int(given.function(given))
     except InputError as error:
         for line in messages_of(error):
@@ -200,5 +230,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"neurobust: error: {error.filename}: {error.strerror}; name another place", file=sys.stderr)
+        mend = "make it writable, or name" if error.errno in READ_ONLY else "name"
+        print(f"neurobust: error: {error.filename}: {error.strerror}; {mend} another place", file=sys.stderr)
         return 1
