@@ -319,6 +319,40 @@ def test_a_study_without_a_report_is_one_line(folder, capsys, begin):
     assert capsys.readouterr().err.startswith("neurobust: error: results/mine/report/tables: no networks.csv")
 
 
+def test_results_that_are_a_link_to_nothing_are_one_line(folder, capsys, begin):
+    begin()
+    Path("results").symlink_to("/nowhere/results")
+    assert main(["status", "--html"]) == 1
+    assert "results is a link to nothing; mend it, or name another folder" in capsys.readouterr().err
+
+
+def test_a_home_that_nothing_can_be_written_to_is_one_line(folder, became, capsys, begin, monkeypatch):
+    """Snakemake makes its cache there before it reads anything."""
+    begin()
+    fill("file")
+    for name, value in (("XDG_CACHE_HOME", f"{folder}/file"), ("HOME", f"{folder}/file")):
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        assert main(["run"]) == 1 and not became
+        said = capsys.readouterr().err
+        assert said.startswith(f"neurobust: error: {value}") and "set XDG_CACHE_HOME" in said and said.count("\n") == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{folder}/cache")
+    with pytest.raises(SystemExit):
+        main(["run"])
+    assert became
+
+
+def test_words_that_a_terminal_lacks_end_nothing(neurobust, folder, begin):
+    begin()
+    (folder / "config.yaml").rename(folder / "ä.yaml")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    status, said, _ = neurobust("check", "ä.yaml", directory=folder, check=False, **plain)
+    assert status == 0 and "the study mine can run" in said
+    status, said, _ = neurobust("--help", directory=folder, PYTHONOPTIMIZE="2")
+    assert "COMMAND" in said, "without docstrings too"
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

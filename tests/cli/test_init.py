@@ -118,6 +118,13 @@ def test_what_has_the_place_of_the_profile_is_named_before_anything_is_written(f
     assert main(["init", "mine", "--nsd", "phantom", "--cluster"]) == 1 and not Path("config.yaml").exists()
 
 
+def test_paths_that_cannot_stand_in_a_file_are_one_line(folder, capsys, begin):
+    for where, says in (("/data/\udce4rger", "not UTF-8"), ("~nobody-of-that-name/nsd", "there is no such user")):
+        assert begin("--nsd", where) == 1
+        said = capsys.readouterr().err
+        assert says in said and said.count("\n") == 1 and not Path("config.yaml").exists()
+
+
 def test_only_yes_and_no_are_answers_about_slurm(folder, terminal, capsys):
     terminal.answers += ["", "", "", "maybe"]
     assert main(["init", "mine"]) == 1

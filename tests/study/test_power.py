@@ -80,6 +80,9 @@ def test_a_finished_study_gives_its_own_spreads(write_table, tmp_path):
     for broken in ("a,r,pgd,4,5,48,much,0,0.4,.1", "a,r"):
         with pytest.raises(InputError, match=r"power\.csv: not the table `power`"):
             power.known_spreads(write_table(broken))
+    (results / "report/tables/power.csv").write_bytes(b"\xb8\x00")
+    with pytest.raises(InputError, match=r"power\.csv: not the table `power`"):
+        power.known_spreads(results)
 
 
 def test_the_plan_says_what_the_study_sees_and_what_is_left_after_correction(study, tmp_path):

@@ -66,6 +66,7 @@ def begin(given: argparse.Namespace) -> int:
     if mirror is not None:
         mirror = mirror._replace(root=seen_from(folder, nsd))
     text = filled(given.study, mirror, {name: known[name] for name in names}, tasks)
+    refuse_bytes(text)
     write_text(folder / home.CONFIG, text)
     written = [home.CONFIG, *(copied_profile(folder) if cluster else [])]
     say_next(folder, written, mirror, cluster)
@@ -81,6 +82,13 @@ def refuse_used(folder: Path) -> None:
             raise InputError(
                 f"{folder / name}: there already, so this folder has a study; begin one in an empty folder"
             )
+
+
+def refuse_bytes(text: str) -> None:
+    """Raise InputError for a configuration with a path of bytes that are no UTF-8."""
+    for line in text.splitlines():
+        if not line.isascii() and line.encode(errors="replace").decode() != line:
+            raise InputError(f"{line.strip()!a}: not UTF-8, which a configuration is written in; rename the folder")
 
 
 def refuse_profile(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from neurobust.cli import home
+from neurobust.core.errors import InputError
 from neurobust.study.yaml_file import read_yaml
 
 
@@ -42,11 +43,25 @@ def command(
     return [*words, *options, "--", *targets]
 
 
+def make_cache() -> None:
+    """Make Snakemake's cache, which it makes at its start. InputError where it cannot be: a home that is only read."""
+    below = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # as Snakemake has it
+    cache = Path(below) / "snakemake/snakemake/source-cache/snakemake-runtime-cache"
+    way = "Snakemake keeps its cache there; set XDG_CACHE_HOME to a folder that you may write to"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}; {way}") from None
+    if not os.access(cache, os.W_OK):
+        raise InputError(f"{cache}: may not be written; {way}")
+
+
 def become(words: Sequence[str]) -> NoReturn:
     """Print a command and run it in the place of this process, so that signals and its exit status are its own.
 
     It is run by way of `cli.snakemake`, which is Snakemake but for a Ctrl-C before the first job.
     """
+    make_cache()
     print(shlex.join(words), file=sys.stderr, flush=True)
     sys.stdout.flush()
     os.execvp(sys.executable, [sys.executable, "-P", "-m", "neurobust.cli.snakemake", *words[len(program()) :]])

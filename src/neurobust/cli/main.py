@@ -11,6 +11,7 @@ from pathlib import Path
 from neurobust import __version__
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import READ_ONLY
+from neurobust.core.locale import speak_any_locale
 from neurobust.core.names import one_of
 
 DESCRIPTION = "Does biasing a vision network with human brain responses make it more robust? From data to report."
@@ -153,7 +154,7 @@ def parser() -> Command:
 def add(commands: argparse._SubParsersAction[Command], name: str, function: Callable[..., int]) -> Command:
     """A command, described by its function's docstring."""
     says = " ".join((function.__doc__ or "").split())
-    command = commands.add_parser(name, help=says[0].lower() + says[1:].rstrip("."), description=says)
+    command = commands.add_parser(name, help=says[:1].lower() + says[1:].rstrip("."), description=says)
     command.set_defaults(function=function)
     return command
 
@@ -205,6 +206,7 @@ def refuse_dropped(given: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; a bad input is a line on stderr for each fault, and exit status 1."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    speak_any_locale()
     cut = words.index("--") if "--" in words else len(words)
     takes = parser()
     given = takes.parse_args(words[:cut])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +40,9 @@ def look(root: str, ran: Given) -> Found:
     """
     if "://" in root:
         raise InputError(f"--nsd: {root}: an address; name a folder, into which what is missing is fetched")
-    folder = Path(root).expanduser()
+    folder = Path(os.path.expanduser(root))  # noqa: PTH111  # Path's own raises RuntimeError for a user that is not there
+    if str(folder).startswith("~"):
+        raise InputError(f"--nsd: {root}: there is no such user; write the folder out")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--nsd: {root}: not a folder; name one in the layout of the NSD bucket, or say phantom")
     if layout.phantom_marker(folder).exists():

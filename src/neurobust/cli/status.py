@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neurobust.cli.home import config_files, pipeline
 from neurobust.study.border import merged, study_of
+from neurobust.study.mirror import check_folder
 
 LOCKS = Path(".snakemake/locks")
 
@@ -34,6 +35,7 @@ def write_page(configs: Sequence[str], name: str) -> int:
 
     files = config_files(configs)
     study = study_of(merged(files), files, Path(), pipeline())
+    check_folder("config.results", study.root)
     path = status_path(study, name)
     live = write_status(study, path)
     counts = f"{live.count('there')} of {live.count('files')} files are there"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from neurobust.core.errors import InputError
+from neurobust.core.locale import speak_any_locale
 from neurobust.report.summary import print_summary
 
 
@@ -18,6 +19,7 @@ def show(results: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Print the main table and the report's path; 1 with one line on stderr where there is no report."""
+    speak_any_locale()
     if len(arguments) != 1:
         print("usage: python -m neurobust.report RESULTS", file=sys.stderr)
         return 2

@@ -28,7 +28,7 @@ def as_written(*results: object) -> Iterator[None]:
     place of a number, is an InputError."""
     try:
         yield
-    except InputError:
+    except (InputError, UnicodeEncodeError):  # the latter is the terminal's
         raise
     except (TypeError, ValueError, KeyError, NotImplementedError) as error:
         where = " or ".join(f"{folder}/report/tables" for folder in results if folder)

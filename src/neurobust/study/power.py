@@ -67,12 +67,12 @@ def known_spreads(results: Path) -> dict[str, Components]:
     Raises InputError where the table is not that.
     """
     path = results / "report" / "tables" / "power.csv"
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
     found: dict[str, list[Components]] = {}
     try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
         for row in rows:
             found.setdefault(row["task"], []).append(Components(*(float(row[name]) for name in SPREADS)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the table `power` ({error}); run the report again, or delete it") from error
     return {task: quadratic_mean(measured) for task, measured in found.items()}
 
