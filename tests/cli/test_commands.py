@@ -326,6 +326,15 @@ def test_results_that_are_a_link_to_nothing_are_one_line(folder, capsys, begin):
     assert "results is a link to nothing; mend it, or name another folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["results: [a]\nrois: 7\n", "study: x\n", "results: ''\nrois: {}\n"])
+def test_what_is_no_study_is_one_line(folder, became, capsys, text):
+    (folder / "config.yaml").write_text(text)
+    for words in (["report"], ["status"], ["run", "--roi", "V1"]):
+        assert main(words) == 1 and not became
+        said = capsys.readouterr().err
+        assert said.startswith("neurobust: error: config.yaml: r") and "expected" in said and said.count("\n") == 1
+
+
 def test_a_home_that_nothing_can_be_written_to_is_one_line(folder, became, capsys, begin, monkeypatch):
     """Snakemake makes its cache there before it reads anything."""
     begin()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurobust.core.errors import InputError
+from neurobust.core.settings import Given
 
 CONFIG = "config.yaml"  # a study of its own folder, as `neurobust init` writes it
 DEMO = "config/demo.yaml"  # the study of the pipeline's own folder, as plain Snakemake takes it there
@@ -31,6 +32,14 @@ def config_files(given: Sequence[str]) -> list[Path]:
     raise InputError(
         f"{CONFIG}: missing in {Path.cwd()}; name the study's file by --configfile, or begin one: neurobust init STUDY"
     )
+
+
+def results_of(config: Given, files: Sequence[Path]) -> Path:
+    """The folder of results of a study that is not checked. InputError where its configuration names none."""
+    given = config.get("results")
+    if isinstance(given, str) and given:
+        return Path(given)
+    raise InputError(f"{files[-1]}: results: {given!r}: expected a folder; `neurobust check` says all that is wrong")
 
 
 def profile(asked: str | None) -> str:

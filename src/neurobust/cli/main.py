@@ -39,15 +39,18 @@ def run(given: argparse.Namespace) -> int:
     """Make a study, or those of its files and rules that are named."""
     targets = list(given.target)
     if given.roi:
-        from neurobust.cli.home import config_files
+        from neurobust.cli.home import config_files, results_of
         from neurobust.study.border import merged
 
-        study = merged(config_files(given.configfile))
-        known = list(study.get("rois") or {})
+        files = config_files(given.configfile)
+        study = merged(files)
+        known = study.get("rois")
+        if not isinstance(known, dict) or not known:
+            raise InputError(f"{files[-1]}: rois: {known!r}: expected ROIs; `neurobust check` says all that is wrong")
         for roi in given.roi:
             if roi not in known:
                 raise InputError(f"--roi: {roi!r} is not an ROI of this study; choose of {one_of(roi, known)}")
-        targets += [f"{study.get('results')}/report/roi/{roi}.html" for roi in given.roi]
+        targets += [f"{results_of(study, files)}/report/roi/{roi}.html" for roi in given.roi]
     return snakemake(given, targets or ["all"], ["--dry-run"] if given.dry_run else [])
 
 
@@ -69,13 +72,17 @@ def doctor(given: argparse.Namespace) -> int:
 def report(given: argparse.Namespace) -> int:
     """The main table of a study and where its report lies; what changed against another run; or Snakemake's own report,
     as a file."""
-    from neurobust.cli.home import config_files
+    from neurobust.cli.home import config_files, results_of
     from neurobust.report.__main__ import show
     from neurobust.report.against import compare_runs
     from neurobust.report.tables import as_written
     from neurobust.study.border import merged
 
-    results = Path(given.results or str(merged(config_files(given.configfile)).get("results")))
+    if given.results:
+        results = Path(given.results)
+    else:
+        files = config_files(given.configfile)
+        results = results_of(merged(files), files)
     if given.archive:
         if not (results / "report/index.html").exists():
             raise InputError(f"{results}/report: no index.html; run the pipeline up to its report first")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurobust.cli.home import config_files, pipeline
+from neurobust.cli.home import config_files, pipeline, results_of
 from neurobust.study.border import merged, study_of
 from neurobust.study.mirror import check_folder
 
@@ -19,8 +19,9 @@ def locked() -> bool:
 
 def print_status(configs: Sequence[str]) -> None:
     """Print whether Snakemake runs here and where the report lies; InputError where the study cannot be read."""
-    config = merged(config_files(configs))
-    page = Path(str(config.get("results"))) / "report/index.html"
+    files = config_files(configs)
+    config = merged(files)
+    page = results_of(config, files) / "report/index.html"
     running = "Snakemake runs in this folder, or was killed in it" if locked() else "nothing runs in this folder"
     report = f"its report is {page}" if page.exists() else "it has no report yet"
     print(f"study {config.get('study')}: {running}; {report}", flush=True)
