@@ -1,5 +1,6 @@
 """What the commands of `neurobust` say and do, short of running Snakemake (tests/cli/test_wheel.py does)."""
 
+import os
 import re
 import subprocess
 import sys
@@ -333,6 +334,33 @@ def test_what_is_no_study_is_one_line(folder, became, capsys, text):
         assert main(words) == 1 and not became
         said = capsys.readouterr().err
         assert said.startswith("neurobust: error: config.yaml: r") and "expected" in said and said.count("\n") == 1
+
+
+def test_a_folder_that_was_removed_is_one_line(folder, became, capsys, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    for words in (["check"], ["run"], ["init", "x"], ["status", "--html", "-c", f"{folder}/config.yaml"]):
+        assert main(words) == 1 and not became
+        said = capsys.readouterr().err
+        assert said == "neurobust: error: the folder in which this runs was removed; go to one that is there\n"
+    monkeypatch.chdir(folder)
+
+
+def test_who_reads_may_have_enough_and_nobody_need_answer(project, folder, begin):
+    begin()
+    fill("results/mine/networks/a.json")
+    command = f"{sys.executable} -m neurobust"
+    environment = os.environ | {"PYTHONPATH": str(project / "src"), "PYTHONUNBUFFERED": "1"}
+    for line, status, says in (
+        (f"(sleep 0.1; {command} check; echo $? >&2) | true", 0, "141\n"),
+        (f"{command} check > /dev/full", 1, "neurobust: error: what is printed finds no space"),
+        (f"{command} clean <&-", 1, "neurobust: error: clean: asks before"),
+        (f"{command} check >&-", 0, ""),
+        (f"{command} init x --directory x <&-", 0, ""),
+    ):
+        done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == status and done.stderr.startswith(says) and done.stderr.count("\n") <= 1, line
 
 
 def test_a_home_that_nothing_can_be_written_to_is_one_line(folder, became, capsys, begin, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -123,7 +122,7 @@ def measure(path: Path) -> str:
 
 def agreed(question: str) -> bool:
     """Whether somebody at the terminal says yes; InputError where there is nobody to ask."""
-    if not sys.stdin.isatty():
+    if not home.at_terminal():
         raise InputError("clean: asks before it removes anything; say --yes where there is no terminal")
     return input(question).strip().lower() in ("y", "yes")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def pipeline() -> Path:
         if (folder / "Snakefile").is_file() and (folder / "workflow/rules/common.smk").is_file():
             return folder
     raise InputError(f"{PACKAGE}: no Snakefile in it, nor in this folder; install neurobust again, or go to a checkout")
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def config_files(given: Sequence[str]) -> list[Path]:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,7 @@ def answer(given: str | None, question: str, default: str, flag: str) -> str:
         if not given.strip():
             raise InputError(f"{flag}: empty; give a value, or leave it out for {default}")
         return given
-    if sys.stdin.isatty():
+    if home.at_terminal():
         return input(f"{question} [{default}] ").strip() or default
     print(f"{flag} {default} (the default)")
     return default

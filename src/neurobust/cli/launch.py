@@ -63,5 +63,5 @@ def become(words: Sequence[str]) -> NoReturn:
     """
     make_cache()
     print(shlex.join(words), file=sys.stderr, flush=True)
-    sys.stdout.flush()
+    print(end="", flush=True)
     os.execvp(sys.executable, [sys.executable, "-P", "-m", "neurobust.cli.snakemake", *words[len(program()) :]])

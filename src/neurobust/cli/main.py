@@ -4,6 +4,8 @@ it prints."""
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from neurobust.core.names import one_of
 DESCRIPTION = "Does biasing a vision network with human brain responses make it more robust? From data to report."
 EPILOG = "`neurobust COMMAND --help` says more. Behind `--` follow options of Snakemake, as they are."
 Command = argparse.ArgumentParser
+PIPE = 141  # the exit status of what writes to a pipe that nobody reads, as shells give it
 QUIET = ("--quiet", "rules", "host", "progress")
 
 
@@ -193,6 +196,14 @@ def cores(text: str) -> str:
     return text
 
 
+def refuse_nowhere() -> None:
+    """Raise InputError where the folder that this runs in was removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("the folder in which this runs was removed; go to one that is there") from None
+
+
 def refuse_dropped(given: argparse.Namespace) -> None:
     """Raise InputError for words that a command would drop without a word."""
     for name in ("against", "archive", "results"):
@@ -227,8 +238,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         takes.print_help()
         return 2
     try:
+        refuse_nowhere()
         refuse_dropped(given)
-        return int(given.function(given))
+        status = int(given.function(given))
+        print(end="", flush=True)  # here, where what cannot be printed is caught
+        return status
+    except BrokenPipeError:  # who reads has enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return PIPE
     except InputError as error:
         for line in messages_of(error):
             print(f"neurobust: error: {line}", file=sys.stderr)
@@ -238,7 +255,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         if error.filename is None:
-            raise
+            if error.errno != errno.ENOSPC:
+                raise
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python prints once more at its end
+            print(
+                "neurobust: error: what is printed finds no space; free some, or let it go elsewhere", file=sys.stderr
+            )
+            return 1
         mend = "make it writable, or name" if error.errno in READ_ONLY else "name"
         print(f"neurobust: error: {error.filename}: {error.strerror}; {mend} another place", file=sys.stderr)
         return 1
