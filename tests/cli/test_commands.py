@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neurobust.cli import home
+from neurobust.cli import home, launch
 from neurobust.cli.clean import KINDS, NAMES
 from neurobust.cli.main import main, parser
 from neurobust.core.errors import InputError
@@ -361,6 +361,20 @@ def test_who_reads_may_have_enough_and_nobody_need_answer(project, folder, begin
     ):
         done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == status and done.stderr.startswith(says) and done.stderr.count("\n") <= 1, line
+
+
+def test_a_folder_that_nothing_can_be_written_to_is_one_line(folder, became, capsys, begin, monkeypatch):
+    begin()
+    for words in (["run", "-n"], ["plan"], ["doctor"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(launch.os, "access", lambda path, mode: "cache" in str(path))
+            capsys.readouterr()
+            assert main(words) == 1 and not became
+            assert f"{folder}: may not be written; run where you may write" in capsys.readouterr().err
+    fill(".snakemake")
+    assert main(["run"]) == 1 and "a file in the place of Snakemake's records" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["run", "--", "--directory", "elsewhere"])
 
 
 def test_a_home_that_nothing_can_be_written_to_is_one_line(folder, became, capsys, begin, monkeypatch):

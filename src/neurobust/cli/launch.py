@@ -56,12 +56,24 @@ def make_cache() -> None:
         raise InputError(f"{cache}: may not be written; {way}")
 
 
+def refuse_unwritable() -> None:
+    """Raise InputError where Snakemake could keep no records of this folder, which it does for a dry run too."""
+    records = Path(".snakemake")
+    if records.exists() and not records.is_dir():
+        raise InputError(f"{records}: a file in the place of Snakemake's records; move it away")
+    place = records if records.exists() else Path.cwd()
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{place}: may not be written; run where you may write, and name the study by --configfile")
+
+
 def become(words: Sequence[str]) -> NoReturn:
     """Print a command and run it in the place of this process, so that signals and its exit status are its own.
 
     It is run by way of `cli.snakemake`, which is Snakemake but for a Ctrl-C before the first job.
     """
     make_cache()
+    if not any(word in ("-d", "--directory") or word.startswith("--directory=") for word in words):
+        refuse_unwritable()
     print(shlex.join(words), file=sys.stderr, flush=True)
     print(end="", flush=True)
     os.execvp(sys.executable, [sys.executable, "-P", "-m", "neurobust.cli.snakemake", *words[len(program()) :]])
