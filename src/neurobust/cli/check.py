@@ -34,7 +34,6 @@ def check(configs: Sequence[str]) -> int:
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     networks = sum(1 for _ in study.networks())
-    print(
-        f"{', '.join(map(str, files))}: the study {study.name} can run: {networks} networks; {len(warnings)} warnings"
-    )
+    said = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+    print(f"{', '.join(map(str, files))}: the study {study.name} can run: {networks} networks; {said}")
     return 0
