@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import subprocess
 import sys
 
 import pytest
@@ -47,3 +48,14 @@ def test_the_script_for_a_gpu_runs_in_miniature(benchmark, capsys):
     assert [name for name, *_ in found] == ["float32", "TF32", "bfloat16"]
     assert all(0 <= float(share) <= 1 for _, *shares in found for share in shares)
     assert found[0][1] == found[0][2], "what float32 finds is an adversarial in float32"
+
+
+@pytest.mark.slow
+def test_the_report_of_a_made_up_study_is_built_step_by_step(project, tmp_path):
+    command = [sys.executable, project / "benchmarks/report.py", "--folder", tmp_path / "made-up"]
+    done = subprocess.run([*command, "--rois", "LO", "TO", "--seeds", "3"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    costs = dict(re.findall(r"^(.+?) +([\d.]+) CPU s", done.stdout, re.M))
+    assert list(costs) == ["tables", "figures", "pages", "page of TO", "all"]
+    assert float(costs["all"]) == pytest.approx(sum(float(costs[name]) for name in list(costs)[:-1]), abs=0.5)
+    assert (tmp_path / "made-up/report/roi/TO.html").exists() and "index.html" in done.stdout

@@ -14,7 +14,7 @@ from neurobust.study.read import read_study
 
 READ = (
     "compared_predictors", "compared_responses", "compared_stimuli", "stored_examples", "stored_transfer",
-    "network_modules",
+    "minimal_tables", "network_modules",
 )  # fmt: skip
 NETWORKS = [name for name in ANALYSES if ANALYSES[name].scope == "network"]
 EVERY = {name: {} for name in ANALYSES}
@@ -121,3 +121,11 @@ def test_what_an_analysis_reads_must_be_there_and_is_input_of_its_job(config, tm
     check_named_files(jobs.study)
     assert jobs.named_files(SimpleNamespace(), ["humans"]) == ["shown", "sen.csv"]
     assert jobs.named_files(SimpleNamespace(), ["distance"]) == []
+
+
+def test_the_true_distance_is_read_from_minimum_norm_attacks_in_l2(config, project):
+    jobs = Explained(read_study(yaml.safe_load((project / "config/config.yaml").read_text()) | {"claims": None}))
+    network = next(iter(jobs.study.networks()))
+    wildcards = SimpleNamespace(**network._asdict() | {"seed": str(network.seed)})
+    assert [path.rpartition("/")[2] for path in jobs.minimal_tables(wildcards, ["boundary"])] == ["fmn-l2.parquet"]
+    assert jobs.minimal_tables(wildcards, ["distance"]) == []

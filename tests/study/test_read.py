@@ -9,6 +9,7 @@ from snakemake.utils import update_config
 
 from neurobust.core.errors import InputError
 from neurobust.study.jobs import study_jobs
+from neurobust.study.pairs import gains_of
 from neurobust.study.paths import Paths
 from neurobust.study.read import read_study
 
@@ -21,6 +22,17 @@ def demo_config(project):
 @pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors", "calibration"])
 def test_the_shipped_studies_are_valid(project, name):
     read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
+
+
+def test_the_hierarchy_is_one_recipe_of_the_factors_with_more_seeds(project):
+    config = {}
+    for name in ("factors", "hierarchy"):
+        update_config(config, yaml.safe_load((project / f"config/{name}.yaml").read_text()))
+    study = read_study(config)
+    assert len({network.condition for network in study.networks()}) == 17 and len(study.seeds) == 10
+    areas = [gain.roi for gain in gains_of(study, "phantom-scenes")]
+    assert areas == ["V1", "V2", "hV4", "LO", "TO", "FFA", "FEF"]
+    assert all(gain.control == f"{gain.condition}-shuffled" for gain in gains_of(study, "phantom-scenes"))
 
 
 FAULTS = [

@@ -91,6 +91,7 @@ if NETWORK_CHEAP:
             stimuli=of_analyses(EXPLAINED.compared_stimuli, *NETWORK_CHEAP),
             examples=of_analyses(EXPLAINED.stored_examples, *NETWORK_CHEAP),
             transfer=of_analyses(EXPLAINED.stored_transfer, *NETWORK_CHEAP),
+            minimal=of_analyses(EXPLAINED.minimal_tables, *NETWORK_CHEAP),
             named=of_analyses(EXPLAINED.named_files, *NETWORK_CHEAP),
         output:
             outputs(NETWORK_CHEAP, at, network_analysis_path, NETWORK),
@@ -130,6 +131,7 @@ if NETWORK_DEAR:
             stimuli=of_analyses(EXPLAINED.compared_stimuli),
             examples=of_analyses(EXPLAINED.stored_examples),
             transfer=of_analyses(EXPLAINED.stored_transfer),
+            minimal=of_analyses(EXPLAINED.minimal_tables),
             named=of_analyses(EXPLAINED.named_files),
         output:
             outputs({"{analysis}": None}, at, network_analysis_path, NETWORK),

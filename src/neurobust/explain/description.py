@@ -18,8 +18,9 @@ Scope = Literal["predictor", "network", "study"]
 # What an analysis looks at beside the module and its images. Where a bench has none, a table has no rows and says why.
 #   of a predictor: `concepts` of its held-out stimuli, the `prfs` of its voxels, the predictors of the `others` ROIs
 #   of a network: the `predictors` of the ROIs that it is compared with, held-out `stimuli` with measured responses of
-#   these ROIs, `adversarials` that the attacks stored, cue `twins` of its images
-Need = Literal["concepts", "prfs", "others", "predictors", "stimuli", "adversarials", "twins"]
+#   these ROIs, `adversarials` that the attacks stored, the `minimal` distances that minimum-norm attacks in L2 found,
+#   cue `twins` of its images
+Need = Literal["concepts", "prfs", "others", "predictors", "stimuli", "adversarials", "minimal", "twins"]
 
 
 class Measure(Struct, frozen=True):

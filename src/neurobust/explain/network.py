@@ -42,17 +42,20 @@ class NetworkInputs(Protocol):
     stimuli: Sequence[str]
     examples: Sequence[str]
     transfer: Sequence[str]
+    minimal: Sequence[str]
 
 
 def compared_files(rois: Sequence[str], inputs: NetworkInputs) -> Compared:
     """What a network is compared with, of these ROIs."""
     predictors = dict(zip(rois, map(Path, inputs.predictors), strict=True)) if inputs.predictors else {}
-    stored = [Path(paths[0]) if paths else None for paths in (inputs.examples, inputs.transfer)]
-    return Compared(predictors, by_roi(rois, inputs.responses, inputs.stimuli), *stored)
+    examples, transfer = (Path(paths[0]) if paths else None for paths in (inputs.examples, inputs.transfer))
+    responses, minimal = by_roi(rois, inputs.responses, inputs.stimuli), tuple(map(Path, inputs.minimal))
+    return Compared(predictors, responses, examples, transfer, minimal)
 
 
 def files_of(compared: Compared) -> dict[str, Path]:
     """The files that a network is compared with, by what they are, for the provenance."""
     found = {f"predictor {roi}": path for roi, path in compared.predictors.items()}
     stored = {"examples": compared.examples, "transfer": compared.transfer}
+    found |= {f"attack {path.stem}": path for path in compared.minimal}
     return found | named(compared.responses) | {name: path for name, path in stored.items() if path is not None}

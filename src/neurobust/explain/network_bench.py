@@ -21,6 +21,7 @@ from neurobust.explain.description import Need
 from neurobust.explain.measured import Measured, SubjectFiles, read_measured
 from neurobust.explain.measures import margin_gradients
 from neurobust.files.adversarials import read_adversarials
+from neurobust.files.attack_table import read_attack_columns
 from neurobust.files.dataset import Dataset
 from neurobust.files.examples import read_examples
 from neurobust.files.pixels import to_pixels
@@ -41,12 +42,14 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """What a network is compared with, by ROI: the weights of its predictor, and its subjects' files."""
+    """What a network is compared with, by ROI: the weights of its predictor, and its subjects' files; and what attacks
+    stored: examples, adversarials that travel, and the tables of minimum-norm attacks in L2."""
 
     predictors: Mapping[str, Path] = field(default_factory=dict)
     responses: Mapping[str, Sequence[SubjectFiles]] = field(default_factory=dict)
     examples: Path | None = None
     transfer: Path | None = None
+    minimal: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,14 @@ class NetworkBench:
             found["transfer"] = Pair(clean, self._pixels(stored.adversarial[right]))
         return found
 
+    @cached_property
+    def minimal(self) -> np.ndarray | None:
+        """The least L2 at which an attack found each image misread (n,), verified; NaN where none was found or the
+        clean image is misread already. None without such attacks, or where all of them failed."""
+        found = [_distances(path, self.rows) for path in self.compared.minimal]
+        known = [distances for distances in found if distances is not None]
+        return np.fmin.reduce(known) if known else None
+
     def _pixels(self, images: np.ndarray) -> Tensor:
         return torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
 
@@ -178,7 +189,21 @@ class NetworkBench:
             return "the task's images bear no cue"
         if need == "adversarials" and not self.adversarials:
             return "no attack stored an image that it broke"
+        if need == "minimal" and self.minimal is None:
+            return "no minimum-norm attack in L2 met this network"
         return None
+
+
+def _distances(table: Path, rows: np.ndarray) -> np.ndarray | None:
+    """The sizes of an attack's adversarials of images `rows` (n,), NaN where there is none; None where it failed."""
+    columns, record = read_attack_columns(table)
+    if record.failed:
+        return None
+    found = np.full(len(rows), np.nan)
+    there = np.isin(columns["image"], rows) & columns["clean_correct"].astype(bool) & np.isfinite(columns["distance"])
+    where = np.searchsorted(rows, columns["image"][there])
+    np.fmin.at(found, where, columns["distance"][there])
+    return found
 
 
 def layer_names(trunk: nn.Module) -> list[str]:

@@ -28,6 +28,7 @@ ANALYSES: Places[type[Analysis]] = Places(
         "perturbations": "neurobust.explain.networks.settings:Perturbations",
         "geometry": "neurobust.explain.networks.settings:Geometry",
         "jacobian": "neurobust.explain.networks.settings:Jacobian",
+        "boundary": "neurobust.explain.networks.settings:Boundary",
         "cue-bias": "neurobust.explain.networks.settings:CueBias",
         "saliency": "neurobust.explain.networks.settings:Saliency",
         "calibration": "neurobust.explain.networks.settings:Calibration",

@@ -173,6 +173,14 @@ class Explained:
         needed = self._needed("adversarials", names) and self.study.transfer
         return [str(adversarials_path(self.results, _network(wildcards)))] if needed else []
 
+    def minimal_tables(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
+        """The tables of minimum-norm attacks in L2, where an analysis needs the distances that they found."""
+        if not self._needed("minimal", names):
+            return []
+        attacks = self.study.attacks_of(wildcards.task)
+        least = (name for name, plan in attacks.items() if plan.attack.minimum and plan.norm == "l2")
+        return [str(attack_table_path(self.results, _network(wildcards), name)) for name in least]
+
     # --- the whole study ---
 
     def study_tables(self, analysis: str, path: Callable[[Path], Path] = Path) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from fake_study import GRID, N_IMAGES, QUALITY, SIZE, STRENGTH, STUDIES, TOUGHNESS, VOXELS
+from fake_study import CENTRES, GRID, N_IMAGES, QUALITY, SIZE, STRENGTH, STUDIES, TOUGHNESS, VOXELS
 
 from neurobust.attacks.plan import AttackPlan
 from neurobust.core.io import write_json, write_parquet
@@ -220,7 +220,7 @@ def write_cortex(path: Path, roi: str, subject: str, n: int) -> None:
 
 def voxels_of(roi: str, n: int) -> np.ndarray:
     """n voxels of the grid, in two blobs left and right of its middle; those of V4 lie at the edge of the volume."""
-    centre = {"V1": (7, 4, 5), "V4": (1, 8, 4), "LO": (4, 10, 6), "FFA": (5, 14, 3)}[roi]
+    centre = CENTRES[roi]
     places = np.stack(np.unravel_index(np.arange(np.prod(GRID)), GRID))
     away = [np.square(places - np.array([[x], [centre[1]], [centre[2]]])).sum(0) for x in (centre[0], 19 - centre[0])]
     return np.sort(np.argsort(np.minimum(*away), kind="stable")[:n])

@@ -93,6 +93,7 @@ VOXELS = {("V1", "subj01"): 140, ("V1", "subj02"): 110, ("V4", "subj01"): 60, ("
 
 
 GRID = (20, 24, 12)
+CENTRES = {"V1": (7, 4, 5), "V4": (1, 8, 4), "LO": (4, 10, 6), "FFA": (5, 14, 3)}  # of the left blob of an ROI
 # Sessions of which the mean rises by 0.01 % signal change each, the fifth at 2.4 times the others' scale, the third of
 # the second subject empty.
 SESSIONS = tuple(

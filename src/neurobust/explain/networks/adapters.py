@@ -15,6 +15,7 @@ from neurobust.explain.network_bench import NetworkBench
 from neurobust.explain.networks import calibration, fourier, geometry, jacobian, saliency, similarity
 from neurobust.explain.networks.bias import cue_bias
 from neurobust.explain.networks.settings import (
+    Boundary,
     Calibration,
     CueBias,
     Fourier,
@@ -146,6 +147,20 @@ def jacobian_of(bench: NetworkBench, settings: Jacobian) -> Findings:
         [
             Row("spectral norm of the Jacobian", float(norms.nanmedian()), n_images=count),
             Row("curvature of the margin", float(turns.nanmedian()), n_images=count),
+        ]
+    )
+
+
+def boundary(bench: NetworkBench, settings: Boundary) -> Findings:
+    """The linear distance to the boundary beside the least L2 at which an attack crossed it."""
+    assert bench.minimal is not None, "asked for by `needs`"
+    linear = linear_distances(bench.margin, bench.gradient).cpu().numpy()
+    found = jacobian.agreement(linear, bench.minimal)
+    count = int(np.isfinite(bench.minimal).sum())
+    return Findings(
+        [
+            Row("order of linear and true distance", found["correlation"], n_images=count),
+            Row("true over linear distance", found["ratio"], n_images=count),
         ]
     )
 

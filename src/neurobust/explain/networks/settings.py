@@ -155,6 +155,25 @@ class Jacobian(Analysis, frozen=True):
         return (6 * self.steps + 6) * self.images / USUAL_IMAGES
 
 
+class Boundary(Analysis, frozen=True):
+    """Whether the boundary lies where the gradient says."""
+
+    run: ClassVar[str] = "neurobust.explain.networks.adapters:boundary"
+    title: ClassVar[str] = "linear and true distance to the boundary"
+    meaning: ClassVar[str] = (
+        "The linear distance asks the gradient at the image how far the boundary is; a minimum-norm attack walks "
+        "there. If both put the images in one order (1), the cheap measure stands for the dear one within this "
+        "network. The ratio is 1 for a straight network; below 1 the boundary is nearer than the gradient says, and "
+        "well above 1 the attack is weak or the gradient misleads."
+    )
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "order of linear and true distance": Measure("Spearman's r", "over images that an attack in L2 broke"),
+        "true over linear distance": Measure("", "median over these images"),
+    }
+    needs: ClassVar[tuple[Need, ...]] = ("minimal",)
+    source: ClassVar[str] = "Moosavi-Dezfooli et al. 2016"
+
+
 class CueBias(Analysis, frozen=True):
     """Whether the network goes by the shape or by the cue where they disagree."""
 
