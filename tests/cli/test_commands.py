@@ -129,7 +129,7 @@ def test_check_lets_warnings_pass_and_later_files_override(folder, capsys, begin
     assert main(["check", "config.yaml", "more.yaml"]) == 0
     said = capsys.readouterr()
     assert said.err.startswith("warning: more.yaml:2: attacks.pgd-l2.budgets: 255: l2 is given in pixel units")
-    assert said.out == "config.yaml, more.yaml: the study mine can run: 4 networks; 1 warnings\n"
+    assert said.out == "config.yaml, more.yaml: the study mine can run: 4 networks; 1 warning\n"
 
 
 def test_check_says_that_a_root_belongs_to_somebody(folder, capsys, begin):
