@@ -305,10 +305,12 @@ def test_a_page_of_what_is_there_needs_no_snakemake(folder, became, capsys, begi
     assert "This is a part: 0 of" in Path("results/mine/status.html").read_text()
     assert main(["status", "--html", "seen.html"]) == 0 and Path("seen.html").exists()
     capsys.readouterr()
-    for name in ("config.yaml", "nowhere/seen.html", "results/mine/report.htm"):
+    Path("link.html").symlink_to("/nowhere/page.html")
+    for name in ("config.yaml", "nowhere/seen.html", "results/mine/report.htm", "link.html"):
         assert main(["status", "--html", name]) == 1
         said = capsys.readouterr().err
         assert said.startswith(f"neurobust: error: --html: {name}: ") and said.count("\n") == 1
+    assert Path("link.html").is_symlink()
     assert main(["status", "-c", "missing.yaml", "--html"]) == 1 and not became
     assert main(["clean", "--yes"]) == 0 and not Path("results/mine/status.html").exists()
 

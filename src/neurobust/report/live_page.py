@@ -66,6 +66,8 @@ def status_path(study: Study, name: str = "") -> Path:
         raise InputError(f"--html: {name}: {'a folder' if path.is_dir() else 'there is no such folder'}; name a file")
     if any(path.resolve().is_relative_to(folder.resolve()) for folder in own):
         raise InputError(f"--html: {name}: lies among the results of the study, where jobs write; name another place")
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"--html: {path}: a link to nothing, and stays; mend it, or name another file")
     if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:2000]:
         raise InputError(f"--html: {path}: is no page of `neurobust status`, and stays; name another file")
     return path
