@@ -10,6 +10,7 @@ from pathlib import Path
 from neurobust.cli import home
 from neurobust.cli.status import LOCKS, locked
 from neurobust.core.errors import InputError
+from neurobust.report.live_page import is_status
 from neurobust.report.site import STATUS_FILE
 from neurobust.study.border import merged, study_of
 from neurobust.study.jobs import STAGE_OF
@@ -85,7 +86,9 @@ def removable(path: Path) -> bool:
 
 def computed(study: Study) -> Iterator[Path]:
     """What lies there of the study's results and logs. Another study may have its own folder beside them."""
-    yield from (path for name in (*FOLDERS, STATUS_FILE) if there(path := study.root / name))
+    yield from (path for name in FOLDERS if there(path := study.root / name))
+    if (page := study.root / STATUS_FILE).is_file() and is_status(page):
+        yield page
     logs = Path(Paths(study).logs)
     rules = sorted({*STAGE_OF, *UNPRICED})
     yield from (path for rule in rules for path in (logs / rule, logs / f"{rule}.log") if there(path))

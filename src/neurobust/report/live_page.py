@@ -68,9 +68,14 @@ def status_path(study: Study, name: str = "") -> Path:
         raise InputError(f"--html: {name}: lies among the results of the study, where jobs write; name another place")
     if path.is_symlink() and not path.exists():
         raise InputError(f"--html: {path}: a link to nothing, and stays; mend it, or name another file")
-    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:2000]:
+    if path.exists() and not is_status(path):
         raise InputError(f"--html: {path}: is no page of `neurobust status`, and stays; name another file")
     return path
+
+
+def is_status(path: Path) -> bool:
+    """Whether a file is a page of `neurobust status`, and not somebody's."""
+    return MARK in path.read_text(encoding="utf-8", errors="replace")[:2000]
 
 
 def write_status(study: Study, path: Path, clock: Clock = lambda: datetime.now(UTC)) -> Live:
