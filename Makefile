@@ -75,6 +75,7 @@ format: $(VENV)/.installed  ## write the code as the linters want it
 
 picture: run  ## the README's picture: the top of the demo's report, as it came out on this machine; needs chromium
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$$(mktemp -d)" --window-size=1000,1500 \
+	  --blink-settings=primaryHoverType=2,availableHoverTypes=2 \
 	  --screenshot="$(CURDIR)/docs/images/report.png" "file://$(CURDIR)/results/demo/report/index.html"
 
 schema: $(VENV)/.installed  ## write the schemas in config/ from the classes that check a configuration

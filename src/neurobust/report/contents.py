@@ -158,12 +158,13 @@ FIGURES: Places[Callable[[Any], str]] = Places(
         "cores": "neurobust.report.core_matrix:draw_cores",
     }
 )
-# Figures -> the table that has their numbers; what is not named here draws `seen`.
+# Figures -> the table that has their numbers.
 NUMBERS = {
     "differences": "differences", "robust_accuracy": "robust_accuracy", "clean_vs_robust": "summary",
-    "predictors": "predictors", "mediation": "why", "inside": "inside", "layers": "inside", "fourier": "fourier",
+    "predictors": "predictors", "sessions": "sessions", "reached": "predictors", "mediation": "why", "inside": "inside", "layers": "inside", "fourier": "fourier",
     "cue_bias": "inside", "survival": "survival", "transfer": "transfer", "corruptions": "corruptions",
-    "factors": "factors",
+    "factors": "factors", "exciting": "seen", "attribution": "seen", "fooled": "seen", "fields": "seen",
+    "tuning": "seen", "concepts": "seen", "fragility": "seen", "versions": "seen", "cores": "seen",
 }  # fmt: skip
 # Figures that need more than one ROI's chain.
 WHOLE_STUDY = (
