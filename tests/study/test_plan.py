@@ -4,7 +4,6 @@ import copy
 import os
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import yaml
@@ -202,7 +201,8 @@ def test_the_demos_wall_time_within_a_factor_of_two(demo, project):
 def test_snakemake_plan_prints_it_and_runs_nothing(project, snakemake, tmp_path):
     done = snakemake("--configfile", project / STUDIES["tiny"][0], "--cores", "1", "--", "plan", directory=tmp_path)
     assert "Study tiny:" in done.text and "Wall time: 1 at a time" in done.text
-    left = [Path(path).name for _, _, files in os.walk(tmp_path / "results") for path in files]
+    walked = os.walk(tmp_path / "results")
+    left = [name for folder, _, files in walked for name in files if not folder.endswith("preflight/machines")]
     assert set(left) == {"plan.txt", "plan_study.tsv"}
     again = snakemake("--configfile", project / STUDIES["tiny"][0], "--cores", "1", "--", "plan", directory=tmp_path)
     assert "Study tiny:" in again.text, "each question is answered again"

@@ -47,6 +47,7 @@ LOCAL = (
         "neurobust run",
         "neurobust run --roi LO",
         "neurobust status",
+        "neurobust status --html",
         "neurobust doctor",
         "neurobust report",
     )),

@@ -58,7 +58,7 @@ def test_every_target_of_every_config_resolves(targets, project, config, target)
     tasks = [{**{key: study[key] for key in ("conditions", "architectures", "seeds")}, **task}
              for task in study["tasks"].values()]  # fmt: skip
     networks = sum(len(task["conditions"]) * len(task["architectures"]) * len(task["seeds"]) for task in tasks)
-    names = ["index", "verdicts", "attacks", "why", "predictors", "checks", "methods", "compute"]
+    names = ["index", "verdicts", "attacks", "why", "predictors", "quality", "checks", "methods", "compute"]
     names += ["semantic"] * ("semantic" in study) + ["corruptions"] * ("corruptions" in study or "shifted" in study)
     names += [f"roi/{roi}" for roi in study["rois"]]
     pages = [f"{study['results']}/report/{file}" for file in ("report.zip", *(f"{name}.html" for name in names))]

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import alexnet, squeezenet1_1, vgg16
 
 from neurobust.attacks.perceptual_settings import WithinLpips
 from neurobust.core.errors import InputError, flat
 from neurobust.core.state_dicts import State, fill_part, read_state
+from neurobust.core.vision import models
 
 LPIPS = "lpips"  # its name among the networks that a batch is given
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's images
 TINY = 1e-10  # beside the length of a channel vector, as the package has it
-BACKBONES = {"alex": alexnet, "vgg": vgg16, "squeeze": squeezenet1_1}
+BACKBONES = {"alex": models.alexnet, "vgg": models.vgg16, "squeeze": models.squeezenet1_1}
 # Where the features of torchvision's networks are read: behind so many of their layers.
 CUTS = {"alex": (2, 5, 8, 10, 12), "vgg": (4, 9, 16, 23, 30), "squeeze": (2, 5, 8, 10, 11, 12, 13)}
 CHANNELS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -77,7 +77,7 @@ def attack(
                 part, truth = images[start : start + batch], labels[start : start + batch]
                 ids = range(start, start + len(part))
                 pool = images[:CHECKED] if plan.attack.pool else None
-                shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool, helpers=own)
+                shown = replace(batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool), helpers=own)
                 found, draws = run_attack(plan, shown), getattr(plan.attack, "eot", 1)
                 results.append(verify(model, part, truth, found, plan.norm, draws, distance_of(plan, shown))[0])
             checks = model_checks(model, images[:CHECKED], labels[:CHECKED], seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from torch import Tensor, nn
@@ -24,14 +24,13 @@ def batch_of(
     ids: Sequence[int],
     pool: Tensor | None = None,
     twins: Tensor | None = None,
-    helpers: Mapping[str, nn.Module] | None = None,
 ) -> Batch:
     """The batch that a plan's budgets are tried on: images (N, 3, H, W) in [0,1], labels (N,), their dataset rows.
 
     pool: other images of the task (M, 3, H, W), for attacks that start from one. twins: the same images with the cue of
-    another class (N, 3, H, W), for attacks that mix them in. helpers: networks that the attack reads, by name.
+    another class (N, 3, H, W), for attacks that mix them in.
     """
-    return Batch(model, images, labels.long(), plan.radii, seed, tuple(ids), pool, twins, helpers or {})
+    return Batch(model, images, labels.long(), plan.radii, seed, tuple(ids), pool, twins)
 
 
 def run_attack(plan: AttackPlan, batch: Batch) -> AttackResult:

@@ -19,9 +19,11 @@ class Tables(HTMLParser):
     def __init__(self):
         super().__init__()
         self.found, self.caption, self.rows, self.into, self.drawn = [], "", [], None, 0
+        self.linking = False  # inside of the mark that links to a place
 
     def handle_starttag(self, tag, attrs):
         self.drawn += tag == "svg"
+        self.linking = tag == "a" and ("class", "here") in attrs
         if tag == "table":
             self.caption, self.rows = "", []
         elif tag == "tr":
@@ -36,6 +38,7 @@ class Tables(HTMLParser):
 
     def handle_endtag(self, tag):
         self.drawn -= tag == "svg"
+        self.linking = False
         if tag in ("th", "td", "caption"):
             self.into = None
         elif tag == "table" and self.rows:
@@ -43,7 +46,7 @@ class Tables(HTMLParser):
             self.found.append(Table(" ".join(self.caption.split()), tidy[0], tidy[1:]))
 
     def handle_data(self, data):
-        if self.drawn:
+        if self.drawn or self.linking:
             return
         if self.into == "caption":
             self.caption += data
