@@ -163,8 +163,9 @@ NUMBERS = {
     "differences": "differences", "robust_accuracy": "robust_accuracy", "clean_vs_robust": "summary",
     "predictors": "predictors", "sessions": "sessions", "reached": "predictors", "mediation": "why",
     "inside": "inside", "layers": "inside", "fourier": "fourier", "cue_bias": "inside", "survival": "survival",
-    "transfer": "transfer", "corruptions": "corruptions", "factors": "factors", "exciting": "seen", "attribution": "seen", "fooled": "seen", "fields": "seen",
-    "tuning": "seen", "concepts": "seen", "fragility": "seen", "versions": "seen", "cores": "seen",
+    "transfer": "transfer", "corruptions": "corruptions", "factors": "factors", "exciting": "seen",
+    "attribution": "seen", "fooled": "seen", "fields": "seen", "tuning": "seen", "concepts": "seen",
+    "fragility": "seen", "versions": "seen", "cores": "seen",
 }  # fmt: skip
 # Figures that need more than one ROI's chain.
 WHOLE_STUDY = (
