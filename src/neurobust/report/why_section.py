@@ -15,6 +15,7 @@ from neurobust.report.view import View
 from neurobust.study.pairs import Gain, gains_of
 
 LEVEL = 0.05  # of q: a measure with a smaller one is said to carry a gain
+LEAST_CONDITIONS = 6  # with fewer, no association between conditions at equal clean accuracy has a p
 SHOWN = 12  # measures that a page lists of the changes; all are in the table
 
 
@@ -65,7 +66,8 @@ def _rank(part: Part) -> tuple[bool, float, float]:
     q, left, carried = part.rows["q"].value, part.rows["direct"].value, part.rows["through"].value
     if part.carries:
         return False, abs(left), 0.0
-    return True, 2.0 if pd.isna(q) else q, 0.0 if pd.isna(carried) else -abs(carried)
+    unknown = 3.0 if pd.isna(part.rows["total"].low) else 2.0
+    return True, unknown if pd.isna(q) else q, 0.0 if pd.isna(carried) else -abs(carried)
 
 
 def carries(rows: dict[str, Any]) -> bool:
@@ -82,6 +84,11 @@ def sentence(gain: Gain, parts: list[Part]) -> str:
         return f"Too few seeds to say through what {gained} goes: it takes three, and five to see much."
     if not total.low > 0:
         return f"There is no sure gain of {gain.condition} over {gain.control} to explain: {of_interval(total)}."
+    if pd.isna(first.rows["q"].value):
+        return (
+            f"It cannot be told through what {gained} goes: that takes a measure that differs among seeds of a condition "
+            f"and between at least {LEAST_CONDITIONS} conditions."
+        )
     if not first.carries:
         return (
             f"No measure that was asked about is shown to carry {gained}; nearest comes {first.name}: {through(first)}."

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from neurobust.core.architecture_names import PENULTIMATE
@@ -37,7 +38,7 @@ class Reading(NamedTuple):
 
 def readings(bench: StudyBench) -> Iterator[Reading]:
     """The measures that are asked about, in the order of the family, ROI by ROI, over the networks that have them."""
-    there = bench.measures[bench.measures["layer"].isin(["", PENULTIMATE]) & bench.measures["value"].notna()]
+    there = bench.measures[bench.measures["layer"].isin(["", PENULTIMATE]) & np.isfinite(bench.measures["value"])]
     known = bench.networks.dropna(subset=["clean_accuracy", "robust_accuracy"])
     for measure in bench.asked:
         for roi, part in there[there["measure"] == measure].groupby("roi", sort=True):

@@ -87,15 +87,16 @@ class Slope(NamedTuple):
 def within_slope(x: np.ndarray, y: np.ndarray, given: np.ndarray, groups: np.ndarray) -> Slope:
     """How much y (n,) moves with x (n,) among members of one group (n,), at equal `given` (n,): the pooled slope of
     least squares with a constant for each group. NaN where too little is left to tell."""
-    x, y, given = (deviations(values[:, None], groups)[:, 0] for values in (x, y, given))
+    raw, (x, y, given) = x, (deviations(values[:, None], groups)[:, 0] for values in (x, y, given))
     held = given[:, None] if np.ptp(given) > 1e-12 else np.zeros((len(x), 0))
     df = len(x) - len(np.unique(groups)) - held.shape[1] - 1
     if df < 1:
         return Slope(math.nan, math.nan, 0)
+    own = x
     if held.shape[1]:
         x, y = (values - held[:, 0] * (held[:, 0] @ values) / (held[:, 0] @ held[:, 0]) for values in (x, y))
     spread = float(x @ x)
-    if spread <= 1e-18 * max(len(x), 1):
+    if _flat(own, raw) or _flat(x, own):
         return Slope(math.nan, math.nan, 0)
     slope = float(x @ y) / spread
     error = math.sqrt(float(np.square(y - slope * x).sum()) / df / spread)
@@ -118,7 +119,7 @@ def parts_of(gain: ArrayLike, moved: ArrayLike, slope: Slope, draws: int = 20000
     through = mean(moved) x slope, direct = mean(gain) - through. Intervals from draws of both paths: the means of gain
     and moved, which are paired, from Student's distribution in two dimensions with S - 1 degrees of freedom, the slope
     from its own (the distribution of the product, MacKinnon et al. 2004). With fewer than three seeds there are numbers
-    without intervals.
+    without intervals; without a slope only the whole gain and how far the measure moved have numbers.
     """
     gain, moved = np.asarray(gain, float), np.asarray(moved, float)
     seeds = len(gain)
@@ -126,17 +127,18 @@ def parts_of(gain: ArrayLike, moved: ArrayLike, slope: Slope, draws: int = 20000
         return Parts(*[NOTHING] * 5)
     means = np.array([gain.mean(), moved.mean()])
     through = means[1] * slope.value
-    if seeds < LEAST_SEEDS or slope.df < 1:
-        found = (means[0], through, means[0] - through, means[1], slope.value)
-        return Parts(*(Estimate(float(value)) for value in found))
+    values = (means[0], through, means[0] - through, means[1], slope.value)
+    if seeds < LEAST_SEEDS:
+        return Parts(*(Estimate(float(value)) for value in values))
     rng = numpy_rng(seed, "explain", "mediation")
     cov = np.cov(np.stack([gain, moved])) / seeds
     pulled = rng.multivariate_normal(np.zeros(2), cov, draws, method="eigh")
     pulled /= np.sqrt(rng.chisquare(seeds - 1, draws) / (seeds - 1))[:, None]
     total, shift = (means + pulled).T
+    if slope.df < 1:
+        return Parts(drawn(means[0], total), NOTHING, NOTHING, drawn(means[1], shift), NOTHING)
     tilt = slope.value + slope.error * rng.standard_t(slope.df, draws)
     columns = (total, shift * tilt, total - shift * tilt, shift, tilt)
-    values = (means[0], through, means[0] - through, means[1], slope.value)
     return Parts(*(drawn(value, column) for value, column in zip(values, columns, strict=True)))
 
 
