@@ -156,6 +156,31 @@ def test_what_is_left_out_or_undefined_is_no_error():
     assert math.isnan(table(mediation(constant, Mediation()), of="cue reliance", condition="LO")["value"]["through"])
 
 
+def test_a_measure_without_a_slope_leaves_the_gain_its_interval_and_infinite_values_are_missing():
+    bench = world(0)
+    constant = StudyBench(bench.networks, bench.measures.assign(value=0.1), FAMILY, GAINS)
+    bare, full = (
+        table(mediation(given, Mediation()), of="cue reliance", condition="LO") for given in (constant, bench)
+    )
+    assert bare.loc["total", ["low", "high"]].to_numpy(float) == pytest.approx(
+        full.loc["total", ["low", "high"]].to_numpy(float), abs=0.02
+    )
+    assert bare.loc[["through", "direct", "slope", "q"], "value"].isna().all()
+    values = bench.measures["value"].where(bench.measures["seed"] != 0, math.inf)
+    infinite = StudyBench(bench.networks, bench.measures.assign(value=values), FAMILY, GAINS)
+    gone = StudyBench(bench.networks, bench.measures[bench.measures["seed"] != 0], FAMILY, GAINS)
+    for analysis, settings in ((mediation, Mediation(draws=1000)), (association, Association())):
+        assert table(analysis(infinite, settings)).equals(table(analysis(gone, settings)))
+
+
+def test_the_unit_of_a_measure_changes_nothing():
+    bench = world(0)
+    small = StudyBench(bench.networks, bench.measures.assign(value=1e-12 * bench.measures["value"]), FAMILY, GAINS)
+    own, other = (table(mediation(given, Mediation(draws=1000)), of="cue reliance") for given in (bench, small))
+    for name, error in (("through", 1e-6), ("q", 0.05)):  # q has that of 1000 draws
+        assert other.loc[name, "value"].to_numpy() == pytest.approx(own.loc[name, "value"].to_numpy(), abs=error)
+
+
 def test_a_measure_of_an_roi_is_read_where_that_roi_guides():
     bench = world(3)
     similar = bench.measures[bench.measures["measure"] == "cue reliance"]

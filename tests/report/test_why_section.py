@@ -91,6 +91,18 @@ def test_without_intervals_it_asks_for_seeds(view_of):
     assert "it takes a guided condition and three seeds" in draw_mediation(view)
 
 
+def test_where_nothing_has_a_q_it_says_what_that_takes(view_of):
+    """As in a study of three conditions: there are gains with intervals, and no association between conditions."""
+    gone = [
+        {**row, "low": np.nan} if row["measure"] == "total" else row for row in parts("LO", "few", 0.3, 0.3, np.nan)
+    ]
+    (part,) = why_sections(view_of(gone, parts("LO", "cue reliance", 0.12, 0.09, np.nan)))
+    assert part["sentences"] == [
+        "It cannot be told through what LO’s gain over LO-shuffled (+12.0 pp, +10.0 to +14.0) goes: that takes a "
+        "measure that differs among seeds of a condition and between at least 6 conditions."
+    ]
+
+
 def test_without_its_analyses_there_is_no_section(view_of):
     view = view_of()
     assert why_sections(view) == [] and "<svg" in draw_mediation(view)

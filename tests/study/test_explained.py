@@ -119,6 +119,13 @@ def test_what_an_analysis_reads_must_be_there_and_is_input_of_its_job(config, tm
     ]
     (tmp_path / "sen.csv").write_text("subj\n")
     check_named_files(jobs.study)
+    swapped = explained(config, explain={"humans": {"stimuli": "sen.csv", "trials": "shown"}})
+    with pytest.raises(InputError) as error:
+        check_named_files(swapped.study)
+    assert list(messages_of(error.value)) == [
+        "config.explain.humans.stimuli: 'sen.csv': a file, not a folder: name the folder of what `humans` reads",
+        "config.explain.humans.trials: 'shown': a folder, not what `humans` reads: name a file in it",
+    ]
     assert jobs.named_files(SimpleNamespace(), ["humans"]) == ["shown", "sen.csv"]
     assert jobs.named_files(SimpleNamespace(), ["distance"]) == []
 

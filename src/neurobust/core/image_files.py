@@ -44,7 +44,7 @@ class ImageFiles:
         return {"neurobust": __version__, "inputs": inputs}
 
     def _decode(self, path: Path) -> np.ndarray:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
 
         size = self.size
         try:
@@ -55,6 +55,8 @@ class ImageFiles:
         self.digest.update(content)
         try:
             image = Image.open(io.BytesIO(content)).convert("RGB")
+        except UnidentifiedImageError as error:
+            raise InputError(f"{path}: not an image that can be read; replace the file") from error
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{path}: not a readable image ({error}); replace the file") from error
         scale = max(self.resize, size) / min(image.size)

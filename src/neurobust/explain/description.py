@@ -71,6 +71,11 @@ class Analysis(Settings, frozen=True):
         return {}
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """The keys of `files` that name folders; the others name single files."""
+        return ()
+
+    @property
     def leaves_arrays(self) -> bool:
         """Whether there is an `.npz` beside its table: a job of its own always leaves one."""
         return self.arrays or self.apart

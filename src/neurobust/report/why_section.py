@@ -86,8 +86,8 @@ def sentence(gain: Gain, parts: list[Part]) -> str:
         return f"There is no sure gain of {gain.condition} over {gain.control} to explain: {of_interval(total)}."
     if pd.isna(first.rows["q"].value):
         return (
-            f"It cannot be told through what {gained} goes: that takes a measure that differs among seeds of a condition "
-            f"and between at least {LEAST_CONDITIONS} conditions."
+            f"It cannot be told through what {gained} goes: that takes a measure that differs among seeds of a "
+            f"condition and between at least {LEAST_CONDITIONS} conditions."
         )
     if not first.carries:
         return (

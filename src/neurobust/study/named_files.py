@@ -22,13 +22,14 @@ from neurobust.study.model import Study
 
 class NamedFile(NamedTuple):
     """A path of a configuration: the key that names it, what it should be, words that the key may have instead, and
-    whether it may be a folder."""
+    whether it may be a folder and a single file."""
 
     key: str
     path: str
     what: str
     instead: tuple[str, ...] = ()
     folder: bool = False
+    file: bool = True
 
 
 def check_named_files(study: Study) -> None:
@@ -48,6 +49,8 @@ def check_named_file(file: NamedFile) -> None:
     path = Path(file.path)
     if path.is_dir() and not file.folder:
         raise InputError(f"{file.key}: {file.path!r}: a folder, not {file.what}: name a file in it")
+    if path.is_file() and not file.file:
+        raise InputError(f"{file.key}: {file.path!r}: a file, not a folder: name the folder of {file.what}")
     if path.exists():
         return
     ways = ["put it there", "correct the path", *(f"write {word}" for word in file.instead)]
@@ -116,7 +119,9 @@ def of_explain(study: Study) -> Iterator[NamedFile]:
     """Those of analyses."""
     for name, analysis in readable(study.explain):
         for key, path in analysis.files.items():
-            yield NamedFile(f"config.explain.{name}.{key}", path, f"what `{name}` reads", folder=True)
+            folder = key in analysis.folders
+            what = f"what `{name}` reads"
+            yield NamedFile(f"config.explain.{name}.{key}", path, what, folder=folder, file=not folder)
 
 
 def of_attacks(study: Study) -> Iterator[NamedFile]:

@@ -193,6 +193,19 @@ def test_stimuli_and_trials_of_others_are_read(bench, tmp_path):
     assert set(found) == set(Humans.measures)
     assert found["consistency of humans"].value == pytest.approx((4 / 12 - 5 / 9) / (1 - 5 / 9))
     assert not findings_of(bench, Humans()).rows
+    numbered = [
+        line.replace(",0,", f",0,{k:04}_cue_p{line[1]}_") if k else line for k, line in enumerate(lines)
+    ]  # as published: another prefix in each row
+    (tmp_path / "trials.csv").write_text("\n".join(numbered[:-6]))
+    again = {row.measure: row for row in findings_of(bench, settings).rows}
+    assert again["consistency with humans"].n_images == again["consistency of humans"].n_images == 9
+    assert found["consistency with humans"].n_images == 12
+    (tmp_path / "trials.csv").write_text("\n".join(lines).replace(".png", ".jpg"))
+    with pytest.raises(InputError, match=r"trials\.csv: none of its images \(a0-b1\.jpg, \.\.\.\) is in"):
+        findings_of(bench, settings)
+    (tmp_path / "trials.csv").write_text("\n".join([lines[0], *(f"{line},more" for line in lines[1:])]))
+    with pytest.raises(InputError, match="more entries than the header"):
+        findings_of(bench, settings)
     with pytest.raises(InputError, match=r"no column 'subj'"):
         (tmp_path / "trials.csv").write_text("a\n1\n")
         findings_of(bench, settings)

@@ -46,3 +46,9 @@ def test_chance_is_the_slow_mean_of_draws():
     rng = np.random.default_rng(2)
     slow = [calibration.calibration_error(said, rng.random(60) < said) for _ in range(2000)]
     assert calibration.chance_error(said, draws=2000) == pytest.approx(np.mean(slow), abs=0.005)
+
+
+def test_answers_without_a_confidence_are_left_out():
+    said, right = np.array([0.9, np.nan, 0.6]), np.array([True, False, False])
+    assert calibration.calibration(said, right) == calibration.calibration(said[[0, 2]], right[[0, 2]])
+    assert all(map(math.isnan, calibration.calibration(np.full(2, np.nan), right[:2])))

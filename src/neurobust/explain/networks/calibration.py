@@ -63,7 +63,10 @@ class Calibration(NamedTuple):
 
 
 def calibration(confidences: np.ndarray, correct: np.ndarray, bins: int = 10) -> Calibration:
-    """Calibration of confidences (n,) and whether each answer is right (n,)."""
+    """Calibration of confidences (n,) and whether each answer is right (n,); an answer without a confidence (NaN) is
+    left out."""
+    said = np.isfinite(confidences)
+    confidences, correct = confidences[said], np.asarray(correct)[said]
     error = calibration_error(confidences, correct, bins)
     mean = float(np.mean(confidences)) if len(confidences) else math.nan
     over = mean - float(np.mean(correct)) if len(confidences) else math.nan

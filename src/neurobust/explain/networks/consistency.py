@@ -75,6 +75,8 @@ def read_trials(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: missing; {way}") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())}); {way}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{path}: rows have more entries than the header has names; {way}")
     if missing := [name for name in COLUMNS if name not in table]:
         raise InputError(f"{path}: no column '{missing[0]}' (has {', '.join(map(str, table))}); {way}")
     gaps = table[["subj", "category", "imagename"]].isna()

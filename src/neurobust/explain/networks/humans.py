@@ -19,8 +19,9 @@ from neurobust.files.pixels import to_pixels
 def humans(bench: NetworkBench, settings: Humans) -> Findings:
     """Cue bias on a folder of stimuli, and error consistency with those who saw them.
 
-    Right is who names the shape; no stimuli, no numbers. Raises InputError for a folder without images, or a table that
-    is none.
+    Right is who names the shape; no stimuli, no numbers. Trials name a stimulus with or without what was put before it
+    (`0001_..._cat1-bear2.png`: another number for each observer). Raises InputError for a folder without images, a
+    table that is none, or trials on none of the stimuli.
     """
     if settings.stimuli is None:
         return Findings([])
@@ -37,9 +38,16 @@ def humans(bench: NetworkBench, settings: Humans) -> Findings:
     if settings.trials is None:
         return Findings(rows)
     trials = consistency.read_trials(Path(settings.trials))
+    trials["imagename"] = trials["imagename"].str.rsplit("_", n=1).str[-1]
+    both = int(trials["imagename"].drop_duplicates().isin(names).sum())
+    if not both:
+        raise InputError(
+            f"explain.humans.trials: {settings.trials}: none of its images ({trials['imagename'].iloc[0]}, ...) is in "
+            f"{folder} ({names[0]}, ...); give the trials on these stimuli"
+        )
     right = dict(zip(names, (answers == shape).tolist(), strict=True))
     alike = consistency.consistency_with_humans(right, trials)
     mean, low, high = consistency.human_band(trials)
-    rows.append(Row("consistency with humans", alike, n_images=len(names)))
+    rows.append(Row("consistency with humans", alike, n_images=both))
     rows.append(Row("consistency of humans", mean, low=low, high=high, n_images=trials["imagename"].nunique()))
     return Findings(rows)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from neurobust.core.similarity import debiased_cka
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.measures import linear_distance, low_frequency_share
 from neurobust.explain.network_bench import NetworkBench
 from neurobust.explain.networks.geometry import participation_ratio
 from neurobust.explain.networks.inside_settings import Dimensionality, Distance, LowFrequency, Similarity
+from neurobust.explain.networks.similarity import kernel, kernel_cka
 
 
 def one(bench: NetworkBench, measure: str, value: float | None) -> Findings:
@@ -32,11 +32,11 @@ def dimensionality(bench: NetworkBench, settings: Dimensionality) -> Findings:
 
 
 def similarity(bench: NetworkBench, settings: Similarity) -> Findings:
-    """`debiased_cka` of the penultimate layer with the responses of each ROI's predictor, in float64."""
-    features, count = bench.features.double(), len(bench.images)
+    """Debiased CKA of the penultimate layer with the responses of each ROI's predictor: NaN where it is undefined."""
+    own, count = kernel(bench.features), len(bench.images)
     return Findings(
         [
-            Row("similarity to predictor", float(debiased_cka(features, responses.double())), roi=roi, n_images=count)
+            Row("similarity to predictor", kernel_cka(own, kernel(responses)), roi=roi, n_images=count)
             for roi, responses in bench.predictors.items()
         ]
     )

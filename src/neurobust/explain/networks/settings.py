@@ -277,3 +277,8 @@ class Humans(Analysis, frozen=True):
     def files(self) -> dict[str, str]:
         """The stimuli and the trials."""
         return {key: path for key, path in (("stimuli", self.stimuli), ("trials", self.trials)) if path is not None}
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The stimuli."""
+        return ("stimuli",)
