@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.core.architecture_names import PENULTIMATE
+from neurobust.core.errors import InputError
 from neurobust.explain.description import Need
 from neurobust.explain.measured import Measured, SubjectFiles, read_measured
 from neurobust.explain.measures import margin_gradients
@@ -164,6 +165,9 @@ class NetworkBench:
         if self.compared.transfer is not None:
             stored = read_adversarials(self.compared.transfer)
             right = stored.clean_correct
+            if right.any() and stored.image[right].max() >= len(self.dataset.images):
+                path = self.compared.transfer
+                raise InputError(f"{path}: of images that the task has not; delete it, run again")
             clean = to_pixels(self.dataset.images[stored.image[right]], self.device)
             found["transfer"] = Pair(clean, self._pixels(stored.adversarial[right]))
         return found
@@ -199,6 +203,8 @@ def _distances(table: Path, rows: np.ndarray) -> np.ndarray | None:
     columns, record = read_attack_columns(table)
     if record.failed:
         return None
+    if "distance" not in columns:
+        raise InputError(f"{table}: no column 'distance'; delete it, run again")
     found = np.full(len(rows), np.nan)
     there = np.isin(columns["image"], rows) & columns["clean_correct"].astype(bool) & np.isfinite(columns["distance"])
     where = np.searchsorted(rows, columns["image"][there])

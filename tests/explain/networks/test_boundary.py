@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from neurobust.core.errors import InputError
 from neurobust.explain.bench import findings_of
 from neurobust.explain.network_bench import Compared, NetworkBench
 from neurobust.explain.networks.settings import Boundary
+from neurobust.files.adversarials import Adversarials, write_adversarials
 from neurobust.files.attack_table import AttackRecord, write_attack_table, write_failed_table
 from neurobust.files.dataset import Source, read_dataset, write_dataset
 
@@ -79,3 +81,21 @@ def test_without_such_an_attack_or_where_it_failed_the_table_says_so(planes):
     write_failed_table(path / "failed.parquet", AttackRecord(failed="out of memory"))
     for tables in ((), (path / "failed.parquet",)):
         assert bench_of(planes, *tables).lacks("minimal") == "no minimum-norm attack in L2 met this network"
+
+
+def test_a_table_without_distances_is_one_line(planes):
+    path, _, _, rows, _ = planes
+    columns = {"image": rows, "budget": 1.0, "clean_correct": True, "success": True, "n_forward": 1.0}
+    write_attack_table(path / "none.parquet", pd.DataFrame({**columns, "n_backward": 1.0}), AttackRecord())
+    with pytest.raises(InputError, match=r"none\.parquet: no column 'distance'; delete it"):
+        _ = bench_of(planes, path / "none.parquet").minimal
+
+
+def test_adversarials_of_other_images_are_one_line(planes):
+    path, network, data, rows, _ = planes
+    pixels = np.zeros((1, SIDE, SIDE, 3), np.float32)
+    zero = np.zeros(1, np.int64)
+    write_adversarials(path / "transfer.npz", Adversarials(pixels, np.array([True]), zero + COUNT, zero))
+    bench = NetworkBench(network, data, rows, Compared(transfer=path / "transfer.npz"), 0, torch.device("cpu"), 16)
+    with pytest.raises(InputError, match=r"transfer\.npz: of images that the task has not"):
+        _ = bench.adversarials

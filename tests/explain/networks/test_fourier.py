@@ -144,3 +144,13 @@ def test_each_image_counts_alike_and_none_gives_none():
     assert found.power[5, 4] == pytest.approx(0.25, abs=1e-5) and found.power[4, 7] == pytest.approx(0.25, abs=1e-5)
     assert fourier.share_below(found, 0.25) == pytest.approx(0.5, abs=1e-5)
     assert fourier.spectrum(torch.zeros(2, 3, 8, 8)) is None
+
+
+def test_a_network_that_no_wave_moves_has_errors_from_no_frequency():
+    """7 of 10 images are misread with and without a wave: not a whole share in binary."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    nn.init.zeros_(network[1].weight)
+    network[1].bias.data = torch.tensor([1.0, 0.0])
+    found = fourier.fourier_map(network.eval(), torch.rand(10, 3, 8, 8), (torch.arange(10) < 7).long(), 1.0, 8)
+    summary = fourier.map_summary(found, (8, 8), 0.25)
+    assert summary["low"] == summary["high"] == 0 and math.isnan(summary["centre"])

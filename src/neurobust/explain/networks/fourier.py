@@ -89,7 +89,7 @@ def fourier_map(
         float((network(images[k : k + parts]).argmax(1) != labels[k : k + parts]).sum())
         for k in range(0, len(images), parts)
     )
-    return FourierMap(np.array(pairs), (wrong / len(images)).cpu().numpy().astype(float), clean / len(images))
+    return FourierMap(np.array(pairs), wrong.cpu().numpy().astype(float) / len(images), clean / len(images))
 
 
 def radius_of(frequencies: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
