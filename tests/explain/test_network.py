@@ -214,6 +214,29 @@ def test_an_analysis_of_another_package_has_its_table(task, model, tmp_path, mon
     assert read_explained_arrays(tmp_path / "out/length.parquet")["lengths"].shape == (8,)
 
 
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"scope": "galaxy"}, "scope 'galaxy' is none of predictor, network, study"),
+        ({"needs": ("moon",)}, "needs 'moon', which is none of concepts, "),
+        ({"run": ""}, "run '' is no function"),
+        ({"run": "no.such.module:go"}, "run 'no.such.module:go' is no function"),
+        ({"run": "nosuchmodule:go"}, "run 'nosuchmodule:go' is no function"),
+        ({"run": "neurobust.explain.registry:nothing"}, "is no function as package.module:function"),
+    ],
+)
+def test_a_description_that_cannot_be_used_is_told_before_anything_is_planned(monkeypatch, facts, message):
+    kind = type("Odd", (Analysis,), {"run": "neurobust.explain.registry:asked", **facts}, frozen=True)
+    monkeypatch.setattr(registry, "ANALYSES", registry.Places({}, "none", Analysis))
+    monkeypatch.setattr(registry.Places, "find", lambda *_: kind)
+    with pytest.raises(InputError, match=f"^entry point 'odd' of neurobust.analyses: .*{message}"):
+        registry.read_analysis("odd", {})
+
+
+def test_every_description_of_ours_can_be_used():
+    assert not [name for name in ANALYSES if registry.wrong_with(ANALYSES[name])]
+
+
 def test_a_measure_that_no_description_names_is_a_mistake_of_ours(monkeypatch):
     wrong = Findings([Row("another", 1.0)])
     monkeypatch.setattr(bench, "load", lambda place: lambda given, settings: wrong)

@@ -54,7 +54,7 @@ def test_the_measure_that_carries_most_is_named(view_of):
     assert part["sentences"] == [
         "There is no sure gain of V1 over none to explain: +1.0 pp, −1.0 to +3.0.",
         "Of LO’s gain over LO-shuffled (+12.0 pp, +10.0 to +14.0), +9.0 pp, +7.0 to +11.0 goes with the change in cue "
-        "reliance and +3.0 pp, +1.0 to +5.0 does not. Taken alone, part of it goes with similarity, LO too.",
+        "reliance and +3.0 pp, +1.0 to +5.0 does not. Taken alone, part of it goes with similarity (LO) too.",
     ]
     assert [line["measure"] for line in part["parts"] if line["control"] == "LO-shuffled"] == [
         "cue reliance", "similarity, LO", "dimensionality",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, get_args
 
+from neurobust.core.errors import InputError
 from neurobust.core.places import Places, modules_of
 from neurobust.core.settings import Given, read
-from neurobust.explain.description import Analysis, Scope
+from neurobust.explain.description import Analysis, Need, Scope
 
 ANALYSES: Places[type[Analysis]] = Places(
     {
@@ -46,7 +49,32 @@ ANALYSES: Places[type[Analysis]] = Places(
 def read_analysis(name: str, given: Given, where: str = "explain") -> Analysis:
     """The analysis `name` with the settings that a configuration gives; InputError for what it cannot use."""
     kind = ANALYSES.find(name, f"{where}.{name}")
+    if wrong := wrong_with(kind):
+        raise InputError(f"entry point '{name}' of neurobust.analyses: {wrong}; correct that package or uninstall it")
     return read(kind, given, f"{where}.{name}")
+
+
+def wrong_with(kind: type[Analysis]) -> str | None:
+    """What keeps a description from being used, such as one of another package: told before anything is planned, for
+    its function is first called when networks are trained. None for a good one."""
+    at, (module, _, function) = f"{kind.__module__}:{kind.__qualname__}", kind.run.partition(":")
+    if kind.scope not in get_args(Scope):
+        return f"{at}: scope '{kind.scope}' is none of {', '.join(get_args(Scope))}"
+    if unknown := [need for need in kind.needs if need not in get_args(Need)]:
+        return f"{at}: needs '{unknown[0]}', which is none of {', '.join(get_args(Need))}"
+    if not function or not is_there(module, function):
+        return f"{at}: run '{kind.run}' is no function as package.module:function"
+    return None
+
+
+def is_there(module: str, function: str) -> bool:
+    """Whether a module can be found, without importing it, and has the function where it is imported already."""
+    if module in sys.modules:
+        return hasattr(sys.modules[module], function)
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of its package
+        return False
 
 
 def usual_analyses() -> dict[str, Analysis]:

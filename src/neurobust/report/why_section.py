@@ -90,13 +90,18 @@ def sentence(gain: Gain, parts: list[Part]) -> str:
             f"condition and between at least {LEAST_CONDITIONS} conditions."
         )
     if not first.carries:
-        return (
-            f"No measure that was asked about is shown to carry {gained}; nearest comes {first.name}: {through(first)}."
-        )
-    also = [part.name for part in parts[1:] if part.carries]
+        nearest = f"{spoken(first)}: {through(first)}"
+        return f"No measure that was asked about is shown to carry {gained}; nearest comes {nearest}."
+    also = [spoken(part) for part in parts[1:] if part.carries]
     more = f" Taken alone, part of it goes with {', '.join(also)} too." if also else ""
     rest = of_interval(first.rows["direct"])
-    return f"Of {gained}, {through(first)} goes with the change in {first.name} and {rest} does not.{more}"
+    return f"Of {gained}, {through(first)} goes with the change in {spoken(first)} and {rest} does not.{more}"
+
+
+def spoken(part: Part) -> str:
+    """A measure's name as a sentence has it: the ROI that it is of in brackets."""
+    row = part.rows["through"]
+    return f"{row.of} ({text(row.roi)})" if text(row.roi) else str(row.of)
 
 
 def through(part: Part) -> str:
