@@ -185,3 +185,19 @@ def test_a_module_that_is_its_own_package_and_one_that_is_not_there(tmp_path, mo
     for absent in ("no_such_package.module", "single_attack.inner", "sys", "__main__.x"):
         assert not [path for path in sources.closure(absent) if path.name != "single_attack.py" and
                     not path.is_relative_to(PACKAGE)], absent  # fmt: skip
+
+
+def test_where_a_script_lies_is_not_in_its_hash(tmp_path):
+    """A wheel and a checkout sort their files differently: by place the script comes first, or last."""
+    module = PACKAGE / "core/io.py"
+    hashes = set()
+    for place in ("early", "late"):
+        script = tmp_path / place / "job.py"
+        script.parent.mkdir()
+        script.write_text("from neurobust.core import io\n")
+        files = (script, module) if place == "early" else (module, script)
+        hashes.add(sources.source_hash(files))
+    assert len(hashes) == 1
+    (tmp_path / "late/job.py").write_text("from neurobust.core import io  # changed\n")
+    sources.content_hash.cache_clear()
+    assert sources.source_hash((module, tmp_path / "late/job.py")) not in hashes

@@ -132,7 +132,11 @@ def content_hash(path: Path) -> bytes:
 def source_hash(files: Iterable[Path]) -> str:
     """SHA-256 over names and contents of source files, wherever the project or another package lies."""
     digest = hashlib.sha256()
-    for path in files:
-        name = path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
-        digest.update(name.encode() + b"\0" + content_hash(path))
+    for name, content in sorted((name_of(path), content_hash(path)) for path in files):  # not in the order of places
+        digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()
+
+
+def name_of(path: Path) -> str:
+    """A file's name within our package, or its last part."""
+    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
