@@ -38,7 +38,7 @@ calibration: $(VENV)/.installed  ## worlds whose answer is known: is the verdict
 	  $(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile config/calibration.yaml \
 	    $$(ls config/calibration-$$world.yaml 2>/dev/null) -- all; done
 
-quick: $(VENV)/.installed lint  ## lint, and every test that neither starts Snakemake nor trains: about a minute
+quick: $(VENV)/.installed lint  ## lint, and every test that neither starts Snakemake nor trains: about two minutes
 	$(TEST) -m "not (snakemake or slow or slurm)"
 
 test: $(VENV)/.installed lint  ## install and run every check but SLURM, the demo included
