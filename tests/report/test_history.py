@@ -4,9 +4,10 @@ import os
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from neurobust.core.io import read_json, write_text
-from neurobust.core.machine import gpus, machines_folder, note_machine, noted_machines, this_machine
+from neurobust.core.machine import Machine, gpus, machines_folder, note_machine, noted_machines, this_machine
 from neurobust.report import history
 from neurobust.report.collect import collect_results
 from neurobust.report.history import dates, energy, slurm_jobs, troubles
@@ -111,7 +112,7 @@ def test_machines_are_noted_once_by_kind_and_without_names(tmp_path):
     found = this_machine(tmp_path / "cpuinfo", tmp_path / "gpus")
     for _ in range(2):
         note_machine(tmp_path / "results", found)
-    note_machine(tmp_path / "results", found | {"gpus": {}})
+    note_machine(tmp_path / "results", replace(found, gpus={}))
     (first, second) = noted_machines(tmp_path / "results")
     assert first == f"A Processor, {os.cpu_count()} cores"
     assert second == f"{first}, 2 × NVIDIA H100 80GB HBM3, 1 × NVIDIA L4"
@@ -123,7 +124,7 @@ def test_machines_are_noted_once_by_kind_and_without_names(tmp_path):
 
 def test_a_folder_that_cannot_be_written_stops_no_job(tmp_path):
     (tmp_path / "results").write_text("a file in the place of the folder")
-    note_machine(tmp_path / "results", {"processor": "x"})
+    note_machine(tmp_path / "results", Machine("x", 1))
     assert noted_machines(tmp_path / "results") == []
 
 
@@ -135,7 +136,7 @@ def place(tmp_path, monkeypatch):
 
 
 def test_the_table_says_when_how_long_where_and_what_failed(tiny_study, place):
-    note_machine(tiny_study.root, {"processor": "A", "cores": 2, "gpus": {"G": 1}})
+    note_machine(tiny_study.root, Machine("A", 2, {"G": 1}))
     results = tiny_study.results
     write_text(place / ".snakemake/log/1.log", LOG.replace("results/a/", f"{results}/"))
     tables = collect_results(tiny_study)

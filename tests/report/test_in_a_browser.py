@@ -100,11 +100,11 @@ report({before, up, down, sorted, focused: document.activeElement === button, le
 def test_tables_are_sorted_and_filtered(report, browse, tmp_path):
     """By a head that the keyboard reaches; numbers as numbers; what is printed without scripts is all of it."""
     assert (TEMPLATES / "tables.js").stat().st_size < 4096
-    said = browse(report / "predictors.html", SORT, tmp_path)
+    said = browse(report("predictors"), SORT, tmp_path)
     assert len(said["before"]) == 12 and said["focused"] and said["sorted"] == "ascending"
     counts = [int(value) for value in said["up"]]
     assert counts == sorted(counts) and len(set(counts)) > 3
     assert [int(value) for value in said["down"]] == sorted(counts, reverse=True)
     assert said["left"] == ["subj02"] * 4
-    plain = re.sub(r"<script>.*?</script>", "", (report / "predictors.html").read_text(), flags=re.DOTALL)
-    assert plain.count("<tr") == (report / "predictors.html").read_text().count("<tr") and "hidden>" not in plain
+    plain = re.sub(r"<script>.*?</script>", "", report("predictors").read_text(), flags=re.DOTALL)
+    assert plain.count("<tr") == report("predictors").read_text().count("<tr") and "hidden>" not in plain

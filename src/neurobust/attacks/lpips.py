@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.perceptual_settings import WithinLpips
+from neurobust.core import imagenet
 from neurobust.core.errors import InputError, flat
 from neurobust.core.state_dicts import State, fill_part, read_state
 from neurobust.core.vision import models
 
 LPIPS = "lpips"  # its name among the networks that a batch is given
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's images
 TINY = 1e-10  # beside the length of a channel vector, as the package has it
 BACKBONES = {"alex": models.alexnet, "vgg": models.vgg16, "squeeze": models.squeezenet1_1}
 # Where the features of torchvision's networks are read: behind so many of their layers.
@@ -44,7 +44,7 @@ class Lpips(nn.Module):
         with torch.device("meta"):  # the classifier, most of it, is not wanted
             layers = BACKBONES[backbone](weights=None).features[: self.cuts[-1]]
         self.body = nn.Sequential(OrderedDict(features=layers.to_empty(device="cpu")))
-        for name, values in (("mean", MEAN), ("std", STD)):
+        for name, values in (("mean", imagenet.MEAN), ("std", imagenet.STD)):
             self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1))
         for place, count in enumerate(CHANNELS[backbone]):
             self.register_buffer(f"root{place}", torch.ones(count, 1))

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from neurobust.cli import home
 from neurobust.cli.status import LOCKS, locked
@@ -26,8 +27,8 @@ UNPRICED = (
 
 # What jobs write; another file in their folders is somebody's, such as notes beside a report, and stays.
 KINDS = {
-    ".csv", ".h5", ".html", ".json", ".log", ".npz", ".parquet", ".previous", ".pt", ".safetensors", ".svg", ".tmp",
-    ".tsv", ".zip",
+    ".csv", ".h5", ".html", ".json", ".jsonl", ".log", ".npz", ".parquet", ".previous", ".pt", ".safetensors", ".svg",
+    ".tmp", ".tsv", ".zip",
 }  # fmt: skip
 SHOWN = 20  # files that are named; more are counted
 NAMES = {"confirmed.txt", "plan.txt", "table.txt"}
@@ -39,17 +40,21 @@ def clean(configs: Sequence[str], yes: bool) -> int:
     study = study_of(merged(files), files, Path(), home.pipeline())
     if locked():
         raise InputError(f"{LOCKS}: Snakemake runs in this folder, or was killed; wait, or run `snakemake --unlock`")
-    found = list(computed(study))
-    refuse_inputs(study, files, found)
-    kept = [file for path in found for file in foreign(path)]
+    found = {path: Contents.of(path) for path in computed(study)}
+    refuse_inputs(study, files, [*found])
+    kept = [file for held in found.values() for file in held.foreign]
     print(*(f"{file}: no job writes such a file, so it stays\n" for file in kept[:SHOWN]), sep="", end="")
     if len(kept) > SHOWN:
         print(f"and {len(kept) - SHOWN} more such files")
-    doomed = [path for path in found if removable(path)]
+    doomed = {path: held for path, held in found.items() if held.own or not held.foreign}
     if not doomed:
         print(f"nothing to remove: the study {study.name} has no results in {study.results}")
         return 0
-    print(f"the study {study.name} computed:", *(f"  {path}{measure(path)}" for path in doomed), sep="\n")
+    print(
+        f"the study {study.name} computed:",
+        *(f"  {path}{measure(path, held)}" for path, held in doomed.items()),
+        sep="\n",
+    )
     if not yes and not agreed("remove all of it? [y/N] "):
         print("nothing was removed")
         return 1
@@ -72,31 +77,31 @@ def files_below(path: Path) -> Iterator[Path]:
             yield from (*map(Path(folder).joinpath, names), *(below for below in found if below.is_symlink()))
 
 
-def foreign(path: Path) -> list[Path]:
-    """The files at or below a path that are of no kind that jobs write. Links are none: what they lead to stays."""
-    found = (file for file in files_below(path) if not file.is_symlink())
-    return sorted(file for file in found if file.suffix not in KINDS and file.name not in NAMES)
+class Contents(NamedTuple):
+    """The files and links at or below a path: those of a kind that jobs write, and the others, which are somebody's.
+    Links are never somebody's: what they lead to stays."""
 
+    own: list[Path]
+    foreign: list[Path]
 
-def removable(path: Path) -> bool:
-    """Whether there is anything at a path that jobs could have written, be it an empty folder."""
-    kept = set(foreign(path))
-    return not kept or any(file not in kept for file in files_below(path))
+    @classmethod
+    def of(cls, path: Path) -> Contents:
+        """What lies there now."""
+        found = cls([], [])
+        for file in sorted(files_below(path)):
+            known = file.is_symlink() or file.suffix in KINDS or file.name in NAMES
+            (found.own if known else found.foreign).append(file)
+        return found
 
 
 def computed(study: Study) -> Iterator[Path]:
     """What lies there of the study's results and logs. Another study may have its own folder beside them."""
-    yield from (path for name in FOLDERS if there(path := study.root / name))
+    yield from (path for name in FOLDERS if home.there(path := study.root / name))
     if (page := study.root / STATUS_FILE).is_file() and is_status(page):
         yield page
     logs = Path(Paths(study).logs)
     rules = sorted({*STAGE_OF, *UNPRICED})
-    yield from (path for rule in rules for path in (logs / rule, logs / f"{rule}.log") if there(path))
-
-
-def there(path: Path) -> bool:
-    """Whether something lies at a path, be it a broken link."""
-    return path.exists() or path.is_symlink()
+    yield from (path for rule in rules for path in (logs / rule, logs / f"{rule}.log") if home.there(path))
 
 
 def refuse_inputs(study: Study, files: Sequence[Path], doomed: Sequence[Path]) -> None:
@@ -112,14 +117,13 @@ def refuse_inputs(study: Study, files: Sequence[Path], doomed: Sequence[Path]) -
                 raise InputError(f"{key}: {path!r} lies in {folder}, which holds results; move it out of there first")
 
 
-def measure(path: Path) -> str:
+def measure(path: Path, held: Contents) -> str:
     """What a folder holds, for a person who is about to lose it."""
     if path.is_symlink():
         return f" (the link; what it leads to stays: {path.readlink()})"
     if not path.is_dir():
         return ""
-    kept = set(foreign(path))
-    sizes = [file.lstat().st_size for file in files_below(path) if file not in kept]
+    sizes = [file.lstat().st_size for file in held.own]
     return f"/ ({len(sizes)} {'file' if len(sizes) == 1 else 'files'}, {sum(sizes) / 1e6:.1f} MB)"
 
 
@@ -132,13 +136,13 @@ def agreed(question: str) -> bool:
 
 def remove(path: Path) -> None:
     """Remove a file, a link (not what it leads to), or a folder with all that is in it, but for what is foreign."""
-    kept = set(foreign(path))
+    held = Contents.of(path)  # anew: somebody was asked in between
     if path.is_symlink() or not path.is_dir():
         path.unlink()
-    elif not kept:
+    elif not held.foreign:
         shutil.rmtree(path)
     else:
-        for file in [file for file in files_below(path) if file not in kept]:
+        for file in held.own:
             file.unlink()
         for folder, _, _ in os.walk(path, topdown=False):
             if not any(Path(folder).iterdir()):

@@ -22,6 +22,11 @@ def pipeline() -> Path:
     raise InputError(f"{PACKAGE}: no Snakefile in it, nor in this folder; install neurobust again, or go to a checkout")
 
 
+def there(path: Path) -> bool:
+    """Whether something lies at a path, be it a link to nothing."""
+    return path.is_symlink() or path.exists()
+
+
 def at_terminal() -> bool:
     """Whether somebody can be asked."""
     return sys.stdin is not None and sys.stdin.isatty()

@@ -77,10 +77,10 @@ def begin(given: argparse.Namespace) -> int:
 
 def refuse_used(folder: Path) -> None:
     """Raise InputError where a folder holds a configuration already, be it a link to nothing, or is none."""
-    if there(folder) and not folder.is_dir():
+    if home.there(folder) and not folder.is_dir():
         raise InputError(f"--directory: {folder}: not a folder; name one that is empty or not there yet")
     for name in (home.CONFIG, "config", "Snakefile"):
-        if there(folder / name):
+        if home.there(folder / name):
             raise InputError(
                 f"{folder / name}: there already, so this folder has a study; begin one in an empty folder"
             )
@@ -96,16 +96,11 @@ def refuse_bytes(text: str) -> None:
 def refuse_profile(folder: Path) -> None:
     """Raise InputError where something else has the place of the profile for SLURM, or of the link that finds it."""
     for path in (folder / "profiles", folder / PROFILE):
-        if there(path) and not path.is_dir():
+        if home.there(path) and not path.is_dir():
             raise InputError(f"{path}: not a folder, so no profile can lie in it; remove it, or begin elsewhere")
     link = folder / "slurm"
-    if there(link) and link.resolve() != (folder / PROFILE).resolve():
+    if home.there(link) and link.resolve() != (folder / PROFILE).resolve():
         raise InputError(f"{link}: there already, and not the link to {PROFILE}; remove it, or begin elsewhere")
-
-
-def there(path: Path) -> bool:
-    """Whether something lies at a path, be it a link to nothing."""
-    return path.is_symlink() or path.exists()
 
 
 def answer(given: str | None, question: str, default: str, flag: str) -> str:
@@ -200,11 +195,11 @@ def copied_profile(folder: Path) -> list[str]:
     """
     written = []
     own, link = folder / PROFILE / home.CONFIG, folder / "slurm"
-    if not there(own):
+    if not home.there(own):
         own.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(home.pipeline() / PROFILE / home.CONFIG, own)
         written.append(f"{PROFILE}/{home.CONFIG}")
-    if not there(link):
+    if not home.there(link):
         link.symlink_to(PROFILE)
         written.append("slurm")
     return written

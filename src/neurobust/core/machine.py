@@ -12,13 +12,23 @@ import os
 import platform
 from collections import Counter
 from pathlib import Path
-from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, read_json, write_json
 
 CPUINFO = Path("/proc/cpuinfo")
 DRIVER = Path("/proc/driver/nvidia/gpus")
+
+
+class Machine(Struct, frozen=True):
+    """A kind of machine: the model of its processor, how many cores, and its GPUs by model."""
+
+    processor: str
+    cores: int | None
+    gpus: dict[str, int] = {}
 
 
 def processor(file: Path = CPUINFO) -> str:
@@ -41,9 +51,9 @@ def gpus(folder: Path = DRIVER) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def this_machine(cpuinfo: Path = CPUINFO, driver: Path = DRIVER) -> dict[str, Any]:
-    """What kind of machine this is: processor, cores, gpus."""
-    return {"processor": processor(cpuinfo), "cores": os.cpu_count(), "gpus": gpus(driver)}
+def this_machine(cpuinfo: Path = CPUINFO, driver: Path = DRIVER) -> Machine:
+    """What kind of machine this is."""
+    return Machine(processor(cpuinfo), os.cpu_count(), gpus(driver))
 
 
 def machines_folder(results: Path | str) -> Path:
@@ -51,25 +61,25 @@ def machines_folder(results: Path | str) -> Path:
     return Path(results) / "preflight" / "machines"
 
 
-def note_machine(results: Path | str, found: dict[str, Any] | None = None) -> None:
+def note_machine(results: Path | str, found: Machine | None = None) -> None:
     """Note the kind of this machine, once; what cannot be written is left, since no job depends on it."""
-    found = this_machine() if found is None else found
-    path = machines_folder(results) / f"{hashlib.sha256(canonical_json(found).encode()).hexdigest()[:12]}.json"
+    noted = msgspec.to_builtins(found or this_machine())
+    path = machines_folder(results) / f"{hashlib.sha256(canonical_json(noted).encode()).hexdigest()[:12]}.json"
     if not path.exists():
         with contextlib.suppress(OSError):
-            write_json(path, found)
+            write_json(path, noted)
 
 
-def machine_words(found: dict[str, Any]) -> str:
+def machine_words(found: Machine) -> str:
     """A machine in words: processor, cores, GPUs."""
-    many = [f"{count} × {name}" for name, count in (found.get("gpus") or {}).items()]
-    return ", ".join([str(found.get("processor")), f"{found.get('cores')} cores", *many])
+    many = [f"{count} × {name}" for name, count in found.gpus.items()]
+    return ", ".join([found.processor, f"{found.cores} cores", *many])
 
 
 def noted_machines(results: Path | str) -> list[str]:
     """The kinds of machines that jobs noted, in words, sorted; a file that is none of these is passed over."""
     found = []
     for path in machines_folder(results).glob("*.json"):
-        with contextlib.suppress(InputError, OSError, AttributeError):
-            found.append(machine_words(read_json(path)))
+        with contextlib.suppress(InputError, OSError, msgspec.ValidationError):
+            found.append(machine_words(msgspec.convert(read_json(path), Machine)))
     return sorted(found)

@@ -22,7 +22,7 @@ from neurobust.explain.description import Need
 from neurobust.explain.measured import Measured, SubjectFiles, read_measured
 from neurobust.explain.measures import margin_gradients
 from neurobust.files.adversarials import read_adversarials
-from neurobust.files.attack_table import read_attack_columns
+from neurobust.files.attack_table import least_distances, read_attack_columns
 from neurobust.files.dataset import Dataset
 from neurobust.files.examples import read_examples
 from neurobust.files.pixels import to_pixels
@@ -203,12 +203,13 @@ def _distances(table: Path, rows: np.ndarray) -> np.ndarray | None:
     columns, record = read_attack_columns(table)
     if record.failed:
         return None
-    if "distance" not in columns:
+    least = least_distances(columns)
+    if least is None:
         raise InputError(f"{table}: no column 'distance'; delete it, run again")
+    images, first = np.unique(columns["image"], return_index=True)
+    there = np.isin(images, rows) & columns["clean_correct"][first].astype(bool) & np.isfinite(least)
     found = np.full(len(rows), np.nan)
-    there = np.isin(columns["image"], rows) & columns["clean_correct"].astype(bool) & np.isfinite(columns["distance"])
-    where = np.searchsorted(rows, columns["image"][there])
-    np.fmin.at(found, where, columns["distance"][there])
+    found[np.searchsorted(rows, images[there])] = least[there]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,17 @@ def read_attack_table(path: Path) -> tuple[pd.DataFrame, AttackRecord]:
 
     columns, record = read_attack_columns(path)
     return pd.DataFrame(columns), record
+
+
+def least_distances(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Of sorted columns the size of each image's verified adversarial (images,), images ascending, NaN where there is
+    none; None where sizes were not recorded."""
+    if "distance" not in columns:
+        return None
+    budgets = len(np.unique(columns["budget"]))
+    sizes = columns["distance"].astype(float).reshape(-1, max(budgets, 1))
+    least: np.ndarray = np.fmin.reduce(sizes, axis=1, initial=np.nan)
+    return least
 
 
 def read_attack_columns(path: Path) -> tuple[dict[str, np.ndarray], AttackRecord]:

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from neurobust.core.architecture_names import check_architecture
 from neurobust.core.errors import InputError
+from neurobust.core.imagenet import MEAN as IMAGENET_MEAN
+from neurobust.core.imagenet import STD as IMAGENET_STD
 from neurobust.core.io import load_weights
 from neurobust.core.places import load
 from neurobust.core.vision import models, size_arguments
 from neurobust.networks.low_pass import LowPass
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 NEURAL_HEAD = "neural_head."
 REBUILD = "neurobust.networks.outside:rebuild"  # of files that `bring_network` wrote; rules that read some name it
 

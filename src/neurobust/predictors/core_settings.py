@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from msgspec import Meta
 from msgspec.structs import replace
 
+from neurobust.core import imagenet
 from neurobust.core.errors import InputError
 from neurobust.core.names import one_of
 from neurobust.core.settings import (
@@ -39,9 +40,6 @@ from neurobust.predictors.features_settings import (
 )
 from neurobust.predictors.fwrf_settings import FieldSearch
 from neurobust.predictors.gnet_settings import SMALLEST
-
-# torchvision's published weights want images normalised by these
-IMAGENET: tuple[Three, Three] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class TimmLayers(FixedFeatures, frozen=True, kw_only=True):
@@ -235,7 +233,7 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
                 mean=mean, std=std,
             )  # fmt: skip
         if mean is None and self.weights != RANDOM:
-            mean, std = IMAGENET
+            mean, std = imagenet.MEAN, imagenet.STD
         return LayerMaps(
             map_size=self.map_size, network=network, weights=self.weights, layers=tuple(map(str, self.layers)),
             channels=self.channels, mean=mean, std=std,

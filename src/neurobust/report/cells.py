@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.files.attack_table import AttackRecord, read_attack_columns
+from neurobust.files.attack_table import AttackRecord, least_distances, read_attack_columns
 from neurobust.statistics import curve_area, relative_area
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ def read_cell(path: Path) -> Cell:
     shape = (len(images), len(budgets))
     clean = found["clean_correct"].astype(bool).reshape(shape)
     robust = ~found["success"].astype(bool).reshape(shape) & clean
-    sizes = found["distance"].astype(float).reshape(shape) if "distance" in found else None
-    distance = None if sizes is None else np.fmin.reduce(sizes, axis=1, initial=np.nan)
+    distance = least_distances(found)
     if shape[0] and (not shape[1] or budgets[0] > 0):
         budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
     cost = {name: float(found[name].sum()) / max(shape[0], 1) for name in COSTS}

@@ -36,6 +36,12 @@ def between(low: float, high: float, show: Callable[[float], str] = percent) -> 
     return "" if pd.isna(low) or pd.isna(high) else f"{show(low)} to {show(high)}"
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+    """A difference of shares with its interval: `+1.2 pp [−0.3 to +2.7]`; without one where an end is missing."""
+    interval = between(low, high, signed)
+    return f"{signed(value)} pp" + (f" [{interval}]" if interval else "")
+
+
 def duration(seconds: float) -> str:
     """Seconds for readers: 7.3 s, 4.2 min, 1.5 h."""
     if pd.isna(seconds):

@@ -22,10 +22,15 @@ LARGEST = 160  # pixels: larger images are thinned to about this size, which a p
 
 def png_data(image: np.ndarray) -> str:
     """An (H, W, 3) image in [0, 1] as a PNG data address."""
+    return png_address(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8))
+
+
+def png_address(pixels: np.ndarray, optimize: bool = False) -> str:
+    """Pixels (H, W, 3 or 4), uint8, as a PNG data address."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)).save(buffer, format="PNG")
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=optimize)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from neurobust.report.blocks import Row, blocks, in_block
-from neurobust.report.entries import Entry, between, signed, text
+from neurobust.report.entries import Entry, between, signed, text, with_interval
 from neurobust.report.factor_fit import carried
 from neurobust.report.factors import ALONE, OF_ROI, SAME, TOGETHER
-from neurobust.report.style import INK, NEUTRAL, WIDTH, Style, empty_svg, panel_blocks, rc, tip, to_svg
+from neurobust.report.style import INK, NEUTRAL, WIDTH, Style, empty_svg, label_rows, panel_blocks, rc, tip, to_svg
 from neurobust.report.view import View
 
 MODELS = (ALONE, TOGETHER)
@@ -145,10 +145,8 @@ def draw_forest(view: View, axis: Any, part: pd.DataFrame, names: list[str]) -> 
             axis.plot([100 * row.low, 100 * row.high], [height, height], color=NEUTRAL, linewidth=1.4)
         style = {"color": NEUTRAL, "marker": "o", "markerfacecolor": face, "linestyle": "none"}
         (mark,) = axis.plot([100 * row.effect], [height], markersize=5, **style)
-        ends = between(row.low, row.high, signed)
-        tip(mark, [f"{row.factor}, {row.model}: {signed(row.effect)} pp{f' [{ends}]' if ends else ''}"])
-    axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_yticks(range(len(names)), [label_of(part, name) for name in reversed(names)])
+        tip(mark, [f"{row.factor}, {row.model}: {with_interval(row.effect, row.low, row.high)}"])
+    label_rows(axis, [label_of(part, name) for name in names])
 
 
 def label_of(part: pd.DataFrame, name: str) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurobust.report.blocks import MANY, blocks
 from neurobust.report.contents import NETWORK
-from neurobust.report.entries import between, percent, signed
+from neurobust.report.entries import between, percent, with_interval
 from neurobust.report.guided import compared
 from neurobust.report.shown import NORMS, ShownAttack, beside_norm, format_budget
 from neurobust.report.style import (
@@ -151,8 +151,7 @@ def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str
         axis.hlines(np.array(heights)[known], lines[:, 0], lines[:, 1], colors=colors, capstyle="butt", **look)
     points: dict[tuple[str, bool], list[tuple[float, int, str]]] = {}
     for row, y in zip(table.itertuples(), heights, strict=True):
-        said = f"{row.condition} − {row.baseline}: {signed(row.difference)} pp"
-        said += f" [{interval}]" if (interval := between(row.low, row.high, signed)) else ""
+        said = f"{row.condition} − {row.baseline}: {with_interval(row.difference, row.low, row.high)}"
         points.setdefault((row.condition, row.baseline == BASELINE), []).append((100 * row.difference, y, said))
     for (condition, hollow), found in points.items():
         style = view.roi_style(view.study.conditions[condition].roi)

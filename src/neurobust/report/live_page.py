@@ -5,6 +5,7 @@ It compares nothing: gates, verdicts and intervals need the whole, and are the r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,8 +97,6 @@ def write_status(study: Study, path: Path, clock: Clock = lambda: datetime.now(U
 
 def link_of(page: Path, path: Path) -> str:
     """A link to a page of the report; empty where it is not there."""
-    import os
-
     return Path(os.path.relpath(page, path.parent)).as_posix() if page.is_file() else ""
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,7 @@ def fill(view: View, content: Mapping[str, Any], frame: Frame) -> str:
     return with_permalinks(environment().get_template("page.html").render({**content, **given}))
 
 
+@cache
 def environment() -> Environment:
     """Where templates are read from, and how they are filled."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

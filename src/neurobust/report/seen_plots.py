@@ -10,7 +10,7 @@ import pandas as pd
 from neurobust.core.seeding import numpy_rng
 from neurobust.report.blocks import in_roi
 from neurobust.report.seen_data import arrays_of, one_value, rows_of
-from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, label_rows, panel_blocks, rc, to_svg
 from neurobust.report.view import View
 
 AXES = ("x", "y", "size")
@@ -98,9 +98,7 @@ def draw_marks(
 def name_lines(axis: Any, names: list[str], shown: bool) -> None:
     """The names of horizontal lines, from above; written where they are shown."""
     axis.grid(axis="x", visible=True)
-    axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_yticks(range(len(names)), list(reversed(names)))
-    axis.tick_params(labelleft=shown)
+    label_rows(axis, names, shown)
 
 
 def draw_concepts(view: View) -> str:

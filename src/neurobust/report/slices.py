@@ -6,8 +6,6 @@ that of the volume.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +15,7 @@ from neurobust.files.betas import betas_path
 from neurobust.files.predictor_tables import LEAST_CEILING
 from neurobust.files.roi import roi_path
 from neurobust.files.roi_voxels import RoiVoxels, Shape, read_labelled, read_roi_voxels
+from neurobust.report.examples import png_address
 from neurobust.report.quality import at_edge
 from neurobust.report.style import NEUTRAL
 from neurobust.report.view import View
@@ -134,8 +133,4 @@ class Canvas:
 
     def address(self) -> str:
         """The picture as a PNG data address."""
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.fromarray(self.pixels).save(buffer, format="PNG", optimize=True)
-        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        return png_address(self.pixels, optimize=True)

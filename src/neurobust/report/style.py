@@ -142,7 +142,7 @@ def label_shares(axis: Any, index: int, panels: int, label: str) -> None:
     axis.set_ylabel(label if is_leftmost(index, panels) else "")
 
 
-def label_rows(axis: Any, names: list[str], labelled: bool) -> None:
+def label_rows(axis: Any, names: list[str], labelled: bool = True) -> None:
     """The y axis of a panel with a row per name, the last at the bottom; unlabelled, its marks are one artist: a tick
     for each of many rows is most of the time that a figure of many panels takes."""
     places = range(len(names))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from neurobust.report.blocks import Row, blocks
 from neurobust.report.entries import Entry, between, plain, short, signed, text
-from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, label_rows, panel_blocks, rc, to_svg
 from neurobust.report.view import View
 from neurobust.study.pairs import Gain, gains_of
 
@@ -204,7 +204,6 @@ def draw_parts(view: View, axis: Any, gain: Gain, parts: list[Part]) -> None:
         )
     reach = 100 * max(abs(total.low), abs(total.high), 0.01)
     axis.set_xlim(-2 * reach, 2 * reach)
-    axis.set_ylim(-0.6, len(parts) - 0.4)
-    axis.set_yticks(range(len(parts)), [part.name for part in reversed(parts)])
+    label_rows(axis, [part.name for part in parts])
     axis.grid(axis="y", visible=False)
     axis.set_title(f"{gain.condition} − {gain.control}")
