@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurobust.attacks.perceptual import embedding_distance, feature_distance
+from neurobust.attacks.perceptual import distance_in, embed, feature_distance
 from neurobust.attacks.perceptual_attack import Space, unit
 from neurobust.attacks.plan import read_plan
 from neurobust.attacks.run import batch_of, run_attack
@@ -51,14 +51,14 @@ def run(plan, model, images, labels, oracle):
 def test_it_is_the_root_of_zhang_s_distance_and_has_a_gradient(batch, toys):
     images, others = batch[0][:6], batch[0][6:12]
     seer = toys.Seer()
-    near, squared = embedding_distance(seer.maps), feature_distance(seer.maps)
+    near, squared = distance_in(lambda x: embed(seer.maps(x))), feature_distance(seer.maps)
     assert torch.allclose(near(images, others).square(), squared(images, others), rtol=1e-5)
     assert torch.equal(near(images, images), torch.zeros(6, dtype=torch.float64))
     points = images.clone().requires_grad_()
     (still,) = torch.autograd.grad(near(images, points).sum(), points)
     assert (still == 0).all(), "at the image itself"
     points = others.double().requires_grad_()
-    circles = embedding_distance(Circles().maps)
+    circles = distance_in(lambda x: embed(Circles().maps(x)))
     (slope,) = torch.autograd.grad(circles(images.double(), points).sum(), points)
     step = 1e-6 * torch.randn(points.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     gap = circles(images.double(), points + step) - circles(images.double(), points - step)

@@ -138,14 +138,10 @@ def feature_distance(features: Callable[[Tensor], Tensor | Sequence[Tensor]]) ->
     return distance
 
 
-def embedding_distance(features: Callable[[Tensor], Sequence[Tensor]]) -> Distance:
-    """The root of `feature_distance`, with a gradient: the Euclidean distance of unit channel vectors (Laidlaw et al.,
-    ICLR 2021, section 3). features: images (N, 3, H, W) -> maps (N, C, ...), several."""
-    return distance_in(lambda images: embed(features(images)))
-
-
 def distance_in(embedding: Embedding) -> Distance:
     """The Euclidean distance of what an embedding makes of images, with a gradient that is zero where they are equal.
+
+    Of `embed`ded maps of a network it is the root of `feature_distance` (Laidlaw et al., ICLR 2021, section 3).
 
     Float64 (N,) of features as they come: two batches of the same image may differ by the rounding of their network.
     """
