@@ -170,7 +170,7 @@ def stand_ins(config, folder):
         ),
         "explain/explain_network": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "predictors": [at("p.safetensors")],
-             "responses": [], "stimuli": [], "examples": [], "transfer": []},
+             "responses": [], "stimuli": [], "examples": [], "transfer": [], "minimal": []},
             {"table": at("similarity.parquet")},
             {"rois": ["V1"], "images": 16, "analyses": '{"similarity": {}}', "folder": str(folder)}, NETWORK,
         ),
@@ -257,7 +257,7 @@ def test_extract_roi_and_explain_run_on_the_demo(project, config, demo, tmp_path
         "dataset": str(results / "networks/digits/dataset.h5"),
         "model": str(network),
         "predictors": [str(predictor)],
-        **dict.fromkeys(("responses", "stimuli", "examples", "transfer"), ()),
+        **dict.fromkeys(("responses", "stimuli", "examples", "transfer", "minimal"), ()),
     }
     run_script(project, "explain/explain_network", StandIn(tmp_path, inputs, outputs, params, wildcards))
     assert (tmp_path / "similarity.parquet").exists()
