@@ -4,12 +4,19 @@ import re
 import xml.etree.ElementTree as ElementTree
 from html import unescape
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from neurobust.report.blocks import blocks
 from neurobust.report.contents import COLUMNS, FIGURES, NUMBERS, SEMANTIC_TABLES
 from neurobust.report.page import TEMPLATES
 from neurobust.report.permalinks import with_permalinks
-from neurobust.report.style import rc, tip, to_svg
+from neurobust.report.style import panel_blocks, rc, say_cells, tip, to_svg
+from neurobust.report.survival_figure import said_of
+from neurobust.report.tables import read_tables
+from neurobust.report.transfer_matrix import matrices, names_in
+from neurobust.report.view import View
 
 pytestmark = pytest.mark.slow
 DRAWN = "{http://www.w3.org/2000/svg}"
@@ -34,6 +41,87 @@ def test_a_mark_says_what_it_is():
         drawn = to_svg(figure, "title")
     tree = ElementTree.fromstring(drawn)
     assert [found.text for found in tree.iter(f"{DRAWN}title")] == ["first", "<second> & 2", "third"]
+
+
+def test_lines_and_cells_say_what_they_are():
+    """A line without markers has one title, a heat map one per number; a cell without a number has none."""
+    values = np.array([[0.0, 0.5, np.nan], [1.0, 0.25, 0.75]])
+    said = say_cells(values, "ab", "xyz", lambda row, column, value: f"{row}{column} {value:g}")
+    assert said == ["ax 0", "ay 0.5", "", "bx 1", "by 0.25", "bz 0.75"]
+    with rc():
+        figure, ((axis,),) = panel_blocks([""], 1, 2.0)
+        tip(axis.pcolormesh(values), said)
+        (line,) = axis.step([0, 1, 2], [2, 1, 1], where="post")
+        tip(line, ["the line"])
+        drawn = ElementTree.fromstring(to_svg(figure, "title"))
+    assert [found.text for found in drawn.iter(f"{DRAWN}title")] == [*filter(None, said), "the line"]
+
+
+def titles_in(svg):
+    return [unescape(found) for found in re.findall("<title>([^<]*)</title>", svg)]
+
+
+def test_a_line_says_its_value_where_attacks_were_tried():
+    """A step keeps its value until the next; what lies beyond the line is left out, its ends are said."""
+    curve = pd.Series([1.0, 0.8, 0.5, 0.1], index=[0.0, 1.5, 3.0, 8.0])
+    words = said_of("LO", curve, [1.0, 1.5, 4.0, 16.0], "1/255")
+    assert words == "LO: 100.0 % at 0/255, 100.0 % at 1/255, 80.0 % at 1.5/255, 50.0 % at 4/255, 10.0 % at 8/255"
+
+
+def test_every_line_of_survival_says_its_values(every_page):
+    """One title per condition, norm and task, with the numbers of the table."""
+    study, folder = every_page
+    tables = read_tables(folder / "tables")
+    merged = [attack.norm for attack in View(study, tables).attacks.values() if attack.members]
+    table = tables["survival"][tables["survival"]["norm"].isin(merged)]
+    means = table.groupby(["task", "norm", "condition", "budget"])["robust_accuracy"].mean()
+    said = titles_in((folder / "figures" / "survival.svg").read_text(encoding="utf-8"))
+    assert len(said) == means.groupby(level=[0, 1, 2]).ngroups > 4
+    written = {}
+    for words in said:
+        condition, values = words.split(": ")
+        ends = [value.split(" % at ") for value in values.split(", ")]
+        assert len(ends) > 2
+        written.setdefault((condition, "255" if "/255" in words else "L2"), []).append(
+            {float(re.match("[0-9.]+", budget)[0]): float(share) for share, budget in ends}
+        )
+    for (_, norm, condition), line in means.groupby(level=[0, 1, 2]):
+        line = line.droplevel([0, 1, 2])
+        found = written[condition, "255" if norm == "linf" else "L2"]
+        assert any(
+            all(abs(share - 100 * line[line.index <= budget + 1e-9].iloc[-1]) < 0.051 for budget, share in one.items())
+            for one in found
+        ), (norm, condition)
+
+
+def test_every_cell_of_the_transfer_matrix_says_its_value(every_page):
+    """As many titles as the matrices have numbers, and those of the table."""
+    study, folder = every_page
+    table = read_tables(folder / "tables")["transfer"]
+    said = titles_in((folder / "figures" / "transfer.svg").read_text(encoding="utf-8"))
+    expected = [
+        (source, target, 100 * value)
+        for _, _, part in blocks(table)
+        for matrix in matrices(names_in(View(study, {"transfer": table}), part), part)
+        for source, line in zip(matrix.sources, matrix.accuracy, strict=True)
+        for target, value in zip(matrix.targets, line, strict=True)
+        if np.isfinite(value)
+    ]
+    assert len(said) == len(expected) > 20
+    for words, (source, target, value) in zip(said, expected, strict=True):
+        assert words.startswith(f"{source} on {target}: ")
+        assert float(words.rsplit(": ", 1)[1].removesuffix(" %")) == pytest.approx(value, abs=0.051)
+
+
+def test_every_cell_of_corruptions_says_its_value(every_page):
+    study, folder = every_page
+    table = read_tables(folder / "tables")["corruptions"]
+    said = titles_in((folder / "figures" / "corruptions.svg").read_text(encoding="utf-8"))
+    means = table.groupby(["task", "corruption", "condition"])["accuracy"].mean()
+    clean = table.groupby(["task", "condition"])["clean_accuracy"].mean()
+    assert len(said) == len(means) + len(clean)
+    for (_, kind, condition), value in means.items():
+        assert f"{kind.replace('_', ' ')} with {condition}: {round(100 * value, 1):.1f} %" in said
 
 
 def test_points_of_the_answer_say_condition_value_and_interval(every_page):

@@ -10,9 +10,10 @@ import pandas as pd
 
 from neurobust.explain.predictors.tuning import hierarchy_index
 from neurobust.report.blocks import in_roi
+from neurobust.report.entries import plain
 from neurobust.report.hierarchy import hierarchy_index as place_of
 from neurobust.report.seen_data import rows_of
-from neurobust.report.style import empty_svg, panel_blocks, rc, to_svg
+from neurobust.report.style import empty_svg, panel_blocks, rc, say_cells, tip, to_svg
 from neurobust.report.view import View
 
 LEGIBLE = 14  # ROIs up to which cells have a number
@@ -58,7 +59,11 @@ def draw_losses(axis: Any, losses: np.ndarray, rois: list[str]) -> None:
     most = max(float(np.nanmax(np.abs(losses))), 1e-6)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
-    axis.imshow(losses, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto", interpolation="none")
+    edges = np.arange(len(rois) + 1) - 0.5
+    cells = axis.pcolormesh(edges, edges, losses, cmap="RdBu_r", vmin=-most, vmax=most, edgecolors="none", linewidth=0)
+    said = say_cells(losses, rois, rois, lambda core, roi, x: f"core of {core}, read for {roi}: r lower by {plain(x)}")
+    tip(cells, [words.replace("-", "−") for words in said])
+    axis.invert_yaxis()
     axis.set_xticks(range(len(rois)), rois, rotation=40, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(rois)), rois)
     axis.tick_params(length=0)

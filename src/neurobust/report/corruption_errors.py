@@ -77,6 +77,6 @@ def draw_corruptions(view: View) -> str:
             means = means.reindex(index=kinds, columns=conditions).to_numpy(float)
             names = [kind.replace("_", " ") for kind in kinds]
             clean = part.groupby("condition")["clean_accuracy"].mean().reindex(conditions).to_numpy(float)
-            draw_matrix(axis, np.vstack([means, clean]), [*names, "uncorrupted"], conditions)
+            draw_matrix(axis, np.vstack([means, clean]), [*names, "uncorrupted"], conditions, beside="with")
             axis.set_xlabel("")
         return to_svg(figure, "Accuracy under common corruptions, by type and condition")

@@ -65,20 +65,27 @@ def draw_curves(view: View, axis: Any, part: pd.DataFrame, attack: ShownAttack, 
     here, present = part[part["attack"] == attack.name], set(part["attack"]) - {attack.name}
     alike = [name for name, other in view.attacks.items() if other.noise and other.measure == attack.measure]
     noises = [name for name in alike if name in present]
-    for condition, rows in here.groupby("condition", sort=False):
+    quiet = [curves_of(part[part["attack"] == noise]) for noise in noises]
+    for condition, curve in curves_of(here).items():
         style = view.style(condition)
-        curve = rows.groupby("budget")["robust_accuracy"].agg(["mean", "min", "max"])
         if bands:
             axis.fill_between(curve.index, curve["min"], curve["max"], color=style["color"], alpha=0.18, linewidth=0)
         (marks,) = axis.plot(curve.index, curve["mean"], markersize=3.2, clip_on=False, zorder=3, **style)
-        said = (f"{format_budget(row.Index, attack.unit)}: {percent(row.mean)} %" for row in curve.itertuples())
-        ranges = (between(row.min, row.max) for row in curve.itertuples())
-        tip(marks, [f"{condition}, {one} ({ends})" for one, ends in zip(said, ranges, strict=True)])
-        for noise in noises:
-            quiet = part[(part["attack"] == noise) & (part["condition"] == condition)]
-            level = quiet.groupby("budget")["robust_accuracy"].mean()
-            axis.plot(level.index, level, color=style["color"], linestyle=":", linewidth=1, alpha=0.9)
+        tip(marks, [
+            f"{condition}, {format_budget(budget, attack.unit)}: {percent(mean)} % ({between(low, high)})"
+            for budget, mean, low, high in curve.itertuples()
+        ])  # fmt: skip
+        for levels in quiet:
+            if condition in levels:
+                level = levels[condition]["mean"]
+                axis.plot(level.index, level, color=style["color"], linestyle=":", linewidth=1, alpha=0.9)
     axis.set_xlabel(budget_axis(attack.norm, attack.unit))
+
+
+def curves_of(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Robust accuracy by condition, in their order: mean, min and max over seeds by budget."""
+    found = rows.groupby(["condition", "budget"])["robust_accuracy"].agg(["mean", "min", "max"])
+    return {name: found.loc[name] for name in dict.fromkeys(rows["condition"])}
 
 
 def budget_axis(norm: str, unit: str) -> str:
@@ -168,7 +175,9 @@ def draw_clean_vs_robust(view: View) -> str:
     present = set(table[table["reference_budget"].notna()]["attack"])
     attacks = [  # the worst case stands for its members
         attack for name, attack in view.attacks.items() if name in present and name not in merged and not attack.noise
-    ][:MOST_COLUMNS]
+    ]
+    first = view.primary.name if view.primary else ""
+    attacks = sorted(attacks, key=lambda attack: (attack.name != first, not attack.members))[:MOST_COLUMNS]
     if not attacks:
         return empty_svg("No attack was configured.")
     parts = blocks(table)

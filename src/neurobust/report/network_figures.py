@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from neurobust.report.blocks import Block, blocks, in_block
+from neurobust.report.entries import percent
 from neurobust.report.figures import legend_handles
-from neurobust.report.style import INK, MOST_COLUMNS, empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.style import INK, MOST_COLUMNS, empty_svg, is_leftmost, panel_blocks, rc, say_cells, tip, to_svg
 from neurobust.report.view import View
 from neurobust.statistics import FEWEST_SEEDS, seed_interval
 
@@ -168,6 +169,9 @@ def draw_map(axis: Any, rows: pd.DataFrame, largest: float) -> Any:
     colours = axis.pcolormesh(
         across, down, values, cmap="viridis", vmin=0, vmax=largest, shading="nearest", edgecolors="none", linewidth=0
     )
+    say = "{:g} across, {:g} down: {} % misread"
+    said = say_cells(values, down.tolist(), across.tolist(), lambda y, x, error: say.format(x, y, percent(error)))
+    tip(colours, [words.replace("-", "−") for words in said])
     axis.set_aspect("equal")
     axis.spines[:].set_visible(False)
     axis.set_xlabel("cycles across")

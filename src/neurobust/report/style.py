@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
+
+import numpy as np
 
 # Mid-tones with a contrast of at least 3 to both a white and a near-black page, chosen so that the two most alike stay
 # apart for a reader without one kind of cones. Colour never speaks alone: a marker goes with it, and a dash where there
@@ -180,23 +182,39 @@ def to_svg(figure: Any, title: str) -> str:
 
 
 def tip(marks: Any, texts: Sequence[str]) -> None:
-    """Say what each mark of a drawn line is when a pointer rests on it: condition, value, interval."""
+    """Say what each mark is when a pointer rests on it: each marker of a line, a line without markers, each cell.
+
+    texts: one per mark, empty where it says nothing.
+    """
     known = vars(marks.get_figure(root=True)).setdefault("tips", {})
     name = f"tips_{len(known) + 1}"
     marks.set_gid(name)
     known[name] = list(texts)
 
 
+def say_cells(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], say: Callable[..., str]) -> list[str]:
+    """What `say` (row, column, value) tells of each cell of a heat map, line by line; nothing where no number is."""
+    return [
+        say(row, column, value) if math.isfinite(value) else ""
+        for row, line in zip(rows, values, strict=True)
+        for column, value in zip(columns, line, strict=True)
+    ]
+
+
 def with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
-    """An SVG with a title in each mark of the named lines; a line of which a mark is not drawn stays without."""
+    """An SVG with a title in each mark of the named groups; one of which a mark is not drawn stays without."""
+
+    def told(mark: re.Match[str], words: str) -> str:
+        return f"{mark[1]}><title>{escape(words)}</title></{mark[2]}>" if words else mark[0]
+
     parts = re.split(r'(?=<g id=")', svg)
     for place, part in enumerate(parts):
         name = re.match(r'<g id="(tips_\d+)">', part)
         texts = tips[name[1]] if name else []
-        if name and part.count("<use ") == len(texts):
+        kind = "use" if "<use " in part else "path"
+        if name and part.count(f"<{kind} ") == len(texts):
             words = iter(texts)
-            pattern = re.compile(r"(<use [^>]*)/>")
-            parts[place] = pattern.sub(lambda mark: f"{mark[1]}><title>{escape(next(words))}</title></use>", part)  # noqa: B023
+            parts[place] = re.sub(rf"(<({kind}) [^>]*)/>", lambda mark: told(mark, next(words)), part)  # noqa: B023
     return "".join(parts)
 
 

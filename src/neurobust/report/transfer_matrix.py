@@ -10,8 +10,9 @@ import pandas as pd
 
 from neurobust.files.transfer_table import ENSEMBLE, read_transfer_table, transfer_table_path
 from neurobust.report.blocks import Row, blocks
+from neurobust.report.entries import percent
 from neurobust.report.shown import NORMS, format_budget
-from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, say_cells, tip, to_svg
 from neurobust.report.view import View
 from neurobust.study.model import Study
 
@@ -122,13 +123,17 @@ def names_in(view: View, table: pd.DataFrame) -> list[str]:
     return [*view.in_order(found), *(name for name in view.study.outside if name in found)]
 
 
-def draw_matrix(axis: Any, values: np.ndarray, sources: list[str], targets: list[str]) -> None:
-    """One heat map: dark is accurate; a number in percent in each cell where there is room."""
+def draw_matrix(axis: Any, values: np.ndarray, sources: list[str], targets: list[str], beside: str = "on") -> None:
+    """One heat map: bright is accurate; a number in percent in each cell where there is room.
+
+    beside: the word between source and target where a cell says what it is.
+    """
     from matplotlib import colormaps
 
     colours = colormaps["viridis"]
     axis.grid(visible=False)
-    axis.pcolormesh(values, cmap=colours, vmin=0, vmax=1, edgecolors="none", linewidth=0)
+    cells = axis.pcolormesh(values, cmap=colours, vmin=0, vmax=1, edgecolors="none", linewidth=0)
+    tip(cells, say_cells(values, sources, targets, lambda row, column, x: f"{row} {beside} {column}: {percent(x)} %"))
     axis.invert_yaxis()
     axis.set_xticks(np.arange(len(targets)) + 0.5, targets, rotation=40, ha="right", rotation_mode="anchor")
     axis.set_yticks(np.arange(len(sources)) + 0.5, sources)
