@@ -10,7 +10,19 @@ import pandas as pd
 from neurobust.report.blocks import Block, blocks, in_block
 from neurobust.report.entries import percent
 from neurobust.report.figures import legend_handles
-from neurobust.report.style import INK, MOST_COLUMNS, empty_svg, is_leftmost, panel_blocks, rc, say_cells, tip, to_svg
+from neurobust.report.style import (
+    INK,
+    MOST_COLUMNS,
+    empty_svg,
+    grid_of,
+    is_leftmost,
+    key_beside,
+    panel_blocks,
+    rc,
+    say_cells,
+    tip,
+    to_svg,
+)
 from neurobust.report.view import View
 from neurobust.statistics import FEWEST_SEEDS, seed_interval
 
@@ -140,9 +152,8 @@ def draw_fourier(view: View) -> str:
                 colours = draw_map(axis, part[part["condition"] == condition], largest)
                 axis.set_title(condition, color=view.style(condition)["color"])
             label_first(grid, "cycles down", max(map(len, shown)))
-            bar = grid[0].figure.colorbar(colours, ax=grid, shrink=0.85, pad=0.01, aspect=14)
-            bar.set_label("share of images misread", fontsize=8)
-            bar.outline.set_visible(False)
+            last = min(len(grid), grid_of(max(map(len, shown)))[1]) - 1
+            key_beside(grid[last], colours, "share of images misread")
         return to_svg(figure, "Fourier maps: error with one wave on every image, per condition")
 
 

@@ -10,7 +10,17 @@ import pandas as pd
 from neurobust.core.seeding import numpy_rng
 from neurobust.report.blocks import in_roi
 from neurobust.report.seen_data import arrays_of, one_value, rows_of
-from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, label_rows, panel_blocks, rc, to_svg
+from neurobust.report.style import (
+    INK,
+    NEUTRAL,
+    empty_svg,
+    is_leftmost,
+    key_beside,
+    label_rows,
+    panel_blocks,
+    rc,
+    to_svg,
+)
 from neurobust.report.view import View
 
 AXES = ("x", "y", "size")
@@ -119,9 +129,7 @@ def draw_concepts(view: View) -> str:
                 axis.tick_params(labelleft=k == 0, length=0)
                 axis.set(xlabel="voxel", title=f"{kind} responses")
                 if k == 1:
-                    bar = axis.figure.colorbar(image, ax=axis, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1])
-                    bar.outline.set_visible(False)
-                    bar.set_label("AUC")
+                    key_beside(axis, image, "AUC", [0, 0.5, 1])
         return to_svg(figure, "Area under the ROC curve of each voxel for each concept")
 
 

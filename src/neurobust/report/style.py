@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from neurobust.report.layout import Grid, Plan, lay_out
+
 # Mid-tones with a contrast of at least 3 to both a white and a near-black page, chosen so that the two most alike stay
 # apart for a reader without one kind of cones. Colour never speaks alone: a marker goes with it, and a dash where there
 # are more ROIs than colours.
@@ -21,6 +23,7 @@ CONTROL_DASHES: tuple[Any, ...] = ((0, (4, 2)), (0, (4, 1.4, 1.4, 1.4)), (0, (4,
 DASHES = ((1, 1.2), (5, 1.5, 1, 1.5), (6, 2))
 NEUTRAL = "#868c96"
 WIDTH, WIDEST, MOST_COLUMNS = 11.2, 3.0, 5  # inches of a page and of a panel; panels in a row
+HEAD = 0.3  # inches of a block's title
 INK = "#010203"  # replaced by currentColor in the written SVG
 
 RC: Any = {  # keys are matplotlib's own
@@ -29,6 +32,7 @@ RC: Any = {  # keys are matplotlib's own
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # looked for, it costs a tenth of a figure
     "axes.labelsize": 9,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
@@ -99,36 +103,51 @@ def panel_blocks(
     height: float,
     handles: list[Any] | None = None,
     wide: float = WIDEST,
+    columns: int = 0,
 ) -> tuple[Any, list[list[Any]]]:
     """A figure with a titled block of `panels` axes per title, and a legend of `handles` on top. Call within `rc()`.
 
     panels: of every block, or of each. `height` is a panel's, in inches; its width is at most `wide` and what the page
-    has. Returns the figure and each block's axes.
+    has; columns: side by side, where it is not for `grid_of`. Returns the figure and each block's axes.
     """
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     counts = [panels] * len(titles) if isinstance(panels, int) else panels
-    columns = grid_of(max(counts))[1]
+    columns = columns or grid_of(max(counts))[1]
     rows = [math.ceil(count / columns) for count in counts]
     width = columns * min(wide, WIDTH / columns)
     across = min(max(1, int(width / 1.5)), len(handles or [])) or 1
-    heights = [count * height + 0.3 for count in rows]
+    heights = [count * height + HEAD for count in rows]
     legend = 0.15 + 0.2 * math.ceil(len(handles or []) / across) if handles else 0.0
-    size = (width, sum(heights) + legend)
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05))
-    ratios = [legend] * bool(handles) + heights
-    parts = list(figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios).ravel())
+    whole = sum(heights) + legend
+    figure = Figure(figsize=(width, whole), dpi=72)  # the SVG's own
     if handles:
-        parts.pop(0).legend(handles=handles, loc="center left", ncols=across, handlelength=2.6)
-    axes = []
-    for part, title, count, lines in zip(parts, titles, counts, rows, strict=True):
-        part.suptitle(title, x=0.004, ha="left", fontsize=11, fontweight="bold")
-        grid = part.subplots(lines, columns, squeeze=False).ravel().tolist()
-        for axis in grid[count:]:
-            axis.axis("off")
-        axes.append(grid[:count])
-    return figure, axes
+        where = {"loc": "center left", "bbox_to_anchor": (0, 1 - legend / 2 / whole), "ncols": across}
+        figure.legend(handles=handles, handlelength=2.6, **where)
+    grids, top = [], legend
+    for title, count, high in zip(titles, counts, heights, strict=True):
+        if title:
+            figure.text(0.004, 1 - (top + 0.05) / whole, title, va="top", fontsize=11, fontweight="bold")
+        size = 0.75 / columns, 0.65 * height / whole  # about what they will have: it decides how many ticks there are
+        axes = [figure.add_axes((0.1, 0.1, *size)) for _ in range(count)]
+        grids.append(Grid(axes, columns, 72 * (top + HEAD), 72 * height))
+        top += high
+    vars(figure)["plan"] = Plan(grids)
+    return figure, [grid.axes for grid in grids]
+
+
+def key_beside(axis: Any, cells: Any, label: str, ticks: Sequence[float] | None = None, percent: bool = False) -> None:
+    """A key of the colours of a heat map, at the right of a panel; percent: shares are written as percent."""
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+
+    root = axis.get_figure(root=True)
+    beside = root.dpi_scale_trans + ScaledTranslation(1, 0, axis.transAxes)  # inches from the panel's right edge
+    box = axis.inset_axes((0.08, 0, 0.12, 1), transform=blended_transform_factory(beside, axis.transAxes))
+    bar = root.colorbar(cells, cax=box, ticks=ticks)
+    if ticks:
+        bar.set_ticks(ticks, labels=[f"{100 * tick:g}" for tick in ticks] if percent else None)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=8)
 
 
 def is_leftmost(index: int, panels: int) -> bool:
@@ -176,9 +195,16 @@ def to_svg(figure: Any, title: str) -> str:
     text = text.replace(INK, "currentColor").replace("'DejaVu Sans', 'Bitstream Vera Sans'", "system-ui, 'DejaVu Sans'")
     text = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", text)
     text = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]*", r"\1 system-ui, sans-serif", text)
-    text = number_ids(with_tips(text, vars(figure).get("tips", {})))
+    text = number_ids(with_tips(shortened(text), vars(figure).get("tips", {})))
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip() + "\n"
+
+
+def shortened(svg: str) -> str:
+    """An SVG whose coordinates have two decimals, of a hundredth of a point, and no lines between them."""
+    number = re.compile(r"(\.\d\d)\d+")
+    svg = re.sub(r'(?<= d=")[^"]*', lambda path: number.sub(r"\1", path[0]).replace("\n", " ").strip(), svg)
+    return re.sub(r'( [xy]="-?\d+\.\d\d)\d+', r"\1", svg)
 
 
 def tip(marks: Any, texts: Sequence[str]) -> None:
@@ -214,18 +240,10 @@ def with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
         kind = "use" if "<use " in part else "path"
         if name and part.count(f"<{kind} ") == len(texts):
             words = iter(texts)
+            if kind == "path" and len(texts) > 1:  # cells: no seams between them
+                part = part.replace("<g ", '<g shape-rendering="crispEdges" ', 1)
             parts[place] = re.sub(rf"(<({kind}) [^>]*)/>", lambda mark: told(mark, next(words)), part)  # noqa: B023
     return "".join(parts)
-
-
-def lay_out(figure: Any) -> None:
-    """Place a figure's panels as its SVG will need them. Left to `savefig`, this would draw all of it twice."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    if engine := figure.get_layout_engine():
-        FigureCanvasSVG(figure)  # measures text as the SVG has it, at 72 dots per inch
-        engine.execute(figure)
-        figure.set_layout_engine("none")
 
 
 def number_ids(svg: str) -> str:

@@ -12,7 +12,7 @@ from neurobust.files.transfer_table import ENSEMBLE, read_transfer_table, transf
 from neurobust.report.blocks import Row, blocks
 from neurobust.report.entries import percent
 from neurobust.report.shown import NORMS, format_budget
-from neurobust.report.style import empty_svg, is_leftmost, panel_blocks, rc, say_cells, tip, to_svg
+from neurobust.report.style import WIDTH, empty_svg, key_beside, panel_blocks, rc, say_cells, tip, to_svg
 from neurobust.report.view import View
 from neurobust.study.model import Study
 
@@ -104,7 +104,9 @@ def draw_transfer(view: View) -> str:
     count = max(len(found[0].targets) for found in drawn)
     panels = max(len(found) for found in drawn)
     with rc():
-        figure, axes = panel_blocks(view.titles(parts), panels, 1.1 + 0.24 * (count + 1), wide=1.6 + 0.42 * count)
+        columns = panels if count <= LEGIBLE else 1  # a name under each column needs the page's width
+        height, wide = 1.1 + (0.24 if count <= LEGIBLE else 0.15) * (count + 1), min(1.6 + 0.42 * count, WIDTH)
+        figure, axes = panel_blocks(view.titles(parts), panels, height, wide=wide, columns=columns)
         for found, grid in zip(drawn, axes, strict=True):
             for index, axis in enumerate(grid):
                 if index >= len(found):
@@ -113,7 +115,7 @@ def draw_transfer(view: View) -> str:
                 matrix = found[index]
                 draw_matrix(axis, matrix.accuracy, matrix.sources, matrix.targets)
                 axis.set_title(f"from {matrix.title}", pad=8)
-                axis.set_ylabel("adversarials of" if is_leftmost(index, panels) else "")
+                axis.set_ylabel("adversarials of" if index % columns == 0 else "")
         return to_svg(figure, "Accuracy under the adversarials of other networks, source by target")
 
 
@@ -124,7 +126,7 @@ def names_in(view: View, table: pd.DataFrame) -> list[str]:
 
 
 def draw_matrix(axis: Any, values: np.ndarray, sources: list[str], targets: list[str], beside: str = "on") -> None:
-    """One heat map: bright is accurate; a number in percent in each cell where there is room.
+    """One heat map: bright is accurate; a number in percent in each cell where there is room, else a key.
 
     beside: the word between source and target where a cell says what it is.
     """
@@ -135,12 +137,17 @@ def draw_matrix(axis: Any, values: np.ndarray, sources: list[str], targets: list
     cells = axis.pcolormesh(values, cmap=colours, vmin=0, vmax=1, edgecolors="none", linewidth=0)
     tip(cells, say_cells(values, sources, targets, lambda row, column, x: f"{row} {beside} {column}: {percent(x)} %"))
     axis.invert_yaxis()
-    axis.set_xticks(np.arange(len(targets)) + 0.5, targets, rotation=40, ha="right", rotation_mode="anchor")
+    turned = 40 if len(targets) <= LEGIBLE else 90
+    middle = "baseline" if len(targets) <= LEGIBLE else "center"
+    axis.set_xticks(
+        np.arange(len(targets)) + 0.5, targets, rotation=turned, ha="right", va=middle, rotation_mode="anchor"
+    )
     axis.set_yticks(np.arange(len(sources)) + 0.5, sources)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_xlabel("shown to")
     if len(targets) > LEGIBLE:
+        key_beside(axis, cells, "accuracy (%)", [0, 0.5, 1], percent=True)
         return
     for row, column in np.ndindex(values.shape):
         value = values[row, column]
