@@ -57,6 +57,36 @@ def test_axe_finds_no_fault(report, browse, axe, tmp_path, name):
     assert said["found"] == [] and said["passed"] > 10
 
 
+@pytest.mark.parametrize("name", ["index", "attacks", "quality", "roi/LO"])
+def test_axe_finds_no_fault_in_the_dark(report, browse, axe, tmp_path, name):
+    """Contrast above all; that the page is dark is measured too."""
+    said = browse(
+        report(name), "report({page: getComputedStyle(document.body).backgroundColor});", tmp_path, look="dark"
+    )
+    assert max(map(int, re.findall(r"\d+", said["page"]))) < 60
+    said = browse(report(name), AXE, tmp_path, library=axe, look="dark")
+    assert said["found"] == [] and said["passed"] > 10
+
+
+PRINTED = r"""
+const width = document.documentElement.clientWidth, wide = [];
+for (const node of document.querySelectorAll('main table, main svg, main pre'))
+  if (node.getBoundingClientRect().right > width + 1) wide.push((node.id || node.className.baseVal || node.localName));
+const gone = [...document.querySelectorAll('nav, .skip, .inside, .here')].filter((one) => one.getClientRects().length);
+const links = [...document.querySelectorAll('main a[href$=".csv"]')].filter((one) => one.getClientRects().length);
+const said = links.map((one) => getComputedStyle(one, '::after').content.includes(one.getAttribute('href')));
+report({wide, gone: gone.length, links: links.length, said: said.filter(Boolean).length});
+"""
+
+
+@pytest.mark.parametrize("name", ["index", "verdicts", "attacks", "predictors", "methods", "roi/LO"])
+def test_what_is_printed_is_whole(report, browse, tmp_path, name):
+    """As wide as a sheet (A4 less its margins): no table is cut, no navigation is there, addresses are."""
+    said = browse(report(name), PRINTED, tmp_path, 688, look="print")
+    assert said["wide"] == [] and said["gone"] == 0 and said["said"] == said["links"]
+    assert said["links"] > 0 or name == "methods"
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_cut_or_covered(report, browse, measure, tmp_path, name, width):

@@ -163,7 +163,7 @@ def test_a_line_per_subject_says_that_its_betas_are_in_place(report):
     tables = read_tables(report / "tables")
     assert tables["brains"].loc[0, "ncsnr_r"] == 0.9987 and tables["brains"]["mean_r"].isna().tolist() == [False, True]
     text = Page((report / "quality.html").read_text()).text
-    assert "subj01 40 0.999 0.870 1.000 0.078 0.002 / -0.001 0.000 0.81 to 1.27 responses.tsv" in text
+    assert "subj01 40 0.999 0.870 1.000 0.078 0.002 / −0.001 0.000 0.81 to 1.27 responses.tsv" in text
     assert "subj02 40 without session 3 0.999 0.870 – 0.078" in text
 
 
@@ -255,7 +255,8 @@ def test_inline_svg_keeps_references_whole():
     svg += '<use xlink:href="#m1" clip-path="url(#m1)"/></svg>'
     text = inline_svg(svg, "a")
     assert 'id="a-m1"' in text and ' href="#a-m1"' in text and "url(#a-m1)" in text
-    assert "xmlns" not in text and "max-width: 96px" in text and 'height="9pt"' not in text
+    assert "xmlns" not in text and "max-width: 96px" in text and 'height="9pt"' not in text and "tall" not in text
+    assert '<svg class="tall"' in inline_svg(svg.replace("9pt", "900pt"), "a"), "printed over several sheets"
 
 
 def test_ids_do_not_depend_on_the_last_bits_of_coordinates():

@@ -45,8 +45,8 @@ def test_one_sentence_says_what_was_found_from_how_much_and_what_could_have_been
     ):
         assert part in text, part
     seen, needed = 100 * detectable(5, 400, 0.01, 0.05, 0.3), seeds_for(0.01, 400, 0.01, 0.05, 0.3)
-    said = f"5 seeds × 400 images, in which four of five such studies see a single contrast of {seen:.1f} pp"
-    assert text.endswith(f"; {said} (1 pp takes {f'about {needed} seeds' if needed else 'more images'}).")
+    said = f"5 seeds × 400 images, with which four of five such studies would see a single contrast of {seen:.1f} pp"
+    assert text.endswith(f"; {said} (one of 1 pp takes {f'about {needed} seeds' if needed else 'more images'}).")
 
 
 def test_the_sentence_names_what_a_condition_does_not_beat():

@@ -62,7 +62,7 @@ def draw_losses(axis: Any, losses: np.ndarray, rois: list[str]) -> None:
     edges = np.arange(len(rois) + 1) - 0.5
     cells = axis.pcolormesh(edges, edges, losses, cmap="RdBu_r", vmin=-most, vmax=most, edgecolors="none", linewidth=0)
     said = say_cells(losses, rois, rois, lambda core, roi, x: f"core of {core}, read for {roi}: r lower by {plain(x)}")
-    tip(cells, [words.replace("-", "−") for words in said])
+    tip(cells, said)
     axis.invert_yaxis()
     axis.set_xticks(range(len(rois)), rois, rotation=40, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(rois)), rois)

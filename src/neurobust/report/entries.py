@@ -22,8 +22,8 @@ def signed(value: float) -> str:
 
 
 def plain(value: float, digits: int = 2) -> str:
-    """A number with this many decimals; what rounds to zero has no sign."""
-    return MISSING if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}"
+    """A number with this many decimals and a real minus; what rounds to zero has no sign."""
+    return MISSING if pd.isna(value) else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def short(value: float) -> str:

@@ -16,12 +16,14 @@ from neurobust.report.style import (
     INK,
     MOST_COLUMNS,
     NEUTRAL,
+    Mark,
     empty_svg,
     grid_of,
     is_leftmost,
     label_rows,
     label_shares,
     panel_blocks,
+    plot_marks,
     rc,
     tip,
     to_svg,
@@ -156,16 +158,12 @@ def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str
         lines = 100 * table[ends].to_numpy(float)[known]
         colors = [style["color"] for style, there in zip(styles, known, strict=True) if there]
         axis.hlines(np.array(heights)[known], lines[:, 0], lines[:, 1], colors=colors, capstyle="butt", **look)
-    points: dict[tuple[str, bool], list[tuple[float, int, str]]] = {}
-    for row, y in zip(table.itertuples(), heights, strict=True):
+    points = []
+    for row, y, style in zip(table.itertuples(), heights, styles, strict=True):
         said = f"{row.condition} − {row.baseline}: {with_interval(row.difference, row.low, row.high)}"
-        points.setdefault((row.condition, row.baseline == BASELINE), []).append((100 * row.difference, y, said))
-    for (condition, hollow), found in points.items():
-        style = view.roi_style(view.study.conditions[condition].roi)
-        face = "none" if hollow else style["color"]
-        across, up, texts = zip(*found, strict=True)
-        (marks,) = axis.plot(across, up, markersize=5, markerfacecolor=face, linestyle="none", **style)
-        tip(marks, texts)
+        face = "none" if row.baseline == BASELINE else style["color"]
+        points.append(Mark(100 * row.difference, y, said, {**style, "markerfacecolor": face}))
+    plot_marks(axis, points, markersize=5)
 
 
 def draw_clean_vs_robust(view: View) -> str:
@@ -209,10 +207,13 @@ def seeds_of(view: View, task: str, architecture: str, summary: pd.DataFrame) ->
 def draw_plane(view: View, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame, labels: bool = True) -> None:
     """One panel of the plane; a condition's label stands beside its mean."""
     axis.grid(axis="both", visible=True)
+    networks = []
     for row in seeds.itertuples():
+        said = f"clean {percent(row.clean_accuracy)} %, robust {percent(row.robust_accuracy)} %"
         style = view.roi_style(view.study.conditions[row.condition].roi)
-        point = [100 * row.clean_accuracy], [100 * row.robust_accuracy]
-        axis.plot(*point, **style, markersize=3, alpha=0.55, linestyle="none", clip_on=False)
+        point = 100 * row.clean_accuracy, 100 * row.robust_accuracy
+        networks.append(Mark(*point, f"{row.condition}, seed {row.seed}: {said}", style))
+    plot_marks(axis, networks, markersize=3, alpha=0.55, clip_on=False)
     placed: list[float] = []
     low, high = 100 * seeds["robust_accuracy"].min(), 100 * seeds["robust_accuracy"].max()
     gap = max(high - low, 2) / 9

@@ -11,7 +11,7 @@ from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.report.blocks import blocks
 from neurobust.report.entries import between, short, text
 from neurobust.report.explained import asked
-from neurobust.report.style import empty_svg, is_leftmost, label_rows, panel_blocks, rc, tip, to_svg
+from neurobust.report.style import Mark, empty_svg, is_leftmost, label_rows, panel_blocks, plot_marks, rc, to_svg
 from neurobust.report.view import View
 
 PANEL = ["measure", "roi", "unit"]  # what has a panel
@@ -46,12 +46,16 @@ def draw_inside(view: View) -> str:
 def draw_measure(view: View, axis: Any, rows: pd.DataFrame, conditions: list[str]) -> None:
     """One panel: a line per condition, a mark per network."""
     axis.grid(axis="x", visible=True)
-    for height, condition in enumerate(reversed(conditions)):
-        values = rows[rows["condition"] == condition]["value"].to_numpy(float)
-        style = view.style(condition) | {"linestyle": "none"}
-        small = style | {"markerfacecolor": style["color"], "markeredgewidth": 0}
-        axis.plot(values, [height] * len(values), markersize=4, alpha=0.5, **small)
-        if len(values):
-            (mark,) = axis.plot([values.mean()], [height], markersize=6.5, **style)
-            tip(mark, [f"{condition}: {short(values.mean())} ({between(values.min(), values.max(), short)})"])
+    heights = {condition: height for height, condition in enumerate(reversed(conditions))}
+    styles = {condition: {**view.style(condition), "linestyle": "none"} for condition in conditions}
+    networks, means = [], []
+    for condition, part in rows.groupby("condition", sort=False):
+        values, height, style = part["value"].to_numpy(float), heights[condition], styles[condition]
+        small = style | {"markerfacecolor": style["color"]}
+        for seed, value in zip(part["seed"], values, strict=True):
+            networks.append(Mark(value, height, f"{condition}, seed {seed}: {short(value)}", small))
+        said = f"{condition}: {short(values.mean())} ({between(values.min(), values.max(), short)})"
+        means.append(Mark(values.mean(), height, said, style))
+    plot_marks(axis, networks, markersize=4, alpha=0.5, markeredgewidth=0)
+    plot_marks(axis, means, markersize=6.5)
     axis.margins(x=0.15)

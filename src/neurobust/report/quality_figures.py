@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from neurobust.files.predictor_tables import read_voxels, voxels_path
+from neurobust.report.entries import short
 from neurobust.report.quality_section import OUT_OF_SCALE
-from neurobust.report.style import INK, NEUTRAL, PALETTE, empty_svg, is_leftmost, panel_blocks, rc, to_svg
+from neurobust.report.style import INK, NEUTRAL, PALETTE, empty_svg, is_leftmost, panel_blocks, rc, tip, to_svg
 from neurobust.report.view import View
 
 BINS = np.linspace(-0.4, 1.0, 36)
@@ -38,7 +39,10 @@ def draw_sessions(view: View) -> str:
 
 def draw_points(axis: Any, part: pd.DataFrame, column: str) -> None:
     """One panel: a point per session that has the number."""
-    axis.plot(part["session"], part[column], color=PALETTE[0], marker="o", markersize=3, linewidth=0.8)
+    (marks,) = axis.plot(part["session"], part[column], color=PALETTE[0], marker="o", markersize=3, linewidth=0.8)
+    known = part[part[column].notna()]
+    sessions = zip(known["session"], known[column], strict=True)
+    tip(marks, [f"session {session}: {short(value)}" for session, value in sessions])
     axis.set_xlim(0.5, float(part["session"].max()) + 0.5)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("session")

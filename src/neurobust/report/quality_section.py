@@ -96,7 +96,7 @@ def lowest(part: pd.DataFrame, column: str) -> str:
     if not len(known):
         return MISSING
     row = known.loc[known[column].idxmin()]
-    return f"{plain(row[column], 3).replace('-', '−')} (session {int(row['session'])})"
+    return f"{plain(row[column], 3)} (session {int(row['session'])})"
 
 
 def coverage_table(view: View) -> list[Row]:

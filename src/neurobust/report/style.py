@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ CONTROL_DASHES: tuple[Any, ...] = ((0, (4, 2)), (0, (4, 1.4, 1.4, 1.4)), (0, (4,
 DASHES = ((1, 1.2), (5, 1.5, 1, 1.5), (6, 2))
 NEUTRAL = "#868c96"
 WIDTH, WIDEST, MOST_COLUMNS = 11.2, 3.0, 5  # inches of a page and of a panel; panels in a row
+TALL = 2.5  # height by width from which a figure is too small to read on one sheet
 HEAD = 0.3  # inches of a block's title
 INK = "#010203"  # replaced by currentColor in the written SVG
 
@@ -164,17 +165,19 @@ def label_shares(axis: Any, index: int, panels: int, label: str) -> None:
 
 
 def label_rows(axis: Any, names: list[str], labelled: bool = True) -> None:
-    """The y axis of a panel with a row per name, the last at the bottom; unlabelled, its marks are one artist: a tick
-    for each of many rows is most of the time that a figure of many panels takes."""
+    """The y axis of a panel with a row per name, the last at the bottom. Its marks are one artist: a tick for each of
+    many rows is most of the time that a figure of many panels takes."""
+    from matplotlib.transforms import ScaledTranslation
+
     places = range(len(names))
     axis.set_ylim(-0.6, len(names) - 0.4)
-    if labelled:
-        axis.set_yticks(places, list(reversed(names)))
-        return
     axis.set_yticks([])
+    if labelled:
+        edge = axis.get_yaxis_transform() + ScaledTranslation(-7 / 72, 0, axis.figure.dpi_scale_trans)
+        for place, name in zip(places, reversed(names), strict=True):
+            axis.text(0, place, name, transform=edge, ha="right", va="center_baseline", fontsize=RC["ytick.labelsize"])
     look = {"marker": 0, "markersize": 3.5, "markeredgewidth": 0.8, "color": INK, "linestyle": "none"}  # 0: to the left
-    (marks,) = axis.plot([0] * len(names), places, transform=axis.get_yaxis_transform(), clip_on=False, **look)
-    marks.set_in_layout(False)
+    axis.plot([0] * len(names), places, transform=axis.get_yaxis_transform(), clip_on=False, **look)
 
 
 def rc() -> Any:
@@ -216,6 +219,30 @@ def tip(marks: Any, texts: Sequence[str]) -> None:
     name = f"tips_{len(known) + 1}"
     marks.set_gid(name)
     known[name] = list(texts)
+
+
+class Mark(NamedTuple):
+    """A point, what it says, and how it looks."""
+
+    x: float
+    y: float
+    said: str
+    style: Style
+
+
+def plot_marks(axis: Any, marks: Iterable[Mark], **look: Any) -> None:
+    """Points, those that look alike as one line: one each would be half of the time of a panel of many.
+
+    look: what all have beside their own. A point without a place is left out.
+    """
+    alike: dict[str, list[Mark]] = {}
+    for mark in marks:
+        if math.isfinite(mark.x) and math.isfinite(mark.y):
+            alike.setdefault(repr(sorted(mark.style.items())), []).append(mark)
+    for found in alike.values():
+        across, up, texts, (style, *_) = zip(*found, strict=True)
+        (line,) = axis.plot(across, up, **(style | {"linestyle": "none"} | look))
+        tip(line, texts)
 
 
 def say_cells(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], say: Callable[..., str]) -> list[str]:
@@ -277,8 +304,11 @@ def inline_svg(svg: str, prefix: str) -> str:
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
     head, rest = text.split(">", 1)
-    width = re.search(r'\swidth="([\d.]+)pt"', head)
+    width, height = (re.search(rf'\s{name}="([\d.]+)pt"', head) for name in ("width", "height"))
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
     if width:  # 1 pt is 4/3 px; figures shrink on narrow screens and never grow past their drawn size
-        head += f' style="max-width: {float(width[1]) * 4 / 3:.0f}px"'
+        if height and float(height[1]) > TALL * float(width[1]):
+            head = head.replace("<svg ", '<svg class="tall" ', 1)
+        own = f"{float(width[1]) * 4 / 3:.0f}px"
+        head += f' style="max-width: {own}; --own: {own}"'
     return f"{head}>{rest}".strip()

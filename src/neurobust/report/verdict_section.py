@@ -114,13 +114,14 @@ def size(verdicts: pd.DataFrame, power: pd.DataFrame) -> str:
         return f"; {counted}"
     spreads = Components(*(float(power.iloc[0][name]) for name in SPREADS))
     seen = f"{100 * detectable(seeds, images, *spreads, level=float(judged['level'].max())):.1f} pp"
-    return f"; {counted}, in which four of five such studies see a single contrast of {seen}{more(images, spreads)}"
+    said = f"with which four of five such studies would see a single contrast of {seen}{more(images, spreads)}"
+    return f"; {counted}, {said}"
 
 
 def more(images: int, spreads: Components) -> str:
     """What the gains that the literature reports would take."""
     needed = seeds_for(WANTED, images, *spreads)
-    return f" ({points(WANTED)} takes {f'about {needed} seeds' if needed else 'more images'})"
+    return f" (one of {points(WANTED)} takes {f'about {needed} seeds' if needed else 'more images'})"
 
 
 def listed(names: list[str]) -> str:
@@ -196,7 +197,7 @@ def value_of_claim(row: Any) -> str:
     unit = text(row.unit)
     if unit.startswith("accuracy"):
         return with_interval(row) + (" pp a step" if unit == "accuracy per step" else " pp")
-    ends = f"{plain(row.difference)} [{plain(row.low)}, {plain(row.high)}]".replace("-", "−")
+    ends = f"{plain(row.difference)} [{plain(row.low)}, {plain(row.high)}]"
     return f"{ends} in {unit}"
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from neurobust.report.blocks import Row, blocks
 from neurobust.report.entries import Entry, between, plain, short, signed, text
-from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, label_rows, panel_blocks, rc, to_svg
+from neurobust.report.style import INK, NEUTRAL, empty_svg, is_leftmost, label_rows, panel_blocks, rc, tip, to_svg
 from neurobust.report.view import View
 from neurobust.study.pairs import Gain, gains_of
 
@@ -194,14 +194,10 @@ def draw_parts(view: View, axis: Any, gain: Gain, parts: list[Part]) -> None:
             continue
         if pd.notna(row.low):
             axis.plot([100 * row.low, 100 * row.high], [height, height], color=color, linewidth=1.4)
-        axis.plot(
-            [100 * row.value],
-            [height],
-            "o",
-            markersize=5,
-            color=color,
-            markerfacecolor=color if part.carries else "none",
-        )
+        face = color if part.carries else "none"
+        look = {"linestyle": "none", "marker": "o", "markersize": 5, "color": color, "markerfacecolor": face}
+        (mark,) = axis.plot([100 * row.value], [height], **look)
+        tip(mark, [f"{gain.condition} − {gain.control} through {part.name}: {of_interval(row)}"])
     reach = 100 * max(abs(total.low), abs(total.high), 0.01)
     axis.set_xlim(-2 * reach, 2 * reach)
     label_rows(axis, [part.name for part in parts])

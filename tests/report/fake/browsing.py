@@ -43,16 +43,24 @@ for (const node of document.querySelectorAll('details')) node.open = true;
 """
 
 
-def in_browser(page: Path, script: str, folder: Path, width: int = 1280, library: str = "") -> dict:
-    """What a script reports of a page, run at its end in a frame of this width."""
+LOOKS = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"], "print": []}
+
+
+def in_browser(
+    page: Path, script: str, folder: Path, width: int = 1280, library: str = "", look: str = "light"
+) -> dict:
+    """What a script reports of a page, run at its end in a frame of this width; look: light, dark, or as printed."""
     text = page.read_text()
+    if look == "print":
+        assert "@media print {" in text
+        text = text.replace("@media print {", "@media all {")
     assert "</body>" in text
     scripts = "".join(f"<script>{part}</script>" for part in (library, START + script) if part)
     whole = html.escape(text.replace("</body>", scripts + "</body>"))
     outer = folder / "page.html"  # a browser has no window as narrow as a phone's, but a frame
     frame = f'<iframe style="width: {width}px; height: 800px; border: 0" srcdoc="{whole}"></iframe>'
     outer.write_text(f'<!DOCTYPE html><meta charset="utf-8"><body style="margin: 0">{frame}')
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+    command = ["chromium", *LOOKS[look], "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                f"--user-data-dir={folder / 'profile'}", "--window-size=1400,900", "--virtual-time-budget=60000",
                "--dump-dom", outer.as_uri()]  # fmt: skip
     run = subprocess.run(command, capture_output=True, text=True, timeout=300)
