@@ -230,3 +230,4 @@ def draw_plane(view: View, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame
         label = {"fontsize": 8, "color": style["color"], "va": "center", "annotation_clip": False}
         axis.annotate(row.condition, (1.02, height), xycoords=("axes fraction", "data"), **label)
     axis.margins(0.12)
+    axis.xaxis.get_major_locator().set_params(nbins=4)  # numbers of four digits side by side

@@ -121,7 +121,7 @@ def named(axis: Any, left: float, right: float, bottom: float, renderer: Any) ->
         thick = axis.yaxis.label.get_window_extent(renderer).width
         if axis.yaxis.get_label_position() == "right":
             away = right + axis.yaxis.labelpad
-            axis.yaxis.set_label_coords(1, 0.5, transform=moved(axis, away + thick, 0))
+            axis.yaxis.set_label_coords(1, 0.5, transform=moved(axis, away, 0))
             return left, away + thick, bottom
         away = left + axis.yaxis.labelpad
         axis.yaxis.set_label_coords(0, 0.5, transform=moved(axis, -away, 0))
