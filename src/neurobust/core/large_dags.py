@@ -1,0 +1,52 @@
+"""What Snakemake asks of each job though it is the same for all: asked once, so that a large study resolves sooner.
+
+- The script of a rule without wildcards in its path is looked for, copied and read once for each job.
+- Whether an output lies inside the output of another job is asked with two path objects for each output, sorted and
+  compared. The folders above all outputs, as a set of texts, tell that nothing can; only otherwise is Snakemake asked.
+
+docs/performance.md has what both cost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from snakemake.dag import DAG, ScriptProcessor
+
+MARK = "large_dags"
+
+
+def resolve_sooner() -> None:
+    """Teach Snakemake. Twice is as good as once: one process may read the rules several times."""
+    look, check = ScriptProcessor.process_job, DAG.check_directory_outputs
+    if getattr(look, MARK, False):
+        return
+
+    def process_job(processor: Any, job: Any) -> None:
+        script = str(getattr(job.rule, processor.script_type))
+        seen = vars(processor).setdefault(MARK, set())
+        if job.rule.name not in seen:
+            look(processor, job)
+        if "{" not in script:
+            seen.add(job.rule.name)
+
+    def check_directory_outputs(dag: Any) -> None:
+        if nested(file for job in dag.jobs for file in job.output):
+            check(dag)
+
+    setattr(process_job, MARK, True)
+    ScriptProcessor.process_job, DAG.check_directory_outputs = process_job, check_directory_outputs
+
+
+def nested(files: Iterable[str]) -> bool:
+    """Whether one of some files is a folder above another one."""
+    paths = {os.path.abspath(file) for file in files}
+    folders: set[str] = set()
+    for path in paths:
+        folder = os.path.dirname(path)
+        while folder not in folders:
+            folders.add(folder)
+            folder = os.path.dirname(folder)
+    return not paths.isdisjoint(folders)
