@@ -7,7 +7,7 @@ counted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurobust.networks.conditions import COSTS, Condition
 from neurobust.nsd.layout import SPACES
@@ -33,6 +33,12 @@ STAGES = {
     ),
 }  # fmt: skip
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
+# Jobs that digest the images of the task that comes first among their names.
+ON_TASKS = (
+    "train_network", "bring_network", "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions",
+    "corrupt_network", "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "attack_verification",
+    "lend_semantic", "transfer_semantic", "explain_network", "explain_network_apart",
+)  # fmt: skip
 CANARY_PASSES = 48 * 500  # images, and passes of all canaries under all attacks
 NSD_TRIALS = 750  # of a session
 LABELLED_VOXELS = 90000  # of a subject of NSD, over all atlases
@@ -40,23 +46,39 @@ ROI_VOXELS = 1500
 SESSION_BYTES = {"nii.gz": 467e6, "hdf5": 1094e6}
 STIMULUS_BYTES = 425 * 425 * 3
 CUBE = 81 * 104 * 83  # voxels of subj01's functional grid
+SHARED_IMAGES = 1000  # that all subjects of NSD saw, for testing
+RESAMPLES = 2000  # of a voxel's test images: its interval and its permutation null
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a study: its rule, the wildcards in the order of its benchmark's path, its work and its files."""
+    """One job of a study: its rule, the wildcards in the order of its benchmark's path, its work and its files.
+
+    reads: thousands of pixels that threads read while it works. opened: bytes of inputs that are digested before.
+    tail: work of one CPU that a device waits for, in the units of `rates.TAILS`.
+    """
 
     rule: str
     names: tuple[str, ...]
     units: float
     output_bytes: float = 0.0
     rois: tuple[str, ...] = ()
+    reads: float = 0.0
+    opened: float = 0.0
+    tail: float = 0.0
 
 
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the target `all`, in the order of the stages."""
     parts = (_phantom, _nsd, _predictors, _tasks, _networks, _outside, _transfer, _semantic, _explain, _report)
-    return [job for part in parts for job in part(study)]
+    return [_with_images(study, job) for part in parts for job in part(study)]
+
+
+def _with_images(study: Study, job: Job) -> Job:
+    """The same job, with the images of its task among what it digests, where it works on them."""
+    if job.rule not in ON_TASKS:
+        return job
+    return replace(job, opened=job.opened + _stored(study.tasks[job.names[0]]))
 
 
 def _phantom(study: Study) -> Iterator[Job]:
@@ -140,13 +162,27 @@ def _predictors(study: Study) -> Iterator[Job]:
     for name, roi, seed in sorted(wanted):
         predictor = study.predictors[name]
         units = images * predictor.passes() * predictor.input_size**2 / 1000
-        yield Job("train_predictor", (name, roi, f"seed{seed}"), units, 4 * (voxels * 1900 + 1e6), (roi,))
+        yield Job(
+            "train_predictor", (name, roi, f"seed{seed}"), units, 4 * (voxels * 1900 + 1e6), (roi,),
+            reads=units, opened=4 * images / len(study.subjects) * voxels, tail=_tested(study) * voxels * RESAMPLES,
+        )  # fmt: skip
+
+
+def _tested(study: Study) -> float:
+    """Images of a subject that predictors are tested on, about."""
+    shown = study.planted.shared_images if study.phantom and study.planted else SHARED_IMAGES
+    return min(shown, *(_images_seen(study, subject) for subject in study.subjects))
+
+
+def _stored(task: TaskPlan) -> float:
+    """Bytes of a task's images."""
+    return float(task.images * task.side**2 * 3)
 
 
 def _tasks(study: Study) -> Iterator[Job]:
     for name, task in study.tasks.items():
         pixels = task.side**2 / 1000
-        yield Job("prepare_task", (name,), task.images, task.images * task.side**2 * 3)
+        yield Job("prepare_task", (name,), task.images, _stored(task))
         yield Job("attack_canaries", (name,), CANARY_PASSES * pixels)
         if study.corruptions is not None:
             units = study.corruptions.corrupted() * pixels
@@ -162,14 +198,28 @@ def _networks(study: Study) -> Iterator[Job]:
         plan, condition = study.tasks[task], study.conditions[name]
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
         cost = COSTS.get(architecture, 1.0)
-        attacked = plan.attack_images * pixels * cost
-        yield Job("train_network", where, training_units(study, plan, condition, cost), 45e6, rois)
-        yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
-        if study.corruptions is not None:
-            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels * cost, 1e5, rois)
-        for shift, shown in study.shifted.items():
-            if shown.task == task:
-                yield Job("classify_shifted", (*where, shift), shown.shown() * pixels * cost, 1e5, rois)
+        attacked = plan.attack_images * pixels
+        read = plan.images * plan.training.epochs * pixels * (2 if condition.on_stimuli else 1)
+        units = training_units(study, plan, condition, cost)
+        yield Job("train_network", where, units, 45e6, rois, reads=read)
+        yield Job(
+            "attack_network", where, attacked * cost * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois,
+            tail=attacked * len(study.attacks_of(task)),
+        )  # fmt: skip
+        yield from _changed(study, where, pixels, cost, rois)
+
+
+def _changed(
+    study: Study, where: tuple[str, ...], pixels: float, cost: float, rois: tuple[str, ...] = ()
+) -> Iterator[Job]:
+    """One network's answers to corrupted images and to published test sets, which are unpacked before each pass."""
+    if study.corruptions is not None:
+        seen = study.corruptions.corrupted() * pixels
+        yield Job("corrupt_network", where, seen * cost, 1e5, rois, opened=2500 * seen, tail=seen)
+    for shift, shown in study.shifted.items():
+        if shown.task == where[0]:
+            seen = shown.shown() * pixels
+            yield Job("classify_shifted", (*where, shift), seen * cost, 1e5, rois, opened=2500 * seen, tail=seen)
 
 
 def _outside(study: Study) -> Iterator[Job]:
@@ -179,12 +229,12 @@ def _outside(study: Study) -> Iterator[Job]:
         pixels = (study.outside[name].side or plan.side) ** 2 / 1000
         yield Job("bring_network", where, plan.images * pixels, 1e8)
         met = sum(attack.passes for attack in study.attacks_of(task).values())
-        yield Job("attack_network", where, plan.attack_images * pixels * (met + 20), 2e6 * (plan.side / 32) ** 2)
-        if study.corruptions is not None:
-            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5)
-        for shift, shown in study.shifted.items():
-            if shown.task == task:
-                yield Job("classify_shifted", (*where, shift), shown.shown() * pixels, 1e5)
+        attacked = plan.attack_images * pixels
+        yield Job(
+            "attack_network", where, attacked * (met + 20), 2e6 * (plan.side / 32) ** 2,
+            tail=attacked * len(study.attacks_of(task)),
+        )  # fmt: skip
+        yield from _changed(study, where, pixels, 1.0)
         for attack, met_by in study.semantic.attacks.items():
             if task in (met_by.tasks or study.tasks):
                 units = study.semantic.images * met_by.attack.passes() * pixels
