@@ -9,8 +9,8 @@ docs/performance.md has what both cost.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from snakemake.dag import DAG, ScriptProcessor
@@ -41,12 +41,15 @@ def resolve_sooner() -> None:
 
 
 def nested(files: Iterable[str]) -> bool:
-    """Whether one of some files is a folder above another one."""
-    paths = {os.path.abspath(file) for file in files}
+    """Whether one of some files may be a folder above another one; yes where a path has odd parts."""
+    here = str(Path.cwd())
+    paths = {file if file.startswith("/") else f"{here}/{file}" for file in files}
     folders: set[str] = set()
     for path in paths:
-        folder = os.path.dirname(path)
+        if "//" in path or "/." in path:
+            return True
+        folder = path.rpartition("/")[0]
         while folder not in folders:
             folders.add(folder)
-            folder = os.path.dirname(folder)
+            folder = folder.rpartition("/")[0]
     return not paths.isdisjoint(folders)

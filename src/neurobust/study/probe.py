@@ -1,8 +1,8 @@
 """Rates of the machine that will run a study, from half a minute on it: for `plan`, before anything has run there.
 
 What is timed are a network's epochs, plain and with a predictor in the loop, a predictor's steps, an attack's passes,
-the reader of images and a digest, in the sizes of the study. The stages time them; here it is said what is timed, and in
-which units.
+the reader of images and a digest, in the sizes of the study. The stages time them; here it is said what is timed, and
+in which units.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SHARES = 6  # of these seconds: two trainings, a predictor, an attack's two pass
 
 @dataclass(frozen=True)
 class Node:
-    """What a job finds on a machine: the name of what it computes on, the seconds until it could begin, the threads that
-    read for the device, and the bytes of a GPU's memory, 0 where there is none."""
+    """What a job finds on a machine: the name of what it computes on, the seconds until it could begin, how many
+    threads read for the device, and the bytes of a GPU's memory, 0 where there is none."""
 
     device: str
     start: float

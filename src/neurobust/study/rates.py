@@ -79,8 +79,8 @@ class Machine:
     """What is known of the machine that will run a study; by default nothing but what is documented.
 
     rates: seconds per unit by rule, where measured. gpu: GPU rules have one. start: seconds of a job of a GPU rule that
-    does nothing; None: as documented. reader, digest: seconds of one thread per 1000 pixels, and per byte. threads: that
-    read. memory: bytes of the GPU; 0: not known, so that all images are taken to be read by the CPU.
+    does nothing; None: as documented. reader, digest: seconds of one thread per 1000 pixels, and per byte. threads: how
+    many read. memory: bytes of the GPU; 0: not known, so that all images are taken to be read by the CPU.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -126,7 +126,8 @@ def startup(rule: str, machine: Machine | None = None) -> float:
 
 def parts_of(job: Job, machine: Machine) -> Parts:
     """Where the time of a job goes on a machine. Images that lie on the GPU from the start are read by nobody."""
-    resident = machine.gpu and job.rule == "train_network" and job.opened <= RESIDENT * machine.memory
+    fits = machine.memory > 0 and job.opened <= RESIDENT * machine.memory
+    resident = machine.gpu and job.rule == "train_network" and fits
     return Parts(
         start=startup(job.rule, machine),
         digest=job.opened * machine.digest,
