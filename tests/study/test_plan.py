@@ -220,7 +220,7 @@ def test_a_probe_gives_rates_in_the_units_of_the_jobs(config, tmp_path):
     timed = Stopwatch(
         node=Node("a stopwatch", start=1.5, threads=3, memory=7e9), training=training,
         network=lambda recipe, side: side, write_gnet=lambda settings, voxels, path: None,
-        gnet=lambda settings, voxels, least: 3.0, passes=lambda network, side, least: (0.25, 0.125),
+        gnet=lambda settings, voxels, images, least: 3.0, passes=lambda network, side, least: (0.25, 0.125),
         reader=lambda side, least: side**2 * 1e-5, digest=lambda least: 1e-8,
     )  # fmt: skip
     probe_machine(study, timed, probe_path(study, tmp_path))

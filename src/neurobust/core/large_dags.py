@@ -3,16 +3,19 @@
 - The script of a rule without wildcards in its path is looked for, copied and read once for each job.
 - Whether an output lies inside the output of another job is asked with two path objects for each output, sorted and
   compared. The folders above all outputs, as a set of texts, tell that nothing can; only otherwise is Snakemake asked.
+- Python looks for garbage among all jobs again and again while they are made, and there is none.
 
 docs/performance.md has what both cost.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import snakemake.api  # noqa: F401  # first: what it imports imports each other
 from snakemake.dag import DAG, ScriptProcessor
 
 MARK = "large_dags"
@@ -20,7 +23,7 @@ MARK = "large_dags"
 
 def resolve_sooner() -> None:
     """Teach Snakemake. Twice is as good as once: one process may read the rules several times."""
-    look, check = ScriptProcessor.process_job, DAG.check_directory_outputs
+    look, check, begin = ScriptProcessor.process_job, DAG.check_directory_outputs, DAG.init
     if getattr(look, MARK, False):
         return
 
@@ -36,8 +39,19 @@ def resolve_sooner() -> None:
         if nested(file for job in dag.jobs for file in job.output):
             check(dag)
 
+    async def init(dag: Any, *arguments: Any, **options: Any) -> None:
+        asked = gc.isenabled()
+        gc.disable()
+        try:
+            await begin(dag, *arguments, **options)
+        finally:
+            if asked:
+                gc.freeze()  # all jobs stay until the end of the run
+                gc.enable()
+
     setattr(process_job, MARK, True)
-    ScriptProcessor.process_job, DAG.check_directory_outputs = process_job, check_directory_outputs
+    ScriptProcessor.process_job = process_job
+    DAG.check_directory_outputs, DAG.init = check_directory_outputs, init
 
 
 def nested(files: Iterable[str]) -> bool:

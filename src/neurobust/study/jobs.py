@@ -42,7 +42,8 @@ ON_TASKS = (
 CANARY_PASSES = 48 * 500  # images, and passes of all canaries under all attacks
 NSD_TRIALS = 750  # of a session
 LABELLED_VOXELS = 90000  # of a subject of NSD, over all atlases
-ROI_VOXELS = 1500
+ROI_VOXELS = 1500  # of a subject of NSD
+PLANTED_ROI = 1 / 80  # of a phantom's grid
 SESSION_BYTES = {"nii.gz": 467e6, "hdf5": 1094e6}
 STIMULUS_BYTES = 425 * 425 * 3
 CUBE = 81 * 104 * 83  # voxels of subj01's functional grid
@@ -112,7 +113,7 @@ def _nsd(study: Study) -> Iterator[Job]:
             images = _images_seen(study, subject)
             yield Job("build_stimuli", (subject, str(size)), images, images * size**2 * 3)
         for roi in study.rois:
-            written = 4 * trials / 3 * ROI_VOXELS * volume / CUBE
+            written = 4 * trials / 3 * _roi_voxels(study, subject)
             yield Job("extract_roi", (subject, roi), trials, written, (roi,))
 
 
@@ -139,6 +140,17 @@ def _volume(study: Study, subject: str) -> float:
     return x * y * z
 
 
+def _roi_voxels(study: Study, subject: str) -> float:
+    """Voxels of an ROI of a subject, about."""
+    return _volume(study, subject) * (PLANTED_ROI if study.phantom else ROI_VOXELS / CUBE)
+
+
+def read_out(study: Study) -> tuple[int, int]:
+    """Voxels of an ROI of a subject, and images that all subjects saw, about: what a predictor is fitted to."""
+    voxels = sum(_roi_voxels(study, subject) for subject in study.subjects) / len(study.subjects)
+    return max(1, round(voxels)), round(sum(_images_seen(study, subject) for subject in study.subjects))
+
+
 def _finer(study: Study) -> float:
     """Voxels of the functional space for each one of 1.8 mm."""
     return (SPACES["func1pt8mm"] / SPACES[study.data.space]) ** 3
@@ -158,7 +170,7 @@ def _predictors(study: Study) -> Iterator[Job]:
             rois = (*(condition.target or ()), *(condition.match or ()))
             wanted |= {(condition.predictor, roi, seed) for roi in rois for seed in seeds}
     images = sum(_images_seen(study, subject) for subject in study.subjects)
-    voxels = sum(ROI_VOXELS * _volume(study, subject) / CUBE for subject in study.subjects)
+    voxels = sum(_roi_voxels(study, subject) for subject in study.subjects)
     for name, roi, seed in sorted(wanted):
         predictor = study.predictors[name]
         units = images * predictor.passes() * predictor.input_size**2 / 1000

@@ -17,7 +17,7 @@ from typing import Any
 from neurobust.core.io import read_json, write_json
 from neurobust.networks.conditions import COSTS, Recipe, read_recipe
 from neurobust.predictors.gnet_settings import GNetSettings
-from neurobust.study.jobs import ROI_VOXELS, training_units
+from neurobust.study.jobs import read_out, training_units
 from neurobust.study.model import BASELINE, Study
 from neurobust.study.rates import Machine
 
@@ -45,7 +45,7 @@ class Stopwatch:
     training: Callable[..., float]
     network: Callable[[Recipe, int], Any]
     write_gnet: Callable[[GNetSettings, int, Path], None]
-    gnet: Callable[[GNetSettings, int, float], float]
+    gnet: Callable[[GNetSettings, int, int, float], float]
     passes: Callable[[Any, int, float], tuple[float, float]]
     reader: Callable[[int, float], float]
     digest: Callable[[float], float]
@@ -68,8 +68,9 @@ def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float =
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "gnet.safetensors"
         if gnet is not None:
-            timed.write_gnet(gnet, ROI_VOXELS * len(study.subjects), weights)
-            rates["train_predictor"] = timed.gnet(gnet, ROI_VOXELS, share) / (gnet.input_size**2 / 1000)
+            voxels, images = read_out(study)
+            timed.write_gnet(gnet, voxels * len(study.subjects), weights)
+            rates["train_predictor"] = timed.gnet(gnet, voxels, images, share) / (gnet.input_size**2 / 1000)
         for name in chosen:
             condition, recipe = study.conditions[name], _recipe(study, task, architecture, name)
             count = sum(_looks_alike(study, name, other) for other in kinds.elements())
