@@ -13,7 +13,7 @@ from neurobust.study.jobs import Job, study_jobs
 from neurobust.study.rates import GPU_SPEEDUP, TAILS, Machine, job_seconds, parts_of, startup
 from neurobust.study.read import read_study
 
-# The demo's jobs of the rules that a probe times, with the CPU seconds of their benchmark files, and a probe of the same
+# The demo's jobs of the rules that a probe times, with the CPU seconds of their benchmark files, and a probe of that
 # machine in CPU seconds of one thread. Jobs were forks that had their imports: 0.3 s of start.
 RECORDED = Path(__file__).parent / "recorded/demo.json"
 KNOWN = Machine(
