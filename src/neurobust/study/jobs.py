@@ -48,7 +48,7 @@ SESSION_BYTES = {"nii.gz": 467e6, "hdf5": 1094e6}
 STIMULUS_BYTES = 425 * 425 * 3
 CUBE = 81 * 104 * 83  # voxels of subj01's functional grid
 SHARED_IMAGES = 1000  # that all subjects of NSD saw, for testing
-RESAMPLES = 2000  # of a voxel's test images: its interval and its permutation null
+RESAMPLES = 1000  # of a voxel's test images, for its interval and again for its permutation null
 
 
 @dataclass(frozen=True)

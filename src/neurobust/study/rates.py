@@ -63,7 +63,7 @@ DEFAULTS = {
 GPU_SPEEDUP = 200.0  # a data-centre GPU against one core, on batches that fill it
 # Seconds of one core per unit of a rule's tail, measured alone (docs/performance.md).
 TAILS = {
-    "train_predictor": 3.2e-9,  # per test image, voxel and resample: intervals, and the permutation null
+    "train_predictor": 3.2e-9,  # per test image, voxel and resample: an interval's and a permutation
     "attack_network": 6e-5,  # per adversarial and 1000 pixels: bounds and distance, in float64
     "corrupt_network": 1.6e-5,  # per image and 1000 pixels: unpacked from its file
     "classify_shifted": 1.6e-5,
