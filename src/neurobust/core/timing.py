@@ -32,4 +32,5 @@ def digest_seconds(least: float) -> float:
 
 def age() -> float:
     """Wall seconds since this process began, or was forked."""
-    return max(0.0, time.time() - psutil.Process().create_time())
+    began: float = psutil.Process().create_time()
+    return max(0.0, time.time() - began)
