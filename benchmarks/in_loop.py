@@ -33,7 +33,7 @@ from neurobust.networks.trainer import Trainer
 from neurobust.predictors.target import Target, load_target
 
 CPU = torch.device("cpu")
-GRIDS = (3, 5, 9)  # shifts along each side
+GRIDS = (2, 3, 5)  # shifts along each side
 
 
 def voxel_correlations(x: Tensor, y: Tensor) -> np.ndarray:

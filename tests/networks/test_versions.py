@@ -10,12 +10,15 @@ from neurobust.files.dataset import read_dataset
 from neurobust.networks import versions
 from neurobust.networks.batches import crop_flip
 from neurobust.networks.conditions import Training, read_recipe
-from neurobust.networks.guidance import Guidance
+from neurobust.networks.guidance import Guidance, mean_correlation
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
 from neurobust.networks.stores import Mapped
 from neurobust.networks.targets import NeuralTarget
 from neurobust.networks.train import train_network
 from neurobust.networks.trainer import Trainer
+from neurobust.predictors.gabor import fill_prefilter
+from neurobust.predictors.gnet import GNet
+from neurobust.predictors.target import Target
 
 EPOCHS, VERSIONS = 4, 2
 
@@ -111,6 +114,22 @@ def test_without_a_target_the_same_images_are_shown(monkeypatch, dataset, predic
     alone = Trainer(NetworkInputs(dataset), read_dataset(dataset), read_recipe(nothing), 0, 32)
     for epoch, rows in enumerate(guided.batches(0)):
         assert torch.equal(guided._read(((epoch, 0), rows))[1], alone._read(((epoch, 0), rows))[1])
+
+
+def test_half_precision_of_a_predictor_is_near_enough(tmp_path, monkeypatch, dataset, predictor_file, asked):
+    """A G-net answers to augmented images in bfloat16 where that is asked, and to images as stored in float32."""
+    torch.manual_seed(0)
+    gnet = GNet({"subj01": 6}, 64, (6, 10), 3).eval()
+    fill_prefilter(gnet.prefilter)
+    torch.nn.init.normal_(gnet.readout("subj01").weight, std=100)
+    monkeypatch.setattr("neurobust.predictors.target.load_target", lambda paths, members=1: Target([gnet]))
+    exact = trainer_of(dataset, predictor_file, asked)
+    half = trainer_of(dataset, predictor_file, {**asked, "predictor_precision": "bfloat16"})
+    assert torch.equal(half.guidance.target.responses, exact.guidance.target.responses)
+    for trainer in (exact, half):
+        trainer.guidance.kept.prepare(0)
+    wanted, found = (trainer.guidance.kept.of(0, trainer.rows) for trainer in (exact, half))
+    assert not torch.equal(found, wanted) and mean_correlation(found, wanted) > 0.99
 
 
 def test_targets_that_do_not_fit_lie_in_a_file(monkeypatch, dataset, predictor_file, asked):

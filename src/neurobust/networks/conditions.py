@@ -67,6 +67,10 @@ class Training(Settings, frozen=True):
         about("augmented ones of each image, one an epoch in turn, each seen by a predictor once; default: ever new"),
     ] = None
 
+    predictor_precision: Annotated[
+        Literal["float32", "bfloat16"], about("of a predictor that sees augmented images; bfloat16: to about 3 digits")
+    ] = "float32"
+
     @property
     def looks(self) -> int:
         """How often a predictor of the condition sees each training image."""

@@ -74,6 +74,7 @@ class Guidance:
             self.pairs = Pairs(blocks, seed, recipe.training.batch_size, device, self.loss.min_batch)
         if condition.on_task:
             self.target = NeuralTarget(inputs, data, condition, seed, eval_batch, device)
+            self.target.precision = getattr(torch, recipe.training.predictor_precision)
         if self.loss.by_class and self.target is not None:
             rows = data.rows(TRAIN)
             labels = torch.from_numpy(data.labels[rows])
