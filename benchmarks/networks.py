@@ -3,8 +3,8 @@
     python benchmarks/networks.py [--threads 1] [--repeats 15] [--only cka steps loop]
 
 Prints medians over interleaved repeats, so that a busy machine slows both sides of a ratio alike. Freed memory is kept,
-as it is in a job. `loop`: a small G-net that answers to every batch: its readout of all voxels at once (as it was) and of
-a few at a time, which must give the same bits, and a training of 60 epochs whose images have eight versions: the
+as it is in a job. `loop`: a small G-net that answers to every batch: its readout of all voxels at once (as it was) and
+of a few at a time, which must give the same bits, and a training of 60 epochs whose images have eight versions: the
 predictor's pass in eight epochs, the step with a looked-up target in all.
 """
 
