@@ -20,6 +20,7 @@ from neurobust.predictors.model import ResponseModel
 
 # Numbers that voxels read at a time where no gradient is asked, by device: few for a cache, more to keep a GPU busy.
 AT_ONCE = {"cpu": 2**21, "cuda": 2**26}
+FEWEST = 64  # voxels at a time: a matrix product of fewer reads its other side too often
 
 # What a voxel reads of each layer, in the order of its feature weights: channels in trunk widths.
 LAYERS = {"conv3": 2, "conv4a": 1, "conv4b": 1, "conv5a": 1, "conv5b": 1, "conv6a": 1, "conv6b": 1}
@@ -143,7 +144,7 @@ def read_few_at_a_time(flat: list[Tensor], fields: list[Tensor], weight: Tensor,
     """
     n, channels = flat[0].shape[1], weight.shape[1]
     shares, rows = [field.softmax(1) for field in fields], [m.reshape(len(m), -1) for m in flat]
-    step, found = max(1, AT_ONCE.get(weight.device.type, 2**21) // max(1, n * channels)), []
+    step, found = max(FEWEST, AT_ONCE.get(weight.device.type, 2**21) // max(1, n * channels)), []
     for start in range(0, len(weight), step):
         few = slice(start, start + step)
         pooled = [(share[few] @ row).reshape(-1, n, len(row.T) // n) for share, row in zip(shares, rows, strict=True)]
