@@ -256,15 +256,14 @@ def _outside(study: Study) -> Iterator[Job]:
 def training_units(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
     """Image passes of a training, in thousands of pixels of a ResNet18; a predictor's pass costs a quarter of that.
 
-    The predictor sees stimuli once, before the training, and the task's images too where they are not augmented."""
+    The predictor sees stimuli once, before the training, and the task's images as often as there are versions."""
     read = 0.0
     if condition.predictor is not None:
         members = len(study.predictor_seeds) if condition.ensemble else 1
         read = members * len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
     seen = sum(_images_seen(study, subject) for subject in study.subjects) if condition.on_stimuli else 0.0
-    looks = 1 if task.training.augment == "none" else task.training.epochs
     trained = task.training.epochs * task.side**2 * 3 * condition.passes * cost
-    return (task.images * (trained + looks * read * condition.on_task) + seen * read) / 3000
+    return (task.images * (trained + task.training.looks * read * condition.on_task) + seen * read) / 3000
 
 
 def _transfer(study: Study) -> Iterator[Job]:
