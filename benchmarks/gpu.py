@@ -4,8 +4,9 @@
     python benchmarks/gpu.py --miniature    # the same on small things, for a machine without one
 
 training: images a second of whole epochs of ResNet18 (`networks.trainer.Trainer`: reading, crop and flip, copying
-and step): plain; guided by cached targets; guided by a G-net in the loop. busy: the share of that time that the same
-steps take on a batch that lies on the device already. predictors: images a second of G-net's readout and of its
+and step): plain; guided by cached targets; guided by a G-net in the loop; by versions that it has seen, once they are
+known, and how fast it sees one. busy: the share of that time that the same steps take on a batch that lies on the
+device already. predictors: images a second of G-net's readout and of its
 training step. attacks: images a second of PGD in one batch at one budget, with float32 convolutions, with TF32 and
 under bfloat16 autocast, on a ResNet18 adversarially trained on digits: the robust accuracy that the search saw, and
 that of its adversarials in float32, which is the one that counts.
@@ -46,6 +47,7 @@ RUNS = {
     "plain": ({"weight": 0.5}, "crop-flip"),
     "guided, cached targets": (GUIDED, "none"),
     "guided, G-net in the loop": (GUIDED, "crop-flip"),
+    "guided, versions": (GUIDED, "crop-flip"),
 }
 
 
@@ -108,7 +110,8 @@ def report_training(inputs: NetworkInputs, sizes: Sizes) -> None:
     for name, (condition, augment) in RUNS.items():
         recipe = read_recipe(
             {"condition": condition, "architecture": "resnet18", "augment": augment, "epochs": 1000,
-             "batch_size": sizes.batch, "learning_rate": 1e-3, "schedule": "constant"}
+             "batch_size": sizes.batch, "learning_rate": 1e-3, "schedule": "constant",
+             "versions": 1 if name == "guided, versions" else None}
         )  # fmt: skip
         files = NetworkInputs(inputs.dataset, inputs.predictors if "target" in condition else ())
         trainer = Trainer(files, read_dataset(inputs.dataset), recipe, 0, sizes.batch)
@@ -117,6 +120,9 @@ def report_training(inputs: NetworkInputs, sizes: Sizes) -> None:
         step = seconds_of(step_at_hand(trainer), sizes.repeats * sizes.batches)
         rate, busy = sizes.batch * sizes.batches / whole, step * sizes.batches / whole
         print(f"  {name:28s} {rate:9.1f} images/s, step {step * 1e3:8.1f} ms, busy {busy:.2f}")
+        if trainer.guidance is not None and (kept := trainer.guidance.kept) is not None:
+            seen = seconds_of(lambda kept=kept: (kept.known.clear(), kept.prepare(0)), sizes.repeats)
+            print(f"  {'a version, seen':28s} {sizes.batch * sizes.batches / seen:9.1f} images/s")
 
 
 def step_at_hand(trainer: Trainer) -> Callable[[], object]:

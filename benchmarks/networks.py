@@ -1,8 +1,11 @@
 """What guidance costs: a regularised training step beside a plain one, and CKA by Gram matrices beside features.
 
-    python benchmarks/networks.py [--threads 1] [--repeats 15]
+    python benchmarks/networks.py [--threads 1] [--repeats 15] [--only cka steps loop]
 
-Prints medians over interleaved repeats, so that a busy machine slows both sides of a ratio alike.
+Prints medians over interleaved repeats, so that a busy machine slows both sides of a ratio alike. Freed memory is kept,
+as it is in a job. `loop`: a small G-net that answers to every batch: its readout of all voxels at once (as it was) and
+of a few at a time, which must give the same bits, and a training of 60 epochs whose images have eight versions: the
+predictor's pass in eight epochs, the step with a looked-up target in all.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.memory import keep_freed_memory
 from neurobust.core.similarity import linear_cka
+from neurobust.files.pixels import resized
 from neurobust.networks.architectures import build_network
 from neurobust.networks.registry import LOSSES
-from neurobust.predictors.gnet import GNet
+from neurobust.predictors.gnet import GNet, read_voxels
 
 BATCH, SIZE, VOXELS = 64, 32, 1000
+EPOCHS, VERSIONS = 60, 8
 
 
 def medians(repeats: int, **functions: Callable[[], object]) -> dict[str, float]:
@@ -65,26 +71,52 @@ def trainer(loss: str | None, target: Callable[[Tensor, Tensor], Tensor] | None)
 
 
 def report_steps(repeats: int) -> None:
-    """The regularised step by loss with cached targets, and with a small G-net in the loop, over the plain one."""
-    cache = torch.randn(5000, VOXELS)
-
-    def cached(images: Tensor, rows: Tensor) -> Tensor:
-        return cache[rows]
-
-    gnet = GNet({"subj01": VOXELS}, 64, (48, 96), 24).eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def live(images: Tensor, rows: Tensor) -> Tensor:
-        return gnet(nn.functional.interpolate(images, (64, 64), mode="bilinear", antialias=True))
-
+    """The regularised step by loss with cached targets over the plain one."""
     plain = trainer(None, None)
-    steps = {f"cached {name}": trainer(name, cached) for name, loss in LOSSES.items() if not loss.by_class}
-    steps["in the loop, mse"] = trainer("mse", live)
+    steps = {f"cached {name}": trainer(name, cached_targets()) for name, loss in LOSSES.items() if not loss.by_class}
     print(f"step of resnet18 on {BATCH} images of {SIZE} px, towards {VOXELS} voxels")
     for name, step in steps.items():
         found = medians(repeats, plain=plain, step=step)
         ratio = found["step"] / found["plain"]
         print(f"  {name:24s} {found['step'] * 1e3:7.1f} ms, plain {found['plain'] * 1e3:7.1f} ms, ratio {ratio:.3f}")
+
+
+def cached_targets() -> Callable[[Tensor, Tensor], Tensor]:
+    """Targets that are looked up."""
+    cache = torch.randn(5000, VOXELS)
+    return lambda images, rows: cache[rows]
+
+
+@torch.no_grad()
+def report_loop(repeats: int) -> None:
+    """A small G-net in the loop, as it was and as it is, and with versions."""
+    gnet = GNet({"subj01": VOXELS}, 64, (48, 96), 24).eval().requires_grad_(False)
+    readout = gnet.readout("subj01")
+
+    def at_once(images: Tensor, rows: Tensor) -> Tensor:
+        flat = gnet.flat_maps(resized(images, 64))
+        return read_voxels(flat, list(readout.fields), readout.weight, readout.bias)
+
+    def few_at_a_time(images: Tensor, rows: Tensor) -> Tensor:
+        return gnet(resized(images, 64))
+
+    images, rows = torch.rand(BATCH, 3, SIZE, SIZE), torch.arange(BATCH)
+    assert torch.equal(at_once(images, rows), few_at_a_time(images, rows)), "not the same bits"
+    tried = {
+        "plain": trainer(None, None),
+        "cached": trainer("mse", cached_targets()),
+        "before": trainer("mse", torch.no_grad()(at_once)),
+        "now": trainer("mse", torch.no_grad()(few_at_a_time)),
+        "predictor": lambda: few_at_a_time(images, rows),
+    }
+    with torch.enable_grad():
+        found = medians(repeats, **{name: step for name, step in tried.items() if name != "predictor"})
+    found |= medians(repeats, predictor=tried["predictor"])
+    found[f"{VERSIONS} versions"] = found["cached"] + VERSIONS / EPOCHS * found["predictor"]
+    print(f"a small G-net in the loop of such a step; {VERSIONS} versions in {EPOCHS} epochs")
+    for name, seconds in found.items():
+        print(f"  {name:24s} {seconds * 1e3:7.1f} ms, ratio to plain {seconds / found['plain']:.3f}")
+    print(f"  targets of an image's versions: {VERSIONS * VOXELS * 4 / 1e3:.0f} kB in memory, half of it in a file")
 
 
 def report_cka(repeats: int) -> None:
@@ -107,10 +139,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--only", nargs="+", choices=["cka", "steps", "loop"], default=["cka", "steps", "loop"])
     options = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
-    report_cka(max(3, options.repeats // 3))
-    report_steps(options.repeats)
+    reports = {"cka": lambda: report_cka(max(3, options.repeats // 3))}
+    reports |= {"steps": lambda: report_steps(options.repeats), "loop": lambda: report_loop(options.repeats)}
+    for name in options.only:
+        reports[name]()
 
 
 if __name__ == "__main__":

@@ -100,9 +100,9 @@ def test_same_seed_same_files_and_other_seed_other_weights(tmp_path, dataset, pr
     assert not torch.equal(first["trunk.0.weight"], other["trunk.0.weight"])
 
 
-@pytest.mark.parametrize("augment", ["none", "crop-flip"])
-def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, dataset, predictor_file, recipe, augment):
-    recipe["augment"] = augment
+@pytest.mark.parametrize("changes", [{}, {"augment": "crop-flip"}, {"augment": "crop-flip", "versions": 2}])
+def test_killed_and_resumed_is_identical(tmp_path, monkeypatch, dataset, predictor_file, recipe, changes):
+    recipe |= changes
     whole, _, history = train(tmp_path / "whole", dataset, [predictor_file], recipe)
     run_epoch = Trainer.run_epoch
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from neurobust.predictors import gnet
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.gnet import GNet, Prefilter, field_centres, log_tanh, map_sizes
 from neurobust.predictors.loss import LossTerms, accumulate_gradients, correlation_weights
@@ -85,6 +86,18 @@ def test_forward_equals_the_slow_formula(voxels):
     fast = model(images)
     assert fast.shape == (3, voxels)
     torch.testing.assert_close(fast, slow_forward(model, images, "subj01"), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("at_once", [1, 120, 2**21])
+def test_responses_without_a_gradient_are_the_same(monkeypatch, at_once):
+    """Read a few voxels at a time, against the published formula and against what has a gradient."""
+    monkeypatch.setitem(gnet.AT_ONCE, "cpu", at_once)
+    monkeypatch.setattr(gnet, "FEWEST", 1)
+    model, images = small_model().eval(), torch.rand(3, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        found = model(images)
+    torch.testing.assert_close(found, slow_forward(model, images, "subj01"), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(found, model(images).detach(), rtol=1e-12, atol=1e-12)
 
 
 def test_log_tanh_values_and_gradient():

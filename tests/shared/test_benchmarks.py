@@ -41,7 +41,8 @@ def test_the_script_for_a_gpu_runs_in_miniature(benchmark, capsys):
     """Every number that it is for is there; the adversarials of any precision are judged in float32."""
     benchmark("gpu").main(["--miniature"])
     printed = capsys.readouterr().out
-    for name in ("plain", "guided, cached targets", "guided, G-net in the loop", "training step", "readout"):
+    loops = ("guided, G-net in the loop", "guided, versions", "a version, seen")
+    for name in ("plain", "guided, cached targets", *loops, "training step", "readout"):
         (rate,) = re.findall(rf"^  {name} +(\S+) images/s", printed, re.M)
         assert float(rate) > 0
     found = re.findall(r"^  (\S+) +\S+ images/s, robust accuracy (\S+) in the search, (\S+) in float32$", printed, re.M)

@@ -51,6 +51,7 @@ FAULTS = [
     ("data/subjects/subj03", {"sessions": 2}, "config.data.subjects.subj03: the phantom has no such subject"),
     ("data/cache", "elsewhere", "config.data.cache: 'elsewhere': a phantom is planted under data.root; write null"),
     ("attacks/corruptions", {"method": "fgsm", "budgets": [0, 1], "loss": "ce"}, "corruptions: the table"),
+    ("training/versions", 3, "config.training.versions: 3: images that are not augmented have one version"),
     ("training/momentum", 1.0, "config.training.momentum: 1: expected a number < 1"),
     ("predictors/gnet/dropout", 1, "config.predictors.gnet.dropout: 1: expected a number < 1"),
     ("attacks/fgsm/budgets", [0, 2, 1], "config.attacks.fgsm.budgets: [0, 2, 1] must ascend from 0"),

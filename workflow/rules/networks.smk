@@ -6,6 +6,12 @@ from neurobust.files.weights import network_weights_path
 from neurobust.networks.registry import task_modules
 
 
+@functools.cache
+def recipe(task, architecture, condition):
+    """As a parameter: what makes a network, but its seed and its files; written once for all seeds."""
+    return canonical_json(STUDY.recipe(task, architecture, condition))
+
+
 rule prepare_task:
     input:
         source=FILES.planted_source,
@@ -56,9 +62,7 @@ rule train_network:
         runtime=480,
     params:
         code=lambda wildcards: sources("networks/train_network", *FILES.network_modules(wildcards)),
-        recipe=lambda wildcards: canonical_json(
-            STUDY.recipe(wildcards.task, wildcards.architecture, wildcards.condition)
-        ),
+        recipe=lambda wildcards: recipe(wildcards.task, wildcards.architecture, wildcards.condition),
         checkpoint=subpath(output.model, parent=True),
     message:
         "network {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"

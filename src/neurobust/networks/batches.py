@@ -36,18 +36,42 @@ class Windows:
     mirrored: np.ndarray
 
 
-def crop_flip(count: int, height: int, width: int, *stream: object) -> Windows:
-    """Shift each of `count` images by up to an eighth of its side (reflected border), mirror every other by chance.
+@dataclass(frozen=True)
+class Draws:
+    """What chance says of n images of `shape` (H, W): how far each is moved `down` and `right`, of 0 ... 2 pad, and
+    whether it is mirrored (n,)."""
+
+    shape: tuple[int, int]
+    pad: int
+    down: np.ndarray
+    right: np.ndarray
+    mirrored: np.ndarray
+
+    def windows(self, which: np.ndarray | slice = slice(None)) -> Windows:
+        """Where the pixels of all images, or of some, come from; the border is reflected."""
+        lines, columns = (
+            np.pad(np.arange(side), self.pad, mode="reflect")[first[which][:, None] + np.arange(side)]
+            for side, first in zip(self.shape, (self.down, self.right), strict=True)
+        )
+        return Windows(lines, columns, self.mirrored[which])
+
+
+def draw_crop_flip(count: int, height: int, width: int, *stream: object) -> Draws:
+    """Shift each of `count` images by up to an eighth of its side, mirror every other by chance.
 
     Draws come from the named stream alone, so two calls with one stream transform alike.
     """
     rng = numpy_rng(*stream)
     pad = max(1, min(height, width) // 8)
     down, right = rng.integers(0, 2 * pad + 1, (2, count))
-    mirrored = rng.random(count) < 0.5
-    rows, columns = (np.pad(np.arange(side), pad, mode="reflect") for side in (height, width))
-    return Windows(rows[down[:, None] + np.arange(height)], columns[right[:, None] + np.arange(width)], mirrored)
+    return Draws((height, width), pad, down, right, rng.random(count) < 0.5)
 
 
-# `Training.augment` -> function(images, height, width, *stream) -> windows; None leaves images as they are.
-AUGMENTATIONS: dict[str, Callable[..., Windows] | None] = {"none": None, "crop-flip": crop_flip}
+def crop_flip(count: int, height: int, width: int, *stream: object) -> Windows:
+    """The windows that `draw_crop_flip` draws."""
+    return draw_crop_flip(count, height, width, *stream).windows()
+
+
+# `Training.augment` -> function(images, height, width, *stream) -> draws; None leaves images as they are.
+Augment = Callable[..., Draws]
+AUGMENTATIONS: dict[str, Augment | None] = {"none": None, "crop-flip": draw_crop_flip}

@@ -62,6 +62,19 @@ class Training(Settings, frozen=True):
     weight_decay: Annotated[NotNegative, about("of the optimiser")] = 5e-4
     schedule: Annotated[Literal["onecycle", "step", "constant"], about("of the learning rate")] = "onecycle"
     augment: Annotated[Literal["none", "crop-flip"], about("of training images")] = "none"
+    versions: Annotated[
+        Count | None,
+        about("augmented ones of each image, one an epoch in turn, each seen by a predictor once; default: ever new"),
+    ] = None
+
+    predictor_precision: Annotated[
+        Literal["float32", "bfloat16"], about("of a predictor that sees augmented images; bfloat16: to about 3 digits")
+    ] = "float32"
+
+    @property
+    def looks(self) -> int:
+        """How often a predictor of the condition sees each training image."""
+        return 1 if self.augment == "none" else min(self.versions or self.epochs, self.epochs)
 
 
 class Architecture(Settings, frozen=True, kw_only=True):
@@ -214,7 +227,17 @@ def read_recipe(given: Given) -> Recipe:
     parts["training"] = read(Training, {key: given[key] for key in training if key in given}, "recipe")
     parts["condition"] = read_condition("condition", condition, "recipe")
     recipe = read(Recipe, parts, "recipe")
+    check_versions(recipe.training, "recipe.versions")
     return _with_reference(recipe)
+
+
+def check_versions(training: Training, where: str) -> None:
+    """Raise InputError, which begins with the key's place, for versions of images that are not augmented."""
+    if training.versions is not None and training.augment == "none":
+        raise InputError(
+            f"{where}: {training.versions}: images that are not augmented have one version; remove it, or write "
+            "`augment: crop-flip` beside it"
+        )
 
 
 def _with_reference(recipe: Recipe) -> Recipe:

@@ -23,7 +23,9 @@ from neurobust.networks.manifolds import ClassTarget, Manifolds, fit_manifolds
 from neurobust.networks.pairs import PairBatch, Pairs, measured_blocks, predicted_blocks
 from neurobust.networks.registry import LOSSES
 from neurobust.networks.schedules import WEIGHT_SCHEDULES
+from neurobust.networks.stores import Store
 from neurobust.networks.targets import NeuralTarget
+from neurobust.networks.versions import KeptTargets, Versions
 
 CKA_ROWS = 2000  # images whose n x n Gram matrices measure the alignment
 
@@ -63,6 +65,7 @@ class Guidance:
         self.pairs: Pairs | None = None
         self.target: NeuralTarget | None = None
         self.manifolds: Manifolds | None = None
+        self.kept: KeptTargets | None = None
         if condition.on_stimuli:
             if condition.pairs:
                 blocks = measured_blocks(inputs, data.side, condition.removes, seed)
@@ -71,6 +74,7 @@ class Guidance:
             self.pairs = Pairs(blocks, seed, recipe.training.batch_size, device, self.loss.min_batch)
         if condition.on_task:
             self.target = NeuralTarget(inputs, data, condition, seed, eval_batch, device)
+            self.target.precision = getattr(torch, recipe.training.predictor_precision)
         if self.loss.by_class and self.target is not None:
             rows = data.rows(TRAIN)
             labels = torch.from_numpy(data.labels[rows])
@@ -100,9 +104,15 @@ class Guidance:
             elif self.loss.mixes_layers:
                 network.neural_head = LayerMixture(self.layers.widths)
 
+    def keep(self, versions: Versions, store: Store, batch: int) -> None:
+        """Look the targets of augmented images up from now on: there are so many versions of each and no more."""
+        if self.target is not None and self.manifolds is None:
+            self.kept = KeptTargets(versions, self.target, store, batch)
+
     def partners_of(self, rows: np.ndarray) -> np.ndarray | None:
         """Rows of the images that the predictor must see as augmented; None where it need not see them again."""
-        return None if self.target is None or self.manifolds is not None else self.target.partners[rows]
+        known = self.target is None or self.manifolds is not None or self.kept is not None
+        return None if known or self.target is None else self.target.partners[rows]
 
     def goal(self, place: tuple[int, int], rows: np.ndarray, partners: Tensor | None, labels: Tensor) -> Goal | Both:
         """What the loss compares the features of a batch with, at a place (epoch, step) of the training.
@@ -110,14 +120,16 @@ class Guidance:
         `partners` are the augmented images of `partners_of(rows)`; None where images are shown as they are stored.
         """
         if self.pairs is None:
-            return self._goal_on_task(rows, partners, labels)
+            return self._goal_on_task(place[0], rows, partners, labels)
         stimuli = self.pairs.draw(*place)
-        return stimuli if self.target is None else Both(self._goal_on_task(rows, partners, labels), stimuli)
+        return stimuli if self.target is None else Both(self._goal_on_task(place[0], rows, partners, labels), stimuli)
 
-    def _goal_on_task(self, rows: np.ndarray, partners: Tensor | None, labels: Tensor) -> Goal:
+    def _goal_on_task(self, epoch: int, rows: np.ndarray, partners: Tensor | None, labels: Tensor) -> Goal:
         assert self.target is not None
         if self.manifolds is not None:
             return self.manifolds.of(labels)
+        if self.kept is not None:
+            return self.kept.of(epoch, rows)
         if partners is None:
             return self.target.cached(rows)
         return self.target.live(partners, self.target.partners[rows])

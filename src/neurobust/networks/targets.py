@@ -62,6 +62,7 @@ class NeuralTarget:
     network can change neither its weights nor its batch statistics. All N x D float32 targets are held in memory:
     without augmentation the network meets the very same pixels, and the cached responses are exact. Where they are
     larger than IN_MEMORY they are streamed in half precision (`streamed`), unless the control has moments.
+    `precision` is that of responses to augmented images (`live`); it may be set to torch.bfloat16 (autocast).
 
     `dataset` are the images that they are responses to: a task's, or the subjects' stimuli. `inputs` name the
     predictors and what some controls read: `oracle`, `voxels` and `matched`.
@@ -78,7 +79,7 @@ class NeuralTarget:
     ):
         from neurobust.predictors.target import load_target
 
-        self.device = device
+        self.device, self.precision = device, torch.float32
         self.names = ", ".join(str(path) for path in inputs.predictors)
         control = condition.removes
         members = inputs.members(condition)
@@ -154,7 +155,9 @@ class NeuralTarget:
 
         The rows matter to controls that fix something per image (a draw, a phase).
         """
-        responses = self.respond(to_pixels(partner_images, self.device), partner_rows).float()
+        pixels = to_pixels(partner_images, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            responses = self.respond(pixels, partner_rows).float()
         if self.map is not None:
             mean, weight, bias = self.map
             responses = ((responses.double() - mean) @ weight + bias).float()

@@ -27,6 +27,7 @@ from neurobust.networks.low_pass import matched_cutoff
 from neurobust.networks.references import reference_loss
 from neurobust.networks.schedules import OPTIMIZERS, SCHEDULES
 from neurobust.networks.stores import SHARE, open_store
+from neurobust.networks.versions import Versions
 
 MATCHED_IMAGES = 128  # training images whose gradients say a cut-off
 Place = tuple[int, int]  # (epoch, step)
@@ -56,6 +57,7 @@ class Trainer:
         self.shown = self.stored if images is data.images else open_store(images, self.device, share)
         self.augment = AUGMENTATIONS[training.augment]
         self.rows = data.rows(TRAIN)
+        self.versions = self._fixed_versions()
         self._check_batches()
         self.guided = inputs.guided
         self.network = self._make_network().to(self.device)
@@ -63,6 +65,16 @@ class Trainer:
         self.steps = training.epochs * len(self.batches(0))
         factor = SCHEDULES[training.schedule]
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda step: factor(step / self.steps))
+
+    def _fixed_versions(self) -> Versions | None:
+        """The augmented versions that images have, where they are fewer than the epochs."""
+        training = self.recipe.training
+        if self.augment is None or training.versions is None or training.versions >= training.epochs:
+            return None
+        versions = Versions(self.augment, training.versions, self.rows, self.data.images.shape[1:3], self.seed)
+        if self.guidance is not None:
+            self.guidance.keep(versions, self.stored, self.eval_batch)
+        return versions
 
     def _check_batches(self) -> None:
         smallest = min(len(batch) for batch in self.batches(0))
@@ -120,6 +132,8 @@ class Trainer:
         start = time.monotonic()
         self.network.train()
         sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        if self.guidance is not None and self.guidance.kept is not None:
+            self.guidance.kept.prepare(epoch)
         keys = [((epoch, step), rows) for step, rows in enumerate(self.batches(epoch))]
         for step, (rows, images, partners) in enumerate(read_ahead(self._read, keys, self.threads)):
             labels = torch.from_numpy(self.data.labels[rows]).to(self.device)
@@ -146,7 +160,11 @@ class Trainer:
         (epoch, step), rows = key
         if self.augment is None:
             return rows, self.shown.read(rows), None
-        windows = self.augment(len(rows), *self.data.images.shape[1:3], self.seed, "augment", epoch, step)
+        if self.versions is not None:
+            windows = self.versions.windows(epoch, rows)
+        else:
+            stream = (self.seed, "augment", epoch, step)
+            windows = self.augment(len(rows), *self.data.images.shape[1:3], *stream).windows()
         changed = self.shown.read(rows, windows)
         partners = self.guidance.partners_of(rows) if self.guidance else None
         if partners is None:

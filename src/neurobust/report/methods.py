@@ -155,7 +155,8 @@ def networks(study: Study, things: list[Named]) -> list[str]:
         trained = (
             f"{count(own.epochs, 'epoch')} of {own.optimizer.upper() if own.optimizer == 'sgd' else 'AdamW'} (batches "
             f"of {own.batch_size}, learning rate {own.learning_rate:g}, momentum {own.momentum:g}, weight decay "
-            f"{own.weight_decay:g}, schedule {own.schedule}, augmentation {own.augment})"
+            f"{own.weight_decay:g}, schedule {own.schedule}, augmentation {own.augment}"
+            f"{'' if own.versions is None else ' in ' + count(own.versions, 'version') + ' of each image'})"
         )
         found.append(
             f"Task {name}: {task.images:,} images of {task.side} x {task.side} pixels; "

@@ -33,7 +33,7 @@ from neurobust.core.settings import (
 )
 from neurobust.explain.description import Analysis
 from neurobust.explain.registry import read_analysis, usual_analyses
-from neurobust.networks.conditions import Condition, Training, read_condition, with_sweeps
+from neurobust.networks.conditions import Condition, Training, check_versions, read_condition, with_sweeps
 from neurobust.networks.registry import read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.registry import read_predictor
@@ -205,7 +205,9 @@ def training_of(config: Config, task: str) -> Training:
     faults.refuse()
     if "epochs" not in {**config.training, **own}:
         raise InputError(f"{where}.training.epochs: missing here and in `training`")
-    return read(Training, {**config.training, **own}, where)
+    training = read(Training, {**config.training, **own}, where)
+    check_versions(training, f"{where}.training.versions" if "versions" in own else "config.training.versions")
+    return training
 
 
 def rendered(planted: Phantom | None, section: str, task: str) -> TaskImages:
