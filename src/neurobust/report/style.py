@@ -308,7 +308,7 @@ def inline_svg(svg: str, prefix: str) -> str:
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
     if width:  # 1 pt is 4/3 px; figures shrink on narrow screens and never grow past their drawn size
         if height and float(height[1]) > TALL * float(width[1]):
-            head = head.replace("<svg ", '<svg class="tall" ', 1)
+            head = head.replace("<svg", '<svg class="tall"', 1)
         own = f"{float(width[1]) * 4 / 3:.0f}px"
         head += f' style="max-width: {own}; --own: {own}"'
     return f"{head}>{rest}".strip()
