@@ -123,7 +123,7 @@ def panel_blocks(
     whole = sum(heights) + legend
     figure = Figure(figsize=(width, whole), dpi=72)  # the SVG's own
     if handles:
-        where = {"loc": "center left", "bbox_to_anchor": (0, 1 - legend / 2 / whole), "ncols": across}
+        where: Style = {"loc": "center left", "bbox_to_anchor": (0, 1 - legend / 2 / whole), "ncols": across}
         figure.legend(handles=handles, handlelength=2.6, **where)
     grids, top = [], legend
     for title, count, high in zip(titles, counts, heights, strict=True):
