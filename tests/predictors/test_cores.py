@@ -1,8 +1,6 @@
 """Any core and any readout: families of timm and torchvision on planted voxels, files, fine-tuning, settings."""
 
 import math
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import torch
 from neurobust.core.errors import InputError
 from neurobust.core.io import save_weights
 from neurobust.core.seeding import numpy_rng
-from neurobust.core.timm_names import check_timm, timm_names
 from neurobust.core.vision import models
 from neurobust.explain.predictors.fields import compare_fields
 from neurobust.phantom.cortex import REGIONS, Stimuli, plant_voxel
@@ -397,23 +394,6 @@ def test_timm_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setattr("neurobust.predictors.core_settings.timm_installed", lambda: False)
     with pytest.raises(InputError, match=r"own.core: 'timm/x': timm is not installed; install neurobust\[zoo\]"):
         read_predictor("own", GIVEN | {"core": "timm/x", "layers": [0]})
-
-
-def test_names_of_timm_are_read_off_its_source_and_are_those_that_it_registers():
-    timm = pytest.importorskip("timm")
-    assert set(timm_names()) == {name for name in dir(timm.models) if timm.is_model(name)}
-    for name in timm_names():
-        check_timm(name, "core")
-    check_timm("resnet18.a1_in1k", "core")
-    with pytest.raises(InputError, match=r"core: timm has no model 'resnt18'; choose one of .*nearest: resnet18$"):
-        check_timm("resnt18", "core")
-
-
-def test_a_model_that_a_script_registers_with_timm_is_let_pass(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(is_model=lambda name: name == "mine"))
-    check_timm("mine", "core")
-    with pytest.raises(InputError, match="timm has no model 'hers'"):
-        check_timm("hers", "core")
 
 
 def test_a_core_is_rebuilt_from_its_arguments_alone(subject):
