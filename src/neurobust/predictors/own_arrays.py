@@ -135,8 +135,8 @@ def in_z_scores(data: SubjectData) -> tuple[SubjectData, Units]:
     What is trained by gradient from small weights does not reach responses far from 0, or far from 1 in spread.
     """
     units = Units.of(data.responses[data.rows_of(TRAIN)])
-    scaled = {name: units.removed(getattr(data, name)) for name in ("responses", "single_trials")}
-    return replace(data, **scaled), units
+    responses, single_trials = units.removed(data.responses), units.removed(data.single_trials)
+    return replace(data, responses=responses, single_trials=single_trials), units
 
 
 def usual(described: type[Predictor]) -> Mapping[str, Any]:
