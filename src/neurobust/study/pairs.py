@@ -58,8 +58,11 @@ def gains_of(study: Study, task: str) -> Iterator[Gain]:
 
 
 def teachers_of(study: Study) -> dict[str, Teacher]:
-    """The guided conditions, each with its teacher; none where all have the same one, so that nothing is compared."""
-    guided = {name: Teacher(c.predictor, c.ensemble) for name, c in study.conditions.items() if c.guided}
+    """The guided conditions that some task trains, each with its teacher; none where all have the same one, so that
+    nothing is compared."""
+    trained = {name for task in study.tasks.values() for name in task.conditions}
+    chosen = {name: c for name, c in study.conditions.items() if c.guided and name in trained}
+    guided = {name: Teacher(c.predictor, c.ensemble) for name, c in chosen.items()}
     return guided if len(set(guided.values())) > 1 else {}
 
 
