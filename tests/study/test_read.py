@@ -19,7 +19,7 @@ def demo_config(project):
     return yaml.safe_load((project / "tests/study/plain.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors", "calibration"])
+@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors", "teachers", "calibration"])
 def test_the_shipped_studies_are_valid(project, name):
     read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
 
