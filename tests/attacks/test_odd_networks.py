@@ -106,6 +106,12 @@ def test_an_entry_that_is_not_a_number_points_nowhere():
     assert torch.allclose(steepest(gradient, "l2").flatten(), torch.tensor([0.6, 0, -0.8]))
 
 
+def test_an_infinite_entry_leaves_the_others_their_direction():
+    gradient = torch.tensor([[3.0, torch.inf, -4.0, -torch.inf]]).view(1, 1, 1, 4)
+    assert torch.equal(steepest(gradient, "linf").flatten(), torch.tensor([1.0, 1, -1, -1]))
+    assert torch.allclose(steepest(gradient, "l2").flatten(), torch.tensor([0.6, 0, -0.8, 0]))
+
+
 # --- no answer ---
 
 
