@@ -237,7 +237,7 @@ def test_a_gradient_that_lacks_pixels_is_flagged(net, batch, toys, every):
 
 
 def test_the_share_that_a_gradient_does_not_tell_is_the_closed_form(toys):
-    """Of a linear network all is told; with half of its weights the rest changes as much as was promised, so half is."""
+    """Of a linear network all is told; with half of its weights the rest moves as much as was promised: half is."""
     model = toys.linear(2, shape=(3, 8, 8))
     images, labels = toys.interior_images(model, 40, shape=(3, 8, 8))
     for every, least, most in ((1, 0.0, 0.0), (2, 0.75, 1.0)):

@@ -147,7 +147,9 @@ def test_the_page_shows_rates_attributes_and_what_was_not_measured(tabulated):
     assert table["attributes"][0]["cells"][0].main == f"{100 * 5 / 9:.0f}"
     (grid,) = section["grids"]
     assert grid["condition"] == "none"
-    assert [row["cells"][-1]["note"] for row in grid["rows"]] == ["broken", "stands", "stands", "stands"]
+    assert [row["cells"][-1]["note"] for row in grid["rows"]] == [
+        "broken · ×1", "stands · ×1", "stands · ×1", "stands · ×1",
+    ]  # fmt: skip
     assert "0.0003" in section["figure"] and not section["failed"]
     assert verification_section(view, []) is None
     with pytest.raises(InputError, match="give verification, verification_differences, verification_thresholds"):
