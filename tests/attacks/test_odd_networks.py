@@ -185,6 +185,15 @@ def test_uphill_is_the_direction_of_cross_entropy(net, few):
     assert torch.nn.functional.cosine_similarity(ours.flatten(1).double(), plain.flatten(1).double()).min() > 0.999
 
 
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**-30, 2.0**60])
+@pytest.mark.parametrize("name", ["pgd", "apgd", "targeted", "fmn", "deepfool", "ddn", "carlini-wagner"])
+def test_the_scale_of_logits_hides_nothing(run_attack, net, few, toys, name, scale):
+    """Logits a power of two smaller or larger name the same classes: as many images fall as without it, or more."""
+    scaled = toys.Canary(net, after=lambda logits: scale * logits).eval()
+    found, plain = (run_attack(model, *few, CLIMBING[name]) for model in (scaled, net))
+    assert found.success.sum() >= plain.success.sum() - 1 and plain.success[:, -1].any()
+
+
 def test_an_image_of_one_channel_has_no_hue(run_attack, toys):
     model = toys.linear(3, shape=(1, 6, 6))
     images, labels = toys.interior_images(model, 5, shape=(1, 6, 6))
