@@ -31,6 +31,7 @@ TIES = 0.05  # share of points at which the two largest logits may be equal: hal
 STEP = 0.03  # of the largest logit: what a small step along the gradient is to change
 ASTRAY = 0.5  # share of images on which it may change something else: activations jump, where a few compete
 DIRECTIONS = 8  # random ones, along which the gradient is held against what changes
+SIDEWAYS = 0.01  # of the largest logit: what a step along one of them is to change
 UNTOLD = 1 / 3  # share of that change, of its square, that the gradient need not tell: without half its pixels, half
 
 
@@ -167,22 +168,25 @@ def directions(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> C
     """Small steps in random directions change the margin by what its gradient promises.
 
     Along a gradient that lacks some pixels all is as promised, and an ascent never finds what the others would do.
-    Steps are signs, of the size that is to change the margin by STEP of the largest logit, within 8/255 and the box.
-    Per image: sum of (change - promise)^2 over sum of change^2.
+    Steps are signs, there and back, so that curvature cancels; of the size that is to change the margin by SIDEWAYS of
+    the largest logit, at most 8/255, around the nearest image that lets them stay within the box. Per image: sum of
+    (change - promise)^2 over sum of change^2.
     """
     with frozen(model):
         _, logits, gradient = loss_gradient(model, images, labels, "margin")
-    wide, before = gradient.double().nan_to_num(0, 0, 0), margin(logits, labels).double()
-    length = torch.linalg.vector_norm(wide.flatten(1), dim=1).clamp_min(torch.finfo(torch.float64).tiny)
-    size = (STEP * logits.abs().amax(1).double() / length).clamp_max(START)
-    untold, change = torch.zeros_like(before), torch.zeros_like(before)
+        length = torch.linalg.vector_norm(gradient.double().nan_to_num(0, 0, 0).flatten(1), dim=1)
+        rise = SIDEWAYS * logits.abs().amax(1).double()
+        size = per_image((rise / length.clamp_min(torch.finfo(torch.float64).tiny)).clamp_max(START), images).to(images)
+        middle = torch.minimum(torch.maximum(images, size), 1 - size)
+        wide = loss_gradient(model, middle, labels, "margin")[2].double().nan_to_num(0, 0, 0)
+    untold, change = torch.zeros_like(rise), torch.zeros_like(rise)
     for repeat in range(DIRECTIONS):
         signs = torch.stack([draw("sign", images.shape[1:], seed, row, repeat) for row in range(len(images))])
-        moved = (images + per_image(size, images).to(images) * signs.to(images)).clamp(0, 1)
+        ends = [middle + way * size * signs.to(images) for way in (1, -1)]
         with frozen(model), torch.no_grad():
-            risen = margin(logits_of(model, moved), labels).double() - before
-        untold += (risen - (wide * (moved - images).double()).sum((1, 2, 3))).square()
-        change += risen.square()
+            there, back = (margin(logits_of(model, end), labels).double() for end in ends)
+        untold += (there - back - (wide * (ends[0] - ends[1]).double()).sum((1, 2, 3))).square()
+        change += (there - back).square()
     told = untold <= UNTOLD * change  # also where nothing changes, and not where an answer is missing
     share = (~told).double().mean().item()
     note = "share of clean-correct images on which the gradient does not tell what small steps in random directions do"
