@@ -20,7 +20,6 @@ from neurobust.statistics import (
     claim_p,
     components,
     crossed_interval,
-    curve_area,
     deciding,
     detectable,
     holm,
@@ -28,7 +27,6 @@ from neurobust.statistics import (
     mean_squares,
     one_sided_p,
     power_of,
-    relative_area,
     seed_interval,
     seeds_for,
     settled,
@@ -159,59 +157,6 @@ def test_the_interval_of_one_number_per_seed_is_students():
     assert math.isnan(seed_interval([]).mean)
 
 
-# --- areas ---
-
-
-def test_area_of_uneven_budgets_is_not_their_plain_mean():
-    budgets, line = np.array([0, 1, 2, 8.0]), np.array([1.0, 0.875, 0.75, 0.0])
-    assert curve_area(line, budgets) == pytest.approx(0.5)
-    assert line.mean() != pytest.approx(0.5)
-    assert np.isnan(curve_area(np.ones((3, 1)), np.array([0.0]))).all()
-
-
-def curves(images, read, lasts, *names):
-    """robust (images, 4) at budgets 0, 1, 2, 4: `read` of the images are read, a share `lasts` survives each step."""
-    rng = numpy_rng("curves", images, read, *names)
-    steps = rng.random((images, 4)) < [read, lasts, lasts, lasts]
-    return np.logical_and.accumulate(steps, axis=1)
-
-
-BUDGETS = np.array([0.0, 1, 2, 4])
-
-
-def test_the_relative_area_is_the_ratio_and_has_its_spread():
-    """Mean: area over the budgets above 0, by clean accuracy. Spread: that of the ratio over drawn images."""
-    robust = curves(400, 0.7, 0.6)
-    found = relative_area(robust, BUDGETS)
-    clean, area = robust[:, 0].mean(), curve_area(robust[:, 1:], BUDGETS[1:]).mean()
-    assert found.mean() == pytest.approx(area / clean)
-    rng = numpy_rng("draws")
-    drawn = []
-    for _ in range(2000):
-        rows = robust[rng.integers(0, 400, 400)]
-        drawn.append(curve_area(rows[:, 1:], BUDGETS[1:]).mean() / rows[:, 0].mean())
-    assert found.std() / 20 == pytest.approx(np.std(drawn), rel=0.1)
-
-
-def test_the_relative_area_does_not_see_clean_accuracy():
-    """75 against 70 % read, equal robustness of what is read: 40 studies of 5 seeds and 400 images."""
-    areas, relative = [], []
-    for study in range(40):
-        pairs = [[curves(400, share, 0.6, study, seed, share) for share in (0.75, 0.7)] for seed in range(5)]
-        for found, area in ((areas, curve_area), (relative, relative_area)):
-            table = np.array([area(a, BUDGETS) - area(b, BUDGETS) for a, b in pairs])
-            found.append(crossed_interval(table).low > 0)
-    assert sum(areas) >= 8, "the area from budget 0 says that the better reader is more robust"
-    assert sum(relative) <= 4  # 1 expected; 5 or more of 40 at rate .025 in 0.3 % of draws
-
-
-def test_the_relative_area_of_nothing():
-    assert np.isnan(relative_area(np.zeros((4, 3)), [0, 1, 2])).all(), "nothing is read"
-    assert np.isnan(relative_area(np.ones((4, 2)), [1, 2])).all(), "clean accuracy is not known"
-    assert np.isnan(relative_area(np.ones((4, 1)), [0])).all(), "nothing but clean accuracy"
-    assert relative_area([[1, 1], [1, 0], [0, 0]], [0, 4]).mean() == pytest.approx(0.5)
-
-
 # --- several claims ---
 
 
@@ -275,6 +220,10 @@ RANGE = Gate("range", False, "no budget brings `none` between 10 and 60 %")
         ([STRONG, STRONG[:2]], {}, "undetermined", "say nothing"),
         ([np.zeros((3, 400))], {}, "not supported", "at most 0.2 pp"),
         ([np.zeros((3, 32))], {}, "undetermined", "would settle it"),
+        ([np.ones((8, 1))], {}, "undetermined", "8 seeds x 1 image say nothing; it takes as many images as seeds"),
+        ([STRONG, np.zeros((5, 0))], {}, "undetermined", "say nothing"),
+        ([-STRONG], {"confound": [NO, UNSURE, UNSURE]}, "not supported", "less than the 3 that would matter"),
+        ([STRONG], {"confound": [YES, UNSURE, UNSURE], "margin": 0.4}, "not supported", "less than the 40"),
     ],
 )  # fmt: skip
 def test_the_rule(contrasts, options, word, reason):
