@@ -240,8 +240,9 @@ def verdict(
     failed = [gate for gate in gates if not gate.passed]
     if failed:
         return Verdict(UNDETERMINED, "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed), interval)
-    if not _enough(tables):
-        return Verdict(UNDETERMINED, f"{size} say nothing; {settled(decides, margin, level)}", interval)
+    if few := [table for table in tables if not _enough([table])]:
+        said = f"{counted(*few[0].shape)} say nothing; {settled(few[0], margin, level)}"
+        return Verdict(UNDETERMINED, said, interval)
     above = all(crossed_interval(table, level).low > 0 for table in tables)
     below = crossed_interval(decides, shared(level, len(tables))).high < 0
     explained = ""
@@ -268,6 +269,8 @@ def deciding(
     smallest mean; but where that is above 0 and may matter, and another is not, the one of the lowest bound.
     """
     tables = [_table(contrast) for contrast in contrasts]
+    if not tables:
+        raise ValueError("a claim has one contrast at least")
     smallest = int(np.argmin([table.mean() if table.size else math.nan for table in tables]))
     if not _enough(tables):
         return smallest
@@ -374,6 +377,8 @@ def detectable(
 
     if seeds < 2 or images < 1:
         return math.nan
+    if 0.5 + level / 2 == 1:  # rounded: nothing passes it
+        return math.inf
     high = 1.0
     while power_of(high, seeds, level) < power:
         high *= 2

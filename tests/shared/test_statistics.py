@@ -245,6 +245,77 @@ def test_what_lies_below_0_decides_though_another_mean_is_smaller():
     assert deciding([wide[:1], narrow[:2]]) == 0, "one seed or two say nothing"
 
 
+def test_the_contrast_in_the_way_decides():
+    """The smaller mean is surely above 0: what more seeds would settle is the other, and it is the one to show."""
+    wide = np.repeat([0.9, -0.2, 0.6, -0.3, 0.8], 400).reshape(5, 400)
+    assert np.mean(STRONG) < np.mean(wide) and crossed_interval(wide).low < 0 < crossed_interval(STRONG).low
+    found = verdict([STRONG, wide])
+    assert found.word == "undetermined" and deciding([STRONG, wide]) == 1
+    assert found.interval == crossed_interval(wide) and found.reason == settled(wide)
+    small = STRONG - np.mean(STRONG) + 0.001
+    assert deciding([small + 0.004, wide], margin=0.5) == 0, "too small to matter: it says so itself"
+
+
+NOTHING = "none missing"
+ODD = {  # what comes of odd tables: a word, or a part of the error's line
+    "no seed": (np.zeros((0, 5)), NOTHING),
+    "no table": (1.0, NOTHING),
+    "one row of numbers": (np.ones(5), NOTHING),
+    "three axes": (np.ones((2, 3, 4)), NOTHING),
+    "nothing at all": ([], NOTHING),
+    "NaN": (np.full((3, 5), math.nan), NOTHING),
+    "infinite": (np.full((3, 5), math.inf), NOTHING),
+    "None": ([[1, None], [0, 1]], NOTHING),
+    "masked": (np.ma.array(np.ones((4, 50)), mask=np.eye(4, 50)), NOTHING),
+    "words": ([["a", "b"]], "could not convert"),
+    "ragged": ([[1, 2], [1]], "inhomogeneous"),
+    "no image": (np.zeros((5, 0)), "undetermined"),
+    "one image": (np.ones((8, 1)), "undetermined"),
+    "two images": (np.ones((8, 2)), "undetermined"),
+    "fewer images than seeds": (np.ones((20, 16)), "undetermined"),
+    "one seed": (np.ones((1, 400)), "undetermined"),
+    "two seeds": (np.ones((2, 400)), "undetermined"),
+    "nothing differs, few": (np.zeros((3, 32)), "undetermined"),
+    "nothing differs": (np.zeros((3, 1000)), "not supported"),
+    "all gained": (np.ones((3, 32)), "supported"),
+    "all lost": (-np.ones((3, 32)), "contradicted"),
+    "bool": (np.ones((4, 50), bool), "supported"),
+    "8 bits": (-np.ones((4, 50), np.int8), "contradicted"),
+    "32 bits": (np.full((4, 50), 0.1, np.float32), "supported"),
+    "columns first": (np.asfortranarray(np.ones((4, 50))), "supported"),
+    "a frame": (pd.DataFrame(np.ones((4, 50))), "supported"),
+    "rounding": (np.full((4, 50), 1e-12), "not supported"),
+    "seeds cancel": (np.outer([1, -1, 1, -1], np.ones(100)), "undetermined"),
+    "one seed gained all": (np.outer([0, 0, 0, 0, 1], np.ones(100)), "undetermined"),
+    "one seed five times": (np.tile(outcomes(1, 200, 0.0), (5, 1)), "undetermined"),
+    "each image five times": (np.repeat(outcomes(5, 40, 0.0), 5, axis=1), "undetermined"),
+    "one image gained": (np.outer(np.ones(5), np.arange(200) == 0), "not supported"),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("table", "comes"), ODD.values(), ids=ODD)
+def test_odd_tables_have_a_word_or_a_line(table, comes):
+    if comes in ("supported", "contradicted", "not supported", "undetermined"):
+        found, interval = verdict([table]), crossed_interval(table)
+        assert found.word == comes and found.interval == pytest.approx(interval, nan_ok=True)
+        assert interval.low != interval.high, "an interval of width 0 is the strongest statement from the least"
+        assert 0 <= claim_p([table]) <= 1 or comes == "undetermined"
+    else:
+        for asked in (crossed_interval, one_sided_p, lambda table: verdict([table]), lambda table: claim_p([table])):
+            with pytest.raises(ValueError, match=comes):
+                asked(table)
+
+
+def test_odd_settings_have_a_line():
+    for level in (0, 1, 95, -0.5, math.nan):
+        with pytest.raises(ValueError, match="a share between 0 and 1"):
+            verdict([STRONG], level=level)
+    with pytest.raises(ValueError, match="one contrast at least"):
+        verdict([])
+    assert detectable(5, 100, *TYPICAL, level=math.nextafter(1, 0)) == math.inf
+
+
 def test_contradiction_by_any_of_several_contrasts_pays_for_their_number():
     """The bound of one contrast at 97.5 % spans 0, at 95 % it does not: said of one contrast, not of either of two."""
     for index in itertools.count():

@@ -193,8 +193,10 @@ def cells_of(evidence: Evidence, total: Sum) -> dict[tuple[str, int], Cell]:
 
 
 def added(total: Sum, cells: dict[tuple[str, int], Cell], value: Callable[[Cell], np.ndarray]) -> np.ndarray:
-    """A number per image of each network, added up by seed: (seeds, images)."""
+    """A number per image of each network, added up by seed: (seeds, images); (0, 0) where no seed has all networks."""
     seeds = list(dict.fromkeys(seed for _, seed in cells))
+    if not seeds:
+        return np.empty((0, 0))
     rows = [sum(sign * np.asarray(value(cells[name, seed]), float) for sign, name in total.terms) for seed in seeds]
     return np.array(rows, dtype=float).reshape(len(seeds), -1)
 

@@ -267,8 +267,9 @@ def along(evidence: Evidence, order: Sequence[str]) -> dict[str, Along]:
         cells = [cells_of(evidence, total) for total in sums.values()]
         seeds = set.intersection(*({seed for _, seed in own} for own in cells))
         paired = [{key: cell for key, cell in own.items() if key[1] in seeds} for own in cells]
-        means = [outcomes(evidence, *pair).mean(1) for pair in zip(sums.values(), paired, strict=True)]
-        found[key] = Along(tuple(sums), tuple(sums.values()), np.array(means).T)
+        tables = [outcomes(evidence, *pair) for pair in zip(sums.values(), paired, strict=True)]
+        increments = np.array([table.mean(1) for table in tables]).T if seeds else np.empty((0, len(sums)))
+        found[key] = Along(tuple(sums), tuple(sums.values()), increments)
     return found
 
 
