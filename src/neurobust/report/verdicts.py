@@ -131,11 +131,22 @@ def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float,
     )
     word, reason = said.word, said.reason
     if decides.measure == "size" and not any(not gate.passed for gate in gates):
-        reason = size_reason(table, asked.margin, word, shared(equivalence, len(tables)))
+        shown = -table if asked.direction == "less" else table
+        reason = size_reason(shown, asked.margin, word, shared(equivalence, len(tables)))
+    elif asked.direction == "less":
+        reason = as_asked(reason)
     if asked.direction == "no-more":
         word = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, NOT_SUPPORTED: SUPPORTED}.get(word, word)
     interval = turn(said.interval) if asked.direction == "less" else said.interval
     return Answer(with_gate(word, gates), reason, decides, interval, level, p, table, found)
+
+
+def as_asked(reason: str) -> str:
+    """The reason of a claim that asks for less: its differences were turned, and what is shown of them is not."""
+    for said, other in (("above 0", "below 0"), ("below 0", "above 0")):
+        if reason.startswith(said):
+            return other + reason.removeprefix(said)
+    return reason
 
 
 def size_reason(table: np.ndarray, margin: float, word: str, level: float = EQUIVALENCE) -> str:
