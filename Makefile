@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 CONFIG ?= config/demo.yaml
 SLURM_TEST := $(BIN)/python tests/slurm/cluster.py
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+PYTEST := $(BIN)/python -m pytest -n $(CORES)
+TEST := OMP_NUM_THREADS=1 $(PYTEST)
 NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet
 export PYTHONDONTWRITEBYTECODE :=  # compiled once: without it every process compiles the package, and pytest all asserts, anew
@@ -47,8 +48,8 @@ test: $(VENV)/.installed lint  ## install and run every check but SLURM, the dem
 test-isa: $(VENV)/.installed  ## the numeric tests as other processors would compute them, with 1 and 2 threads
 	for threads in 1 2; do for isa in "default SSE41" "avx2 AVX2" ""; do \
 	  set -- $$isa; echo "threads $$threads, instructions $${1:-native}"; \
-	  env NEUROBUST_TEST_THREADS=$$threads $${1:+ATEN_CPU_CAPABILITY=$$1 ONEDNN_MAX_CPU_ISA=$$2} \
-	    $(TEST) -m "not snakemake" $(NUMERIC); done; done
+	  env OMP_NUM_THREADS=$$threads OMP_WAIT_POLICY=PASSIVE $${1:+ATEN_CPU_CAPABILITY=$$1 ONEDNN_MAX_CPU_ISA=$$2} \
+	    $(PYTEST) -m "not snakemake" $(NUMERIC); done; done
 
 test-slurm: $(VENV)/.installed  ## bring up a real SLURM on loopback and run a phantom study through it
 	if [ "$$(id -u)" = 0 ] && ! $(SLURM_TEST) missing && command -v apt-get >/dev/null; then apt-get -qq update && apt-get install -qq -y --no-install-recommends $$($(SLURM_TEST) packages); fi

@@ -106,12 +106,6 @@ def run_attack():
     return attack
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """One thread, or as many as NEUROBUST_TEST_THREADS says: results must hold with any number."""
-    torch.set_num_threads(int(os.environ.get("NEUROBUST_TEST_THREADS", "1")))
-
-
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Real 8 x 8 digits as uint8 RGB (n, 8, 8, 3) with their labels."""

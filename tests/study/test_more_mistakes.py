@@ -50,6 +50,9 @@ DEMO = [  # key, value, what is said; a key alone is deleted
     ("data.subjects.subj01", "10 sessions", ["data.subjects.subj01: '10 sessions': expected a mapping, got text"]),
     ("rois.V1.labels", ["V1v, V1d"], ["write them one by one: [V1v, V1d]"]),
     ("rois.V1", {"atlas": "HCP_MMP1", "labels": ["L_V1_ROI"]}, ["write V1, and the hemisphere as `hemisphere`"]),
+    # a step so small that the gradient does not turn in float32, or beyond all images
+    ("explain", {"jacobian": {"distance": 1e-30}}, ["explain.jacobian.distance: 1e-30", ">= 0.0001"]),
+    ("explain", {"jacobian": {"distance": 1e30}}, ["explain.jacobian.distance: 1e+30", "<= 100"]),
     # numbers as other programs write them
     ("attack_images", "0o40", ["YAML takes it for text: write 32"]),
     ("training.learning_rate", "0,1", ["decimal sign is a point: write 0.1"]),

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurobust.core.errors import InputError
 from neurobust.core.seeding import numpy_rng
 from neurobust.files.pixels import resized, to_pixels
 from neurobust.files.roi import RoiFile, read_roi
@@ -80,6 +81,8 @@ def read_measured(
     """
     rois = [read_roi(file.roi, trials=False) for file in files]
     seen = np.unique(np.concatenate([found.nsd_id[rows_of(found.split, split)] for found in rois]))
+    if not len(seen):
+        raise InputError(f"{files[0].roi}: no subject saw an image of split {split} (0 train, 1 validation, 2 test)")
     if most is not None and len(seen) > most:
         seen = np.sort(numpy_rng("explain", "stimuli", split).permutation(seen)[:most])
     parts = [aligned(found, seen, split) for found in rois]

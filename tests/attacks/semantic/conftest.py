@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,12 +55,6 @@ class Blend(nn.Module):
 
     def forward(self, images: Tensor, code: Tensor) -> Tensor:
         return self.decode(self.encode(images, code))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """One thread, or as many as NEUROBUST_TEST_THREADS says: results must hold with any number."""
-    torch.set_num_threads(int(os.environ.get("NEUROBUST_TEST_THREADS", "1")))
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
+from neurobust.core.errors import InputError
 from neurobust.core.io import save_weights, write_parquet
 from neurobust.core.settings import options
-from neurobust.explain.measured import SubjectFiles
+from neurobust.explain.measured import SubjectFiles, read_measured
 from neurobust.explain.predictor import PredictorFiles, explain_predictor, predictor_files
 from neurobust.explain.registry import ANALYSES, of_scope
 from neurobust.files.explained import arrays_path, read_explained, read_explained_arrays
 from neurobust.files.predictor_tables import write_voxels
 from neurobust.files.roi import RoiFile, write_roi
+from neurobust.files.splits import VALIDATION
 
 SIDE, CELLS, COUNT, SHAPE = 16, 4, 60, (4, 4, 3)
 VOXELS = {"subj01": [5, 6, 9, 10, 0, 3], "subj02": [12, 15, 5, 10]}  # which cell of 4 x 4 each voxel reads
@@ -196,3 +198,8 @@ def test_a_rules_inputs_are_sorted_by_roi_and_subject():
     assert found.measured["LO"] == [SubjectFiles(Path("a LO"), Path("a")), SubjectFiles(Path("b LO"), Path("b"))]
     assert found.prf_maps == [[Path(f"{s} {k}") for k in (1, 2, 3)] for s in "ab"] and found.labels is None
     assert predictor_files(["V1"], SimpleNamespace(**{**vars(inputs), "responses": [], "prfs": []})).prf_maps == []
+
+
+def test_a_split_that_nobody_saw_is_named(files):
+    with pytest.raises(InputError, match=r"subj01_V1\.h5: no subject saw an image of split 1 \(0 train, 1 validation"):
+        read_measured(files.measured["V1"], SIDE, torch.device("cpu"), VALIDATION)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
+from msgspec import Meta
+
 from neurobust.core.settings import Count, FilePath, NotNegative, Positive, Share, about
 from neurobust.explain.description import Analysis, Measure, Need
 
@@ -148,7 +150,7 @@ class Jacobian(Analysis, frozen=True):
 
     images: Annotated[Count, about("that are looked at, at most")] = 10
     steps: Annotated[Count, about("of power iteration")] = 4
-    distance: Annotated[Positive, about("L2 along the gradient after which it is asked again")] = 0.1
+    distance: Annotated[float, Meta(ge=1e-4, le=100), about("L2 along the gradient, where it is asked again")] = 0.1
 
     def passes(self) -> float:
         """Two products with the Jacobian per step, of about three passes each, and two gradients."""
