@@ -163,7 +163,7 @@ def one_sided_p(differences: ArrayLike, margin: float = 0.0) -> float:
 
 def _table(differences: ArrayLike) -> np.ndarray:
     """Differences as (seeds, images), all there."""
-    table = np.ma.asarray(differences, dtype=float).filled(math.nan)  # masked is missing
+    table: np.ndarray = np.ma.asarray(differences, dtype=float).filled(math.nan)  # masked is missing
     if table.ndim != 2 or not table.shape[0] or not np.isfinite(table).all():
         raise ValueError(f"paired differences are (seeds, images), none missing: {table.shape}")
     return table
