@@ -334,7 +334,10 @@ def test_many_conditions_leave_the_controls_to_the_roi_pages(study, report, chan
         assert "R5" in words and "shuffled" not in words
 
 
-@pytest.mark.parametrize("odd", ["one seed", "no attacks", "no conditions beside none", "no voxels", "no analyses", "no extras"])
+ODD = ["one seed", "no attacks", "no conditions beside none", "no voxels", "no analyses", "no extras"]
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
     study, root = tiny_study, tiny_study.root
     if odd == "one seed":
