@@ -23,6 +23,7 @@ STUDIES = {
     "demo": ["config/demo.yaml"],
     "study-small": ["config/study-small.yaml"],
     "factors": ["config/factors.yaml"],
+    "teachers": ["config/teachers.yaml"],
     "study": ["config/config.yaml"],
     "tiny": ["tests/slurm/tiny.yaml"],
     "plain": ["tests/study/plain.yaml"],
@@ -46,7 +47,7 @@ def config(project):
     return load(project, "plain")
 
 
-@pytest.mark.parametrize("name", ["demo", "study-small", "paper"])
+@pytest.mark.parametrize("name", ["demo", "study-small", "teachers", "paper"])
 def test_the_jobs_are_those_of_the_dag(project, count_jobs, name):
     counts = count_jobs(name, STUDIES[name])
     counts["attack_network"] += counts["attack_uncued"]  # the same work on tasks without a cue

@@ -161,6 +161,12 @@ def parameters(settings):
     return PARAMETERS[id(settings)][1]
 
 
+@functools.cache
+def recipe(task, architecture, condition):
+    """As a parameter: what makes a network, but its seed and its files; written once for all seeds."""
+    return canonical_json(STUDY.recipe(task, architecture, condition))
+
+
 def of_bucket(files):
     """Inputs that are the bucket's: what somebody copied or fetched again is the same. Those of a phantom may change."""
     return ancient(borrowed(files)) if STUDY.data.from_bucket else files

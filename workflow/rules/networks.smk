@@ -6,12 +6,6 @@ from neurobust.files.weights import network_weights_path
 from neurobust.networks.registry import task_modules
 
 
-@functools.cache
-def recipe(task, architecture, condition):
-    """As a parameter: what makes a network, but its seed and its files; written once for all seeds."""
-    return canonical_json(STUDY.recipe(task, architecture, condition))
-
-
 rule prepare_task:
     input:
         source=FILES.planted_source,

@@ -6,6 +6,7 @@ counted.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from neurobust.networks.conditions import COSTS, Condition
 from neurobust.nsd.layout import SPACES
 from neurobust.study.explained import Explained
 from neurobust.study.model import Study, TaskPlan
+from neurobust.study.pairs import FRAGILITY, teaching
 
 STAGES = {
     "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "check_betas",
@@ -323,19 +325,26 @@ def _semantic_transfer(study: Study, name: str, task: str) -> Iterator[Job]:
         yield Job("lend_semantic", (*lender[:3], f"seed{lender.seed}", name), units, 12 * seen * side**2)
 
 
+def _explain_predictors(study: Study, explained: Explained) -> Iterator[Job]:
+    """Of the predictor that pages show every analysis; of other teachers what comes with their fragility."""
+    cheap, dear = explained.by_price("predictor")
+    own = [(study.predictor, roi) for roi in study.rois]
+    others = [pair for pair in teaching(study) if pair not in own] if FRAGILITY in study.explain else []
+    for (predictor, roi), seed in itertools.product([*own, *others], study.predictor_seeds):
+        looks = explained.most_stimuli * study.predictors[predictor].input_size ** 2 / 4000  # a quarter of a network's
+        where, shown = (predictor, roi, f"seed{seed}"), (predictor, roi) in own
+        if cheap and (shown or FRAGILITY in cheap):
+            passes = sum(settings.passes() for settings in cheap.values())
+            yield Job("explain_predictor", where, looks * passes, 1e6, (roi,))
+        for name, settings in dear.items():
+            if shown or name == FRAGILITY:
+                yield Job("explain_predictor_apart", (*where, name), looks * settings.passes(), 1e6, (roi,))
+
+
 def _explain(study: Study) -> Iterator[Job]:
     """The cheap analyses of a predictor or a network are one job, each dear one its own."""
-    explained, shown = Explained(study), study.predictors[study.predictor]
-    cheap, dear = explained.by_price("predictor")
-    looks = explained.most_stimuli * shown.input_size**2 / 4000  # a pass costs a quarter of a network's
-    for roi in study.rois:
-        for seed in study.predictor_seeds:
-            where = (study.predictor, roi, f"seed{seed}")
-            if cheap:
-                passes = sum(settings.passes() for settings in cheap.values())
-                yield Job("explain_predictor", where, looks * passes, 1e6, (roi,))
-            for name, settings in dear.items():
-                yield Job("explain_predictor_apart", (*where, name), looks * settings.passes(), 1e6, (roi,))
+    explained = Explained(study)
+    yield from _explain_predictors(study, explained)
     cheap, dear = explained.by_price("network")
     for network in study.networks():
         plan, rois = study.tasks[network.task], study.conditions[network.condition].target or ()
