@@ -34,7 +34,7 @@ run: $(VENV)/.installed  ## install, run the demo, print its main table and its 
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile $(CONFIG) -- all
 	$(BIN)/python -m neurobust.report $$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["results"])' $(CONFIG))
 
-calibration: $(VENV)/.installed  ## worlds whose answer is known: is the verdict right? about two hours on two cores
+calibration: $(VENV)/.installed  ## worlds whose answer is known: is the verdict right? within an hour on two cores
 	for world in $(WORLDS); do \
 	  $(BIN)/snakemake --profile profiles/local --cores $(CORES) --quiet rules --configfile config/calibration.yaml \
 	    $$(ls config/calibration-$$world.yaml 2>/dev/null) -- all; done

@@ -1,12 +1,13 @@
 """Our AutoAttack with the settings that config/config.yaml ships beside an independent one (torchattacks).
 
-    python benchmarks/autoattack.py [--networks cnn cnn-robust vit resnet18 scenes-resnet18 scenes-vit]
+    python benchmarks/autoattack.py [--networks cnn cnn-robust vit resnet18 resnet18-narrow ...]
                                     [--norms linf l2] [--images 128] [--queries 5000]
                                     [--try steps,targets,queries ...] [--no-peer]
 
-Digits at 8 pixels; an undefended CNN, one trained on adversarials, a small vision transformer and, where asked for, a
-ResNet18 trained on adversarials (a minute, kept in the temporary folder; its comparison takes the longest by far).
-`scenes-...`: a ResNet18 and a vision transformer, both trained on adversarials of the phantom's scenes at 32 pixels.
+Digits at 8 pixels; an undefended CNN, one trained on adversarials, a small vision transformer and, where asked for, two
+ResNet18 trained on adversarials (a minute, kept in the temporary folder): torchvision's, whose stages see 2, 1, 1 and 1
+pixels, and `resnet18-narrow`, of a quarter of its width and with the CIFAR stem, whose stages see 8, 4, 2 and 1.
+`scenes-resnet18`, `scenes-vit`: trained on adversarials of the phantom's scenes at 32 pixels.
 Three budgets per norm, which leave about three quarters, a half and a quarter of the images standing, and less where
 the ensemble beats the minimum-norm attack that they come from. Per side: robust accuracy, passes and CPU seconds over
 the three budgets. `--queries`: of the peer's Square; `--try`: other settings of ours beside the shipped ones.
@@ -26,7 +27,9 @@ import torch
 import yaml
 from attacks import TRAINING_BUDGET, run, train
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 from torchvision.models import VisionTransformer
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from neurobust.networks.architectures import build_network
 from neurobust.phantom.scenes import CATEGORIES, render_all, sample_scenes
@@ -73,9 +76,47 @@ def data(name: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div(255).contiguous(), torch.from_numpy(labels)
 
 
+class NarrowResNet18(ResNet):
+    """ResNet18 of a quarter of the width (16, 32, 64, 128 channels), with the CIFAR stem: a convolution of stride 1."""
+
+    def __init__(self):
+        super().__init__(BasicBlock, [2, 2, 2, 2], num_classes=10)
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.maxpool, self.fc = nn.Identity(), nn.Linear(128, 10)
+
+    def _make_layer(self, block: Any, planes: int, *given: Any, **named: Any) -> nn.Sequential:
+        self.inplanes = 16 if planes == 64 else self.inplanes
+        return super()._make_layer(block, planes // 4, *given, **named)
+
+
+def lightened(network: nn.Module, images: Tensor) -> nn.Module:
+    """The same ResNet18 at two thirds of the time and less: logits agree to rounding, and both sides attack this one.
+
+    Batch norm is folded into the convolutions before it, and 3 x 3 convolutions of maps of one pixel become those of
+    1 x 1 that they are: the rest of their weights meets zeros, which is half of a ResNet18's on images of 8 pixels.
+    """
+    sides: dict[nn.Conv2d, tuple[int, ...]] = {}
+    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
+    hooks = [
+        part.register_forward_pre_hook(lambda part, given: sides.update({part: tuple(given[0].shape[2:])}))
+        for part in convolutions
+    ]
+    with torch.no_grad():
+        network(images)
+    for hook in hooks:
+        hook.remove()
+    for part, side in sides.items():
+        if side == (1, 1) and part.kernel_size == (3, 3):
+            part.weight = nn.Parameter(part.weight[:, :, 1:2, 1:2].contiguous())
+            part.kernel_size, part.padding, part.stride = (1, 1), (0, 0), (1, 1)
+    return fuse(network).eval().requires_grad_(False)
+
+
 def untrained(name: str) -> nn.Module:
     """A network of ten classes with random weights, always the same."""
     torch.manual_seed(0)
+    if name == "resnet18-narrow":
+        return NarrowResNet18()
     if name == "scenes-vit":
         return VisionTransformer(32, 8, num_layers=4, num_heads=4, hidden_dim=96, mlp_dim=192, num_classes=10)
     return build_network("resnet18", 10)
@@ -83,7 +124,7 @@ def untrained(name: str) -> nn.Module:
 
 def victim(name: str) -> nn.Module:
     """A network to attack, by name; one whose weights are no file of the tests is trained where it was not yet."""
-    if name not in ("resnet18", *SCENES):
+    if name not in ("resnet18", "resnet18-narrow", *SCENES):
         return UNDER_ATTACK["load"](name)
     epochs = SCENES.get(name, EPOCHS)
     network, path = untrained(name), Path(tempfile.gettempdir()) / f"neurobust-autoattack-{name}-{epochs}.pt"
@@ -144,6 +185,7 @@ def compare(name: str, norm: str, sides: dict[str, Any], count: int) -> None:
     """Print what every side leaves standing of some images and what it cost, on one network and norm."""
     network = victim(name).requires_grad_(False)
     images, labels = attacked(name, network, count)
+    network = lightened(network, images[:1]) if "resnet18" in name else network
     budgets = budgets_of(network, images, labels, norm)
     with torch.no_grad():
         clean = (network(images).argmax(1) == labels).double().mean().item()

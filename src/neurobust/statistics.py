@@ -105,11 +105,12 @@ def crossed_interval(differences: ArrayLike, level: float = LEVEL) -> Interval:
 
     Var = max(MS_seed, MS_seed + MS_image - MS_res) / (seeds * images) (Cornfield and Tukey 1956), Student's t with
     the seeds' degrees of freedom (Satterthwaite's leak for few seeds). One seed or no image: no interval. Never of
-    width 0: see `crossed_error`. Raises ValueError where a difference is missing.
+    width 0: see `crossed_error`. Too narrow with fewer images than seeds, of which `verdict` says nothing. Raises
+    ValueError where a difference is missing, and for a level that is none.
     """
     table = _table(differences)
     mean, error = crossed_error(table)
-    return _student(float(mean), float(error), table.shape[0] - 1, level)
+    return _student(float(mean), float(error), len(table) - 1, level)
 
 
 def crossed_error(differences: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +163,7 @@ def one_sided_p(differences: ArrayLike, margin: float = 0.0) -> float:
 
 def _table(differences: ArrayLike) -> np.ndarray:
     """Differences as (seeds, images), all there."""
-    table = np.asarray(differences, dtype=float)
+    table: np.ndarray = np.ma.asarray(differences, dtype=float).filled(math.nan)  # masked is missing
     if table.ndim != 2 or not table.shape[0] or not np.isfinite(table).all():
         raise ValueError(f"paired differences are (seeds, images), none missing: {table.shape}")
     return table
@@ -172,35 +173,10 @@ def _student(mean: float, error: float, df: int, level: float) -> Interval:
     """Student's interval; none without a degree of freedom."""
     from scipy.special import stdtrit
 
+    if not 0 < level < 1:
+        raise ValueError(f"the level of an interval is a share between 0 and 1: {level:g}")
     half = float(stdtrit(df, 0.5 + level / 2)) * error if df > 0 else math.nan
     return Interval(mean, mean - half, mean + half, df)
-
-
-def curve_area(robust: ArrayLike, budgets: ArrayLike) -> np.ndarray:
-    """Area under each row's accuracy-budget curve over the budget range: the mean accuracy over budgets.
-
-    robust: (..., budgets), budgets ascending. NaN where there are fewer than two budgets.
-    """
-    values, sizes = np.asarray(robust, dtype=float), np.asarray(budgets, dtype=float)
-    if len(sizes) < 2:
-        return np.full(values.shape[:-1], math.nan)
-    return np.trapezoid(values, sizes, axis=-1) / (sizes[-1] - sizes[0])
-
-
-def relative_area(robust: ArrayLike, budgets: ArrayLike) -> np.ndarray:
-    """What is left of one network's clean accuracy, averaged over the budgets above 0: a number per image, (images,).
-
-    robust: (images, budgets) bool, budgets ascending from 0. The mean is the area from the first budget above 0,
-    divided by the accuracy at 0; a network that only reads more clean images gains nothing. Each number is that ratio's
-    linear term, so that intervals have the spread of the divisor. NaN where nothing is read or no budget lies above 0.
-    """
-    survived, sizes = np.asarray(robust, dtype=float), np.asarray(budgets, dtype=float)
-    if len(sizes) < 2 or sizes[0] != 0 or not survived[:, 0].any():
-        return np.full(len(survived), math.nan)
-    clean = survived[:, 0]
-    area = curve_area(survived[:, 1:], sizes[1:]) if len(sizes) > 2 else survived[:, 1]
-    ratio = area.mean() / clean.mean()
-    return ratio + (area - ratio * clean) / clean.mean()
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
@@ -230,15 +206,16 @@ def holm_levels(p_values: ArrayLike, level: float = LEVEL) -> np.ndarray:
 
 
 def claim_p(contrasts: Sequence[ArrayLike]) -> float:
-    """Two-sided p value of one claim: what `holm_levels` takes. NaN for fewer seeds than a verdict needs.
+    """Two-sided p value of one claim: what `holm_levels` takes. NaN for fewer seeds or images than a verdict needs.
 
     Supported means that every contrast lies above 0, which is an intersection-union test: its p is the largest of the
     contrasts', at no cost (Berger 1982). Contradicted means that any lies below: the smallest p, times their number.
     """
-    if min(len(_table(contrast)) for contrast in contrasts) < FEWEST_SEEDS:
+    tables = [_table(contrast) for contrast in contrasts]
+    if not _enough(tables):
         return math.nan
-    above = max(one_sided_p(contrast) for contrast in contrasts)
-    below = len(contrasts) * min(one_sided_p(-_table(contrast)) for contrast in contrasts)
+    above = max(one_sided_p(table) for table in tables)
+    below = len(tables) * min(one_sided_p(-table) for table in tables)
     return min(1.0, 2 * above, 2 * below)
 
 
@@ -254,62 +231,84 @@ def verdict(
     equivalence: level of the two-sided interval that must lie below it.
 
     supported: every lower bound above 0. contradicted: an upper bound below 0 (at a level shared by the contrasts).
-    not supported: the upper bound of the smallest contrast at `equivalence` lies below the margin. Undetermined
-    otherwise, where a gate failed, and with fewer than three seeds.
+    not supported: the upper bound at `equivalence` (shared too) lies below the margin, and no reading of what lies
+    below 0 is above it. Undetermined otherwise, where a gate failed, with fewer than three seeds or images than seeds.
     """
     tables = [_table(contrast) for contrast in contrasts]
-    decides = tables[deciding(tables, level)]
+    decides = tables[deciding(tables, level, margin, equivalence)]
     interval, size = crossed_interval(decides), counted(*decides.shape)
     failed = [gate for gate in gates if not gate.passed]
     if failed:
         return Verdict(UNDETERMINED, "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed), interval)
-    if min(map(len, tables)) < FEWEST_SEEDS:
-        return Verdict(UNDETERMINED, f"{size} say nothing; {settled(decides, margin, level)}", interval)
-    if all(crossed_interval(table, level).low > 0 for table in tables):
-        word, sign, said = SUPPORTED, 1, "above"
-    elif crossed_interval(decides, 1 - (1 - level) / len(tables)).high < 0:
-        word, sign, said = CONTRADICTED, -1, "below"
-    else:
-        upper = crossed_interval(decides, equivalence).high
-        if upper >= margin:
-            return Verdict(UNDETERMINED, settled(decides, margin, level), interval)
+    if few := [table for table in tables if not _enough([table])]:
+        said = f"{counted(*few[0].shape)} say nothing; {settled(few[0], margin, level)}"
+        return Verdict(UNDETERMINED, said, interval)
+    above = all(crossed_interval(table, level).low > 0 for table in tables)
+    below = crossed_interval(decides, shared(level, len(tables))).high < 0
+    explained = ""
+    if above or below:
+        word, said = (SUPPORTED, "above") if above else (CONTRADICTED, "below")
+        agreeing = sum((reading.low > 0) if above else (reading.high < 0) for reading in confound)
+        if not confound or agreeing >= READINGS:
+            return Verdict(word, f"{said} 0 with {size}", interval)
+        agree = f"{agreeing} of {len(confound)} readings without it agree"
+        explained = f"{said} 0, but clean accuracy may explain it: {agree}"
+    upper = crossed_interval(decides, shared(equivalence, len(tables))).high
+    if upper < margin and not (below and any(reading.low > 0 for reading in confound)):
         reason = f"at most {100 * upper:.1f} pp, less than the {100 * margin:g} that would matter"
         return Verdict(NOT_SUPPORTED, reason, interval)
-    agreeing = sum((reading.low > 0) if sign > 0 else (reading.high < 0) for reading in confound)
-    if confound and agreeing < READINGS:
-        reason = f"{said} 0, but clean accuracy may explain it: {agreeing} of {len(confound)} readings without it agree"
-        return Verdict(UNDETERMINED, reason, interval)
-    return Verdict(word, f"{said} 0 with {size}", interval)
+    return Verdict(UNDETERMINED, explained or settled(decides, margin, level), interval)
 
 
-def deciding(contrasts: Sequence[ArrayLike], level: float = LEVEL) -> int:
-    """The place of the contrast that decides a claim: where one lies below 0, at a level shared by all, the surest of
-    them (of the smallest p); else the one of the smallest mean."""
+def deciding(
+    contrasts: Sequence[ArrayLike], level: float = LEVEL, margin: float = MARGIN, equivalence: float = EQUIVALENCE
+) -> int:
+    """The place of the contrast that decides a claim.
+
+    Where one lies below 0, at a level shared by all, the surest of them (of the smallest p). Else the one of the
+    smallest mean; but where that is above 0 and may matter, and another is not, the one of the lowest bound.
+    """
     tables = [_table(contrast) for contrast in contrasts]
-    if min(map(len, tables)) >= FEWEST_SEEDS:
-        below = [one_sided_p(-table) for table in tables]
-        if 2 * len(tables) * min(below) < 1 - level:
-            return int(np.argmin(below))
-    return int(np.argmin([table.mean() for table in tables]))
+    if not tables:
+        raise ValueError("a claim has one contrast at least")
+    smallest = int(np.argmin([table.mean() if table.size else math.nan for table in tables]))
+    if not _enough(tables):
+        return smallest
+    below = [one_sided_p(-table) for table in tables]
+    if 2 * len(tables) * min(below) < 1 - level:
+        return int(np.argmin(below))
+    lows = [crossed_interval(table, level).low for table in tables]
+    upper = crossed_interval(tables[smallest], shared(equivalence, len(tables))).high
+    return int(np.argmin(lows)) if lows[smallest] > 0 >= min(lows) and upper >= margin else smallest
+
+
+def shared(level: float, count: int) -> float:
+    """The level of each of several statements of which one is picked, so that it is wrong no oftener than one alone."""
+    return 1 - (1 - level) / count
+
+
+def _enough(tables: Sequence[np.ndarray]) -> bool:
+    """Whether all contrasts have the seeds of a verdict, and as many images, whose degrees else are fewer."""
+    return all(FEWEST_SEEDS <= len(table) <= table.shape[1] for table in tables)
 
 
 def counted(seeds: int, images: int) -> str:
     """`5 seeds x 256 images` of a contrast."""
-    return f"{seeds} seed{'s' * (seeds != 1)} x {images:,} images"
+    return f"{seeds} seed{'s' * (seeds != 1)} x {images:,} image{'s' * (images != 1)}"
 
 
 def settled(differences: np.ndarray, margin: float = MARGIN, level: float = LEVEL) -> str:
     """How many seeds would settle a contrast: see its mean, or the margin where that is larger, in 80 % of studies."""
     seeds, images = differences.shape
-    if not images:
-        return "there are no images"
+    if images < seeds:
+        return "it takes as many images as seeds" if images else "there are no images"
     found = components(differences)
     effect = max(abs(float(differences.mean())), margin)
     if detectable(seeds, images, *found, level=level) <= effect:  # bad luck so far: ask the finer question
         effect = margin
     needed, seen = seeds_for(effect, images, *found, level=level), f"{100 * effect:.1f} pp"
     if needed is None:
-        return f"no number of seeds sees {seen} on {images:,} images; it takes more images"
+        return f"no number of seeds sees {seen} on {images:,} image{'s' * (images != 1)}; it takes more images"
     needed = max(needed, FEWEST_SEEDS, seeds + 1)
     return f"about {needed} seeds x {images:,} images would settle it ({seen} seen in 80 % of studies)"
 
@@ -378,6 +377,8 @@ def detectable(
 
     if seeds < 2 or images < 1:
         return math.nan
+    if 0.5 + level / 2 == 1:  # rounded: nothing passes it
+        return math.inf
     high = 1.0
     while power_of(high, seeds, level) < power:
         high *= 2

@@ -212,6 +212,40 @@ def test_a_gradient_that_is_not_the_slope_is_flagged(net, batch, toys):
     assert "slope" in failed(toys.Canary(net, after=lambda logits: logits + 1e8), batch)
 
 
+class Sifted(torch.autograd.Function):
+    """The identity, whose gradient lacks all but every n-th pixel of a row."""
+
+    @staticmethod
+    def forward(context, x, every):
+        context.every = every
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        kept = torch.arange(gradient.shape[-1]) % context.every == 0
+        return gradient * kept, None
+
+
+@pytest.mark.parametrize("every", [2, 8])
+def test_a_gradient_that_lacks_pixels_is_flagged(net, batch, toys, every):
+    """Along it all is as promised; PGD leaves 9 images of 10 standing at 24/255 where 6 are left without the sieve."""
+    sifted = toys.Canary(net, before=lambda x: Sifted.apply(x, every))
+    found = failed(sifted, batch)
+    assert "directions" in found and "slope" not in found
+    plain, lacking = (outcome(model, batch, method="pgd", budgets=[0, 24], steps=10) for model in (net, sifted))
+    assert lacking.success[:, 1].mean() < plain.success[:, 1].mean() - 0.1
+
+
+def test_the_share_that_a_gradient_does_not_tell_is_the_closed_form(toys):
+    """Of a linear network all is told; with half of its weights the rest moves as much as was promised: half is."""
+    model = toys.linear(2, shape=(3, 8, 8))
+    images, labels = toys.interior_images(model, 40, shape=(3, 8, 8))
+    for every, least, most in ((1, 0.0, 0.0), (2, 0.75, 1.0)):
+        network = toys.Canary(model, before=lambda x, every=every: Sifted.apply(x, every)).eval()
+        (found,) = (entry for entry in model_checks(network, images, labels) if entry.label == "directions")
+        assert least <= found.value <= most and found.passed is (every == 1)
+
+
 def test_a_true_logit_that_does_not_move_is_flagged(net, batch, toys):
     top = 0.7 * net(batch[0]).amax(1).median().item()
     assert "saturation" in failed(toys.Canary(net, after=lambda logits: logits.clamp(max=top)), batch)

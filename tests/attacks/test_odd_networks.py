@@ -106,6 +106,12 @@ def test_an_entry_that_is_not_a_number_points_nowhere():
     assert torch.allclose(steepest(gradient, "l2").flatten(), torch.tensor([0.6, 0, -0.8]))
 
 
+def test_an_infinite_entry_leaves_the_others_their_direction():
+    gradient = torch.tensor([[3.0, torch.inf, -4.0, -torch.inf]]).view(1, 1, 1, 4)
+    assert torch.equal(steepest(gradient, "linf").flatten(), torch.tensor([1.0, 1, -1, -1]))
+    assert torch.allclose(steepest(gradient, "l2").flatten(), torch.tensor([0.6, 0, -0.8, 0]))
+
+
 # --- no answer ---
 
 
@@ -177,6 +183,15 @@ def test_uphill_is_the_direction_of_cross_entropy(net, few):
     ours = input_gradient(uphill(net(points), few[1], "ce"), points)
     plain = input_gradient(torch.nn.functional.cross_entropy(net(points).double(), few[1], reduction="none"), points)
     assert torch.nn.functional.cosine_similarity(ours.flatten(1).double(), plain.flatten(1).double()).min() > 0.999
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**-30, 2.0**60])
+@pytest.mark.parametrize("name", ["pgd", "apgd", "targeted", "fmn", "deepfool", "ddn", "carlini-wagner"])
+def test_the_scale_of_logits_hides_nothing(run_attack, net, few, toys, name, scale):
+    """Logits a power of two smaller or larger name the same classes: as many images fall as without it, or more."""
+    scaled = toys.Canary(net, after=lambda logits: scale * logits).eval()
+    found, plain = (run_attack(model, *few, CLIMBING[name]) for model in (scaled, net))
+    assert found.success.sum() >= plain.success.sum() - 1 and plain.success[:, -1].any()
 
 
 def test_an_image_of_one_channel_has_no_hue(run_attack, toys):

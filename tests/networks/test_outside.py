@@ -247,5 +247,5 @@ def test_any_model_of_timm(dataset, tmp_path):
     with torch.no_grad():
         scaled = nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
         assert torch.equal(ours(images), theirs((scaled - mean) / std)[:, [8, 1, 2, 3]])
-    with pytest.raises(InputError, match=r"network: 'test_vti': timm has no such model"):
+    with pytest.raises(InputError, match=r"network: 'test_vti': timm has no model 'test_vti'.*nearest: test_vit"):
         bring(dataset, tmp_path, **given, network="test_vti")

@@ -99,6 +99,20 @@ def test_the_gradient_moves_the_network_and_not_the_target(images, pixels, netwo
         ({"layer": "features.3"}, "neural_loss: the network has no submodule 'features.3'; name one of 0, 1, 2"),
         ({"network": nn.Conv2d(3, 2, 1)}, "neural_loss: the network has no linear layer"),
         ({"target": torch.zeros(3, 4)}, "neural_loss: 40 images and 3 responses"),
+        ({"target": torch.zeros(40)}, r"neural_loss: responses are torch.float32 \(40,\); give floats"),
+        ({"target": torch.zeros(40, 2, 2)}, r"neural_loss: responses are torch.float32 \(40, 2, 2\); give floats"),
+        ({"target": "predictor.safetensors"}, r"neural_loss: the target is a str; give `standardised\(load_target"),
+        ({"network": torch.zeros(40, 2, 2, 2)}, r"neural_loss: features are torch.float32 \(40, 2, 2, 2\); give"),
+        ({"network": torch.ones(40, 2).int()}, "neural_loss: features are torch.int32"),
+        ({"network": lambda x: x}, "neural_loss: the network is a function; give a torch module or features"),
+        (
+            {"images": torch.zeros(40, 3, 8, 8, dtype=torch.uint8)},
+            "neural_loss: images are torch.uint8; give float pixels",
+        ),
+        ({"images": np.zeros((40, 3, 8, 8))}, "neural_loss: images are ndarray; give float pixels"),
+        ({"head": nn.Linear(2, 2)}, "neural_loss: 'cka' compares the features themselves; leave `head` out"),
+        ({"loss": "mse", "head": nn.Linear(99, 2)}, r"neural_loss: head: 99 features and 2 voxels, but there are"),
+        ({"loss": "mse", "head": nn.Linear}, r"neural_loss: head: .* is no module; give neural_head\(width, voxels"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(images, pixels, network, changes, message):
@@ -106,3 +120,53 @@ def test_what_cannot_be_compared_is_one_line(images, pixels, network, changes, m
     with pytest.raises(InputError, match=f"^{message}") as error:
         neural_loss(**given)
     assert "\n" not in str(error.value)
+
+
+def test_the_last_linear_layer_is_the_last_one_that_is_called(images, pixels):
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.second, self.first, self.unused = nn.Linear(4, 2), nn.Linear(48, 4), nn.Linear(3, 3)
+            self.pair = Pair()
+
+        def forward(self, x):
+            return self.second(self.pair(self.first(nn.functional.avg_pool2d(x, 4).flatten(1)))[0])
+
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    network, target = Odd(), standardised(Colours(), images, device=CPU)
+    features = network.first(nn.functional.avg_pool2d(pixels, 4).flatten(1))
+    assert torch.equal(neural_loss(network, pixels, target), neural_loss(features, pixels, target))
+    assert torch.equal(neural_loss(features, pixels, target(pixels).numpy()), neural_loss(features, pixels, target))
+    with pytest.raises(InputError, match="neural_loss: 'pair' gives a tuple, not a tensor; name a submodule"):
+        neural_loss(network, pixels, target, layer="pair")
+    with pytest.raises(InputError, match="neural_loss: the network does not call 'unused'; name one of second"):
+        neural_loss(network, pixels, target, layer="unused")
+
+
+NO_TARGETS = {
+    "a path": ({"target": "predictor.safetensors"}, "target: a str; give what `load_target` returns"),
+    "floats": ({"images": np.zeros((4, 8, 8, 3))}, r"images: float64 \(4, 8, 8, 3\); give uint8 \(N, H, W, 3\)"),
+    "channels first": ({"images": np.zeros((4, 3, 8, 8), np.uint8)}, r"images: uint8 \(4, 3, 8, 8\); give"),
+    "one image": ({"images": np.zeros((8, 8, 3), np.uint8)}, r"images: uint8 \(8, 8, 3\); give"),
+    "a list": ({"images": [1, 2]}, r"images: list \(\); give"),
+    "no batch": ({"batch": 0}, "batch: 0: give a whole number of images"),
+}
+
+
+@pytest.mark.parametrize("case", NO_TARGETS)
+def test_what_cannot_be_answered_is_one_line(images, case):
+    changes, message = NO_TARGETS[case]
+    for function, more in ((standardised, {}), (target_responses, {"split": np.zeros(40)})):
+        with pytest.raises(InputError, match=f"^{message}"):
+            function(**({"target": Colours(), "images": images, **more} | changes))
+
+
+def test_what_has_no_spread_is_one_line(images):
+    with pytest.raises(InputError, match="images: 1 of them; a spread of responses needs at least 2"):
+        standardised(Colours(), images[:1])
+    for split in (np.zeros(3), np.ones(40), ["train"] * 40):
+        with pytest.raises(InputError, match=r"split: .* for 40 images; give as many numbers, at least 2 of them 0"):
+            target_responses(Colours(), images, split)

@@ -189,7 +189,8 @@ def test_weights_come_from_a_file_whatever_it_is_called_and_wrong_ones_are_one_l
     assert config["mean"] == [0.5] * 3, "the package's statistics"
     for name, pattern in (
         ("test_vit", r"theirs.pth: not the weights of timm's test_vit for images of 48 px \(it lacks "),
-        ("test_vti", r"core: timm/test_vti: timm has no such model; it has test_"),
+        ("test_vti", r"own.core: 'timm/test_vti': timm has no model 'test_vti'; .*nearest: test_vit$"),
+        ("test_vit.own", r"core: timm/test_vit.own: timm publishes no weights 'own' of test_vit; it has test_vit\."),
     ):
         with pytest.raises(InputError, match=pattern):
             core_features(read_predictor("own", given | {"core": f"timm/{name}"}), FitContext([subject], 0))
@@ -358,7 +359,10 @@ def test_an_embedding_lets_a_subject_of_few_images_learn_from_another():
 GIVEN = {"core": "torchvision/resnet18", "weights": "random", "layers": ["layer1"], "readout": "fwrf"}
 WRONG = {
     "no such package": ({"core": "keras/vgg"}, "expected gnet, timm/NAME or torchvision/NAME"),
-    "no such network": ({"core": "torchvision/resnet19"}, "architecture 'resnet19' is not known"),
+    "no such network": (
+        {"core": "torchvision/resnet19"},
+        "own.core: 'torchvision/resnet19': architecture 'resnet19' is not known; .*nearest: resnet18",
+    ),
     "no such node": ({"layers": ["layer9"]}, "'layer9' is not a layer of resnet18"),
     "numbers for names": ({"layers": [1]}, r"layers: 1: the layers of torchvision/resnet18 are names of nodes"),
     "a key of another readout": ({"folds": 3}, "own.folds: not of readout fwrf: remove it, or take"),
@@ -387,7 +391,7 @@ def test_an_entry_with_a_core_needs_no_kind_and_is_filled_with_its_readout_s_def
 
 
 def test_timm_that_is_not_installed_is_one_line(monkeypatch):
-    monkeypatch.setattr("neurobust.predictors.core_settings.find_spec", lambda name: None)
+    monkeypatch.setattr("neurobust.predictors.core_settings.timm_installed", lambda: False)
     with pytest.raises(InputError, match=r"own.core: 'timm/x': timm is not installed; install neurobust\[zoo\]"):
         read_predictor("own", GIVEN | {"core": "timm/x", "layers": [0]})
 

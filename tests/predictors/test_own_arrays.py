@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -77,6 +79,19 @@ WRONG = {
     "ceilings": ({"noise_ceiling": [1.0]}, r"noise_ceiling: \(1,\) for 5 voxels"),
     "kind": ({"kind": "gnets"}, "kind: 'gnets' is not known.*gnet"),
     "key": ({"epochs": 3}, "fit_predictor.own: unknown key 'epochs'"),
+    "rows of several sizes": ({"images": lambda i: [i[0, :40], *i[1:]]}, "images: rows of several sizes"),
+    "masked": (
+        {"responses": lambda r: np.ma.masked_greater(r, np.median(r))},
+        "responses: 250 values are masked; leave",
+    ),
+    "a number for names": ({"names": 5}, "names: 5: give a list with a name for each of 5 voxels"),
+    "splits in words": ({"split": ["train"] * 100}, "split: .* give 100 numbers"),
+    "ceilings in words": ({"noise_ceiling": ["high"] * 5}, "noise_ceiling: <U4; give one number a voxel, in percent"),
+    "ceilings above 100": (
+        {"noise_ceiling": [50, 150, 1, 2, 3]},
+        "noise_ceiling: from 1 to 150; give percent, 0 to 100",
+    ),
+    "ceilings as shares": ({"noise_ceiling": [0.5] * 5}, "noise_ceiling: 0.5 at most, which is a share; give percent"),
     "size": ({"input_size": 64}, "own: images of 48 px for a predictor with input_size: 64"),
 }
 
@@ -89,6 +104,59 @@ def test_what_cannot_be_fitted_is_one_line(arrays, fault):
     with pytest.raises(InputError, match=f"^{message}") as error:
         fit_predictor(**given)
     assert "\n" not in str(error.value)
+
+
+def test_responses_may_have_any_unit(arrays, tmp_path):
+    """Trained readouts start near 0 and go by steps of one size: a G-net on raw responses 1000 +- 1 learned nothing."""
+    images, responses = arrays
+    spread = responses.std(0)
+    for settings in (RIDGE, {"kind": "gnet", "epochs": 3}):
+        plain = fit_predictor(images, responses, **settings)
+        for scale, shift in ((1.0, 1000 * spread), (1e-13, 0.0), (1e6, -3e6)):
+            other = fit_predictor(images, responses.astype(np.float64) * scale + shift, **settings)
+            assert np.allclose(other.voxels["r"], plain.voxels["r"], atol=0.05), (settings, scale)
+            error = other.predict(images) - (plain.predict(images) * scale + shift)
+            assert np.abs(error).mean() < 0.2 * scale * spread.mean(), "in the unit that they came in"
+    other.save(tmp_path / "p.safetensors")
+    target, pixels = load_target(tmp_path / "p.safetensors"), torch.from_numpy(images[:9]).permute(0, 3, 1, 2) / 255
+    assert np.allclose(target(pixels), other.predict(images[:9]), rtol=1e-4)
+    parts = target.contributions(pixels)
+    left = (target(pixels) - sum(parts.values())).std(0)
+    assert parts and (left < 1e-3 * target(pixels).std(0)).all(), "they add up to it but for a constant"
+    assert target.core_features(pixels).shape[0] == 9 and load_target([tmp_path / "p.safetensors"] * 2, members=2).names
+
+
+def test_a_constant_voxel_stays_what_it_is(arrays):
+    images, responses = arrays
+    p = fit_predictor(images, np.column_stack([responses[:, :2], np.full(100, 7.0)]), **RIDGE)
+    assert np.allclose(p.predict(images)[:, 2], 7) and p.voxels["r"].tolist()[2] == 0
+
+
+def test_tensors_data_frames_paths_and_numbers_of_numpy_are_taken_as_they_come(arrays):
+    images, responses = arrays
+    plain = fit_predictor(images, responses, alphas=[1.0, 10.0], **RIDGE)
+    frame = pd.DataFrame(responses, columns=list("abcde"))
+    given = {"alphas": np.array([1.0, 10.0]), **RIDGE, "map_size": np.int64(RIDGE["map_size"])}
+    assert list(fit_predictor(list(images), frame, **given).voxels["name"]) == list("abcde")
+    tensors = fit_predictor(torch.from_numpy(images), torch.from_numpy(responses).requires_grad_(), **given)
+    assert np.array_equal(tensors.voxels["r"], plain.voxels["r"])
+    half = fit_predictor(images, torch.from_numpy(responses).bfloat16(), **given)
+    assert np.allclose(half.voxels["r"], plain.voxels["r"], atol=0.05)
+    assert np.array_equal(plain.predict(torch.from_numpy(images[:3])), plain.predict(images[:3]))
+    with pytest.raises(InputError, match=r"^weights: '.*none.pth': not a file of torch"):
+        core = {"core": "torchvision/resnet18", "layers": ["layer1"], "readout": "ridge"}
+        fit_predictor(images, responses, kind="core", weights=Path("none.pth"), **core)
+
+
+def test_where_a_predictor_cannot_be_saved_is_one_line(arrays, tmp_path):
+    p = fit_predictor(*arrays, alphas=[1.0], **RIDGE)
+    with pytest.raises(InputError, match="a folder; name a file in it"):
+        p.save(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written \(.*\); name another place"):
+        p.save(tmp_path / "file/p.safetensors")
+    with pytest.raises(InputError, match="image_batch: 0: give a whole number of images"):
+        p.predict(arrays[0], image_batch=0)
 
 
 def test_images_of_another_size_are_not_predicted(arrays):

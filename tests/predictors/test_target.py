@@ -102,6 +102,35 @@ def test_what_is_no_batch_of_pixels_is_refused_in_one_line(target, fault):
     assert "\n" not in str(error.value)
 
 
+def test_pixels_of_other_precision_are_taken_and_arrays_refused(target):
+    images = torch.rand(2, 3, 48, 48)
+    for kind in (torch.float64, torch.float16, torch.bfloat16):
+        torch.testing.assert_close(target[0](images.to(kind)), target[0](images), atol=0.05, rtol=0.05)
+    with pytest.raises(InputError, match="target: images are a ndarray; give float pixels"):
+        target[0](images.numpy())
+
+
+NO_FILES = {
+    "none": ([], "load_target: no files; give a predictor's file, or several"),
+    "nothing": (None, "load_target: NoneType: give a predictor's file, or several"),
+    "a number": (3, "load_target: int: give"),
+    "absent": (
+        "absent.safetensors",
+        "absent.safetensors: there is no such file; give the model.safetensors of a study",
+    ),
+    "a folder": (".", r"\.: a folder, not a predictor's file; give"),
+}
+
+
+@pytest.mark.parametrize("case", NO_FILES)
+def test_what_is_no_file_is_one_line(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given, message = NO_FILES[case]
+    with pytest.raises(InputError, match=f"^{message}") as error:
+        load_target(given)
+    assert "\n" not in str(error.value)
+
+
 def test_pixels_outside_0_and_1_are_taken_where_they_are_asked_for(target):
     """As of scrambled phases; and rounding is no fault."""
     target, models = target
@@ -144,5 +173,8 @@ def test_what_is_no_ensemble_is_one_line(tmp_path):
     paths = [saved(tmp_path, f"{k}.safetensors", k, {"subj01": 2 + k})[0] for k in range(2)]
     with pytest.raises(InputError, match=r"0.safetensors: member 1 has voxels \{'subj01': 3\} at 48 px, the first"):
         load_target(paths, members=2)
+    for members in (0, -1, 2.0):
+        with pytest.raises(InputError, match=f"load_target: members: {members}: give a whole number of files"):
+            load_target(paths, members=members)
     with pytest.raises(InputError, match=r"0.safetensors: 2 files are no ensembles of 3; give each ROI as many seeds"):
         load_target(paths, members=3)

@@ -136,6 +136,10 @@ def test_directions(judged_study, new_evidence):
     evidence = new_evidence(judged_study())
     less = claim(contrast("none", "LO"), direction="less")
     assert row_of(evidence, less)["verdict"] == "supported" and row_of(evidence, less)["difference"] < 0
+    assert row_of(evidence, less)["reason"].startswith("below 0"), "as the difference that is shown"
+    assert row_of(evidence, claim(contrast("LO", "none"), direction="less"))["reason"].startswith("above 0")
+    size = row_of(evidence, claim(contrast("none", "LO", measure="size"), direction="less", margin=0.1))
+    assert size["verdict"] == "supported" and "interval −" in size["reason"] and size["difference"] < 0
     assert row_of(evidence, claim(contrast("none", "LO")))["verdict"] == "contradicted"
     assert row_of(evidence, claim(contrast("V1", "none"), direction="no-more"))["verdict"] == "supported"
     assert row_of(evidence, claim(contrast("LO", "none"), direction="no-more"))["verdict"] == "contradicted"

@@ -187,6 +187,14 @@ def test_masking_needs_checks_and_canaries(judged_study, new_evidence, lacking, 
     assert not found.passed and found.sentence == f"no {word} was run"
 
 
+def test_masking_needs_a_check_of_every_condition(judged_study, new_evidence):
+    """Others' checks say nothing of a network that was attacked and not checked."""
+    found = new_evidence(judged_study())
+    found.checks[:] = [row for row in found.checks if row["condition"] != "LO-shuffled"]
+    assert gates(found)["masking"].sentence == "no check was run of LO-shuffled" and not gates(found)["masking"].passed
+    assert gates(found, ("V1", "V1-shuffled", "none"))["masking"].passed
+
+
 def test_an_attack_whose_network_failed_its_gate_says_nothing(judged_study, new_evidence):
     assert not gates(new_evidence(judged_study(), spoiled=frozenset({"pgd"})))["masking"].passed
 

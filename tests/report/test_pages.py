@@ -334,7 +334,10 @@ def test_many_conditions_leave_the_controls_to_the_roi_pages(study, report, chan
         assert "R5" in words and "shuffled" not in words
 
 
-@pytest.mark.parametrize("odd", ["one seed", "no attacks", "no conditions beside none", "no voxels", "no extras"])
+ODD = ["one seed", "no attacks", "no conditions beside none", "no voxels", "no analyses", "no extras"]
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
     study, root = tiny_study, tiny_study.root
     if odd == "one seed":
@@ -350,6 +353,9 @@ def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
         for seed in (0, 1):
             frame, _ = read_parquet(root / f"predictors/gnet/LO/seed{seed}/voxels.parquet")
             write_parquet(root / f"predictors/gnet/MT/seed{seed}/voxels.parquet", frame.iloc[:0])
+    elif odd == "no analyses":
+        study = changed_study(study, explain={})
+        shutil.rmtree(root / "explain")
     else:
         study = replace(study, transfer=None)
         shutil.rmtree(root / "explain")
@@ -366,6 +372,7 @@ def test_odd_studies_are_reported(odd, tiny_study, changed_study, tmp_path):
         "no attacks": "Nothing to compare",
         "no conditions beside none": "Nothing to compare",
         "no voxels": "no voxels",
+        "no analyses": "PGD",
         "no extras": "No check was run",
     }
     assert said[odd] in text

@@ -197,9 +197,21 @@ def test_pictures_say_when_an_image_fell(tabulated):
     (grid,) = semantic_section(view, files)["grids"]
     assert grid["heads"] == ["clean", "noise of the same L2", "strength 0", "strength 4", "strength 8"]
     assert [[cell["note"] for cell in row] for row in grid["rows"]] == [
-        ["class 1", "", "broken", "broken before", "broken before"],
-        ["class 2", "", "stands", "broken", "broken before"],
+        ["class 1", "×1", "broken · ×1", "broken before · ×1", "broken before · ×1"],
+        ["class 2", "×1", "stands · ×1", "broken · ×1", "broken before · ×1"],
     ]  # fmt: skip
+    assert grid["axis"] == "free colour clusters" and grid["last"] == "8" and grid["told"] == ""
+    assert [["difference" in cell for cell in row] for row in grid["rows"]] == 2 * [[False, True, True, True, True]]
+
+
+def test_pictures_name_the_attribute_that_was_turned(tabulated):
+    view, files = tabulated(["semanticadv"], ["FFA"])
+    path = files[-1]
+    arrays = dict(np.load(path)) | {"note/attribute": np.array(["smiling", "smiling", "glasses"])}
+    np.savez(path, **arrays)
+    (grid,) = semantic_section(view, files)["grids"]
+    assert [row[0]["note"] for row in grid["rows"]] == ["class 1 · smiling", "class 2 · glasses"]
+    assert grid["told"] == "attribute"
 
 
 def test_rows_that_are_no_semantic_attack_are_named(tmp_path):

@@ -13,8 +13,8 @@ from neurobust.files.attack_table import attack_table_path
 from neurobust.report.collect import collect_results
 from neurobust.report.contrasts import Sum, cells_of, clean_difference, outcomes, readings, with_control
 from neurobust.report.gains import own_shuffle
-from neurobust.report.verdicts import Asked, family_size, judge, trend_rows, verdict_rows
-from neurobust.statistics import crossed_interval, seed_interval
+from neurobust.report.verdicts import Asked, along, family_size, judge, trend_rows, trend_verdict, verdict_rows
+from neurobust.statistics import Interval, Trend, crossed_interval, seed_interval
 
 LO_WINS = Sum(((1, "LO"), (-1, "none")), "pgd")
 
@@ -287,6 +287,56 @@ def test_a_trend_needs_three_areas_and_the_gates(judged_study, new_evidence, new
     study, levels = hierarchy(judged_study, new_condition, (0.0, 0.1, 0.2))
     broken = new_evidence(study, levels | {"adversarial": (0.9, 0.7, 0.4, 0.1)})
     assert trend_rows(broken)[0]["verdict"] == "undetermined (sensitivity)"
+
+
+def test_a_trend_s_rows_are_seeds_that_all_its_areas_have(judged_study, new_evidence, new_condition):
+    """Other seeds failed under other areas: what is left is paired, and an area that met no attack is left out."""
+    study, levels = hierarchy(judged_study, new_condition, (0.0, 0.05, 0.1, 0.15))
+    evidence = shaken(new_evidence(study, levels))
+    whole = next(iter(along(evidence, ("V1", "V2", "hV4", "LO")).values())).increments
+    del evidence.cells["pgd"]["V2", 1], evidence.cells["pgd"]["LO-shuffled", 3]
+    line = next(iter(along(evidence, ("V1", "V2", "hV4", "LO")).values()))
+    assert line.increments == pytest.approx(whole[[0, 2, 4]])
+    for seed in range(5):
+        evidence.cells["pgd"].pop(("hV4", seed))
+    assert next(iter(along(evidence, ("V1", "V2", "hV4", "LO")).values())).rois == ("V1", "V2", "LO")
+    for seed in range(5):
+        evidence.cells["pgd"].pop(("V2", seed), None) if seed % 2 else evidence.cells["pgd"].pop(("LO", seed), None)
+    (row,) = trend_rows(evidence)
+    assert (row["verdict"], row["n_seeds"]) == ("undetermined", 0)
+
+
+def test_a_trend_pays_for_the_number_of_recipes(judged_study, new_evidence, new_condition):
+    """Sure enough for one recipe, and not for one of two."""
+    slope, p = Interval(0.05, 0.005, 0.095, 4), 0.001
+    assert trend_verdict(Trend(p, slope), 0.01, [], 0.95)[0] == "supported"
+    assert trend_verdict(Trend(p, slope), 0.01, [], 0.975)[0] == "undetermined"
+    found = []
+    for recipes in ((), ("cka",)):
+        conditions, levels = {}, {}
+        for loss in ("mse", *recipes):
+            for roi, gain in zip(("V1", "hV4", "LO"), (0.0, 0.08, 0.1), strict=True):
+                own = f"{roi}-{loss}"
+                conditions |= {own: new_condition(roi, loss=loss)}
+                conditions |= {f"{own}-shuffled": new_condition(roi, loss=loss, control="shuffled")}
+                levels |= {own: (0.9, 0.7, 0.4 + gain, 0.1), f"{own}-shuffled": (0.9, 0.7, 0.4, 0.1)}
+        plain = dict.fromkeys(("V1", "V1-shuffled", "LO", "LO-shuffled"))
+        study = judged_study(conditions=plain | conditions, rois=("V1", "hV4", "LO"))
+        found.append(trend_rows(shaken(new_evidence(study, levels))))
+    assert [len(rows) for rows in found] == [1, 2]
+    for level, rows in zip((0.95, 0.975), found, strict=True):
+        for row in rows:
+            slope = Interval(row["slope"], row["low"], row["high"], 4)
+            assert row["verdict"] == trend_verdict(Trend(row["p"], slope), 0.01, [], level)[0]
+
+
+def test_networks_without_a_seed_in_common_are_told_and_break_no_table(judged_study, new_evidence):
+    evidence = new_evidence(judged_study())
+    for seed in range(5):
+        del evidence.cells["pgd"]["LO" if seed % 2 else "LO-shuffled", seed]
+    row = next(row for row in verdict_rows(evidence) if row["condition"] == "LO")
+    assert (row["verdict"], row["reason"]) == ("undetermined", "no image or seed in common")
+    assert row["contrast"] == "LO − LO-shuffled" and row["n_seeds"] == 0
 
 
 # --- from files ---

@@ -160,9 +160,11 @@ def test_pictures_come_back(tmp_path):
     write_examples(tmp_path / "e.npz", Examples(rows, rows, images, {"pgd": images / 2}, {"pgd": rows * 1.0}))
     found = read_examples(tmp_path / "e.npz")
     assert np.array_equal(found.adversarial["pgd"], images / 2) and found.budget["pgd"].tolist() == [0, 1]
-    shown = SemanticExamples(rows, rows, np.array([0.0]), rows, rows > 0, images, {"attack": images[:, None]})
+    variants, notes = {"attack": images[:, None]}, {"attribute": np.array(["smiling", "glasses"])}
+    shown = SemanticExamples(rows, rows, np.array([0.0]), rows, rows > 0, images, variants, notes)
     write_semantic_examples(tmp_path / "s.npz", shown)
-    assert list(read_semantic_examples(tmp_path / "s.npz").variants) == ["attack"]
+    again = read_semantic_examples(tmp_path / "s.npz")
+    assert list(again.variants) == ["attack"] and again.notes["attribute"].tolist() == ["smiling", "glasses"]
     frame = pd.DataFrame({"image": [1], "variant": "attack", "strength": 0.0, "success": False})
     record = SemanticRecord(**WHOSE, attack="cadv", axis="clusters", gates=[GATE.of("oracle")], gates_passed=True,
                             settings={}, seconds=1.0, verification={"checked": 1})  # fmt: skip

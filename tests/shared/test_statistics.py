@@ -20,7 +20,6 @@ from neurobust.statistics import (
     claim_p,
     components,
     crossed_interval,
-    curve_area,
     deciding,
     detectable,
     holm,
@@ -28,7 +27,6 @@ from neurobust.statistics import (
     mean_squares,
     one_sided_p,
     power_of,
-    relative_area,
     seed_interval,
     seeds_for,
     settled,
@@ -159,59 +157,6 @@ def test_the_interval_of_one_number_per_seed_is_students():
     assert math.isnan(seed_interval([]).mean)
 
 
-# --- areas ---
-
-
-def test_area_of_uneven_budgets_is_not_their_plain_mean():
-    budgets, line = np.array([0, 1, 2, 8.0]), np.array([1.0, 0.875, 0.75, 0.0])
-    assert curve_area(line, budgets) == pytest.approx(0.5)
-    assert line.mean() != pytest.approx(0.5)
-    assert np.isnan(curve_area(np.ones((3, 1)), np.array([0.0]))).all()
-
-
-def curves(images, read, lasts, *names):
-    """robust (images, 4) at budgets 0, 1, 2, 4: `read` of the images are read, a share `lasts` survives each step."""
-    rng = numpy_rng("curves", images, read, *names)
-    steps = rng.random((images, 4)) < [read, lasts, lasts, lasts]
-    return np.logical_and.accumulate(steps, axis=1)
-
-
-BUDGETS = np.array([0.0, 1, 2, 4])
-
-
-def test_the_relative_area_is_the_ratio_and_has_its_spread():
-    """Mean: area over the budgets above 0, by clean accuracy. Spread: that of the ratio over drawn images."""
-    robust = curves(400, 0.7, 0.6)
-    found = relative_area(robust, BUDGETS)
-    clean, area = robust[:, 0].mean(), curve_area(robust[:, 1:], BUDGETS[1:]).mean()
-    assert found.mean() == pytest.approx(area / clean)
-    rng = numpy_rng("draws")
-    drawn = []
-    for _ in range(2000):
-        rows = robust[rng.integers(0, 400, 400)]
-        drawn.append(curve_area(rows[:, 1:], BUDGETS[1:]).mean() / rows[:, 0].mean())
-    assert found.std() / 20 == pytest.approx(np.std(drawn), rel=0.1)
-
-
-def test_the_relative_area_does_not_see_clean_accuracy():
-    """75 against 70 % read, equal robustness of what is read: 40 studies of 5 seeds and 400 images."""
-    areas, relative = [], []
-    for study in range(40):
-        pairs = [[curves(400, share, 0.6, study, seed, share) for share in (0.75, 0.7)] for seed in range(5)]
-        for found, area in ((areas, curve_area), (relative, relative_area)):
-            table = np.array([area(a, BUDGETS) - area(b, BUDGETS) for a, b in pairs])
-            found.append(crossed_interval(table).low > 0)
-    assert sum(areas) >= 8, "the area from budget 0 says that the better reader is more robust"
-    assert sum(relative) <= 4  # 1 expected; 5 or more of 40 at rate .025 in 0.3 % of draws
-
-
-def test_the_relative_area_of_nothing():
-    assert np.isnan(relative_area(np.zeros((4, 3)), [0, 1, 2])).all(), "nothing is read"
-    assert np.isnan(relative_area(np.ones((4, 2)), [1, 2])).all(), "clean accuracy is not known"
-    assert np.isnan(relative_area(np.ones((4, 1)), [0])).all(), "nothing but clean accuracy"
-    assert relative_area([[1, 1], [1, 0], [0, 0]], [0, 4]).mean() == pytest.approx(0.5)
-
-
 # --- several claims ---
 
 
@@ -275,6 +220,10 @@ RANGE = Gate("range", False, "no budget brings `none` between 10 and 60 %")
         ([STRONG, STRONG[:2]], {}, "undetermined", "say nothing"),
         ([np.zeros((3, 400))], {}, "not supported", "at most 0.2 pp"),
         ([np.zeros((3, 32))], {}, "undetermined", "would settle it"),
+        ([np.ones((8, 1))], {}, "undetermined", "8 seeds x 1 image say nothing; it takes as many images as seeds"),
+        ([STRONG, np.zeros((5, 0))], {}, "undetermined", "say nothing"),
+        ([-STRONG], {"confound": [NO, UNSURE, UNSURE]}, "not supported", "less than the 3 that would matter"),
+        ([STRONG], {"confound": [YES, UNSURE, UNSURE], "margin": 0.4}, "not supported", "less than the 40"),
     ],
 )  # fmt: skip
 def test_the_rule(contrasts, options, word, reason):
@@ -294,6 +243,77 @@ def test_what_lies_below_0_decides_though_another_mean_is_smaller():
     assert found.interval == crossed_interval(narrow) and found.interval.high < 0
     assert deciding([wide, np.zeros((5, 400))]) == 0, "where none does, the smaller mean"
     assert deciding([wide[:1], narrow[:2]]) == 0, "one seed or two say nothing"
+
+
+def test_the_contrast_in_the_way_decides():
+    """The smaller mean is surely above 0: what more seeds would settle is the other, and it is the one to show."""
+    wide = np.repeat([0.9, -0.2, 0.6, -0.3, 0.8], 400).reshape(5, 400)
+    assert np.mean(STRONG) < np.mean(wide) and crossed_interval(wide).low < 0 < crossed_interval(STRONG).low
+    found = verdict([STRONG, wide])
+    assert found.word == "undetermined" and deciding([STRONG, wide]) == 1
+    assert found.interval == crossed_interval(wide) and found.reason == settled(wide)
+    small = STRONG - np.mean(STRONG) + 0.001
+    assert deciding([small + 0.004, wide], margin=0.5) == 0, "too small to matter: it says so itself"
+
+
+NOTHING = "none missing"
+ODD = {  # what comes of odd tables: a word, or a part of the error's line
+    "no seed": (np.zeros((0, 5)), NOTHING),
+    "no table": (1.0, NOTHING),
+    "one row of numbers": (np.ones(5), NOTHING),
+    "three axes": (np.ones((2, 3, 4)), NOTHING),
+    "nothing at all": ([], NOTHING),
+    "NaN": (np.full((3, 5), math.nan), NOTHING),
+    "infinite": (np.full((3, 5), math.inf), NOTHING),
+    "None": ([[1, None], [0, 1]], NOTHING),
+    "masked": (np.ma.array(np.ones((4, 50)), mask=np.eye(4, 50)), NOTHING),
+    "words": ([["a", "b"]], "could not convert"),
+    "ragged": ([[1, 2], [1]], "inhomogeneous"),
+    "no image": (np.zeros((5, 0)), "undetermined"),
+    "one image": (np.ones((8, 1)), "undetermined"),
+    "two images": (np.ones((8, 2)), "undetermined"),
+    "fewer images than seeds": (np.ones((20, 16)), "undetermined"),
+    "one seed": (np.ones((1, 400)), "undetermined"),
+    "two seeds": (np.ones((2, 400)), "undetermined"),
+    "nothing differs, few": (np.zeros((3, 32)), "undetermined"),
+    "nothing differs": (np.zeros((3, 1000)), "not supported"),
+    "all gained": (np.ones((3, 32)), "supported"),
+    "all lost": (-np.ones((3, 32)), "contradicted"),
+    "bool": (np.ones((4, 50), bool), "supported"),
+    "8 bits": (-np.ones((4, 50), np.int8), "contradicted"),
+    "32 bits": (np.full((4, 50), 0.1, np.float32), "supported"),
+    "columns first": (np.asfortranarray(np.ones((4, 50))), "supported"),
+    "a frame": (pd.DataFrame(np.ones((4, 50))), "supported"),
+    "rounding": (np.full((4, 50), 1e-12), "not supported"),
+    "seeds cancel": (np.outer([1, -1, 1, -1], np.ones(100)), "undetermined"),
+    "one seed gained all": (np.outer([0, 0, 0, 0, 1], np.ones(100)), "undetermined"),
+    "one seed five times": (np.tile(outcomes(1, 200, 0.0), (5, 1)), "undetermined"),
+    "each image five times": (np.repeat(outcomes(5, 40, 0.0), 5, axis=1), "undetermined"),
+    "one image gained": (np.outer(np.ones(5), np.arange(200) == 0), "not supported"),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("table", "comes"), ODD.values(), ids=ODD)
+def test_odd_tables_have_a_word_or_a_line(table, comes):
+    if comes in ("supported", "contradicted", "not supported", "undetermined"):
+        found, interval = verdict([table]), crossed_interval(table)
+        assert found.word == comes and found.interval == pytest.approx(interval, nan_ok=True)
+        assert interval.low != interval.high, "an interval of width 0 is the strongest statement from the least"
+        assert 0 <= claim_p([table]) <= 1 or comes == "undetermined"
+    else:
+        for asked in (crossed_interval, one_sided_p, lambda table: verdict([table]), lambda table: claim_p([table])):
+            with pytest.raises(ValueError, match=comes):
+                asked(table)
+
+
+def test_odd_settings_have_a_line():
+    for level in (0, 1, 95, -0.5, math.nan):
+        with pytest.raises(ValueError, match="a share between 0 and 1"):
+            verdict([STRONG], level=level)
+    with pytest.raises(ValueError, match="one contrast at least"):
+        verdict([])
+    assert detectable(5, 100, *TYPICAL, level=math.nextafter(1, 0)) == math.inf
 
 
 def test_contradiction_by_any_of_several_contrasts_pays_for_their_number():

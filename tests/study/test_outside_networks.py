@@ -64,6 +64,13 @@ def test_every_mistake_is_one_line(config, change, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_name_that_timm_has_not_is_one_line_before_anything_runs(config):
+    pytest.importorskip("timm")
+    config["outside"] = {"Zoo": GUESTS["Zoo"] | {"kind": "timm", "network": "resnt18"}}
+    with pytest.raises(InputError, match=r"^config\.outside\.Zoo\.network: 'resnt18': .*; nearest: resnet18$"):
+        read_study(config)
+
+
 def test_the_name_of_a_condition_is_taken(config):
     config["outside"] = {"LO": GUESTS["Red"]}
     with pytest.raises(InputError, match=r"config\.outside\.LO: a condition is called so; rename the network"):

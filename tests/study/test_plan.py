@@ -4,22 +4,26 @@ import copy
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import yaml
 from snakemake.utils import update_config
 
 from neurobust.attacks.probe import pass_seconds
-from neurobust.networks.probe import fresh_network, training_seconds
+from neurobust.core.timing import age, digest_seconds
+from neurobust.networks.probe import fresh_network, reader_seconds, training_seconds
 from neurobust.predictors.probe import gnet_seconds, untrained_gnet
 from neurobust.study import plan
-from neurobust.study.probe import Stopwatch, probe_machine, probe_path, probed_rates
+from neurobust.study.probe import Node, Stopwatch, probe_machine, probe_path, probed_machine
+from neurobust.study.rates import DEFAULTS, GPU_RULES, Machine, job_seconds
 from neurobust.study.read import read_study
 
 STUDIES = {
     "demo": ["config/demo.yaml"],
     "study-small": ["config/study-small.yaml"],
     "factors": ["config/factors.yaml"],
+    "teachers": ["config/teachers.yaml"],
     "study": ["config/config.yaml"],
     "tiny": ["tests/slurm/tiny.yaml"],
     "plain": ["tests/study/plain.yaml"],
@@ -43,7 +47,7 @@ def config(project):
     return load(project, "plain")
 
 
-@pytest.mark.parametrize("name", ["demo", "study-small", "paper"])
+@pytest.mark.parametrize("name", ["demo", "study-small", "teachers", "paper"])
 def test_the_jobs_are_those_of_the_dag(project, count_jobs, name):
     counts = count_jobs(name, STUDIES[name])
     counts["attack_network"] += counts["attack_uncued"]  # the same work on tasks without a cue
@@ -60,9 +64,7 @@ def test_each_job_is_counted_once_and_has_work(project, name):
 
 def test_more_work_takes_more_time(config):
     def seconds(changed, rule):
-        return sum(
-            plan.job_seconds(job, {}, gpu=False) for job in plan.study_jobs(read_study(changed)) if job.rule == rule
-        )
+        return sum(job_seconds(job, Machine()) for job in plan.study_jobs(read_study(changed)) if job.rule == rule)
 
     longer = copy.deepcopy(config)
     longer["predictors"]["gnet"]["epochs"] *= 2
@@ -93,7 +95,7 @@ def test_a_small_network_costs_less_and_a_cached_predictor_is_paid_once(config):
 
 def test_the_study_of_factors_ends_within_an_hour_on_two_cores(project):
     jobs = plan.study_jobs(study_of(project, "factors"))
-    assert plan.wall_seconds([(job, plan.job_seconds(job, {}, gpu=False)) for job in jobs], 2) < 3600
+    assert plan.wall_seconds([(job, job_seconds(job, Machine())) for job in jobs], 2) < 3600
 
 
 def write_benchmarks(folder, jobs, seconds):
@@ -109,11 +111,11 @@ def test_rates_come_back_from_benchmark_files(config, tmp_path):
     jobs = plan.study_jobs(read_study(config))
     rules = sorted({job.rule for job in jobs})
     true = {rule: 0.01 * (1 + i) for i, rule in enumerate(rules)}
-    write_benchmarks(tmp_path, jobs, lambda job: plan.startup(job.rule) + job.units * true[job.rule])
+    machine = Machine(rates=true, start=3.0)
+    write_benchmarks(tmp_path, jobs, lambda job: job_seconds(job, machine))
     seconds = plan.read_benchmarks(tmp_path)
     assert all(plan.find_benchmark(job, seconds) is not None for job in jobs)
-    rates = plan.measure_rates([(jobs, seconds)])
-    assert rates == pytest.approx(true, rel=1e-3)
+    assert plan.measure_rates([(jobs, seconds)], machine) == pytest.approx(true, rel=1e-3)
 
 
 def test_seeds_with_dots_in_names_are_found(tmp_path):
@@ -192,8 +194,8 @@ def test_the_demos_wall_time_within_a_factor_of_two(demo, project):
     assert len(timed) > 0.9 * len(jobs)
     known = [job for rule in plan.STAGE_OF for job in [j for j in timed if j.rule == rule][::2]]
     known_seconds = {key: took for key, took in seconds.items() if key in {(j.rule, j.names) for j in known}}
-    rates = plan.measure_rates([(known, known_seconds)])
-    predicted = sum(plan.job_seconds(job, rates, gpu=False) for job in timed)
+    machine = Machine(rates=plan.measure_rates([(known, known_seconds)]))
+    predicted = sum(job_seconds(job, machine) for job in timed)
     real = sum(plan.find_benchmark(job, seconds) for job in timed)
     assert 0.5 < predicted / real < 2
 
@@ -217,13 +219,17 @@ def test_a_probe_gives_rates_in_the_units_of_the_jobs(config, tmp_path):
         return 2.0 if predictors else 0.5
 
     timed = Stopwatch(
-        device="a stopwatch", training=training, network=lambda recipe, side: side,
-        write_gnet=lambda settings, voxels, path: None, gnet=lambda settings, voxels, least: 3.0,
-        passes=lambda network, side, least: (0.25, 0.125),
+        node=Node("a stopwatch", start=1.5, threads=3, memory=7e9), training=training,
+        network=lambda recipe, side: side, write_gnet=lambda settings, voxels, path: None,
+        gnet=lambda settings, voxels, images, least: 3.0, passes=lambda network, side, least: (0.25, 0.125),
+        reader=lambda side, least: side**2 * 1e-5, digest=lambda least: 1e-8,
     )  # fmt: skip
     probe_machine(study, timed, probe_path(study, tmp_path))
-    rates, origin = plan.known_rates(study, tmp_path, tmp_path / "none")
+    machine, origin = plan.known_machine(study, tmp_path, tmp_path / "none", gpu=False)
+    rates = machine.rates
     assert origin["train_network"] == "measured by `probe` on a stopwatch"
+    assert (machine.start, machine.threads, machine.memory) == (1.5, 3, 7e9)
+    assert (machine.reader, machine.digest) == pytest.approx((1e-2, 1e-8)), "seconds per 1000 pixels, and per byte"
     jobs = plan.study_jobs(study)
     networks = [job for job in jobs if job.rule == "train_network"]
     task = study.tasks[networks[0].names[0]]
@@ -240,9 +246,10 @@ def test_a_probe_gives_rates_in_the_units_of_the_jobs(config, tmp_path):
     images = predictor.units / (settings.passes() * settings.input_size**2 / 1000)
     assert rates["train_predictor"] * predictor.units == pytest.approx(3.0 * images * settings.passes())
     assert rates["attack_network"] == 2 * rates["transfer_attacks"]
-    write_benchmarks(tmp_path / study.results / "benchmarks", networks, lambda job: plan.startup(job.rule) + job.units)
-    rates, origin = plan.known_rates(study, tmp_path, tmp_path / "none")
-    assert rates["train_network"] == pytest.approx(1) and "measured on" in origin["train_network"]
+    ones = replace(machine, rates=dict.fromkeys(DEFAULTS, 1.0))
+    write_benchmarks(tmp_path / study.results / "benchmarks", networks, lambda job: job_seconds(job, ones))
+    machine, origin = plan.known_machine(study, tmp_path, tmp_path / "none", gpu=False)
+    assert machine.rates["train_network"] == pytest.approx(1) and "measured on" in origin["train_network"]
 
 
 @pytest.mark.slow
@@ -251,10 +258,13 @@ def test_what_the_stages_time_is_the_study_s_own_work(project, tmp_path):
     config = load(project, "tiny")
     config["training"]["batch_size"] = config["predictors"]["gnet"]["batch_size"] = 4
     study = read_study(config)
-    timed = Stopwatch("a CPU", training_seconds, fresh_network, untrained_gnet, gnet_seconds, pass_seconds)
+    timed = Stopwatch(
+        Node("a CPU", age(), 1, 0.0), training_seconds, fresh_network, untrained_gnet, gnet_seconds, pass_seconds,
+        reader_seconds, digest_seconds,
+    )  # fmt: skip
     probe_machine(study, timed, probe_path(study, tmp_path), seconds=0)
-    rates, device = probed_rates(study, tmp_path)
-    assert device == "a CPU" and all(0 < rate < 10 for rate in rates.values())
-    assert (
-        {"train_network", "train_predictor", "attack_network", "transfer_attacks"} <= set(rates) <= set(plan.GPU_RULES)
-    )
+    machine, device = probed_machine(study, tmp_path, gpu=False)
+    assert device == "a CPU" and all(0 < rate < 10 for rate in machine.rates.values())
+    assert {"train_network", "train_predictor", "attack_network", "transfer_attacks"} <= set(machine.rates)
+    assert set(machine.rates) <= set(GPU_RULES)
+    assert 0 < machine.reader < 1 and 0 < machine.digest < 1e-5 and machine.start > 0

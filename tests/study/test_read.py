@@ -19,7 +19,7 @@ def demo_config(project):
     return yaml.safe_load((project / "tests/study/plain.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors", "calibration"])
+@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors", "teachers", "calibration"])
 def test_the_shipped_studies_are_valid(project, name):
     read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
 
@@ -400,7 +400,18 @@ def test_the_worlds_of_the_calibration_differ_in_what_they_say(project, world):
     assert (planted.responses == "permuted") == (world == "no-brain")
     assert (planted.cue.kind == "hue") == (world == "hue")
     assert study.results == f"results/calibration-{world}" and study.data.root == f"resources/calibration-{world}"
-    assert {"none", "V1", "LO", "LO-shuffled", "adversarial"} <= set(study.trained["phantom-scenes"])
+    trained = set(study.trained["phantom-scenes"])
+    assert {"none", "V1", "LO", "LO-shuffled", "adversarial"} <= trained and len(study.seeds) == 8
+    assert trained < set(base["conditions"]) and len(base["conditions"]) == 18, "an hour on two cores: 344 networks"
+    assert len(trained) == {"no-brain": 9, "no-cue": 6, "hue": 10}[world]
+
+
+def test_the_calibration_has_every_control_and_asks_the_world_of_the_effect_why(project):
+    study = read_study(yaml.safe_load((project / "config/calibration.yaml").read_text()) | {"claims": None})
+    controls = {c.control for c in study.conditions.values() if c.roi == "LO" and c.on_task}
+    assert controls == {None, "shuffled", "labels", "random", "pixels"}
+    assert {c.loss for c in study.conditions.values() if c.guided} == {"mse", "cka"}
+    assert {"cue-bias", "dimensionality", "mediation"} <= set(study.explain) and len(study.seeds) >= 8
 
 
 def test_a_subject_of_nsd_has_no_more_sessions_than_it_ran(project):

@@ -9,7 +9,7 @@ from neurobust.study.reference import contributing_table, reference_text
 from neurobust.study.schema import schema_text, study_schema
 
 STUDIES = ("config/demo.yaml", "config/config.yaml", "config/study-small.yaml", "config/semantic.yaml",
-           "config/factors.yaml", "tests/slurm/tiny.yaml")  # fmt: skip
+           "config/factors.yaml", "config/teachers.yaml", "tests/slurm/tiny.yaml")  # fmt: skip
 
 
 def test_the_committed_schema_and_reference_are_those_of_the_classes(project):

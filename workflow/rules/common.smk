@@ -17,6 +17,7 @@ from neurobust.core.borrowed import borrow, borrowed
 from neurobust.core.by_content import compare_content
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import canonical_json
+from neurobust.core.large_dags import resolve_sooner
 from neurobust.core.machine import note_machine
 from neurobust.core.own_locks import keep_locks_of_others
 from neurobust.core.settings import brief
@@ -58,6 +59,7 @@ spare()
 borrow()
 keep_locks_of_others()
 compare_content()
+resolve_sooner()
 
 # The folder of the Snakefile, also where another workflow uses this one as a module.
 HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
@@ -145,9 +147,24 @@ def plans_of(attacks):
     return canonical_json({name: plan.settings() for name, plan in attacks.items()})
 
 
+PARAMETERS = {}
+
+
 def parameters(settings):
-    """Settings as a parameter of a rule: canonical JSON of what is not at its default."""
-    return canonical_json(brief(settings))
+    """Settings as a parameter of a rule: canonical JSON of what is not at its default.
+
+    Written once for settings that thousands of jobs share, and known by what they are: they are kept, so no other object
+    can come to have their identity.
+    """
+    if id(settings) not in PARAMETERS:
+        PARAMETERS[id(settings)] = settings, canonical_json(brief(settings))
+    return PARAMETERS[id(settings)][1]
+
+
+@functools.cache
+def recipe(task, architecture, condition):
+    """As a parameter: what makes a network, but its seed and its files; written once for all seeds."""
+    return canonical_json(STUDY.recipe(task, architecture, condition))
 
 
 def of_bucket(files):

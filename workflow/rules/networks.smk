@@ -56,9 +56,7 @@ rule train_network:
         runtime=480,
     params:
         code=lambda wildcards: sources("networks/train_network", *FILES.network_modules(wildcards)),
-        recipe=lambda wildcards: canonical_json(
-            STUDY.recipe(wildcards.task, wildcards.architecture, wildcards.condition)
-        ),
+        recipe=lambda wildcards: recipe(wildcards.task, wildcards.architecture, wildcards.condition),
         checkpoint=subpath(output.model, parent=True),
     message:
         "network {wildcards.condition} ({wildcards.task}, {wildcards.architecture}, seed {wildcards.seed})"

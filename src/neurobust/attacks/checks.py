@@ -30,6 +30,9 @@ START = 8 / 255  # how far from the image the gradient is looked at again, L-inf
 TIES = 0.05  # share of points at which the two largest logits may be equal: half precision has some
 STEP = 0.03  # of the largest logit: what a small step along the gradient is to change
 ASTRAY = 0.5  # share of images on which it may change something else: activations jump, where a few compete
+DIRECTIONS = 8  # random ones, along which the gradient is held against what changes
+SIDEWAYS = 0.01  # of the largest logit: what a step along one of them is to change
+UNTOLD = 1 / 3  # share of that change, of its square, that the gradient need not tell: without half its pixels, half
 
 
 def check(name: str, passed: bool, value: float | None, note: str, attack: str = "") -> Check:
@@ -69,6 +72,7 @@ def model_checks(model: nn.Module, images: Tensor, labels: Tensor, seed: int = 0
     correct = ~misread(logits, labels)
     if correct.any():
         found += gradient_checks(model, images[correct], beside[correct], labels[correct])
+        found.append(directions(model, images[correct], labels[correct], seed))
     found.append(unbounded(model, images, labels, seed))
     return found
 
@@ -158,6 +162,35 @@ def slope(model: nn.Module, images: Tensor, labels: Tensor, logits: Tensor, grad
     share = (~kept).double().mean().item()
     note = "share of clean-correct images on which a small step along the gradient does not do what it promises"
     return check("slope", share <= ASTRAY, share, note)
+
+
+def directions(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Check:
+    """Small steps in random directions change the margin by what its gradient promises.
+
+    Along a gradient that lacks some pixels all is as promised, and an ascent never finds what the others would do.
+    Steps are signs, there and back, so that curvature cancels; of the size that is to change the margin by SIDEWAYS of
+    the largest logit, at most 8/255, around the nearest image that lets them stay within the box. Per image: sum of
+    (change - promise)^2 over sum of change^2.
+    """
+    with frozen(model):
+        _, logits, gradient = loss_gradient(model, images, labels, "margin")
+        length = torch.linalg.vector_norm(gradient.double().nan_to_num(0, 0, 0).flatten(1), dim=1)
+        rise = SIDEWAYS * logits.abs().amax(1).double()
+        size = per_image((rise / length.clamp_min(torch.finfo(torch.float64).tiny)).clamp_max(START), images).to(images)
+        middle = torch.minimum(torch.maximum(images, size), 1 - size)
+        wide = loss_gradient(model, middle, labels, "margin")[2].double().nan_to_num(0, 0, 0)
+    untold, change = torch.zeros_like(rise), torch.zeros_like(rise)
+    for repeat in range(DIRECTIONS):
+        signs = torch.stack([draw("sign", images.shape[1:], seed, row, repeat) for row in range(len(images))])
+        ends = [middle + way * size * signs.to(images) for way in (1, -1)]
+        with frozen(model), torch.no_grad():
+            there, back = (margin(logits_of(model, end), labels).double() for end in ends)
+        untold += (there - back - (wide * (ends[0] - ends[1]).double()).sum((1, 2, 3))).square()
+        change += (there - back).square()
+    told = untold <= UNTOLD * change  # also where nothing changes, and not where an answer is missing
+    share = (~told).double().mean().item()
+    note = "share of clean-correct images on which the gradient does not tell what small steps in random directions do"
+    return check("directions", share <= ASTRAY, share, note)
 
 
 def unbounded(model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Check:

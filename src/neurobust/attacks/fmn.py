@@ -15,6 +15,7 @@ from neurobust.attacks.search import AttackResult, Batch, Search, abstains, misr
 DUAL = {"linf": "l1", "l2": "l2", "l1": "linf", "l0": "linf"}
 
 HALVINGS = 10
+FARTHEST = 1e12  # of a boundary that a gradient of zero says nothing about: float32 holds it, as a radius
 
 
 def fmn(batch: Batch, settings: FMN) -> AttackResult:
@@ -47,7 +48,8 @@ def find_nearest(search: Search, settings: FMN) -> None:
         size = lengths(points.double() - clean.double(), norm)
         nearer = broken & (size < nearest)
         nearest, best = torch.where(nearer, size, nearest), torch.where(per_image(nearer, points), points, best)
-        gap = -loss.double() / lengths(gradient, DUAL[norm]).clamp_min(1e-12)
+        length = lengths(gradient, DUAL[norm]).clamp_min(torch.finfo(torch.float64).tiny)
+        gap = (-loss.double() / length).clamp_max(FARTHEST)
         beyond = (size + gap) * (1 + gamma)  # on the boundary itself nothing is broken
         radius = next_radius(radius, broken, nearest, beyond, gamma * share, norm)
         moved = delta + settings.stepsize * max(share, 0.01) * steepest(gradient, "l2")

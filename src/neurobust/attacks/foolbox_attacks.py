@@ -24,6 +24,8 @@ from neurobust.attacks.norms import lengths
 from neurobust.attacks.search import AttackResult, Batch, Search, abstains, misread, seeded
 from neurobust.core.errors import InputError
 
+ORDINARY = (1e-3, 1e4)  # between which the largest logit may lie above the mean
+
 
 class Counted(nn.Module):
     """A frozen copy of a model that counts how many times a batch goes forward and comes back."""
@@ -33,12 +35,21 @@ class Counted(nn.Module):
         # foolbox differentiates with loss.backward(): live parameters would cost weight gradients and keep them
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.eval()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with other images: count anew, and read the scale of their logits at the next pass."""
         self.forwards = self.backwards = 0
+        self.scale: Tensor | None = None
 
     def forward(self, points: Tensor) -> Tensor:
-        """Logits of `points`."""
+        """Logits of `points`, of ordinary size: `evening`."""
         self.forwards += 1
         logits = logits_of(self.model, points)
+        if self.scale is None:
+            self.scale = evening(logits.detach())
+        if len(self.scale) == len(logits) and (self.scale != 1).any():
+            logits = self.scale * logits
         if points.requires_grad and not logits.requires_grad:
             logits = logits + points.flatten(1)[:, :0].sum(1, keepdim=True)  # no graph: a gradient of zero
         if logits.requires_grad:
@@ -47,6 +58,18 @@ class Counted(nn.Module):
 
     def _count(self, _: Tensor) -> None:
         self.backwards += 1
+
+
+def evening(logits: Tensor) -> Tensor:
+    """Powers of two (N, 1) that bring logits (N, K) of odd scale to an ordinary one; 1 where they have it.
+
+    foolbox guards its divisions by constants such as 1e-8, and its cross-entropy underflows where logits are large:
+    what hides in the scale would count as robust. The class stays the same.
+    """
+    spread = (logits.amax(1, keepdim=True) - logits.mean(1, keepdim=True)).double()
+    odd = spread.isfinite() & (spread > 0) & ((spread < ORDINARY[0]) | (spread > ORDINARY[1]))
+    power = torch.where(odd, 3 - spread.log2(), 0).round().clamp(-126, 126)
+    return torch.exp2(power).to(logits)
 
 
 def deepfool(batch: Batch, settings: DeepFool) -> AttackResult:
@@ -137,7 +160,7 @@ def minimum_norm(batch: Batch, norm: str, name: str, options: Mapping[str, Any],
             logits = search.forward(rows, points, search.positive()[0][0])
             if abstains(logits) or not misread(logits, labels[rows]):  # foolbox takes no answer for some class
                 continue
-        counted.forwards = counted.backwards = 0
+        counted.restart()
         given = {} if points is None else {"starting_points": points}
         with seeded(images.device, batch.seed, "foolbox", name, batch.ids[int(rows[0])]), torch.enable_grad():
             attack = getattr(foolbox.attacks, name)(**options)

@@ -48,11 +48,11 @@ def lengths(delta: Tensor, kind: str) -> Tensor:
 def steepest(gradient: Tensor, kind: str) -> Tensor:
     """Direction of steepest ascent of unit norm: sign (linf) or g / |g| (l2); a zero gradient gives zero.
 
-    An entry that is not a number counts as zero.
+    An entry that is not a number counts as zero; for l2 an infinite one too, which would leave nothing of the others.
     """
-    gradient = gradient.nan_to_num(nan=0.0)
     if kind == "linf":
-        return gradient.sign()
+        return gradient.nan_to_num(nan=0.0).sign()
+    gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
     # float32 squares underflow below 1e-19: scale by the largest entry first
     largest = gradient.flatten(1).abs().amax(1).clamp_min(torch.finfo(gradient.dtype).tiny)
     scaled = gradient / per_image(largest, gradient)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
+
+import psutil
+
+BLOCK = 2**24  # bytes that are digested at a time
 
 
 def seconds_of(run: Callable[[], object], least: float) -> float:
@@ -17,3 +22,15 @@ def seconds_of(run: Callable[[], object], least: float) -> float:
         count += 1
         run()
     return (time.perf_counter() - start) / count
+
+
+def digest_seconds(least: float) -> float:
+    """Wall seconds per byte of SHA-256, over digests that take `least` seconds in all after one that does not count."""
+    block = bytes(BLOCK)
+    return seconds_of(lambda: hashlib.sha256(block).digest(), least) / BLOCK
+
+
+def age() -> float:
+    """Wall seconds since this process began, or was forked."""
+    began: float = psutil.Process().create_time()
+    return max(0.0, time.time() - began)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,8 @@ class SemanticRecord(Struct, frozen=True):
 @dataclass(frozen=True)
 class SemanticExamples:
     """Pictures of some images: rows of dataset.h5 `image` (n,), `label` (n,), the index `first` (n,) of the strength
-    that broke each, whether it was read rightly when `clean` (n, H, W, 3), and by variant (n, strengths, H, W, 3)."""
+    that broke each, whether it was read rightly when `clean` (n, H, W, 3), and by variant (n, strengths, H, W, 3);
+    notes: what the attack says of each image, by name, as text (n,): the attribute that was turned."""
 
     image: np.ndarray
     label: np.ndarray
@@ -51,6 +52,7 @@ class SemanticExamples:
     clean_correct: np.ndarray
     clean: np.ndarray
     variants: dict[str, np.ndarray]
+    notes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def semantic_table_path(results: Path | str, network: str, attack: str) -> Path:
@@ -76,11 +78,15 @@ def read_semantic_table(path: Path) -> tuple[pd.DataFrame, SemanticRecord]:
 def write_semantic_examples(path: Path, examples: SemanticExamples) -> None:
     """Write the pictures of one network, atomically."""
     arrays = {name: getattr(examples, name) for name in ARRAYS}
-    write_arrays(path, arrays | {f"example/{name}": values for name, values in examples.variants.items()})
+    shown = {f"example/{name}": values for name, values in examples.variants.items()}
+    write_arrays(path, arrays | shown | {f"note/{name}": values for name, values in examples.notes.items()})
 
 
 def read_semantic_examples(path: Path) -> SemanticExamples:
     """The pictures of one network; InputError where the file is not that."""
     arrays = read_arrays(path, (*ARRAYS, f"example/{ATTACK}"))
-    variants = {name.partition("/")[2]: values for name, values in arrays.items() if name.startswith("example/")}
-    return SemanticExamples(**{name: arrays[name] for name in ARRAYS}, variants=variants)
+    variants, notes = (
+        {name.partition("/")[2]: values for name, values in arrays.items() if name.startswith(f"{kind}/")}
+        for kind in ("example", "note")
+    )
+    return SemanticExamples(**{name: arrays[name] for name in ARRAYS}, variants=variants, notes=notes)

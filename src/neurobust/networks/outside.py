@@ -18,6 +18,7 @@ from neurobust.core.io import provenance, save_weights
 from neurobust.core.places import load
 from neurobust.core.settings import read, written
 from neurobust.core.state_dicts import NORMALISERS, State, fitted, normalisation, read_state
+from neurobust.core.timm_names import check_timm
 from neurobust.core.training import pick_device
 from neurobust.files.dataset import Dataset, read_dataset
 from neurobust.files.network_metrics import NetworkMetrics, write_metrics
@@ -111,9 +112,7 @@ def _of_timm(wanted: OutsideNetwork, outputs: int, side: int, where: str) -> nn.
         import timm
     except ImportError as error:
         raise InputError(f"{where}.kind: 'timm': not installed ({error}); install timm beside neurobust") from None
-    if not timm.is_model(wanted.network):
-        near = timm.list_models(f"*{wanted.network.partition('_')[0]}*")[:6]
-        raise InputError(f"{where}.network: {wanted.network!r}: timm has no such model; it has {', '.join(near)}, ...")
+    check_timm(wanted.network, f"{where}.network: {wanted.network!r}")
     body: nn.Module = timm.create_model(wanted.network, pretrained=False, num_classes=outputs)
     return body
 

@@ -6,7 +6,7 @@ What it compares is what a condition of a study compares, so a loop that does th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -44,7 +44,16 @@ class Standardised(nn.Module):
 
 
 def raw_responses(target: nn.Module, images: Any, batch: int, device: torch.device) -> np.ndarray:
-    """Responses (N, D) float32 of a target to images uint8 (N, H, W, 3), `batch` at a time."""
+    """Responses (N, D) float32 of a target to images uint8 (N, H, W, 3), `batch` at a time; InputError for others."""
+    if not isinstance(target, nn.Module):
+        raise InputError(f"target: a {type(target).__name__}; give what `load_target` returns")
+    images = images.numpy(force=True) if isinstance(images, Tensor) else images
+    kind, shape = getattr(images, "dtype", type(images).__name__), tuple(getattr(images, "shape", ()))
+    if kind != np.uint8 or len(shape) != 4 or shape[3] != 3:
+        raise InputError(f"images: {kind} {shape}; give uint8 (N, H, W, 3), as an array")
+    if not isinstance(batch, int) or batch < 1:
+        raise InputError(f"batch: {batch!r}: give a whole number of images, at least 1")
+    target.to(device)
     return compute_responses(lambda pixels, _: target(pixels), images, np.arange(len(images)), batch, device)
 
 
@@ -52,7 +61,9 @@ def standardised(target: nn.Module, images: Any, batch: int = 256, device: torch
     """A target of `load_target` in units of its spread over training images uint8 (N, H, W, 3), on a device (default:
     the GPU where there is one)."""
     device = pick_device() if device is None else device
-    responses = raw_responses(target.to(device), images, batch, device)
+    responses = raw_responses(target, images, batch, device)
+    if len(responses) < 2:
+        raise InputError(f"images: {len(responses)} of them; a spread of responses needs at least 2")
     return Standardised(target, *standardise(responses)).to(device)
 
 
@@ -67,12 +78,17 @@ def target_responses(
     augmentation; `standardised` serves the rest.
     """
     device = pick_device() if device is None else device
-    responses = raw_responses(target.to(device), images, batch, device)
-    mean, std = standardise(responses[np.asarray(split) == TRAIN])
+    responses, split = raw_responses(target, images, batch, device), np.asarray(split)
+    if split.shape != (len(responses),) or (split == TRAIN).sum() < 2:
+        raise InputError(
+            f"split: {split.dtype} {split.shape} for {len(responses)} images; give as many numbers, at least 2 of them "
+            "0, for training"
+        )
+    mean, std = standardise(responses[split == TRAIN])
     responses -= mean
     responses /= std
     if shuffle_seed is not None:
-        responses = responses[shuffled_partners(np.asarray(split), shuffle_seed)]
+        responses = responses[shuffled_partners(split, shuffle_seed)]
     return torch.from_numpy(responses)
 
 
@@ -103,11 +119,13 @@ def neural_loss(
         raise InputError(f"neural_loss: {loss!r} is not one of {', '.join(usable)}; choose one of these")
     chosen = LOSSES[loss]
     features = network if isinstance(network, Tensor) else features_of(network, images, layer)
-    if isinstance(target, Tensor):
-        wanted = target.to(features.device)
-    else:
-        with torch.no_grad():
-            wanted = target(images)
+    wanted = wanted_of(target, images, features.device)
+    for name, part in (("features", features), ("responses", wanted)):
+        if part.ndim != 2 or not part.is_floating_point():
+            raise InputError(
+                f"neural_loss: {name} are {part.dtype} {tuple(part.shape)}; give floats (images, numbers), such as "
+                "those of `flatten(1)`"
+            )
     if len(features) != len(wanted) or len(features) < chosen.min_batch:
         raise InputError(
             f"neural_loss: {len(features)} images and {len(wanted)} responses; '{loss}' needs as many of both, "
@@ -117,29 +135,78 @@ def neural_loss(
         raise InputError(
             f"neural_loss: '{loss}' compares predicted responses; give head=neural_head(width, voxels, seed)"
         )
-    compared = head(features) if chosen.needs_head and head is not None else features
+    if not chosen.needs_head and head is not None:
+        raise InputError(
+            f"neural_loss: '{loss}' compares the features themselves; leave `head` out, or take loss='mse'"
+        )
+    compared = features if head is None else headed(head, features, wanted.shape[1])
     return cast(Tensor, chosen.function(compared.float(), wanted.float()))
 
 
-def features_of(network: nn.Module, images: Tensor, layer: str | None) -> Tensor:
-    """Activations (n, d): what the last linear layer reads, or what a submodule gives, flattened.
+def wanted_of(target: Any, images: Tensor, device: torch.device) -> Tensor:
+    """Responses (n, D) of a target to images, without a gradient, or those that a caller has already."""
+    if isinstance(target, (Tensor, np.ndarray)):
+        return torch.as_tensor(target).to(device)
+    if not callable(target):
+        raise InputError(
+            f"neural_loss: the target is a {type(target).__name__}; give `standardised(load_target(path), images)` or "
+            "responses (images, voxels) as a tensor"
+        )
+    with torch.no_grad():
+        return cast(Tensor, target(images))
 
-    Raises InputError for a network without a linear layer or without the submodule.
+
+def headed(head: Any, features: Tensor, voxels: int) -> Tensor:
+    """Responses (n, D) that a head predicts from features (n, d); InputError for a head of other sizes."""
+    if isinstance(head, nn.Linear) and (head.in_features, head.out_features) != (features.shape[1], voxels):
+        raise InputError(
+            f"neural_loss: head: {head.in_features} features and {head.out_features} voxels, but there are "
+            f"{features.shape[1]} and {voxels}; give neural_head({features.shape[1]}, {voxels}, seed)"
+        )
+    if not isinstance(head, nn.Module):
+        raise InputError(f"neural_loss: head: {head!r} is no module; give neural_head(width, voxels, seed)")
+    return cast(Tensor, head(features))
+
+
+def features_of(network: nn.Module, images: Tensor, layer: str | None) -> Tensor:
+    """Activations (n, d): what the last linear layer that is called reads, or what a submodule gives, flattened.
+
+    Raises InputError for images that are no floats, for a network without a linear layer or without the submodule, and
+    for a submodule that gives no tensor.
     """
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            f"neural_loss: the network is a {type(network).__name__}; give a torch module or features (images, numbers)"
+        )
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(f"neural_loss: images are {kind}; give float pixels (n, 3, H, W) in [0, 1]")
     if isinstance(network, Classifier) and layer is None:
         return network.features(images)
-    modules = dict(network.named_modules())
+    modules, seen = dict(network.named_modules()), []
     linear = [module for module in modules.values() if isinstance(module, nn.Linear)]
     if (layer is None and not linear) or (layer is not None and layer not in modules):
         missing = "no linear layer" if layer is None else f"no submodule {layer!r}"
-        raise InputError(f"neural_loss: the network has {missing}; name one of {', '.join(list(modules)[1:9])}")
-    seen: list[Tensor] = []
+        raise InputError(f"neural_loss: the network has {missing}; name {some_of(modules)}")
     if layer is None:
-        handle = linear[-1].register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        handles = [m.register_forward_pre_hook(lambda _, given: seen.append(given[0])) for m in linear]
     else:
-        handle = modules[layer].register_forward_hook(lambda module, given, output: seen.append(output))
+        handles = [modules[layer].register_forward_hook(lambda _, given, output: seen.append(output))]
     try:
         network(images)
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+    if not seen:
+        missing = "calls no linear layer" if layer is None else f"does not call {layer!r}"
+        raise InputError(f"neural_loss: the network {missing}; name {some_of(modules)}")
+    if not isinstance(seen[-1], Tensor):
+        raise InputError(
+            f"neural_loss: {layer!r} gives a {type(seen[-1]).__name__}, not a tensor; name a submodule that gives one"
+        )
     return seen[-1].flatten(1)
+
+
+def some_of(modules: Mapping[str, nn.Module]) -> str:
+    """The first submodules of a network, for a message."""
+    return f"one of {', '.join(list(modules)[1:9]) or 'its submodules'} as `layer`"

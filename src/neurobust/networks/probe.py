@@ -1,4 +1,4 @@
-"""How fast a machine trains a network: whole epochs on a few random images, reading included."""
+"""How fast a machine trains a network: whole epochs on a few random images, reading included; and reading alone."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from neurobust.core.timing import seconds_of
 from neurobust.files.dataset import Source, dataset_path, read_dataset, write_dataset
 from neurobust.files.splits import TEST, TRAIN
 from neurobust.networks.architectures import Classifier, build_network
+from neurobust.networks.batches import crop_flip
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.inputs import NetworkInputs
+from neurobust.networks.stores import Mapped
 from neurobust.networks.trainer import Trainer
 
 BATCHES = 4
+READ = 128  # images of a batch that a reader is timed on
 
 
 def training_seconds(recipe: Recipe, side: int, predictors: Sequence[Path], least: float) -> float:
@@ -31,6 +35,13 @@ def training_seconds(recipe: Recipe, side: int, predictors: Sequence[Path], leas
         trainer = Trainer(NetworkInputs(path, tuple(predictors)), read_dataset(path), recipe, 0, 256)
         epochs = count()
         return seconds_of(lambda: trainer.run_epoch(next(epochs)), least) / len(trainer.rows)
+
+
+def reader_seconds(side: int, least: float) -> float:
+    """Wall seconds of one thread for an image of `side` pixels under crop-flip, read from memory."""
+    images = np.random.default_rng(0).integers(0, 256, (READ, side, side, 3), dtype=np.uint8)
+    store, rows = Mapped(images, torch.device("cpu")), np.arange(READ)
+    return seconds_of(lambda: store.read(rows, crop_flip(READ, side, side, 0, "probe")), least) / READ
 
 
 def fresh_network(recipe: Recipe, side: int) -> Classifier:

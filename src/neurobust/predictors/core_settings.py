@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from neurobust.core import imagenet
+from neurobust.core.architecture_names import check_name, readable
 from neurobust.core.errors import InputError
 from neurobust.core.names import one_of
 from neurobust.core.settings import (
@@ -26,6 +26,7 @@ from neurobust.core.settings import (
     read,
     shaped,
 )
+from neurobust.core.timm_names import check_timm, timm_installed
 from neurobust.predictors.description import INPUT_SIZE, Predictor
 from neurobust.predictors.features_settings import (
     FEATURE_PASSES,
@@ -53,11 +54,6 @@ class TimmLayers(FixedFeatures, frozen=True, kw_only=True):
     channels: Channels = None
     mean: Three | None = None
     std: Three | None = None
-
-    def check(self, where: str, input_size: int) -> None:
-        """timm is installed; whether it has the network and the layers says the job, which imports it."""
-        if find_spec("timm") is None:
-            raise InputError(f"{where}.core: 'timm/{self.network}': timm is not installed; install neurobust[zoo]")
 
 
 class GNetLayers(FixedFeatures, frozen=True, kw_only=True):
@@ -124,6 +120,19 @@ READOUTS: Mapping[str, type[Settings]] = {
     "ridge": RidgeReadout, "banded-ridge": BandedReadout, "fwrf": FieldReadout, "factorised": GradientReadout,
     "attention": AttentionReadout,
 }  # fmt: skip
+
+
+def check_core(package: str, network: str, where: str) -> None:
+    """Raise InputError, beginning with `where`, for a network that its package has not.
+
+    Whether a network of timm has the layers says the job, which imports it.
+    """
+    if package == "torchvision":
+        check_name(network, readable(), where)
+    if package == "timm":
+        if not timm_installed():
+            raise InputError(f"{where}: timm is not installed; install neurobust[zoo]")
+        check_timm(network, where)
 
 
 class CoreReadout(Predictor, frozen=True, kw_only=True):
@@ -248,7 +257,8 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
 
     def checked(self, where: str) -> Self:
         """With the readout's defaults filled in; keys of another readout, and layers that are none, are refused."""
-        package = self.core.partition("/")[0]
+        package, _, network = self.core.partition("/")
+        check_core(package, network, f"{where}.core: '{self.core}'")
         for layer in self.layers:
             if isinstance(layer, int) == (package == "torchvision"):
                 wanted = "names of nodes" if package == "torchvision" else "whole numbers"

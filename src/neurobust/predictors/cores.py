@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from neurobust.core.errors import InputError
+from neurobust.core.names import one_of
+from neurobust.core.timm_names import check_timm
 from neurobust.predictors.feature_base import CoreMaps
 from neurobust.predictors.gnet import Prefilter, Trunk, field_centres
 
@@ -53,9 +55,10 @@ def timm_network(network: str, side: int) -> nn.Module:
         import timm
     except ImportError as error:
         raise InputError(f"{where}: timm is not installed ({error}); install neurobust[zoo]") from None
-    if not timm.is_model(network):
-        near = timm.list_models(f"*{network.partition('_')[0]}*")[:6]
-        raise InputError(f"{where}: timm has no such model; it has {', '.join(near) or 'no like one'}, ...")
+    check_timm(network, where)
+    model, dot, tag = network.partition(".")
+    if dot and network not in (tagged := timm.list_pretrained(f"{model}.*")):
+        raise InputError(f"{where}: timm publishes no weights '{tag}' of {model}; it has {one_of(network, tagged)}")
     arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0}
     try:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.io import save_weights
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.settings import field_names
@@ -24,6 +24,7 @@ from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.predict import predict
 from neurobust.predictors.registry import PREDICTORS, read_predictor
 from neurobust.predictors.train import accuracy_table, fit_kind
+from neurobust.predictors.units import UNITS, Units
 
 SUBJECT = "own"
 HELD_OUT = 10  # one image in so many validates, and one tests
@@ -37,26 +38,36 @@ class OwnPredictor:
 
     voxels: a row per column of the responses, with its `name` and how well it is predicted on test images that the fit
     has not seen; the columns are those of `voxels.parquet` (docs/design.md). split (N,): 0 training, 1 validation, 2
-    test. fitted: the module, what rebuilds it, and the history of the fit.
+    test. fitted: the module, which answers in z-scores, what rebuilds it, and the history of the fit. units: of the
+    responses as they were given, in which it predicts and is saved.
     """
 
     settings: Predictor
     fitted: Fitted
     voxels: pd.DataFrame
     split: np.ndarray
+    units: Units
 
     def predict(self, images: np.ndarray, image_batch: int = 100) -> np.ndarray:
         """Responses (n, V) float32 to images uint8 (n, S, S, 3) of the size that it was fitted to."""
         images = own_images(images, self.settings.input_size)
-        return predict(
-            self.fitted.model, images, np.arange(len(images)), SUBJECT, image_batch, torch.device("cpu")
-        )  # fmt: skip
+        if image_batch < 1:
+            raise InputError(f"image_batch: {image_batch}: give a whole number of images, at least 1")
+        rows, cpu = np.arange(len(images)), torch.device("cpu")
+        return self.units.restored(predict(self.fitted.model, images, rows, SUBJECT, image_batch, cpu))
 
     def save(self, path: str | Path) -> None:
         """Write it as one file, which `load_target` reads; the names of the voxels travel with it."""
         names = {SUBJECT: list(self.voxels["name"])}
         config = {"kind": self.settings.kind, **self.fitted.config, "names": names}
-        save_weights(path, self.fitted.model.state_dict(), config)
+        path = Path(path).expanduser()
+        if path.is_dir():
+            raise InputError(f"{path}: a folder; name a file in it, such as {path / 'predictor.safetensors'}")
+        units = {UNITS + name: torch.from_numpy(part) for name, part in self.units._asdict().items()}
+        try:
+            save_weights(path, {**self.fitted.model.state_dict(), **units}, config)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
 
 
 def fit_predictor(
@@ -65,25 +76,67 @@ def fit_predictor(
 ) -> OwnPredictor:  # fmt: skip
     """Fit a predictor of a registered kind to responses (N, V) to square images uint8 (N, S, S, 3), row by row.
 
+    Both are arrays or tensors; responses may have any unit, since their z-scores over training images are fitted.
     settings: keys of the kind (docs/configuration.md) in the place of its usual ones; `shuffle_pairing=True` is the
-    shuffle control, fitted to permuted pairs and tested on the true ones. names: of the voxels, default "0", "1", ...
-    split (N,): 0 training, 1 validation, 2 test; default: 8 : 1 : 1, drawn from the seed. Split by image: an image that
-    was shown several times belongs to one split, so average its responses first. noise_ceiling (V,): percent of
-    variance, default unknown. Raises InputError, in one line, for what cannot be fitted.
+    shuffle control, fitted to permuted pairs and tested on the true ones. names: of the voxels, default the columns of
+    a data frame, else "0", "1", ... split (N,): 0 training, 1 validation, 2 test; default: 8 : 1 : 1, drawn from the
+    seed. Split by image: an image that was shown several times belongs to one split, so average its responses first.
+    noise_ceiling (V,): percent of variance, default unknown. Raises InputError, in one line, for what cannot be fitted.
     """
     described = PREDICTORS.find(kind, "kind")
-    images = np.asarray(images)
+    images, columns = as_array(images, "images"), getattr(responses, "columns", None)
     side = images.shape[1] if images.ndim == 4 else 0
-    given = {"kind": kind, "input_size": side, **usual(described), **settings}
-    data = own_data(images, np.asarray(responses), split, noise_ceiling, seed)
-    chosen = [str(k) for k in range(data.voxels)] if names is None else [str(name) for name in names]
-    if len(chosen) != data.voxels or len(set(chosen)) != data.voxels:
-        raise InputError(f"names: {len(set(chosen))} different ones for {data.voxels} voxels; give each voxel its own")
+    stated = {key: as_written(value) for key, value in settings.items()}
+    given = {"kind": kind, "input_size": side, **usual(described), **stated}
+    data = own_data(images, as_array(responses, "responses"), split, noise_ceiling, seed)
+    chosen = own_names(columns if names is None else names, data.voxels)
     read = read_predictor(SUBJECT, given, "fit_predictor")
+    data, units = in_z_scores(data)
     context = FitContext([data], seed, device=pick_device())
     fitted = fit_kind(read, context)
     table = accuracy_table(read, fitted.model, context).assign(name=chosen)
-    return OwnPredictor(read, fitted, table[list(COLUMNS)], data.split)
+    return OwnPredictor(read, fitted, table[list(COLUMNS)], data.split, units)
+
+
+def as_array(values: Any, name: str) -> np.ndarray:
+    """A caller's values as an array, whether they are one, a tensor, a list or a data frame; InputError otherwise."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputError(f"{name}: {int(np.ma.count_masked(values))} values are masked; leave those rows or voxels out")
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name}: rows of several sizes ({flat(error)}); give one array") from error
+
+
+def as_written(value: Any) -> Any:
+    """A setting as a configuration would have it: numbers and arrays of numpy as plain ones, paths as text."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return str(value) if isinstance(value, Path) else value
+
+
+def own_names(names: Any, voxels: int) -> list[str]:
+    """A name for each voxel, default its number; InputError unless there are as many, all different."""
+    try:
+        chosen = [str(name) for name in (range(voxels) if names is None else names)]
+    except TypeError:
+        raise InputError(f"names: {names!r}: give a list with a name for each of {voxels} voxels") from None
+    if len(chosen) != voxels or len(set(chosen)) != voxels:
+        raise InputError(f"names: {len(set(chosen))} different ones for {voxels} voxels; give each voxel its own")
+    return chosen
+
+
+def in_z_scores(data: SubjectData) -> tuple[SubjectData, Units]:
+    """Data whose voxels have mean 0 and SD 1 over training images, as those of a study have, and their units.
+
+    What is trained by gradient from small weights does not reach responses far from 0, or far from 1 in spread.
+    """
+    units = Units.of(data.responses[data.rows_of(TRAIN)])
+    responses, single_trials = units.removed(data.responses), units.removed(data.single_trials)
+    return replace(data, responses=responses, single_trials=single_trials), units
 
 
 def usual(described: type[Predictor]) -> Mapping[str, Any]:
@@ -107,12 +160,10 @@ def own_data(
     if responses.ndim != 2 or len(responses) != len(images) or responses.shape[1] == 0:
         raise InputError(f"responses: {responses.shape} for {len(images)} images; give (images, voxels)")
     count, voxels = responses.shape
-    split = own_split(count, seed) if split is None else np.asarray(split)
+    split = own_split(count, seed) if split is None else as_array(split, "split")
     if split.shape != (count,) or not np.isin(split, (TRAIN, VALIDATION, TEST)).all():
         raise InputError(f"split: {split.shape} {split.dtype}; give {count} numbers, 0 training, 1 validation, 2 test")
-    ceiling = np.full(voxels, np.nan) if noise_ceiling is None else np.asarray(noise_ceiling, float)
-    if ceiling.shape != (voxels,):
-        raise InputError(f"noise_ceiling: {ceiling.shape} for {voxels} voxels; give one number a voxel, in percent")
+    ceiling = np.full(voxels, np.nan) if noise_ceiling is None else own_ceiling(noise_ceiling, voxels)
     rows, test = np.arange(count), np.flatnonzero(split == TEST)
     data = SubjectData(
         subject=SUBJECT, images=images, row=rows, responses=responses, n_repeats=np.ones(count, np.int16), split=split,
@@ -121,6 +172,22 @@ def own_data(
     )  # fmt: skip
     check_test_images(data)
     return replace(checked_subject(data), source="")
+
+
+def own_ceiling(noise_ceiling: Any, voxels: int) -> np.ndarray:
+    """Noise ceilings (V,) in percent; InputError for what is none."""
+    ceiling = as_array(noise_ceiling, "noise_ceiling")
+    if ceiling.shape != (voxels,):
+        raise InputError(f"noise_ceiling: {ceiling.shape} for {voxels} voxels; give one number a voxel, in percent")
+    if not np.issubdtype(ceiling.dtype, np.number):
+        raise InputError(f"noise_ceiling: {ceiling.dtype}; give one number a voxel, in percent")
+    ceiling = ceiling.astype(float)
+    known = ceiling[~np.isnan(ceiling)]
+    if len(known) and not (known.min() >= 0 and known.max() <= 100):
+        raise InputError(f"noise_ceiling: from {known.min():g} to {known.max():g}; give percent, 0 to 100")
+    if len(known) and 0 < known.max() <= 1:
+        raise InputError(f"noise_ceiling: {known.max():g} at most, which is a share; give percent: times 100")
+    return ceiling
 
 
 def own_split(count: int, seed: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from neurobust.files.pixels import resized
 from neurobust.predictors.ensemble import Ensemble
 from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.registry import PREDICTORS
+from neurobust.predictors.units import in_units, split_units
 
 ROUNDING = 1e-3  # by which a resized image may leave [0, 1]
 
@@ -25,7 +26,8 @@ def load_predictor(path: Path) -> ResponseModel:
 
     Its kind, which the file names, says what rebuilds it.
     """
-    state, config = load_weights(path)
+    saved, config = load_weights(path)
+    state, units = split_units(saved)
     names = config.pop("names", {})
     kind = config.pop("kind", None)
     if kind not in PREDICTORS:
@@ -37,7 +39,7 @@ def load_predictor(path: Path) -> ResponseModel:
     module = build(**config)
     module.load_state_dict(state)
     module.names = names
-    return module.eval().requires_grad_(False)
+    return in_units(module, units).eval().requires_grad_(False)
 
 
 class Target(nn.Module):
@@ -73,6 +75,7 @@ class Target(nn.Module):
         that mean nothing. `bounded=False` takes pixels of any value, for images that are made to leave [0, 1].
         """
         check_pixels(images, bounded)
+        images = images.float()
         parts = zip(self.predictors, self.sizes, strict=True)
         return torch.cat([predictor(resized(images, size)) for predictor, size in parts], 1)
 
@@ -93,6 +96,8 @@ class Target(nn.Module):
 def check_pixels(images: torch.Tensor, bounded: bool) -> None:
     """Raise InputError unless images are floats (N, 3, H, W), in [0, 1] (but for rounding) where `bounded`."""
     way = "give float pixels (N, 3, H, W) in [0, 1], as `files.pixels.to_pixels` makes them of uint8"
+    if not isinstance(images, torch.Tensor):
+        raise InputError(f"target: images are a {type(images).__name__}; {way}")
     if not images.is_floating_point() or images.ndim != 4 or images.shape[1] != 3:
         raise InputError(f"target: images are {images.dtype} {tuple(images.shape)}; {way}")
     if bounded and images.numel():
@@ -101,13 +106,31 @@ def check_pixels(images: torch.Tensor, bounded: bool) -> None:
             raise InputError(f"target: pixels from {low:g} to {high:g}; {way}, without any normalisation")
 
 
+def own_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The files that a caller names; InputError where there is none, or something that is no file."""
+    try:
+        given = [paths] if isinstance(paths, (str, Path)) else paths
+        chosen = [Path(path).expanduser() for path in given]
+    except TypeError:
+        raise InputError(f"load_target: {type(paths).__name__}: give a predictor's file, or several") from None
+    if not chosen:
+        raise InputError("load_target: no files; give a predictor's file, or several")
+    for path in chosen:
+        if not path.is_file():
+            kind = "a folder, not a predictor's file" if path.is_dir() else "there is no such file"
+            raise InputError(f"{path}: {kind}; give the model.safetensors of a study, or what `save` of a fit wrote")
+    return chosen
+
+
 def load_target(paths: str | Path | Sequence[str | Path], members: int = 1) -> Target:
     """A predictor's file, or those of several ROIs side by side, as one frozen target module.
 
     With `members` above 1, so many files one after the other are seeds of one predictor: their mean is its response.
     Raises InputError for files that are no predictors, or no whole number of ensembles.
     """
-    chosen = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    chosen = own_files(paths)
+    if not isinstance(members, int) or members < 1:
+        raise InputError(f"load_target: members: {members!r}: give a whole number of files, at least 1")
     if len(chosen) % members:
         raise InputError(f"{chosen[0]}: {len(chosen)} files are no ensembles of {members}; give each ROI as many seeds")
     loaded = [load_predictor(path) for path in chosen]

@@ -42,6 +42,7 @@ MEANINGS = {
     "gradient_path": "a graph leads from the image to the logits",
     "saturation": "the true logit moves with the image",
     "slope": "a small step along the gradient does what it promises",
+    "directions": "so do small steps in random directions",
     "gradient_ce": "cross-entropy has a gradient at the images",
     "gradient_margin": "the margin has a gradient at the images",
     "gradient_start_ce": "cross-entropy has a gradient beside the images",

@@ -10,7 +10,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.files.attack_table import AttackRecord, least_distances, read_attack_columns
-from neurobust.statistics import curve_area, relative_area
+from neurobust.report.areas import curve_area, relative_area
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -43,6 +43,7 @@ from neurobust.report.quality import coverage_rows, session_rows
 from neurobust.report.semantic_evidence import with_semantic
 from neurobust.report.shifted_errors import shifted_error_rows, shifted_rows
 from neurobust.report.shown import ShownAttack, answering, shown_attacks
+from neurobust.report.teachers import teacher_rows
 from neurobust.report.transfer_matrix import transfer_checks, transfer_rows
 from neurobust.report.verdicts import trend_rows, verdict_rows
 from neurobust.study.model import NetworkName, Study
@@ -96,6 +97,7 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     rows["brains"] = [row for subject in study.subjects for row in brain_rows(study.root, subject)]
     if extras:
         rows["gains"] = gain_rows(study, rows)
+        rows["teachers"] = teacher_rows(study, rows)
         rows["factors"] = factor_rows(pd.DataFrame(rows["gains"], columns=COLUMNS["gains"]))
     for name, condition in study.conditions.items():
         names = {"condition": name, "target": condition.roi or "", "control": condition.control or ""}

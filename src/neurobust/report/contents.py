@@ -61,6 +61,10 @@ COLUMNS: dict[str, list[str]] = {
         "roi", "subject", "seed", "n_voxels", "median_r", "r_q25", "r_q75", "median_noise_ceiling", "n_ceiling",
         "median_r_normalised", "r_normalised_q25", "r_normalised_q75",
     ],
+    "teachers": [
+        "task", "architecture", "condition", "roi", "teacher", "images", "accuracy", "fragility", "random", "attack",
+        "budget", "clean_accuracy", "robust_accuracy", *ends("over_none"), *ends("over_shuffle"), "verdict",
+    ],
     "rois": [
         "roi", "subject", "atlas", "labels", "n_voxels", "images_train", "images_validation", "images_test",
         "median_ncsnr", "median_ncsnr_file", "median_noise_ceiling",

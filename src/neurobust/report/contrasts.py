@@ -10,11 +10,12 @@ import numpy as np
 
 from neurobust.core.settings import field_names, written
 from neurobust.networks.conditions import Condition
+from neurobust.report.areas import relative_area
 from neurobust.report.cells import Cell, common_images
 from neurobust.report.gates import Evidence, deciding
 from neurobust.report.guided import sweep_of
 from neurobust.report.minimal import own_budget
-from neurobust.statistics import Interval, crossed_interval, relative_area, seed_interval
+from neurobust.statistics import Interval, crossed_interval, seed_interval
 from neurobust.study.claims import Contrast, is_control
 from neurobust.study.model import BASELINE
 from neurobust.study.pairs import SHUFFLED, shuffles_of
@@ -192,8 +193,10 @@ def cells_of(evidence: Evidence, total: Sum) -> dict[tuple[str, int], Cell]:
 
 
 def added(total: Sum, cells: dict[tuple[str, int], Cell], value: Callable[[Cell], np.ndarray]) -> np.ndarray:
-    """A number per image of each network, added up by seed: (seeds, images)."""
+    """A number per image of each network, added up by seed: (seeds, images); (0, 0) where no seed has all networks."""
     seeds = list(dict.fromkeys(seed for _, seed in cells))
+    if not seeds:
+        return np.empty((0, 0))
     rows = [sum(sign * np.asarray(value(cells[name, seed]), float) for sign, name in total.terms) for seed in seeds]
     return np.array(rows, dtype=float).reshape(len(seeds), -1)
 
@@ -253,7 +256,7 @@ def read_rightly(total: Sum, cells: dict[tuple[str, int], Cell]) -> np.ndarray:
 
 def among(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """A table (seeds, images) whose means are those of some images of each seed: the ratio's linear term, as in
-    `statistics.relative_area`. (seeds, 0) where a seed has none of them."""
+    `areas.relative_area`. (seeds, 0) where a seed has none of them."""
     counts = chosen.sum(1, keepdims=True)
     if not values.size or not counts.all():
         return np.empty((len(values), 0))

@@ -90,11 +90,15 @@ def example_cell(clean: np.ndarray, adversarial: np.ndarray, budget: float, unit
         return {"reason": "not found"}
     if np.array_equal(clean, adversarial):
         return {"reason": "wrong already"}
-    difference, factor = amplify(thin(adversarial).astype(float) - thin(clean))
-    size = format_budget(budget, unit) if math.isfinite(budget) else ""
-    caption = f"{size} · ×{factor}" if size else f"×{factor}"
-    pictures = {"adversarial": png_data(thin(adversarial)), "difference": png_data(difference)}
-    return pictures | {"caption": caption, "reason": ""}
+    cell = changed_cell(clean, adversarial, format_budget(budget, unit) if math.isfinite(budget) else "")
+    return {"adversarial": cell["picture"], "difference": cell["difference"], "caption": cell["note"], "reason": ""}
+
+
+def changed_cell(clean: np.ndarray, changed: np.ndarray, note: str) -> Row:
+    """A picture, its difference to the clean one, amplified, and a note that ends in the factor."""
+    difference, factor = amplify(thin(changed).astype(float) - thin(clean))
+    note = f"{note} · ×{factor}" if note else f"×{factor}"
+    return {"picture": png_data(thin(changed)), "difference": png_data(difference), "note": note}
 
 
 def thin(image: np.ndarray) -> np.ndarray:

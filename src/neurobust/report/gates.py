@@ -217,7 +217,7 @@ def at_largest(cell: Cell) -> np.ndarray:
 
 def masking_gate(evidence: Evidence, attack: str, conditions: Iterable[str]) -> Gate:
     """Does anything say that the attack was fooled, by the networks of some conditions or by those of known answer?"""
-    label = evidence.attacks[attack].label
+    label, conditions = evidence.attacks[attack].label, set(conditions)
     missed = [row["canary"] for row in evidence.canaries if not row["caught"]]
     asked = checks_of(evidence, attack, conditions)
     failed = [row for row in asked if not row["passed"]]
@@ -233,6 +233,9 @@ def masking_gate(evidence: Evidence, attack: str, conditions: Iterable[str]) -> 
         return Gate("masking", False, f"{len(failed)} of {len(asked)} checks failed ({named}{more})")
     if not asked or not evidence.canaries:
         return Gate("masking", False, f"no {'canary' if asked else 'check'} was run")
+    met, checked = {name for name, _ in evidence.cells.get(attack, {})}, {row["condition"] for row in asked}
+    if unchecked := sorted(met.intersection(conditions) - checked):
+        return Gate("masking", False, f"no check was run of {', '.join(unchecked)}")
     caught = len(evidence.canaries)
     return Gate("masking", True, f"{len(asked)} checks under {label} clean, {caught} of {caught} canaries caught")
 

@@ -17,7 +17,7 @@ from neurobust.report.gates import CUE_LOSS, SENSITIVITY
 from neurobust.report.shown import NORMS
 from neurobust.report.verdict_section import listed
 from neurobust.report.view import View
-from neurobust.statistics import EQUIVALENCE, FEWEST_SEEDS, LEVEL, MARGIN, POWER, READINGS
+from neurobust.statistics import EQUIVALENCE, FEWEST_SEEDS, LEVEL, MARGIN, POWER, READINGS, shared
 from neurobust.study.model import Study
 from neurobust.study.named import Named, things_of
 
@@ -232,8 +232,9 @@ def statistics(study: Study) -> list[str]:
         "table of seeds and images and Student's t with one degree of freedom less than seeds. A condition must beat "
         "its own control and none; tests of a task and architecture are one family [@holm1979]. Supported: above "
         f"every baseline, and {READINGS} of three readings without clean accuracy agree. Not supported: the upper end "
-        f"of the {100 * EQUIVALENCE:g} % interval lies below {100 * MARGIN:g} points. No verdict with fewer than "
-        f"{FEWEST_SEEDS} seeds. The detectable effect is that of a single contrast with power {POWER:g}."
+        f"of the {100 * EQUIVALENCE:g} % interval ({100 * shared(EQUIVALENCE, 2):g} % of two baselines) lies below "
+        f"{100 * MARGIN:g} points. No verdict with fewer than {FEWEST_SEEDS} seeds, or fewer images than seeds. "
+        f"The detectable effect is that of a single contrast with power {POWER:g}."
     )
     return [gates, rule]
 

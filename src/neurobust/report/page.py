@@ -178,6 +178,7 @@ def contents_of(
         "answers": sections.answers(view),
         "tables": sections.main_tables(view),
         "predictors": sections.predictor_table(tables),
+        "teachers": sections.teacher_table(tables),
         "rois": sections.roi_table(tables),
         "brains": sections.brain_table(tables),
         "quality": quality_section(view),

@@ -19,6 +19,7 @@ from neurobust.report.entries import (
     plain,
     signed,
     text,
+    with_interval,
 )
 from neurobust.report.guided import controls_of
 from neurobust.report.shown import format_budget
@@ -160,6 +161,20 @@ def predictor_table(tables: Tables) -> list[Row]:
             | {"quartiles": between(part["r_normalised_q25"].mean(), part["r_normalised_q75"].mean(), plain)}
         )
     return rows
+
+
+def teacher_table(tables: Tables) -> list[Row]:
+    """One row per guided condition of a study with several teachers: how well and how firmly each predicts, and what
+    networks gained from it."""
+    return [
+        {"condition": row.condition, "roi": row.roi, "teacher": row.teacher, "images": row.images}
+        | {"task": row.task, "architecture": row.architecture, "verdict": row.verdict}
+        | {"accuracy": plain(row.accuracy), "fragility": plain(row.fragility), "random": plain(row.random)}
+        | {"clean": percent(row.clean_accuracy), "robust": percent(row.robust_accuracy)}
+        | {"none": with_interval(row.over_none, row.over_none_low, row.over_none_high)}
+        | {"shuffle": with_interval(row.over_shuffle, row.over_shuffle_low, row.over_shuffle_high)}
+        for row in tables["teachers"].itertuples()
+    ]
 
 
 def roi_table(tables: Tables) -> list[Row]:

@@ -19,7 +19,7 @@ from neurobust.files.semantic_table import ATTACK, SemanticRecord, read_semantic
 from neurobust.report.blocks import Row, blocks
 from neurobust.report.contents import NETWORK, SEMANTIC_TABLES
 from neurobust.report.entries import over_seeds, percent, plain, text
-from neurobust.report.examples import ClassNames, png_data, thin
+from neurobust.report.examples import ClassNames, changed_cell, png_data, thin
 from neurobust.report.semantic_transfer import tabulate_transfer, transfer_tables
 from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
@@ -125,6 +125,7 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
     if not tables:
         return None
     table, gates = tables["semantic"], tables["gates"]
+    axes = dict(zip(table["attack"], table["axis"], strict=True))
     return {
         "beside": side_by_side(view, {name: tables[name] for name in ("summary", "differences")}),
         "beside_figure": Markup(inline_svg(draw_side_by_side(view, table), "beside")),
@@ -137,7 +138,10 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         "gates": [gate_row(row) for row in gates.itertuples()],
         "failed": sorted({f"{row.network} ({row.task})" for row in gates.itertuples() if not row.passed}),
         "transfers": transfer_tables(view, tables),
-        "grids": galleries(view.study, [path for path in paths if path.suffix == ".npz"]),
+        "grids": [
+            grid | {"axis": axes[grid["name"]]}
+            for grid in galleries(view.study, [path for path in paths if path.suffix == ".npz"])
+        ],
     }
 
 
@@ -265,15 +269,18 @@ def gallery(study: Study, network: NetworkName, path: Path) -> Row:
     """One network's pictures under one attack."""
     examples, classes = read_semantic_examples(path), ClassNames(study, network.task)
     variants = [name for name in examples.variants if name != ATTACK]
+    told = list(zip(*examples.notes.values(), strict=True))  # per image, what the attack says of it
     strengths = [f"strength {value:g}" for value in examples.strengths]
     rows = []
     for k in np.flatnonzero(examples.clean_correct)[:SHOWN]:
         first = int(examples.first[k])
-        pictures = [(examples.clean[k], classes.name(int(examples.label[k])))]
-        pictures += [(examples.variants[name][k, -1], "") for name in variants]
+        clean, note = examples.clean[k], " · ".join([classes.name(int(examples.label[k])), *(told[k] if told else ())])
+        cells = [{"picture": png_data(thin(clean)), "note": note}]
+        cells += [changed_cell(clean, examples.variants[name][k, -1], "") for name in variants]
         for s in range(len(strengths)):
             note = "broken" if first == s else "broken before" if first < s else "stands"
-            pictures.append((examples.variants[ATTACK][k, s], note))
-        rows.append([{"picture": png_data(thin(picture)), "note": note} for picture, note in pictures])
+            cells.append(changed_cell(clean, examples.variants[ATTACK][k, s], note))
+        rows.append(cells)
     heads = ["clean", *(VARIANTS.get(name, name) for name in variants), *strengths]
-    return network._asdict() | {"attack": title_of(path.stem), "heads": heads, "rows": rows}
+    named = {"name": path.stem, "attack": title_of(path.stem), "told": " and ".join(examples.notes)}
+    return network._asdict() | named | {"last": f"{examples.strengths[-1]:g}", "heads": heads, "rows": rows}

@@ -46,6 +46,7 @@ from neurobust.statistics import (
     detectable,
     holm_levels,
     one_sided_p,
+    shared,
     trend,
     verdict,
 )
@@ -113,8 +114,10 @@ def signed_outcomes(evidence: Evidence, asked: Asked, total: Sum) -> np.ndarray:
 
 def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float, level: float) -> Answer:
     """The verdict on one question. tables: of its sums, signed as asked."""
+    # What `no-more` asks is the equivalence test itself: judged at the family's level, and not at a fixed one.
+    equivalence = 2 * level - 1 if asked.direction == "no-more" else EQUIVALENCE
     empty = [index for index, table in enumerate(tables) if not table.size]
-    place = empty[0] if empty else deciding(tables, level)
+    place = empty[0] if empty else deciding(tables, level, asked.margin, equivalence)
     decides, table = asked.sums[place], tables[place]
     if not table.size:
         return Answer(UNDETERMINED, "no image or seed in common", decides, NONE, level, p, table, {})
@@ -123,18 +126,27 @@ def answer(evidence: Evidence, asked: Asked, tables: list[np.ndarray], p: float,
         found = readings(evidence, decides, cells_of(evidence, decides))
     turned = {name: turn(reading) for name, reading in found.items()} if asked.direction == "less" else found
     gates = all_gates(evidence, asked.sums)
-    # What `no-more` asks is the equivalence test itself: judged at the family's level, and not at a fixed one.
-    equivalence = 2 * level - 1 if asked.direction == "no-more" else EQUIVALENCE
     said = verdict(
         tables, level=level, gates=gates, confound=tuple(turned.values()), margin=asked.margin, equivalence=equivalence
     )
     word, reason = said.word, said.reason
     if decides.measure == "size" and not any(not gate.passed for gate in gates):
-        reason = size_reason(table, asked.margin, word, equivalence)
+        shown = -table if asked.direction == "less" else table
+        reason = size_reason(shown, asked.margin, word, shared(equivalence, len(tables)))
+    elif asked.direction == "less":
+        reason = as_asked(reason)
     if asked.direction == "no-more":
         word = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, NOT_SUPPORTED: SUPPORTED}.get(word, word)
     interval = turn(said.interval) if asked.direction == "less" else said.interval
     return Answer(with_gate(word, gates), reason, decides, interval, level, p, table, found)
+
+
+def as_asked(reason: str) -> str:
+    """The reason of a claim that asks for less: its differences were turned, and what is shown of them is not."""
+    for said, other in (("above 0", "below 0"), ("below 0", "above 0")):
+        if reason.startswith(said):
+            return other + reason.removeprefix(said)
+    return reason
 
 
 def size_reason(table: np.ndarray, margin: float, word: str, level: float = EQUIVALENCE) -> str:
@@ -242,7 +254,11 @@ class Along(NamedTuple):
 
 
 def along(evidence: Evidence, order: Sequence[str]) -> dict[str, Along]:
-    """The increments of the ROIs of an order that the study has, by recipe, where there are three or more."""
+    """The increments of the ROIs of an order that the study has, by recipe, where there are three or more.
+
+    For the seeds that all of them have: a row is one seed, which Page's test takes for a block.
+    """
+    met = {name for name, _ in evidence.cells[evidence.primary]} if evidence.primary else set()
     guided: dict[str, dict[str, str]] = {}
     for roi in order:
         for key, name in guided_by(evidence, roi).items():
@@ -255,22 +271,31 @@ def along(evidence: Evidence, order: Sequence[str]) -> dict[str, Along]:
                 control = control_of(evidence, name, SHUFFLED)
             except NotInStudyError:
                 continue
-            sums[roi] = Sum(((1, name), (-1, control)), evidence.primary or "")
+            if {name, control} <= met:
+                sums[roi] = Sum(((1, name), (-1, control)), evidence.primary or "")
         if len(sums) < FEWEST_ROIS:
             continue
-        means = [outcomes(evidence, total, cells_of(evidence, total)).mean(1) for total in sums.values()]
-        found[key] = Along(tuple(sums), tuple(sums.values()), np.array(means).T)
+        cells = [cells_of(evidence, total) for total in sums.values()]
+        seeds = set.intersection(*({seed for _, seed in own} for own in cells))
+        paired = [{key: cell for key, cell in own.items() if key[1] in seeds} for own in cells]
+        tables = [outcomes(evidence, *pair) for pair in zip(sums.values(), paired, strict=True)]
+        increments = np.array([table.mean(1) for table in tables]).T if seeds else np.empty((0, len(sums)))
+        found[key] = Along(tuple(sums), tuple(sums.values()), increments)
     return found
 
 
 def trend_rows(evidence: Evidence) -> list[Row]:
-    """A row per recipe with three or more ROIs of the hierarchy: does the increment grow along it?"""
+    """A row per recipe with three or more ROIs of the hierarchy: does the increment grow along it?
+
+    The recipes of a task and architecture are one family (Bonferroni).
+    """
     if evidence.primary is None:
         return []
-    rows = []
-    for line in along(evidence, HIERARCHY).values():
+    rows, lines = [], along(evidence, HIERARCHY)
+    for line in lines.values():
         found = trend(line.increments, range(len(line.rois)))
-        word, reason = trend_verdict(found, TREND_MARGIN, all_gates(evidence, line.sums))
+        level = shared(LEVEL, len(lines))
+        word, reason = trend_verdict(found, TREND_MARGIN, all_gates(evidence, line.sums), level)
         rows.append(
             evidence.block
             | {"attack": evidence.primary, "rois": " < ".join(line.rois)}

@@ -14,7 +14,7 @@ from neurobust.files.verification_table import ATTACK, IDENTITY, read_verificati
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.contents import VERIFICATION_TABLES
 from neurobust.report.entries import Entry, over_seeds, percent, plain
-from neurobust.report.examples import png_data, thin
+from neurobust.report.examples import changed_cell, png_data, thin
 from neurobust.report.figures import legend_handles
 from neurobust.report.sections import notes_of
 from neurobust.report.style import NEUTRAL, inline_svg, label_shares, panel_blocks, rc, to_svg
@@ -27,6 +27,7 @@ GOALS = {"targeted": "taken for another", "untargeted": "no longer the same"}
 VARIANTS = {"random-edit": "best of random edits", "edit-only": "edit only", "reconstruction": "given back"}
 STYLES: dict[str, Any] = {"random-edit": ":", "edit-only": "-."}  # of the baselines that a figure shows
 SHOWN = 1  # pairs per goal
+HEADS = ("image", "reference", "edit", "attack")  # of the pictures
 
 
 def verification_section(view: View, paths: Iterable[Path]) -> Row | None:
@@ -181,13 +182,12 @@ def gallery(path: Path) -> Row:
     """One network's pictures: a row per goal and attribute."""
     found, rows = read_verification_examples(path), []
     for k, goal, name in np.ndindex(*found.success[:SHOWN].shape):
-        cells = [
-            (found.clean[k], "image"), (found.references[k, goal], "reference"), (found.edited[k, goal, name], "edit"),
-            (found.attacked[k, goal, name], "broken" if found.success[k, goal, name] else "stands"),
-        ]  # fmt: skip
-        pictures = [{"picture": png_data(thin(picture)), "note": note} for picture, note in cells]
+        clean, note = found.clean[k], "broken" if found.success[k, goal, name] else "stands"
+        pair = [{"picture": png_data(thin(picture)), "note": ""} for picture in (clean, found.references[k, goal])]
+        changed = [(found.edited[k, goal, name], ""), (found.attacked[k, goal, name], note)]
+        pictures = pair + [changed_cell(clean, *each) for each in changed]
         goal_name = str(found.goals[goal])
         rows.append(
             {"goal": GOALS.get(goal_name, goal_name), "attribute": str(found.attributes[name]), "cells": pictures}
         )
-    return {"rows": rows}
+    return {"rows": rows, "heads": HEADS}

@@ -32,7 +32,7 @@ from neurobust.networks.conditions import Condition
 from neurobust.predictors.registry import reader_modules
 from neurobust.study.mirror import Mirror
 from neurobust.study.model import NetworkName, Study
-from neurobust.study.pairs import gains_of
+from neurobust.study.pairs import FRAGILITY, gains_of, teaching
 from neurobust.study.paths import Wildcards
 
 Analyses = Mapping[str, Analysis]
@@ -74,6 +74,15 @@ class Explained:
         names = itertools.product(self.study.rois if rois is None else rois, self.study.predictor_seeds)
         shown = self.study.predictor
         return [str(path(predictor_analysis_path(self.results, shown, roi, seed, analysis))) for roi, seed in names]
+
+    def teacher_tables(self) -> list[str]:
+        """How fragile each of a study's several teachers is, where that is asked; the predictor that pages show is
+        among `predictor_tables`."""
+        if FRAGILITY not in self.study.explain:
+            return []
+        pairs = [(name, roi) for name, roi in teaching(self.study) if name != self.study.predictor]
+        names = itertools.product(pairs, self.study.predictor_seeds)
+        return [str(predictor_analysis_path(self.results, *pair, seed, FRAGILITY)) for pair, seed in names]
 
     def measured_rois(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
         """The ROIs whose responses some analyses of a predictor read: its own, and every other where one needs them."""

@@ -12,6 +12,7 @@ from neurobust.core.errors import InputError, error_of
 from neurobust.core.faults import Faults
 from neurobust.core.names import one_of
 from neurobust.core.sources import module_file
+from neurobust.core.timm_names import check_timm
 from neurobust.networks.registry import LOSSES, TASKS
 from neurobust.predictors.description import Predictor
 from neurobust.study import fit_data
@@ -323,8 +324,11 @@ def check_outside_task(study: Study, name: str) -> None:
 
 
 def check_outside_architecture(study: Study, name: str) -> None:
-    """Raise InputError where a network from outside has an architecture that there is not, or not with this stem."""
+    """Raise InputError where a network from outside has an architecture that there is not, or not with this stem; of
+    timm where that is installed, else its job says so."""
     wanted = study.outside[name]
+    if wanted.kind == "timm":
+        check_timm(wanted.network, f"config.outside.{name}.network: {wanted.network!r}")
     if wanted.kind == "architecture":
         check_name(wanted.network, trainable(), f"config.outside.{name}.network")
         check_architecture(wanted.network, wanted.stem, False, f"config.outside.{name}")

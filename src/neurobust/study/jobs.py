@@ -6,13 +6,15 @@ counted.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurobust.networks.conditions import COSTS, Condition
 from neurobust.nsd.layout import SPACES
 from neurobust.study.explained import Explained
 from neurobust.study.model import Study, TaskPlan
+from neurobust.study.pairs import FRAGILITY, teaching
 
 STAGES = {
     "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "check_betas",
@@ -33,30 +35,53 @@ STAGES = {
     ),
 }  # fmt: skip
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
+# Jobs that digest the images of the task that comes first among their names.
+ON_TASKS = (
+    "train_network", "bring_network", "attack_network", "attack_canaries", "transfer_attacks", "make_corruptions",
+    "corrupt_network", "prepare_shifted", "classify_shifted", "train_helper", "attack_semantic", "attack_verification",
+    "lend_semantic", "transfer_semantic", "explain_network", "explain_network_apart",
+)  # fmt: skip
 CANARY_PASSES = 48 * 500  # images, and passes of all canaries under all attacks
 NSD_TRIALS = 750  # of a session
 LABELLED_VOXELS = 90000  # of a subject of NSD, over all atlases
-ROI_VOXELS = 1500
+ROI_VOXELS = 1500  # of a subject of NSD
+PLANTED_ROI = 1 / 80  # of a phantom's grid
 SESSION_BYTES = {"nii.gz": 467e6, "hdf5": 1094e6}
 STIMULUS_BYTES = 425 * 425 * 3
 CUBE = 81 * 104 * 83  # voxels of subj01's functional grid
+SHARED_IMAGES = 1000  # that all subjects of NSD saw, for testing
+RESAMPLES = 1000  # of a voxel's test images, for its interval and again for its permutation null
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a study: its rule, the wildcards in the order of its benchmark's path, its work and its files."""
+    """One job of a study: its rule, the wildcards in the order of its benchmark's path, its work and its files.
+
+    reads: thousands of pixels that threads read while it works. opened: bytes of inputs that are digested before.
+    tail: work of one CPU that a device waits for, in the units of `rates.TAILS`.
+    """
 
     rule: str
     names: tuple[str, ...]
     units: float
     output_bytes: float = 0.0
     rois: tuple[str, ...] = ()
+    reads: float = 0.0
+    opened: float = 0.0
+    tail: float = 0.0
 
 
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the target `all`, in the order of the stages."""
     parts = (_phantom, _nsd, _predictors, _tasks, _networks, _outside, _transfer, _semantic, _explain, _report)
-    return [job for part in parts for job in part(study)]
+    return [_with_images(study, job) for part in parts for job in part(study)]
+
+
+def _with_images(study: Study, job: Job) -> Job:
+    """The same job, with the images of its task among what it digests, where it works on them."""
+    if job.rule not in ON_TASKS:
+        return job
+    return replace(job, opened=job.opened + _stored(study.tasks[job.names[0]]))
 
 
 def _phantom(study: Study) -> Iterator[Job]:
@@ -90,7 +115,7 @@ def _nsd(study: Study) -> Iterator[Job]:
             images = _images_seen(study, subject)
             yield Job("build_stimuli", (subject, str(size)), images, images * size**2 * 3)
         for roi in study.rois:
-            written = 4 * trials / 3 * ROI_VOXELS * volume / CUBE
+            written = 4 * trials / 3 * _roi_voxels(study, subject)
             yield Job("extract_roi", (subject, roi), trials, written, (roi,))
 
 
@@ -117,6 +142,17 @@ def _volume(study: Study, subject: str) -> float:
     return x * y * z
 
 
+def _roi_voxels(study: Study, subject: str) -> float:
+    """Voxels of an ROI of a subject, about."""
+    return _volume(study, subject) * (PLANTED_ROI if study.phantom else ROI_VOXELS / CUBE)
+
+
+def read_out(study: Study) -> tuple[int, int]:
+    """Voxels of an ROI of a subject, and images that all subjects saw, about: what a predictor is fitted to."""
+    voxels = sum(_roi_voxels(study, subject) for subject in study.subjects) / len(study.subjects)
+    return max(1, round(voxels)), round(sum(_images_seen(study, subject) for subject in study.subjects))
+
+
 def _finer(study: Study) -> float:
     """Voxels of the functional space for each one of 1.8 mm."""
     return (SPACES["func1pt8mm"] / SPACES[study.data.space]) ** 3
@@ -136,17 +172,31 @@ def _predictors(study: Study) -> Iterator[Job]:
             rois = (*(condition.target or ()), *(condition.match or ()))
             wanted |= {(condition.predictor, roi, seed) for roi in rois for seed in seeds}
     images = sum(_images_seen(study, subject) for subject in study.subjects)
-    voxels = sum(ROI_VOXELS * _volume(study, subject) / CUBE for subject in study.subjects)
+    voxels = sum(_roi_voxels(study, subject) for subject in study.subjects)
     for name, roi, seed in sorted(wanted):
         predictor = study.predictors[name]
         units = images * predictor.passes() * predictor.input_size**2 / 1000
-        yield Job("train_predictor", (name, roi, f"seed{seed}"), units, 4 * (voxels * 1900 + 1e6), (roi,))
+        yield Job(
+            "train_predictor", (name, roi, f"seed{seed}"), units, 4 * (voxels * 1900 + 1e6), (roi,),
+            reads=units, opened=4 * images / len(study.subjects) * voxels, tail=_tested(study) * voxels * RESAMPLES,
+        )  # fmt: skip
+
+
+def _tested(study: Study) -> float:
+    """Images of a subject that predictors are tested on, about."""
+    shown = study.planted.shared_images if study.phantom and study.planted else SHARED_IMAGES
+    return min(shown, *(_images_seen(study, subject) for subject in study.subjects))
+
+
+def _stored(task: TaskPlan) -> float:
+    """Bytes of a task's images."""
+    return float(task.images * task.side**2 * 3)
 
 
 def _tasks(study: Study) -> Iterator[Job]:
     for name, task in study.tasks.items():
         pixels = task.side**2 / 1000
-        yield Job("prepare_task", (name,), task.images, task.images * task.side**2 * 3)
+        yield Job("prepare_task", (name,), task.images, _stored(task))
         yield Job("attack_canaries", (name,), CANARY_PASSES * pixels)
         if study.corruptions is not None:
             units = study.corruptions.corrupted() * pixels
@@ -162,14 +212,28 @@ def _networks(study: Study) -> Iterator[Job]:
         plan, condition = study.tasks[task], study.conditions[name]
         where, rois, pixels = (task, architecture, name, f"seed{seed}"), condition.target or (), plan.side**2 / 1000
         cost = COSTS.get(architecture, 1.0)
-        attacked = plan.attack_images * pixels * cost
-        yield Job("train_network", where, training_units(study, plan, condition, cost), 45e6, rois)
-        yield Job("attack_network", where, attacked * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois)
-        if study.corruptions is not None:
-            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels * cost, 1e5, rois)
-        for shift, shown in study.shifted.items():
-            if shown.task == task:
-                yield Job("classify_shifted", (*where, shift), shown.shown() * pixels * cost, 1e5, rois)
+        attacked = plan.attack_images * pixels
+        read = plan.images * plan.training.epochs * pixels * (2 if condition.on_stimuli else 1)
+        units = training_units(study, plan, condition, cost)
+        yield Job("train_network", where, units, 45e6, rois, reads=read)
+        yield Job(
+            "attack_network", where, attacked * cost * (met[task] + 20), 2e6 * (plan.side / 32) ** 2, rois,
+            tail=attacked * len(study.attacks_of(task)),
+        )  # fmt: skip
+        yield from _changed(study, where, pixels, cost, rois)
+
+
+def _changed(
+    study: Study, where: tuple[str, ...], pixels: float, cost: float, rois: tuple[str, ...] = ()
+) -> Iterator[Job]:
+    """One network's answers to corrupted images and to published test sets, which are unpacked before each pass."""
+    if study.corruptions is not None:
+        seen = study.corruptions.corrupted() * pixels
+        yield Job("corrupt_network", where, seen * cost, 1e5, rois, opened=2500 * seen, tail=seen)
+    for shift, shown in study.shifted.items():
+        if shown.task == where[0]:
+            seen = shown.shown() * pixels
+            yield Job("classify_shifted", (*where, shift), seen * cost, 1e5, rois, opened=2500 * seen, tail=seen)
 
 
 def _outside(study: Study) -> Iterator[Job]:
@@ -179,12 +243,12 @@ def _outside(study: Study) -> Iterator[Job]:
         pixels = (study.outside[name].side or plan.side) ** 2 / 1000
         yield Job("bring_network", where, plan.images * pixels, 1e8)
         met = sum(attack.passes for attack in study.attacks_of(task).values())
-        yield Job("attack_network", where, plan.attack_images * pixels * (met + 20), 2e6 * (plan.side / 32) ** 2)
-        if study.corruptions is not None:
-            yield Job("corrupt_network", where, study.corruptions.corrupted() * pixels, 1e5)
-        for shift, shown in study.shifted.items():
-            if shown.task == task:
-                yield Job("classify_shifted", (*where, shift), shown.shown() * pixels, 1e5)
+        attacked = plan.attack_images * pixels
+        yield Job(
+            "attack_network", where, attacked * (met + 20), 2e6 * (plan.side / 32) ** 2,
+            tail=attacked * len(study.attacks_of(task)),
+        )  # fmt: skip
+        yield from _changed(study, where, pixels, 1.0)
         for attack, met_by in study.semantic.attacks.items():
             if task in (met_by.tasks or study.tasks):
                 units = study.semantic.images * met_by.attack.passes() * pixels
@@ -261,19 +325,26 @@ def _semantic_transfer(study: Study, name: str, task: str) -> Iterator[Job]:
         yield Job("lend_semantic", (*lender[:3], f"seed{lender.seed}", name), units, 12 * seen * side**2)
 
 
+def _explain_predictors(study: Study, explained: Explained) -> Iterator[Job]:
+    """Of the predictor that pages show every analysis; of other teachers what comes with their fragility."""
+    cheap, dear = explained.by_price("predictor")
+    own = [(study.predictor, roi) for roi in study.rois]
+    others = [pair for pair in teaching(study) if pair not in own] if FRAGILITY in study.explain else []
+    for (predictor, roi), seed in itertools.product([*own, *others], study.predictor_seeds):
+        looks = explained.most_stimuli * study.predictors[predictor].input_size ** 2 / 4000  # a quarter of a network's
+        where, shown = (predictor, roi, f"seed{seed}"), (predictor, roi) in own
+        if cheap and (shown or FRAGILITY in cheap):
+            passes = sum(settings.passes() for settings in cheap.values())
+            yield Job("explain_predictor", where, looks * passes, 1e6, (roi,))
+        for name, settings in dear.items():
+            if shown or name == FRAGILITY:
+                yield Job("explain_predictor_apart", (*where, name), looks * settings.passes(), 1e6, (roi,))
+
+
 def _explain(study: Study) -> Iterator[Job]:
     """The cheap analyses of a predictor or a network are one job, each dear one its own."""
-    explained, shown = Explained(study), study.predictors[study.predictor]
-    cheap, dear = explained.by_price("predictor")
-    looks = explained.most_stimuli * shown.input_size**2 / 4000  # a pass costs a quarter of a network's
-    for roi in study.rois:
-        for seed in study.predictor_seeds:
-            where = (study.predictor, roi, f"seed{seed}")
-            if cheap:
-                passes = sum(settings.passes() for settings in cheap.values())
-                yield Job("explain_predictor", where, looks * passes, 1e6, (roi,))
-            for name, settings in dear.items():
-                yield Job("explain_predictor_apart", (*where, name), looks * settings.passes(), 1e6, (roi,))
+    explained = Explained(study)
+    yield from _explain_predictors(study, explained)
     cheap, dear = explained.by_price("network")
     for network in study.networks():
         plan, rois = study.tasks[network.task], study.conditions[network.condition].target or ()

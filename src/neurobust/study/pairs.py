@@ -10,7 +10,16 @@ from msgspec.structs import replace
 from neurobust.networks.conditions import Condition
 from neurobust.study.model import BASELINE, Study
 
+FRAGILITY = "fragility"  # the analysis that says how little moves a teacher's answers
 SHUFFLED = "shuffled"  # the control that every guided condition must beat
+
+
+class Teacher(NamedTuple):
+    """What answers for a brain in a guided condition: a predictor, the mean over all its seeds, or (None) the measured
+    responses."""
+
+    predictor: str | None
+    ensemble: bool
 
 
 class Gain(NamedTuple):
@@ -46,3 +55,18 @@ def gains_of(study: Study, task: str) -> Iterator[Gain]:
             control = next((other for other in others if other in trained), None)
             if control is not None:
                 yield Gain(name, condition.roi, control)
+
+
+def teachers_of(study: Study) -> dict[str, Teacher]:
+    """The guided conditions that some task trains, each with its teacher; none where all have the same one, so that
+    nothing is compared."""
+    trained = {name for task in study.tasks.values() for name in task.conditions}
+    chosen = {name: c for name, c in study.conditions.items() if c.guided and name in trained}
+    guided = {name: Teacher(c.predictor, c.ensemble) for name, c in chosen.items()}
+    return guided if len(set(guided.values())) > 1 else {}
+
+
+def teaching(study: Study) -> list[tuple[str, str]]:
+    """The predictors among them, each with an ROI for which it answers."""
+    found = [(teacher.predictor, study.conditions[name].target or ()) for name, teacher in teachers_of(study).items()]
+    return list(dict.fromkeys((name, roi) for name, rois in found if name is not None for roi in rois))

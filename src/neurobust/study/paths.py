@@ -29,6 +29,7 @@ from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
 from neurobust.study.model import BASELINE, OUTSIDE, NetworkName, Study
+from neurobust.study.pairs import teaching
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -281,6 +282,11 @@ class Paths:
         return [] if plan is None else self.of_networks(path, self.study.with_sweeps(plan.conditions), plan.tasks)
 
     # --- report ---
+
+    def teacher_voxels(self) -> list[str]:
+        """How well each of a study's several teachers predicts; none where all networks have the same one."""
+        names = itertools.product(teaching(self.study), self.study.predictor_seeds)
+        return [str(voxels_path(self.results, *pair, seed)) for pair, seed in names]
 
     def of_networks(
         self,

@@ -1,8 +1,8 @@
 """What a study costs before it runs: the hours and bytes of its jobs, from measured rates.
 
-A job's time is startup + units * rate. Its units count what its time grows with (images, epochs, pixels, passes); the
-rate of its rule is measured on the benchmark files of studies that ran here or by a probe of the machine that will run
-them (`study.probe`), or else taken from DEFAULTS.
+`study.jobs` counts the jobs and what their time grows with (images, epochs, pixels, passes); `study.rates` adds up the
+time of one. Rates are measured on the benchmark files of studies that ran here or by a probe of the machine that will
+run them (`study.probe`), or else documented.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import contextlib
 import csv
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -22,62 +23,11 @@ from neurobust.core.progress import clock
 from neurobust.study.jobs import STAGE_OF, STAGES, Job, download_bytes, study_jobs
 from neurobust.study.model import Study
 from neurobust.study.power import power_lines
-from neurobust.study.probe import probed_rates
+from neurobust.study.probe import probed_machine
+from neurobust.study.rates import GPU_RULES, Machine, job_seconds, parts_of
 from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
-GPU_RULES = (
-    "train_predictor", "train_network", "bring_network", "attack_network", "transfer_attacks", "corrupt_network",
-    "classify_shifted", "explain_predictor", "explain_predictor_apart", "explain_network", "explain_network_apart",
-    "train_helper", "attack_semantic", "attack_verification", "lend_semantic",
-    "transfer_semantic",
-)  # fmt: skip
-# Seconds per unit on one server core, from the demo on two cores of 2026.
-DEFAULTS = {
-    "make_phantom": 1.5e-3,  # per trial
-    "make_scenes": 4e-3,  # per image
-    "make_faces": 4e-3,
-    "extract_betas": 4e-5,  # per trial and cubic centimetre of grid
-    "check_betas": 3e-3,  # per trial
-    "extract_roi": 1e-4,  # per trial
-    "build_stimuli": 2e-3,  # per image
-    "build_labels": 8e-4,  # per image
-    "train_predictor": 2.5e-4,  # per image pass and 1000 pixels
-    "prepare_task": 1.5e-3,  # per image
-    "bring_network": 5e-4,  # per image and 1000 pixels
-    "train_network": 1.6e-3,  # per image pass and 1000 pixels
-    "attack_network": 1e-3,  # per image pass and 1000 pixels
-    "attack_canaries": 2e-4,  # per image pass of its small network and 1000 pixels
-    "transfer_attacks": 1e-3,  # per image pass and 1000 pixels
-    "make_corruptions": 2e-4,  # per corrupted image and 1000 pixels
-    "corrupt_network": 5e-4,  # per image pass and 1000 pixels
-    "prepare_shifted": 3e-4,  # per image and 1000 pixels
-    "classify_shifted": 5e-4,  # per image pass and 1000 pixels
-    "train_helper": 1e-3,  # per image pass of the oracle and 1000 pixels
-    "attack_semantic": 2e-3,  # per image, step and 1000 pixels
-    "lend_semantic": 2e-3,
-    "transfer_semantic": 5e-4,  # per image pass and 1000 pixels
-    "attack_verification": 2e-3,  # per pair, step and 1000 pixels
-    "explain_predictor": 1e-3,  # per image pass and 1000 pixels
-    "explain_predictor_apart": 1e-3,
-    "explain_network": 1e-3,
-    "explain_network_apart": 1e-3,
-    "explain_study": 0.05,  # per network
-    "tabulate_results": 0.2,  # per network
-    "tabulate_semantic": 0.05,
-    "tabulate_verification": 0.05,
-    "draw_figures": 0.2,
-    "write_index": 0.2,
-    "write_roi_page": 0.2,
-    "pack_report": 0.05,  # per ROI
-    "confirm_attacks": 0.01,
-}
-GPU_SPEEDUP = 200.0  # a data-centre GPU against one core, on batches that fill it
-
-
-def startup(rule: str) -> float:
-    """Seconds of a job that does nothing: interpreter, imports (torch for the rules that train), reading."""
-    return 6.0 if rule in GPU_RULES else 2.0
 
 
 # --- rates ---
@@ -107,27 +57,24 @@ def find_benchmark(job: Job, seconds: Mapping[tuple[str, tuple[str, ...]], float
     return next((value for (rule, _), value in seconds.items() if rule == job.rule), None)
 
 
-def measure_rates(studies: Iterable[tuple[list[Job], Mapping[tuple[str, tuple[str, ...]], float]]]) -> dict[str, float]:
-    """Seconds per unit of each rule, over all finished jobs of some studies: their sum over the sum of their units."""
+def measure_rates(
+    studies: Iterable[tuple[list[Job], Mapping[tuple[str, tuple[str, ...]], float]]], machine: Machine | None = None
+) -> dict[str, float]:
+    """Seconds per unit of each rule, over all finished jobs of some studies: their sum over the sum of their units.
+
+    What `machine` (default: as documented) takes before and after the work is none of it, but at least a twentieth is.
+    """
+    machine = machine or Machine()
     time: dict[str, float] = defaultdict(float)
     units: dict[str, float] = defaultdict(float)
     for jobs, seconds in studies:
         for job in jobs:
             took = find_benchmark(job, seconds)
             if took is not None:
-                time[job.rule] += max(took - startup(job.rule), 0.05 * took)
+                parts = parts_of(job, machine)
+                time[job.rule] += max(took - parts.start - parts.digest - parts.tail, 0.05 * took)
                 units[job.rule] += job.units
     return {rule: time[rule] / units[rule] for rule in time if units[rule] > 0}
-
-
-def default_rate(rule: str, gpu: bool) -> float:
-    """The documented rate of a rule, on a GPU where it uses one and there is one."""
-    return DEFAULTS[rule] / (GPU_SPEEDUP if gpu and rule in GPU_RULES else 1.0)
-
-
-def job_seconds(job: Job, rates: Mapping[str, float], gpu: bool) -> float:
-    """Predicted wall time of a job."""
-    return startup(job.rule) + job.units * rates.get(job.rule, default_rate(job.rule, gpu))
 
 
 def wall_seconds(costs: Iterable[tuple[Job, float]], slots: int) -> float:
@@ -158,9 +105,9 @@ def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: b
     gives rates, the planned one before the others. submitted: jobs go through SLURM. gpu: GPU rules have one.
     """
     jobs, done = study_jobs(study), read_benchmarks(folder / study.results / "benchmarks")
-    rates, origin = known_rates(study, folder, configs)
+    machine, origin = known_machine(study, folder, configs, gpu)
     left = [job for job in jobs if find_benchmark(job, done) is None]
-    costs = [(job, job_seconds(job, rates, gpu) + SUBMISSION * submitted) for job in left]
+    costs = [(job, job_seconds(job, machine) + SUBMISSION * submitted) for job in left]
     lines = [f"Study {study.name}: {len(jobs)} jobs, {len(jobs) - len(left)} done, {len(left)} to do.", ""]
     by_stage = {stage: [c for c in costs if STAGE_OF[c[0].rule] == stage] for stage in STAGES}
     lines += cost_table("stage", {**by_stage, "total": costs}, gpu)
@@ -171,7 +118,7 @@ def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: b
         note = "`python -m neurobust.nsd plan` asks the bucket"
         lines += ["", f"Download: about {download / 1e9:.0f} GB in all, less what is there ({note})."]
     walls = ", ".join(f"{slots} at a time {clock(wall_seconds(costs, slots))}" for slots in (1, 2, 8, 64))
-    lines += ["", f"Wall time: {walls}.", "", *power_lines(study, folder), "", "Rates:"]
+    lines += ["", f"Wall time: {walls}.", "", *waiting_lines(left, machine), *power_lines(study, folder), "", "Rates:"]
     for rule in STAGE_OF:
         if any(job.rule == rule for job in jobs):
             device = " on a GPU" if gpu and rule in GPU_RULES else ""
@@ -179,8 +126,10 @@ def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: b
     return "\n".join(lines) + "\n"
 
 
-def known_rates(study: Study, folder: Path, configs: Path) -> tuple[dict[str, float], dict[str, str]]:
-    """Measured rates and where each was measured: on this study, by `probe`, on the other studies of `configs`."""
+def known_machine(study: Study, folder: Path, configs: Path, gpu: bool) -> tuple[Machine, dict[str, str]]:
+    """What is known of the machine, and where each rate was measured: on this study, by `probe`, on the other studies
+    of `configs`."""
+    machine, device = probed_machine(study, folder, gpu)
     rates: dict[str, float] = {}
     origin: dict[str, str] = {}
 
@@ -192,12 +141,11 @@ def known_rates(study: Study, folder: Path, configs: Path) -> tuple[dict[str, fl
         seconds = read_benchmarks(folder / known.results / "benchmarks")
         if seconds:
             counts = Counter(rule for rule, _ in seconds)
-            measured = measure_rates([(study_jobs(known), seconds)])
+            measured = measure_rates([(study_jobs(known), seconds)], machine)
             learn(measured, {rule: f"measured on {counts[rule]} jobs of the study {known.name}" for rule in measured})
         if known is study:
-            probed, device = probed_rates(study, folder)
-            learn(probed, dict.fromkeys(probed, f"measured by `probe` on {device}"))
-    return rates, origin
+            learn(machine.rates, dict.fromkeys(machine.rates, f"measured by `probe` on {device}"))
+    return replace(machine, rates=rates), origin
 
 
 def other_studies(configs: Path, name: str) -> Iterator[Study]:
@@ -210,6 +158,22 @@ def other_studies(configs: Path, name: str) -> Iterator[Study]:
         if isinstance(given, dict) and given.get("study", name) != name:
             with contextlib.suppress(InputError):
                 yield read_study(given)
+
+
+def waiting_lines(jobs: Sequence[Job], machine: Machine) -> list[str]:
+    """For how much of their time GPUs wait for a CPU, and what for; nothing where there is none."""
+    if not machine.gpu:
+        return []
+    parts = [parts_of(job, machine) for job in jobs if job.rule in GPU_RULES]
+    late = sum(max(0.0, part.reading - part.work) for part in parts)
+    causes = {
+        "start": sum(part.start for part in parts),
+        "digests of inputs": sum(part.digest for part in parts),
+        "statistics, checks, unpacking": sum(part.tail for part in parts),
+        f"images by {machine.threads} threads": late,
+    }
+    said = ", ".join(f"{name} {seconds / 3600:.2f}" for name, seconds in causes.items())
+    return [f"Of the GPU-hours a CPU's, while the GPU waits: {sum(causes.values()) / 3600:.2f} ({said}).", ""]
 
 
 def cost_table(title: str, groups: Mapping[str, list[tuple[Job, float]]], gpu: bool) -> list[str]:

@@ -1,7 +1,8 @@
 """Rates of the machine that will run a study, from half a minute on it: for `plan`, before anything has run there.
 
-What is timed are a network's epochs, plain and with a predictor in the loop, a predictor's steps, and an attack's
-passes, in the sizes of the study. The stages time them; here it is said what is timed, and in which units.
+What is timed are a network's epochs, plain and with a predictor in the loop, a predictor's steps, an attack's passes,
+the reader of images and a digest, in the sizes of the study. The stages time them; here it is said what is timed, and
+in which units.
 """
 
 from __future__ import annotations
@@ -9,32 +10,45 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from neurobust.core.io import read_json, write_json
 from neurobust.networks.conditions import COSTS, Recipe, read_recipe
 from neurobust.predictors.gnet_settings import GNetSettings
-from neurobust.study.jobs import ROI_VOXELS, training_units
+from neurobust.study.jobs import read_out, training_units
 from neurobust.study.model import BASELINE, Study
+from neurobust.study.rates import Machine
 
-SECONDS = 30.0  # in all, apart from what does not count: five things are timed
+SECONDS = 30.0  # in all, apart from what does not count
+SHARES = 6  # of these seconds: two trainings, a predictor, an attack's two passes, and reader and digest together
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a job finds on a machine: the name of what it computes on, the seconds until it could begin, how many
+    threads read for the device, and the bytes of a GPU's memory, 0 where there is none."""
+
+    device: str
+    start: float
+    threads: int
+    memory: float
 
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """What the stages time: `networks.probe`, `predictors.probe` and `attacks.probe` say what their functions give.
+    """What the stages time on a node: `networks.probe`, `predictors.probe`, `attacks.probe` and `core.timing` say what
+    their functions give."""
 
-    device: the name of what they are timed on.
-    """
-
-    device: str
+    node: Node
     training: Callable[..., float]
     network: Callable[[Recipe, int], Any]
     write_gnet: Callable[[GNetSettings, int, Path], None]
-    gnet: Callable[[GNetSettings, int, float], float]
+    gnet: Callable[[GNetSettings, int, int, float], float]
     passes: Callable[[Any, int, float], tuple[float, float]]
+    reader: Callable[[int, float], float]
+    digest: Callable[[float], float]
 
 
 def probe_path(study: Study, folder: Path) -> Path:
@@ -43,9 +57,10 @@ def probe_path(study: Study, folder: Path) -> Path:
 
 
 def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float = SECONDS) -> None:
-    """Write `{device, rates}`: seconds per unit of the rules whose work is timed (`study.jobs` says their units)."""
+    """Write the node, `rates` in seconds per unit of the rules whose work is timed (`study.jobs` says their units), and
+    `reader` and `digest` as in `rates.Machine`."""
     (task, architecture), _ = Counter((name.task, name.architecture) for name in study.networks()).most_common(1)[0]
-    plan, cost, share = study.tasks[task], COSTS.get(architecture, 1.0), seconds / 5
+    plan, cost, share = study.tasks[task], COSTS.get(architecture, 1.0), seconds / SHARES
     kinds = Counter(name.condition for name in study.networks(tasks=[task]) if name.architecture == architecture)
     chosen = [name for name in (BASELINE, *_in_the_loop(study, kinds)) if name in kinds]
     gnet = next((kind for kind in study.predictors.values() if isinstance(kind, GNetSettings)), None)
@@ -53,8 +68,9 @@ def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float =
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "gnet.safetensors"
         if gnet is not None:
-            timed.write_gnet(gnet, ROI_VOXELS * len(study.subjects), weights)
-            rates["train_predictor"] = timed.gnet(gnet, ROI_VOXELS, share) / (gnet.input_size**2 / 1000)
+            voxels, images = read_out(study)
+            timed.write_gnet(gnet, voxels * len(study.subjects), weights)
+            rates["train_predictor"] = timed.gnet(gnet, voxels, images, share) / (gnet.input_size**2 / 1000)
         for name in chosen:
             condition, recipe = study.conditions[name], _recipe(study, task, architecture, name)
             count = sum(_looks_alike(study, name, other) for other in kinds.elements())
@@ -65,10 +81,11 @@ def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float =
         rates["train_network"] = took / units
     recipe = _recipe(study, task, architecture, next(iter(kinds)))
     gradient, look = timed.passes(timed.network(recipe, plan.side), plan.side, 2 * share)
-    pixels = plan.side**2 / 1000 * cost
-    rates |= dict.fromkeys(("attack_network", "explain_network", "explain_network_apart"), gradient / pixels)
-    rates |= dict.fromkeys(("transfer_attacks", "corrupt_network", "classify_shifted"), look / pixels)
-    write_json(output, {"device": timed.device, "rates": rates})
+    pixels = plan.side**2 / 1000
+    rates |= dict.fromkeys(("attack_network", "explain_network", "explain_network_apart"), gradient / (pixels * cost))
+    rates |= dict.fromkeys(("transfer_attacks", "corrupt_network", "classify_shifted"), look / (pixels * cost))
+    reader, digest = timed.reader(plan.side, share / 2) / pixels, timed.digest(share / 2)
+    write_json(output, {**asdict(timed.node), "rates": rates, "reader": reader, "digest": digest})
 
 
 def _recipe(study: Study, task: str, architecture: str, condition: str) -> Recipe:
@@ -93,10 +110,9 @@ def _looks_alike(study: Study, name: str, other: str) -> bool:
     return (study.conditions[name].predictor is None) == (study.conditions[other].predictor is None)
 
 
-def probed_rates(study: Study, folder: Path) -> tuple[dict[str, float], str]:
-    """The rates of the study's machine and its name; none where it was not asked."""
+def probed_machine(study: Study, folder: Path, gpu: bool) -> tuple[Machine, str]:
+    """What a probe found of the study's machine, and its device; what is documented where it was not asked."""
     path = probe_path(study, folder)
-    if not path.exists():
-        return {}, ""
-    found = read_json(path)
-    return found["rates"], found["device"]
+    found = read_json(path) if path.exists() else {}
+    known = {name: found[name] for name in ("rates", "start", "reader", "digest", "threads", "memory") if name in found}
+    return Machine(gpu=gpu, **known), found.get("device", "")

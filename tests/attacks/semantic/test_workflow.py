@@ -21,7 +21,8 @@ def test_the_semantic_study_resolves(snakemake, project, tmp_path):
     config = ("--configfile", project / "config/semantic.yaml")
     counts = jobs(snakemake("-n", *config, "--", "all", directory=tmp_path).text)
     assert counts["train_helper"] == 5
-    assert counts["attack_semantic"] == 5 * counts["train_network"] == 45
+    assert counts["train_network"] == 9 and counts["lend_semantic"] == 5 * 3
+    assert counts["attack_semantic"] == counts["transfer_semantic"] == 3 * 9 + 2 * 3  # two meet `none` alone
     assert counts["tabulate_semantic"] == counts["write_index"] == 1
     assert counts["attack_verification"] == counts["train_network"] and counts["tabulate_verification"] == 1
 

@@ -68,6 +68,11 @@ def pictures(bench: Bench, plan: SemanticPlan, cell: Arrays) -> SemanticExamples
         clean_correct=cell["clean_correct"][:EXAMPLES],
         clean=bench.clean(EXAMPLES),
         variants={name.partition("/")[2]: found for name, found in cell.items() if name.startswith("example/")},
+        notes={
+            name.partition("/")[2]: found[:EXAMPLES].astype(str)
+            for name, found in cell.items()
+            if name.startswith("note/")
+        },
     )
 
 
