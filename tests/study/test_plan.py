@@ -11,6 +11,7 @@ import yaml
 from snakemake.utils import update_config
 
 from neurobust.attacks.probe import pass_seconds
+from neurobust.core.errors import InputError
 from neurobust.core.timing import age, digest_seconds
 from neurobust.networks.probe import fresh_network, reader_seconds, training_seconds
 from neurobust.predictors.probe import gnet_seconds, untrained_gnet
@@ -125,9 +126,12 @@ def test_seeds_with_dots_in_names_are_found(tmp_path):
     assert plan.find_benchmark(job, plan.read_benchmarks(tmp_path)) == 3.0
 
 
-@pytest.mark.parametrize("text", ["", "s\th:m:s\n", "s\th:m:s\n-\t-\n", "foo\tbar\n1\t2\n", "h:m:s\ts\n1\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "s\th:m:s\n", "s\th:m:s\n-\t-\n", "foo\tbar\n1\t2\n", "h:m:s\ts\n1\n", "s\nnan\n", "s\n-5\n", "s\ninf\n"],
+)
 def test_what_is_no_benchmark_says_nothing(text, tmp_path):
-    """A file of an older layout or of another program, or one that was cut off."""
+    """A file of an older layout or of another program, one that was cut off, or one with an impossible time."""
     (tmp_path / "train_network").mkdir()
     (tmp_path / "train_network" / "old.tsv").write_text(text)
     assert plan.read_benchmarks(tmp_path) == {}
@@ -250,6 +254,66 @@ def test_a_probe_gives_rates_in_the_units_of_the_jobs(config, tmp_path):
     write_benchmarks(tmp_path / study.results / "benchmarks", networks, lambda job: job_seconds(job, ones))
     machine, origin = plan.known_machine(study, tmp_path, tmp_path / "none", gpu=False)
     assert machine.rates["train_network"] == pytest.approx(1) and "measured on" in origin["train_network"]
+
+
+def test_a_probe_of_a_training_with_versions_asks_the_predictor_every_epoch(config, tmp_path):
+    """Its epochs that look responses up would make the rate as low as chance has it; the price knows of versions."""
+    config["training"] |= {"augment": "crop-flip", "versions": 1}
+    seen = []
+
+    def training(recipe, side, predictors, least):
+        seen.append(recipe.training)
+        return 2.0 if predictors else 1.0
+
+    timed = Stopwatch(
+        Node("a stopwatch", 1.5, 3, 7e9), training, lambda recipe, side: side, lambda settings, voxels, path: None,
+        lambda settings, voxels, images, least: 3.0, lambda network, side, least: (0.25, 0.125),
+        lambda side, least: 1.0, lambda least: 1e-8,
+    )  # fmt: skip
+    rates = []
+    for versions in (1, None):
+        config["training"]["versions"] = versions
+        study = read_study(config)
+        probe_machine(study, timed, probe_path(study, tmp_path))
+        rates.append(probed_machine(study, tmp_path, gpu=False)[0].rates["train_network"])
+    assert rates[0] == rates[1] and all(training.versions is None for training in seen)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not valid JSON"),
+        ("[]", ": []: expected a mapping"),
+        ("null", ": None: expected a mapping"),
+        ('{"rates": null}', ".rates: None: expected a mapping"),
+        ('{"rates": {"train_network": -1}}', ".rates.train_network: -1: expected a number > 0"),
+        ('{"rates": {"train_network": NaN}}', ".rates.train_network: nan: expected a number > 0"),
+        ('{"rates": {"train_network": Infinity}}', ".rates.train_network: inf: expected a finite number"),
+        ('{"start": -4}', ".start: -4: expected a number >= 0"),
+        ('{"threads": 0}', ".threads: 0: expected a whole number >= 1"),
+        ('{"memory": null}', ".memory: None: expected a number"),
+    ],
+)
+def test_a_broken_probe_is_named_with_the_way_out(config, tmp_path, text, said):
+    study = read_study(config)
+    path = probe_path(study, tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(InputError) as refused:
+        plan.plan_text(study, tmp_path, tmp_path, submitted=False, gpu=True)
+    message = str(refused.value)
+    assert message.startswith(str(path)) and said in message and "\n" not in message
+    assert message.endswith("; delete the file, and let the target `probe` measure again")
+
+
+def test_an_older_probe_says_what_it_knows(config, tmp_path):
+    """And what it lacks, or what a newer one knows beside it, is no reason to refuse it."""
+    study = read_study(config)
+    path = probe_path(study, tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"rates": {"train_network": 0.5, "fly": 2}, "colour": "red"}')
+    machine, device = probed_machine(study, tmp_path, gpu=True)
+    assert machine == replace(Machine(gpu=True), rates={"train_network": 0.5, "fly": 2.0}) and device == ""
 
 
 @pytest.mark.slow

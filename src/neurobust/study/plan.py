@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts 
 def read_benchmarks(folder: Path) -> dict[tuple[str, tuple[str, ...]], float]:
     """(rule, names) -> seconds, of every finished job with a benchmark file below `folder`.
 
-    A file that holds no seconds, such as one of another program, says nothing.
+    A file that holds no seconds, such as one of another program, says nothing; nor does a number that no clock shows.
     """
     seconds = {}
     for path in sorted(folder.rglob("*.tsv")):
@@ -46,7 +47,9 @@ def read_benchmarks(folder: Path) -> dict[tuple[str, tuple[str, ...]], float]:
         if not parts:
             continue
         with contextlib.suppress(KeyError, IndexError, TypeError, ValueError), path.open(encoding="utf-8") as file:
-            seconds[parts[0], tuple(parts[1:])] = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
+            took = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
+            if 0 <= took < math.inf:
+                seconds[parts[0], tuple(parts[1:])] = took
     return seconds
 
 

@@ -14,12 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import field
+from msgspec.structs import replace
+
+from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import read_json, write_json
+from neurobust.core.settings import Count, NotNegative, Positive, Settings, field_names, read
 from neurobust.networks.conditions import COSTS, Recipe, read_recipe
 from neurobust.predictors.gnet_settings import GNetSettings
 from neurobust.study.jobs import read_out, training_units
-from neurobust.study.model import BASELINE, Study
-from neurobust.study.rates import Machine
+from neurobust.study.model import BASELINE, Study, TaskPlan
+from neurobust.study.rates import DIGEST, READER, READERS, Machine
 
 SECONDS = 30.0  # in all, apart from what does not count
 SHARES = 6  # of these seconds: two trainings, a predictor, an attack's two passes, and reader and digest together
@@ -51,6 +56,18 @@ class Stopwatch:
     digest: Callable[[float], float]
 
 
+class Probed(Settings, frozen=True, kw_only=True):
+    """What the file of a probe says: see `rates.Machine`. What an older one lacks is as documented."""
+
+    device: str = ""
+    rates: dict[str, Positive] = field(default_factory=dict)
+    start: NotNegative | None = None
+    reader: Positive = READER
+    digest: Positive = DIGEST
+    threads: Count = READERS
+    memory: NotNegative = 0.0
+
+
 def probe_path(study: Study, folder: Path) -> Path:
     """Where the rates of a study's machine lie."""
     return folder / study.results / "preflight" / "probe.json"
@@ -60,7 +77,7 @@ def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float =
     """Write the node, `rates` in seconds per unit of the rules whose work is timed (`study.jobs` says their units), and
     `reader` and `digest` as in `rates.Machine`."""
     (task, architecture), _ = Counter((name.task, name.architecture) for name in study.networks()).most_common(1)[0]
-    plan, cost, share = study.tasks[task], COSTS.get(architecture, 1.0), seconds / SHARES
+    plan, cost, share = _ever_new(study.tasks[task]), COSTS.get(architecture, 1.0), seconds / SHARES
     kinds = Counter(name.condition for name in study.networks(tasks=[task]) if name.architecture == architecture)
     chosen = [name for name in (BASELINE, *_in_the_loop(study, kinds)) if name in kinds]
     gnet = next((kind for kind in study.predictors.values() if isinstance(kind, GNetSettings)), None)
@@ -88,9 +105,14 @@ def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float =
     write_json(output, {**asdict(timed.node), "rates": rates, "reader": reader, "digest": digest})
 
 
+def _ever_new(plan: TaskPlan) -> TaskPlan:
+    """A task whose epochs all ask the predictor: with `versions` only the first do, and what is timed is chance."""
+    return replace(plan, training=replace(plan.training, versions=None))
+
+
 def _recipe(study: Study, task: str, architecture: str, condition: str) -> Recipe:
-    """How a network is trained, from random weights: a probe fetches nothing."""
-    return read_recipe(study.recipe(task, architecture, condition) | {"pretrained": False})
+    """How a network is trained, from random weights (a probe fetches nothing) and on images that are ever new."""
+    return read_recipe(study.recipe(task, architecture, condition) | {"pretrained": False, "versions": None})
 
 
 def _in_the_loop(study: Study, kinds: Counter[str]) -> list[str]:
@@ -111,8 +133,18 @@ def _looks_alike(study: Study, name: str, other: str) -> bool:
 
 
 def probed_machine(study: Study, folder: Path, gpu: bool) -> tuple[Machine, str]:
-    """What a probe found of the study's machine, and its device; what is documented where it was not asked."""
+    """What a probe found of the study's machine, and its device; what is documented where it was not asked.
+
+    Raises InputError for a file that holds something else: rates that are no numbers above 0 make no plan."""
     path = probe_path(study, folder)
-    found = read_json(path) if path.exists() else {}
-    known = {name: found[name] for name in ("rates", "start", "reader", "digest", "threads", "memory") if name in found}
-    return Machine(gpu=gpu, **known), found.get("device", "")
+    if not path.exists():
+        return Machine(gpu=gpu), ""
+    try:
+        given = read_json(path)
+        known = {key: given[key] for key in field_names(Probed) if key in given} if isinstance(given, dict) else given
+        found = read(Probed, known, str(path))
+    except InputError as error:
+        wrong = messages_of(error)[0].split("; ")[0]
+        raise InputError(f"{wrong}; delete the file, and let the target `probe` measure again") from error
+    numbers = {key: getattr(found, key) for key in field_names(Probed) if key != "device"}
+    return Machine(gpu=gpu, **numbers), found.device
