@@ -90,3 +90,19 @@ def test_the_plane_shows_the_primary_attack_first(every_page):
     study, folder = every_page
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", (folder / "figures" / "clean_vs_robust.svg").read_text())
     assert texts.index("worst case L∞") < texts.index("hue")
+
+
+@pytest.mark.parametrize(
+    "name", ["<b>&\"'ü ß</b>", r"$\foo$", "$a_$", "cost $5 and $6", "{brace}", "_under", "n" * 300]
+)
+def test_names_are_written_as_they_are(name):
+    """No markup and no formula: as title, names of axes, rows and blocks, what points say, and of the figure."""
+    with rc():
+        figure, ((axis,),) = panel_blocks([name], 1, 2.0)
+        axis.set(title=name, xlabel=name, ylabel=name)
+        label_rows(axis, [name, "other"])
+        plot_marks(axis, [Mark(0.0, 0.0, name, {"color": "#123456"})], marker="o")
+        drawn = ElementTree.fromstring(to_svg(figure, name))
+    assert drawn.get("aria-label") == name
+    assert [text.text for text in drawn.iter(f"{SVG}text")].count(name) == 5
+    assert name in [title.text for title in drawn.iter(f"{SVG}title")]

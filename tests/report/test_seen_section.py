@@ -1,5 +1,6 @@
 """What pages say of what predictors see: rows, sentences and figures, from hand-made numbers and pictures."""
 
+import re
 from types import SimpleNamespace
 
 import msgspec
@@ -98,6 +99,12 @@ def test_every_figure_is_drawn_the_same_each_time_and_says_when_there_is_nothing
     nothing = SimpleNamespace(**{**vars(view.study), "root": tmp_path / "nothing"})
     empty = draw(View(nothing, {"seen": view.tables["seen"].iloc[:0]}, palette=ROIS))
     assert "No" in empty and len(empty) < len(drawn)
+
+
+def test_the_logarithmic_axis_has_plain_numbers(view):
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", FIGURES["fragility"](view))
+    numbers = [float(text) for text in texts if re.fullmatch(r"[0-9][0-9.e+-]*", text)]
+    assert len(numbers) >= 4 and not [text for text in texts if "$" in text or "mathdefault" in text]
 
 
 def test_pictures_are_those_that_were_stored(view):

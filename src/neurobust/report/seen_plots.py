@@ -18,6 +18,7 @@ from neurobust.report.style import (
     is_leftmost,
     key_beside,
     label_rows,
+    log_across,
     panel_blocks,
     rc,
     tip,
@@ -167,7 +168,7 @@ def draw_fragility(view: View) -> str:
     with rc():
         figure, (axes,) = panel_blocks([""], len(NORMS), 0.95 + 0.34 * len(rois), wide=4.0)
         for index, (axis, (norm, unit)) in enumerate(zip(axes, NORMS, strict=True)):
-            axis.set_xscale("log")
+            log_across(axis)
             for measure, hollow in ((f"smallest change, {norm}", False), (f"random change, {norm}", True)):
                 for roi in rois:
                     row = one_value(rows, roi, measure)

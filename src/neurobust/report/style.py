@@ -58,6 +58,7 @@ RC: Any = {  # keys are matplotlib's own
     "legend.frameon": False,
     "lines.linewidth": 1.7,
     "axes.unicode_minus": True,
+    "text.parse_math": False,  # names are a user's: a $ in them is a $
 }
 
 
@@ -178,6 +179,19 @@ def label_rows(axis: Any, names: list[str], labelled: bool = True) -> None:
             axis.text(0, place, name, transform=edge, ha="right", va="center_baseline", fontsize=RC["ytick.labelsize"])
     look = {"marker": 0, "markersize": 3.5, "markeredgewidth": 0.8, "color": INK, "linestyle": "none"}  # 0: to the left
     axis.plot([0] * len(names), places, transform=axis.get_yaxis_transform(), clip_on=False, **look)
+
+
+def log_across(axis: Any) -> None:
+    """A logarithmic x axis; its ticks have numbers, where matplotlib writes formulae."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(Plain())
+    axis.xaxis.set_minor_formatter(Plain())
 
 
 def rc() -> Any:
