@@ -419,3 +419,25 @@ def test_a_subject_of_nsd_has_no_more_sessions_than_it_ran(project):
     config["data"]["subjects"]["subj04"]["sessions"] = 40
     with pytest.raises(InputError, match=r"config.data.subjects.subj04.sessions: 40: subj04 ran 30 sessions of NSD"):
         read_study(config)
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (
+            {"augment": "none"},
+            r"^config\.tasks\.digits\.training\.augment: none: .+asks for 2; write `versions: ",
+        ),
+        ({"augment": "none", "versions": 3}, r"^config\.tasks\.digits\.training\.versions: 3: images that are not"),
+    ],
+)
+def test_a_task_without_augmentation_beside_versions_of_all_is_told_its_own_key(project, own, said):
+    """And with the way out it is read, with no versions of its own."""
+    config = yaml.safe_load((project / "tests/study/plain.yaml").read_text())
+    config["training"] |= {"augment": "crop-flip", "versions": 2}
+    config["tasks"]["digits"]["training"] |= own
+    with pytest.raises(InputError, match=said):
+        read_study(config)
+    config["tasks"]["digits"]["training"]["versions"] = None
+    trained = {name: plan.training for name, plan in read_study(config).tasks.items()}
+    assert (trained["digits"].looks, trained["phantom-scenes"].looks) == (1, 2)

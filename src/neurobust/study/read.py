@@ -206,6 +206,11 @@ def training_of(config: Config, task: str) -> Training:
     if "epochs" not in {**config.training, **own}:
         raise InputError(f"{where}.training.epochs: missing here and in `training`")
     training = read(Training, {**config.training, **own}, where)
+    if "versions" not in own and own.get("augment") == "none" and training.versions is not None:
+        raise InputError(
+            f"{where}.training.augment: none: images that are not augmented have one version, and `training` asks for "
+            f"{training.versions}; write `versions: null` beside it"
+        )
     check_versions(training, f"{where}.training.versions" if "versions" in own else "config.training.versions")
     return training
 
