@@ -106,3 +106,22 @@ def test_names_are_written_as_they_are(name):
     assert drawn.get("aria-label") == name
     assert [text.text for text in drawn.iter(f"{SVG}text")].count(name) == 5
     assert name in [title.text for title in drawn.iter(f"{SVG}title")]
+
+
+@pytest.mark.parametrize("panels", [1, 5, 40])
+@pytest.mark.parametrize("name", ["V1", "LO-phase-scrambled-on-stimuli", "a-very-long-name-of-a-condition-" * 4])
+def test_a_legend_of_long_names_lies_in_the_figure(name, panels):
+    """In fewer columns, in the end in one with broken names; panels keep their height."""
+    from matplotlib.backends.backend_svg import RendererSVG
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], label=f"{name}{index}") for index in range(9)]
+    with rc():
+        figure, blocks = panel_blocks([""], panels, 2.0, handles)
+        drawn = to_svg(figure, "a title")
+        wide, tall = 72 * figure.get_size_inches()
+        box = figure.legends[0].get_window_extent(RendererSVG(wide, tall, io.StringIO()))
+    assert box.x0 >= -0.5 and box.x1 <= wide + 0.5 and box.y1 <= tall + 0.5
+    assert box.y0 >= max(axis.get_position().y1 for axis in blocks[0]) * tall
+    written = "".join(text.text for text in ElementTree.fromstring(drawn).iter(f"{SVG}text"))
+    assert all(f"{name}{index}" in written for index in range(9)), "broken names lose nothing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -118,9 +119,9 @@ def panel_blocks(
     columns = columns or grid_of(max(counts))[1]
     rows = [math.ceil(count / columns) for count in counts]
     width = columns * min(wide, WIDTH / columns)
-    across = min(max(1, int(width / 1.5)), len(handles or [])) or 1
+    across, lines = key_columns(handles or [], width)
     heights = [count * height + HEAD for count in rows]
-    legend = 0.15 + 0.2 * math.ceil(len(handles or []) / across) if handles else 0.0
+    legend = 0.15 + 0.2 * lines if handles else 0.0
     whole = sum(heights) + legend
     figure = Figure(figsize=(width, whole), dpi=72)  # the SVG's own
     if handles:
@@ -136,6 +137,30 @@ def panel_blocks(
         top += high
     vars(figure)["plan"] = Plan(grids)
     return figure, [grid.axes for grid in grids]
+
+
+def key_columns(handles: Sequence[Any], width: float) -> tuple[int, int]:
+    """Columns and lines of a legend in so many inches; a name that is wider than that alone is broken into lines."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    def wide(name: str) -> float:
+        font = FontProperties(size=RC["legend.fontsize"])
+        return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in name.split("\n")) / 72
+
+    if not handles:
+        return 1, 0
+    beside = 0.6  # inches of an entry's line and what is around it
+    for handle in handles:
+        name, found = handle.get_label(), wide(handle.get_label())
+        if found > width - beside:
+            handle.set_label("\n".join(textwrap.wrap(name, max(1, int(len(name) * (width - beside) / found * 0.9)))))
+    columns = min(max(1, int(width / 1.5)), len(handles))
+    entries = [wide(handle.get_label()) + beside for handle in handles]
+    while columns > 1 and sum(max(part) for part in np.array_split(entries, columns)) > width:
+        columns -= 1
+    lines = [1 + handle.get_label().count("\n") for handle in handles]
+    return columns, max(int(sum(part)) for part in np.array_split(lines, columns))
 
 
 def key_beside(axis: Any, cells: Any, label: str, ticks: Sequence[float] | None = None, percent: bool = False) -> None:
