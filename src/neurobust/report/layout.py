@@ -6,6 +6,7 @@ matplotlib's own layouts measure all of it twice and draw it once more: most of 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -62,6 +63,10 @@ def lay_out(figure: Any) -> None:
     ]
     width = share_of(wide, [side.left + side.right for side in sides])
     for grid in plan.grids:
+        for index, axis in enumerate(grid.axes):
+            room = width + sides[grid.place(index)[1]].right + 2 * PAD
+            if break_title(axis, room, renderer):
+                needs[id(axis)] = needs[id(axis)]._replace(top=above(axis))
         lines = range(0, len(grid.axes), columns)
         rows = [widest([needs[id(axis)] for axis in grid.axes[first : first + columns]]) for first in lines]
         height = share_of(grid.height * len(rows), [row.top + row.bottom for row in rows])
@@ -96,9 +101,30 @@ def margins_of(axis: Any, renderer: Any) -> Margins:
     for child in axis.child_axes:
         child.apply_aspect(child.get_axes_locator()(child, renderer))
         right = max(right, child.bbox.x1 - frame.x1 + margins_of(child, renderer).right)
+    return Margins(left, right, above(axis), bottom)
+
+
+def above(axis: Any) -> float:
+    """What a panel needs above its frame: the lines of its title."""
     title = axis.get_title(loc="left")
-    top = (title.count("\n") + 1) * TITLE_LINE + TITLE_PAD if title else PAD
-    return Margins(left, right, top, bottom)
+    return (title.count("\n") + 1) * TITLE_LINE + TITLE_PAD if title else PAD
+
+
+def break_title(axis: Any, room: float, renderer: Any) -> bool:
+    """Break a title that is longer than so many points into lines, so that it lies on no other; whether it was."""
+    from matplotlib.text import Text
+
+    title = axis.get_title(loc="left")
+    if not axis.axison or not title:
+        return False
+    drawn = [child for child in axis.get_children() if isinstance(child, Text) and child not in axis.texts]
+    text = next(child for child in drawn if child.get_text() == title)
+    wide = text.get_window_extent(renderer).width
+    if wide <= room:
+        return False
+    longest = max(map(len, title.split("\n")))
+    text.set_text("\n".join(textwrap.wrap(title, max(1, int(0.9 * longest * room / wide)))))
+    return True
 
 
 def labels_at_ticks(axis: Any, renderer: Any) -> Iterator[Any]:
