@@ -10,6 +10,7 @@ import pytest
 
 from neurobust.report.blocks import blocks
 from neurobust.report.contents import COLUMNS, FIGURES, NUMBERS, SEMANTIC_TABLES
+from neurobust.report.figures import draw_robust_accuracy
 from neurobust.report.page import TEMPLATES
 from neurobust.report.permalinks import with_permalinks
 from neurobust.report.style import panel_blocks, rc, say_cells, tip, to_svg
@@ -92,6 +93,18 @@ def test_every_line_of_survival_says_its_values(every_page):
             all(abs(share - 100 * line[line.index <= budget + 1e-9].iloc[-1]) < 0.051 for budget, share in one.items())
             for one in found
         ), (norm, condition)
+
+
+def test_a_task_has_panels_of_the_attacks_it_met(every_page):
+    study, folder = every_page
+    tables = read_tables(folder / "tables")
+    curves = tables["robust_accuracy"]
+    first, gone = curves["task"].iloc[0], "pgd-linf"
+    less = curves[(curves["task"] != first) | (curves["attack"] != gone)]
+    label = View(study, tables).attacks[gone].label
+    drawn = [draw_robust_accuracy(View(study, tables | {"robust_accuracy": table})) for table in (curves, less)]
+    whole, left = (svg.count(f">{label}</text>") for svg in drawn)
+    assert left == whole - len(blocks(curves[curves["task"] == first])) < whole
 
 
 def test_every_cell_of_the_transfer_matrix_says_its_value(every_page):

@@ -51,14 +51,15 @@ def draw_robust_accuracy(view: View) -> str:
     if not panels:
         return empty_svg("No attack was configured.")
     parts = blocks(table)
+    met = [[attack for attack in panels if attack.name in set(part["attack"])] for _, _, part in parts]
     with rc():
         handles = legend_handles(view, list(dict.fromkeys(table["condition"])), noise=len(loud) < len(present))
-        figure, axes = panel_blocks(view.titles(parts), len(panels), 2.15, handles)
-        for (_, _, part), grid in zip(parts, axes, strict=True):
-            for index, (axis, attack) in enumerate(zip(grid, panels, strict=True)):
+        figure, axes = panel_blocks(view.titles(parts), [len(own) for own in met], 2.15, handles)
+        for (_, _, part), own, grid in zip(parts, met, axes, strict=True):
+            for index, (axis, attack) in enumerate(zip(grid, own, strict=True)):
                 draw_curves(view, axis, part, attack, bands=not crowded)
                 axis.set_title(attack.label)
-                label_shares(axis, index, len(panels), "robust accuracy")
+                label_shares(axis, index, len(own), "robust accuracy")
         return to_svg(figure, "Robust accuracy against attack budget, per condition")
 
 
