@@ -92,6 +92,8 @@ def test_a_small_network_costs_less_and_a_cached_predictor_is_paid_once(config):
     assert units("V1", **small) - units("none", **small) == pytest.approx(predictor)
     augmented = {"training": {"augment": "crop-flip"}}
     assert units("V1", **augmented) - units("none", **augmented) == pytest.approx(epochs * predictor)
+    by_class = {"conditions": {**config["conditions"], "V1": {**config["conditions"]["V1"], "loss": "manifold"}}}
+    assert units("V1", **augmented, **by_class) == pytest.approx(units("V1")), "fitted before the training"
 
 
 def test_the_study_of_factors_ends_within_an_hour_on_two_cores(project):

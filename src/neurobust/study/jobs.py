@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from neurobust.networks.conditions import COSTS, Condition
+from neurobust.networks.registry import LOSSES
 from neurobust.nsd.layout import SPACES
 from neurobust.study.explained import Explained
 from neurobust.study.model import Study, TaskPlan
@@ -258,14 +259,17 @@ def _outside(study: Study) -> Iterator[Job]:
 def training_units(study: Study, task: TaskPlan, condition: Condition, cost: float) -> float:
     """Image passes of a training, in thousands of pixels of a ResNet18; a predictor's pass costs a quarter of that.
 
-    The predictor sees stimuli once, before the training, and the task's images as often as there are versions."""
+    The predictor sees stimuli once, before the training, and the task's images as often as there are versions, or once
+    where the loss acts on its responses by class."""
     read = 0.0
     if condition.predictor is not None:
         members = len(study.predictor_seeds) if condition.ensemble else 1
         read = members * len(condition.target or ()) * study.predictors[condition.predictor].input_size ** 2 / 4
     seen = sum(_images_seen(study, subject) for subject in study.subjects) if condition.on_stimuli else 0.0
     trained = task.training.epochs * task.side**2 * 3 * condition.passes * cost
-    return (task.images * (trained + task.training.looks * read * condition.on_task) + seen * read) / 3000
+    once = condition.loss is not None and LOSSES[condition.loss].by_class
+    looks = condition.on_task * (1 if once else task.training.looks)
+    return (task.images * (trained + looks * read) + seen * read) / 3000
 
 
 def _transfer(study: Study) -> Iterator[Job]:
