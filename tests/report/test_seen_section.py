@@ -15,7 +15,7 @@ from neurobust.files.explained import ExplainedRecord, arrays_path, predictor_an
 from neurobust.files.records import write_arrays
 from neurobust.report import core_matrix
 from neurobust.report.contents import FIGURES
-from neurobust.report.entries import short
+from neurobust.report.entries import MISSING, plain, short, with_interval, with_range
 from neurobust.report.examples import png_data
 from neurobust.report.page import write_roi_page
 from neurobust.report.seen_section import seen_parts
@@ -142,3 +142,11 @@ def test_the_page_of_an_roi_shows_what_its_predictor_sees(tiny_study, tmp_path):
     assert "random signs need 20 times as much" in page and Exciting.meaning[:60] in page
     assert 'id="figure-exciting"' in page and 'id="figure-fooled"' in page and 'id="figure-tuning"' not in page
     assert page.count("data:image/png") > 6 and "<details><summary>Numbers</summary>" in page
+
+
+def test_what_is_missing_has_neither_unit_nor_range():
+    nan = float("nan")
+    assert with_interval(0.012, -0.003, 0.027) == "+1.2 pp [−0.3 to +2.7]"
+    assert with_interval(0.012, nan, 0.027) == "+1.2 pp" and with_interval(nan, nan, nan) == MISSING
+    assert with_range(0.31, 0.24, 0.38, plain) == "0.31 (0.24 to 0.38)"
+    assert with_range(0.31, nan, nan, plain) == "0.31" and with_range(nan, nan, nan, plain) == MISSING

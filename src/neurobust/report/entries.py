@@ -36,8 +36,16 @@ def between(low: float, high: float, show: Callable[[float], str] = percent) -> 
     return "" if pd.isna(low) or pd.isna(high) else f"{show(low)} to {show(high)}"
 
 
+def with_range(value: float, low: float, high: float, show: Callable[[float], str]) -> str:
+    """A number with the range that it comes from: `0.31 (0.24 to 0.38)`; without one where an end is missing."""
+    ends = between(low, high, show)
+    return show(value) + (f" ({ends})" if ends else "")
+
+
 def with_interval(value: float, low: float, high: float) -> str:
     """A difference of shares with its interval: `+1.2 pp [−0.3 to +2.7]`; without one where an end is missing."""
+    if pd.isna(value):
+        return MISSING
     interval = between(low, high, signed)
     return f"{signed(value)} pp" + (f" [{interval}]" if interval else "")
 

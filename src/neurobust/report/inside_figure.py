@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurobust.core.architecture_names import PENULTIMATE
 from neurobust.report.blocks import blocks
-from neurobust.report.entries import between, short, text
+from neurobust.report.entries import short, text, with_range
 from neurobust.report.explained import asked
 from neurobust.report.style import Mark, empty_svg, is_leftmost, label_rows, panel_blocks, plot_marks, rc, to_svg
 from neurobust.report.view import View
@@ -47,14 +47,13 @@ def draw_measure(view: View, axis: Any, rows: pd.DataFrame, conditions: list[str
     """One panel: a line per condition, a mark per network."""
     axis.grid(axis="x", visible=True)
     heights = {condition: height for height, condition in enumerate(reversed(conditions))}
-    styles = {condition: {**view.style(condition), "linestyle": "none"} for condition in conditions}
     networks, means = [], []
     for condition, part in rows.groupby("condition", sort=False):
-        values, height, style = part["value"].to_numpy(float), heights[condition], styles[condition]
+        values, height, style = part["value"].to_numpy(float), heights[condition], view.style(condition)
         small = style | {"markerfacecolor": style["color"]}
         for seed, value in zip(part["seed"], values, strict=True):
             networks.append(Mark(value, height, f"{condition}, seed {seed}: {short(value)}", small))
-        said = f"{condition}: {short(values.mean())} ({between(values.min(), values.max(), short)})"
+        said = f"{condition}: {with_range(values.mean(), values.min(), values.max(), short)}"
         means.append(Mark(values.mean(), height, said, style))
     plot_marks(axis, networks, markersize=4, alpha=0.5, markeredgewidth=0)
     plot_marks(axis, means, markersize=6.5)

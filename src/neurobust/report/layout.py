@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 PAD = 5.0  # points around a panel and what belongs to it
@@ -38,31 +38,25 @@ class Grid:
         return divmod(index, self.columns)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The blocks of a figure that `lay_out` places."""
-
-    grids: list[Grid] = field(default_factory=list)
-
-
 def lay_out(figure: Any) -> None:
     """Place a figure's panels, and the names of their axes beside what stands at ticks.
 
-    All panels of a figure have one width, those of a block one height; columns stand below each other.
+    All panels of a figure have one width, those of a block one height; columns stand below each other. Its blocks are
+    what `style.panel_blocks` left with it.
     """
     from matplotlib.backends.backend_svg import RendererSVG
 
-    plan = vars(figure).pop("plan", Plan())
+    grids: list[Grid] = vars(figure).pop("grids", [])
     wide, tall = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
     renderer = RendererSVG(wide, tall, io.StringIO())  # measures text as the SVG has it
-    needs = {id(axis): margins_of(axis, renderer) for grid in plan.grids for axis in grid.axes}
-    columns = max((grid.columns for grid in plan.grids), default=0)
+    needs = {id(axis): margins_of(axis, renderer) for grid in grids for axis in grid.axes}
+    columns = max((grid.columns for grid in grids), default=0)
     sides = [
-        widest([needs[id(grid.axes[k])] for grid in plan.grids for k in range(column, len(grid.axes), columns)])
+        widest([needs[id(grid.axes[k])] for grid in grids for k in range(column, len(grid.axes), columns)])
         for column in range(columns)
     ]
     width = share_of(wide, [side.left + side.right for side in sides])
-    for grid in plan.grids:
+    for grid in grids:
         for index, axis in enumerate(grid.axes):
             room = width + sides[grid.place(index)[1]].right + 2 * PAD
             if break_title(axis, room, renderer):
@@ -122,9 +116,14 @@ def break_title(axis: Any, room: float, renderer: Any) -> bool:
     wide = text.get_window_extent(renderer).width
     if wide <= room:
         return False
-    longest = max(map(len, title.split("\n")))
-    text.set_text("\n".join(textwrap.wrap(title, max(1, int(0.9 * longest * room / wide)))))
+    text.set_text(broken(title, wide, room))
     return True
+
+
+def broken(text: str, wide: float, room: float) -> str:
+    """A text that is so wide, in lines that have room; a tenth is spared, since letters differ."""
+    longest = max(map(len, text.split("\n")))
+    return "\n".join(textwrap.wrap(text, max(1, int(0.9 * longest * room / wide))))
 
 
 def labels_at_ticks(axis: Any, renderer: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from neurobust.report.blocks import Block, blocks, in_block
-from neurobust.report.entries import between, percent, plain
+from neurobust.report.entries import percent, plain, with_range
 from neurobust.report.figures import legend_handles
 from neurobust.report.style import (
     INK,
@@ -133,10 +133,9 @@ def draw_curves(view: View, axis: Any, rows: pd.DataFrame, ceiling: float) -> No
         if part["seed"].nunique() >= FEWEST_SEEDS:  # the interval of two holds everything
             axis.fill_between(range(len(layers)), *ends, color=style["color"], alpha=0.13, linewidth=0)
         (marks,) = axis.plot(range(len(layers)), [one.mean for one in found], markersize=3.4, zorder=3, **style)
-        ranges = [between(one.low, one.high, plain) for one in found]
         tip(marks, [
-            f"{condition}, {layer}: {plain(one.mean)}{f' ({ends})' if ends else ''}"
-            for layer, one, ends in zip(layers, found, ranges, strict=True)
+            f"{condition}, {layer}: {with_range(one.mean, one.low, one.high, plain)}"
+            for layer, one in zip(layers, found, strict=True)
         ])  # fmt: skip
     axis.set_xticks(range(len(layers)), layers, rotation=35, ha="right", rotation_mode="anchor")
     axis.margins(x=0.06)

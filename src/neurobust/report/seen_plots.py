@@ -9,7 +9,7 @@ import pandas as pd
 
 from neurobust.core.seeding import numpy_rng
 from neurobust.report.blocks import in_roi
-from neurobust.report.entries import between, short
+from neurobust.report.entries import short, with_range
 from neurobust.report.seen_data import arrays_of, one_value, rows_of
 from neurobust.report.style import (
     INK,
@@ -106,8 +106,7 @@ def draw_marks(
             axis.plot([row.low, row.high], [y, y], color=style["color"], linewidth=1.2, alpha=0.7)
         face = "none" if hollow else style["color"]
         (mark,) = axis.plot([row.value], [y], linestyle="none", markersize=5, markerfacecolor=face, **style)
-        ends = between(row.low, row.high, short)
-        tip(mark, [f"{row.layer}, {row.measure}: {short(row.value)}{f' ({ends})' if ends else ''}"])
+        tip(mark, [f"{row.layer}, {row.measure}: {with_range(row.value, row.low, row.high, short)}"])
 
 
 def name_lines(axis: Any, names: list[str], shown: bool) -> None:

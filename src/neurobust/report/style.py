@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import math
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurobust.report.layout import Grid, Plan, lay_out
+from neurobust.report.layout import Grid, broken, lay_out
 
 # Mid-tones with a contrast of at least 3 to both a white and a near-black page, chosen so that the two most alike stay
 # apart for a reader without one kind of cones. Colour never speaks alone: a marker goes with it, and a dash where there
@@ -135,7 +134,7 @@ def panel_blocks(
         axes = [figure.add_axes((0.1, 0.1, *size)) for _ in range(count)]
         grids.append(Grid(axes, columns, 72 * (top + HEAD), 72 * height))
         top += high
-    vars(figure)["plan"] = Plan(grids)
+    vars(figure)["grids"] = grids
     return figure, [grid.axes for grid in grids]
 
 
@@ -154,7 +153,7 @@ def key_columns(handles: Sequence[Any], width: float) -> tuple[int, int]:
     for handle in handles:
         name, found = handle.get_label(), wide(handle.get_label())
         if found > width - beside:
-            handle.set_label("\n".join(textwrap.wrap(name, max(1, int(len(name) * (width - beside) / found * 0.9)))))
+            handle.set_label(broken(name, found, width - beside))
     columns = min(max(1, int(width / 1.5)), len(handles))
     entries = [wide(handle.get_label()) + beside for handle in handles]
     while columns > 1 and sum(max(part) for part in np.array_split(entries, columns)) > width:

@@ -32,7 +32,7 @@ from neurobust.networks.conditions import Condition
 from neurobust.predictors.registry import reader_modules
 from neurobust.study.mirror import Mirror
 from neurobust.study.model import NetworkName, Study
-from neurobust.study.pairs import FRAGILITY, gains_of, teaching
+from neurobust.study.pairs import FRAGILITY, gains_of, other_teachers
 from neurobust.study.paths import Wildcards
 
 Analyses = Mapping[str, Analysis]
@@ -78,10 +78,7 @@ class Explained:
     def teacher_tables(self) -> list[str]:
         """How fragile each of a study's several teachers is, where that is asked; the predictor that pages show is
         among `predictor_tables`."""
-        if FRAGILITY not in self.study.explain:
-            return []
-        pairs = [(name, roi) for name, roi in teaching(self.study) if name != self.study.predictor]
-        names = itertools.product(pairs, self.study.predictor_seeds)
+        names = itertools.product(other_teachers(self.study), self.study.predictor_seeds)
         return [str(predictor_analysis_path(self.results, *pair, seed, FRAGILITY)) for pair, seed in names]
 
     def measured_rois(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from neurobust.networks.registry import LOSSES
 from neurobust.nsd.layout import SPACES
 from neurobust.study.explained import Explained
 from neurobust.study.model import Study, TaskPlan
-from neurobust.study.pairs import FRAGILITY, teaching
+from neurobust.study.pairs import FRAGILITY, other_teachers
 
 STAGES = {
     "nsd": ("make_phantom", "make_scenes", "make_faces", "build_labels", "extract_betas", "check_betas",
@@ -333,10 +333,9 @@ def _explain_predictors(study: Study, explained: Explained) -> Iterator[Job]:
     """Of the predictor that pages show every analysis; of other teachers what comes with their fragility."""
     cheap, dear = explained.by_price("predictor")
     own = [(study.predictor, roi) for roi in study.rois]
-    others = [pair for pair in teaching(study) if pair not in own] if FRAGILITY in study.explain else []
-    for (predictor, roi), seed in itertools.product([*own, *others], study.predictor_seeds):
+    for (predictor, roi), seed in itertools.product([*own, *other_teachers(study)], study.predictor_seeds):
         looks = explained.most_stimuli * study.predictors[predictor].input_size ** 2 / 4000  # a quarter of a network's
-        where, shown = (predictor, roi, f"seed{seed}"), (predictor, roi) in own
+        where, shown = (predictor, roi, f"seed{seed}"), predictor == study.predictor
         if cheap and (shown or FRAGILITY in cheap):
             passes = sum(settings.passes() for settings in cheap.values())
             yield Job("explain_predictor", where, looks * passes, 1e6, (roi,))

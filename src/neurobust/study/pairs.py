@@ -70,3 +70,9 @@ def teaching(study: Study) -> list[tuple[str, str]]:
     """The predictors among them, each with an ROI for which it answers."""
     found = [(teacher.predictor, study.conditions[name].target or ()) for name, teacher in teachers_of(study).items()]
     return list(dict.fromkeys((name, roi) for name, rois in found if name is not None for roi in rois))
+
+
+def other_teachers(study: Study) -> list[tuple[str, str]]:
+    """Those that pages do not show, each with an ROI, where fragility is asked: nothing else is asked of them."""
+    asked = teaching(study) if FRAGILITY in study.explain else []
+    return [pair for pair in asked if pair[0] != study.predictor]

@@ -74,8 +74,7 @@ def measure_rates(
         for job in jobs:
             took = find_benchmark(job, seconds)
             if took is not None:
-                parts = parts_of(job, machine)
-                time[job.rule] += max(took - parts.start - parts.digest - parts.tail, 0.05 * took)
+                time[job.rule] += max(took - parts_of(job, machine).around, 0.05 * took)
                 units[job.rule] += job.units
     return {rule: time[rule] / units[rule] for rule in time if units[rule] > 0}
 
@@ -168,12 +167,11 @@ def waiting_lines(jobs: Sequence[Job], machine: Machine) -> list[str]:
     if not machine.gpu:
         return []
     parts = [parts_of(job, machine) for job in jobs if job.rule in GPU_RULES]
-    late = sum(max(0.0, part.reading - part.work) for part in parts)
     causes = {
         "start": sum(part.start for part in parts),
         "digests of inputs": sum(part.digest for part in parts),
         "statistics, checks, unpacking": sum(part.tail for part in parts),
-        f"images by {machine.threads} threads": late,
+        f"images by {machine.threads} threads": sum(part.late for part in parts),
     }
     said = ", ".join(f"{name} {seconds / 3600:.2f}" for name, seconds in causes.items())
     return [f"Of the GPU-hours a CPU's, while the GPU waits: {sum(causes.values()) / 3600:.2f} ({said}).", ""]

@@ -114,7 +114,17 @@ class Parts:
     @property
     def waited(self) -> float:
         """How long the device waits for a CPU: before its work, after it, and for images that come late."""
-        return self.start + self.digest + self.tail + max(0.0, self.reading - self.work)
+        return self.around + self.late
+
+    @property
+    def around(self) -> float:
+        """What a CPU does before and after the work."""
+        return self.start + self.digest + self.tail
+
+    @property
+    def late(self) -> float:
+        """How long the device waits for images."""
+        return max(0.0, self.reading - self.work)
 
 
 def startup(rule: str, machine: Machine | None = None) -> float:
