@@ -276,10 +276,11 @@ def plot_marks(axis: Any, marks: Iterable[Mark], **look: Any) -> None:
     alike: dict[str, list[Mark]] = {}
     for mark in marks:
         if math.isfinite(mark.x) and math.isfinite(mark.y):
-            alike.setdefault(repr(sorted(mark.style.items())), []).append(mark)
+            bare = mark._replace(style={**mark.style, "linestyle": "none"})  # a point has no dashes
+            alike.setdefault(repr(sorted(bare.style.items())), []).append(bare)
     for found in alike.values():
         across, up, texts, (style, *_) = zip(*found, strict=True)
-        (line,) = axis.plot(across, up, **(style | {"linestyle": "none"} | look))
+        (line,) = axis.plot(across, up, **(style | look))
         tip(line, texts)
 
 
