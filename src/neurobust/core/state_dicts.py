@@ -84,7 +84,7 @@ def fill_part(
 
     translated: the file's state dict in other names or shapes, tried where it does not fit as it is. Returns the
     statistics that the file normalises by, None where it has none. Raises InputError where weights are missing or of
-    another shape.
+    another shape, or there twice and not the same (a student's and a teacher's).
     """
     wanted = body.state_dict()
     state = read_state(path, "weights")
@@ -94,6 +94,10 @@ def fill_part(
     problem = lacking(inside, wanted)
     if problem:
         raise InputError(f"{path}: not the weights of {what} ({problem}); give its file, or correct the network's name")
+    twin = fitted(rest, body)[0]
+    if not lacking(twin, wanted) and any(not torch.equal(twin[name], inside[name]) for name in twin):
+        starts = sorted({key.split(".")[0] for key in state})
+        raise InputError(f"{path}: two sets of weights of {what}, below {', '.join(starts)}; save the one that is meant")
     body.load_state_dict(inside, strict=False)
     return normalisation(rest)
 

@@ -44,7 +44,8 @@ class Layers:
         self.depth = sum(layer_depth(network, name) for name in self.names) / len(self.names)
 
     def _see(self, name: str, module: nn.Module, given: tuple, output: Tensor) -> None:
-        self.seen[name] = output
+        # a copy: an activation in place behind it would change it
+        self.seen[name] = output.clone() if isinstance(output, Tensor) else output
 
     def collect(self, features: Tensor) -> Tensor:
         """The layers of the pass that gave these penultimate `features` (n, d): (n, sum of widths)."""

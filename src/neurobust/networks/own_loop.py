@@ -39,8 +39,9 @@ class Standardised(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Standardised responses, without a gradient."""
-        return (self.target(images).float() - self.mean) / self.std
+        """Standardised responses, without a gradient and in the target's own precision, also under autocast."""
+        with torch.autocast(images.device.type, enabled=False):
+            return (self.target(images).float() - self.mean) / self.std
 
 
 def raw_responses(target: nn.Module, images: Any, batch: int, device: torch.device) -> np.ndarray:
@@ -140,7 +141,8 @@ def neural_loss(
             f"neural_loss: '{loss}' compares the features themselves; leave `head` out, or take loss='mse'"
         )
     compared = features if head is None else headed(head, features, wanted.shape[1])
-    return cast(Tensor, chosen.function(compared.float(), wanted.float()))
+    with torch.autocast(compared.device.type, enabled=False):  # products in half precision would be another loss
+        return cast(Tensor, chosen.function(compared.float(), wanted.float()))
 
 
 def wanted_of(target: Any, images: Tensor, device: torch.device) -> Tensor:
@@ -152,7 +154,7 @@ def wanted_of(target: Any, images: Tensor, device: torch.device) -> Tensor:
             f"neural_loss: the target is a {type(target).__name__}; give `standardised(load_target(path), images)` or "
             "responses (images, voxels) as a tensor"
         )
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         return cast(Tensor, target(images))
 
 
@@ -191,7 +193,7 @@ def features_of(network: nn.Module, images: Tensor, layer: str | None) -> Tensor
     if layer is None:
         handles = [m.register_forward_pre_hook(lambda _, given: seen.append(given[0])) for m in linear]
     else:
-        handles = [modules[layer].register_forward_hook(lambda _, given, output: seen.append(output))]
+        handles = [modules[layer].register_forward_hook(lambda _, given, output: seen.append(as_made(output)))]
     try:
         network(images)
     finally:
@@ -205,6 +207,11 @@ def features_of(network: nn.Module, images: Tensor, layer: str | None) -> Tensor
             f"neural_loss: {layer!r} gives a {type(seen[-1]).__name__}, not a tensor; name a submodule that gives one"
         )
     return seen[-1].flatten(1)
+
+
+def as_made(output: Any) -> Any:
+    """A copy of a tensor, which an activation in place behind it would change; what is none as it is."""
+    return output.clone() if isinstance(output, Tensor) else output
 
 
 def some_of(modules: Mapping[str, nn.Module]) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Literal, Self
 from msgspec import Meta
 from msgspec.structs import replace
 
-from neurobust.core import imagenet
 from neurobust.core.architecture_names import check_name, readable
 from neurobust.core.errors import InputError
 from neurobust.core.names import one_of
@@ -34,10 +33,11 @@ from neurobust.predictors.features_settings import (
     USUAL_ALPHAS,
     Alphas,
     Channels,
+    Deviation,
     FixedFeatures,
     LayerMaps,
     MapSize,
-    Three,
+    Mean,
 )
 from neurobust.predictors.fwrf_settings import FieldSearch
 from neurobust.predictors.gnet_settings import SMALLEST
@@ -52,8 +52,8 @@ class TimmLayers(FixedFeatures, frozen=True, kw_only=True):
     weights: str
     layers: tuple[int, ...]
     channels: Channels = None
-    mean: Three | None = None
-    std: Three | None = None
+    mean: Mean | None = None
+    std: Deviation | None = None
 
 
 class GNetLayers(FixedFeatures, frozen=True, kw_only=True):
@@ -172,10 +172,10 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
     map_size: MapSize = 16
     channels: Channels = None
     mean: Annotated[
-        Three | None,
+        Mean | None,
         about("of its RGB input in [0, 1]; default: its file's, its package's, of random weights the images'"),
     ] = None
-    std: Annotated[Three | None, about("of its input; default: as for the mean")] = None
+    std: Annotated[Deviation | None, about("of its input; default: as for the mean")] = None
     alphas: Annotated[Alphas | None, about("of ridge, banded-ridge, fwrf; default: 0.1 to 1e8, a decade apart")] = None
     folds: Annotated[
         Annotated[int, Meta(ge=2)] | None, about("of the cross-validation of ridge and banded-ridge; default: 5")
@@ -235,17 +235,14 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
         numbers = tuple(layer for layer in self.layers if isinstance(layer, int))
         if package == "gnet":
             return GNetLayers(map_size=self.map_size, weights=self.weights, layers=numbers, channels=self.channels)
-        mean, std = self.mean, self.std
         if package == "timm":
             return TimmLayers(
                 map_size=self.map_size, network=network, weights=self.weights, layers=numbers, channels=self.channels,
-                mean=mean, std=std,
+                mean=self.mean, std=self.std,
             )  # fmt: skip
-        if mean is None and self.weights != RANDOM:
-            mean, std = imagenet.MEAN, imagenet.STD
         return LayerMaps(
             map_size=self.map_size, network=network, weights=self.weights, layers=tuple(map(str, self.layers)),
-            channels=self.channels, mean=mean, std=std,
+            channels=self.channels, mean=self.mean, std=self.std,
         )  # fmt: skip
 
     def passes(self) -> float:

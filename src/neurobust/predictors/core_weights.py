@@ -24,6 +24,7 @@ from neurobust.predictors.features_settings import RANDOM, FixedFeatures
 from neurobust.predictors.gabor import fill_prefilter
 from neurobust.predictors.model import Arguments
 
+PARTS = ("prefilter.", "trunk.")  # of a G-net's state, its core
 Statistics = tuple[Sequence[float], Sequence[float]]
 
 
@@ -71,10 +72,15 @@ def gnet_core(wanted: GNetLayers, side: int, seed: int, statistics: Statistics) 
         raise InputError(f"weights: '{wanted.weights}': no predictor's file ({error})") from error
     if config.get("kind") != "gnet":
         raise InputError(f"weights: '{wanted.weights}': a predictor of kind {config.get('kind')!r}; give one of gnet")
-    arguments |= {name: config[name] for name in ("mean", "prefilter_channels", "trunk_width")}
-    module = GNetMaps(side, channels=[], **arguments)
-    own = {name: value for name, value in state.items() if name.startswith(("prefilter.", "trunk."))}
-    module.load_state_dict(own, strict=False)
+    own = {name: value for name, value in state.items() if name.startswith(PARTS)}
+    try:
+        arguments |= {name: config[name] for name in ("mean", "prefilter_channels", "trunk_width")}
+        module = GNetMaps(side, channels=[], **arguments)
+        lacks = [name for name in module.load_state_dict(own, strict=False).missing_keys if name.startswith(PARTS)]
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"weights: '{wanted.weights}': no whole G-net ({flat(error)}); fit it again") from error
+    if lacks:
+        raise InputError(f"weights: '{wanted.weights}': no whole G-net, it lacks {lacks[0]}; fit it again")
     return module, {"name": wanted.name, **arguments}
 
 

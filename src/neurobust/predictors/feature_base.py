@@ -34,9 +34,13 @@ class CoreMaps(FeatureMaps):
     def __init__(self, map_size: int, channels: Sequence[int], mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.map_size = map_size
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+        self.normalise_by(mean, std)
         self.keep([torch.arange(count) for count in channels])
+
+    def normalise_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """What images are normalised by, per colour."""
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, 3, 1, 1))
 
     def keep(self, kept: Sequence[Tensor]) -> None:
         """Which channels of each layer are kept: ascending indices."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from neurobust.core.errors import InputError, flat
 from neurobust.core.layouts import Layout, as_maps, layout_of
@@ -96,7 +96,8 @@ class NetworkMaps(CoreMaps):
 def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
     """A module that gives the layers of an untrained network as a dict of "0", "1", ..., for images of `side` pixels.
 
-    Raises InputError for a size that the network cannot be built for and for layers that it has not.
+    Raises InputError for a size that the network cannot be built for, for layers that it has not, and for two names of
+    one node.
     """
     from neurobust.core.vision import feature_extraction, models, size_arguments
 
@@ -105,10 +106,34 @@ def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
     except (ValueError, AssertionError) as error:
         raise InputError(f"input_size: {side}: {network} cannot take images of this side ({error})") from error
     try:
-        return feature_extraction.create_feature_extractor(full, {layer: str(k) for k, layer in enumerate(layers)})
+        found = feature_extraction.create_feature_extractor(full, {layer: str(k) for k, layer in enumerate(layers)})
     except ValueError as error:
         reason = flat(error)
         raise InputError(f"layers: {list(layers)} are not nodes of {network} ({reason})") from error
+    for graph in (found.train_graph, found.eval_graph):
+        given = copy_outputs(graph)
+        for k, layer in enumerate(layers):
+            if str(k) not in given:
+                raise InputError(f"layers: '{layer}' of {network} is what another layer that is named gives; name one")
+    found.graph = found.train_graph if found.training else found.eval_graph  # compiled anew
+    return cast(nn.Module, found)
+
+
+def copy_outputs(graph: fx.Graph) -> dict[str, fx.Node]:
+    """Let a graph give copies of its nodes, made where they are made, in place; return what it gives.
+
+    An activation that works in place behind a layer would change what was read of it.
+    """
+    output = next(node for node in reversed(graph.nodes) if node.op == "output")
+    for node in list(output.all_input_nodes):
+        with graph.inserting_after(node):
+            output.replace_input_with(node, graph.call_function(copied, (node,)))
+    return cast("dict[str, fx.Node]", output.args[0])
+
+
+def copied(value: Any) -> Any:
+    """A copy of a tensor; what is none as it is."""
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def find_layouts(network: str, layers: Sequence[str], side: int) -> list[Layout]:

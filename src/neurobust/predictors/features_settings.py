@@ -21,11 +21,21 @@ MapSize = Annotated[Count, about("maps are averaged down to this side", "places"
 Frequencies = Annotated[tuple[Positive, ...], Meta(min_length=1), about("of Gabor energy", "cycles per image")]
 Orientations = Annotated[Count, about("of Gabor energy at each frequency")]
 NetworkName = Annotated[str, about("torchvision's name, whose layers are read")]
-Weights = Annotated[FilePath, about("a path to the network's state dict, or random")]
+Weights = Annotated[
+    FilePath,
+    about(
+        "a path to the network's state dict, whose images are normalised as it says, else as torchvision's published "
+        "one; or random, with images normalised by their own mean"
+    ),
+]
 Layers = Annotated[Names, about("nodes of the network's graph")]
-Three = tuple[float, float, float]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Mean = tuple[Share, Share, Share]
+Spread = Annotated[float, Meta(gt=0, le=1)]
+Deviation = tuple[Spread, Spread, Spread]
 Channels = Annotated[Count | None, about("most variable maps of a network that are kept; default: all")]
-Alphas = Annotated[tuple[Positive, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
+Penalty = Annotated[float, Meta(ge=1e-30, le=1e30)]  # what single precision holds
+Alphas = Annotated[tuple[Penalty, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
 
 # For fits to a caller's own arrays: `Predictor.usual` of the kinds that read fixed features.
 USUAL_ALPHAS = tuple(10.0**k for k in range(-1, 9))
@@ -72,8 +82,8 @@ class LayerMaps(FixedFeatures, frozen=True, kw_only=True):
     weights: Weights
     layers: Layers
     channels: Channels = None
-    mean: Three | None = None
-    std: Three | None = None
+    mean: Mean | None = None
+    std: Deviation | None = None
 
     def check(self, where: str, input_size: int) -> None:
         """The network has the layers, each is read once, and a fixed grid fits the images."""

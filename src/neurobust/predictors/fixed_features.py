@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.core.errors import InputError
+from neurobust.core.imagenet import statistics_of
 from neurobust.core.seeding import seed_everything
 from neurobust.core.settings import written
 from neurobust.core.state_dicts import fill_part
@@ -41,11 +42,11 @@ def make_features(wanted: FixedFeatures, context: FitContext) -> tuple[FeatureMa
 
 def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arguments]:
     """The layers of a network. The channels that vary most over the training images are kept, `wanted.channels` in all
-    (every one where it is None)."""
+    (every one where it is None). Images are normalised as the settings say, else as the weights' file does, else as
+    torchvision's published weights want; of random weights by the images' own statistics."""
     mean, std = channel_statistics(context.subjects)
     arguments: Arguments = {
-        "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers),
-        "mean": wanted.mean or mean, "std": wanted.std or std,
+        "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers), "mean": mean, "std": std,
     }  # fmt: skip
     side = context.input_size
     module = NetworkMaps(input_size=side, **arguments, channels=[])
@@ -53,7 +54,10 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
     if wanted.weights == RANDOM:
         module.extractor.load_state_dict(seeded_network(wanted.network, context.seed, side).state_dict(), strict=False)
     else:
-        fill_part(module.extractor, Path(wanted.weights), f"torchvision's {wanted.network} for images of {side} px")
+        what = f"torchvision's {wanted.network} for images of {side} px"
+        mean, std = fill_part(module.extractor, Path(wanted.weights), what) or statistics_of(wanted.network)
+    arguments |= {"mean": wanted.mean or mean, "std": wanted.std or std}
+    module.normalise_by(arguments["mean"], arguments["std"])
     return keep_channels(module, {"name": wanted.name, **arguments}, wanted.channels, context)
 
 

@@ -41,6 +41,8 @@ class LogTanh(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         tanh = torch.tanh(x)
         size = x.abs()
+        if torch.is_grad_enabled():  # somebody takes the gradient's gradient, and so nothing may work in place
+            return (torch.log1p(size) * (1 - tanh * tanh) + tanh.abs() / (1 + size)) * gradient
         slope = torch.log1p(size).mul_(1 - tanh * tanh)
         return slope.addcdiv_(tanh.abs_(), size.add_(1)).mul_(gradient)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from neurobust.core.errors import InputError, flat
 from neurobust.core.io import save_weights
+from neurobust.core.plain_torch import own_draws, plain_torch
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.settings import field_names
 from neurobust.core.training import pick_device
@@ -27,6 +29,8 @@ from neurobust.predictors.train import accuracy_table, fit_kind
 from neurobust.predictors.units import UNITS, Units
 
 SUBJECT = "own"
+LEAST_SPREAD = 1e-5  # of the largest value: less is rounded in single precision to steps of more than a hundredth
+SMALLEST, LARGEST = 1e-30, 1e30  # spread and size of responses that single precision holds well
 HELD_OUT = 10  # one image in so many validates, and one tests
 COLUMNS = ("name", "r", "r_low", "r_high", "p", "p_fdr", "noise_ceiling", "r_normalised", "fev",
            "field_x", "field_y", "field_size")  # fmt: skip
@@ -51,23 +55,29 @@ class OwnPredictor:
     def predict(self, images: np.ndarray, image_batch: int = 100) -> np.ndarray:
         """Responses (n, V) float32 to images uint8 (n, S, S, 3) of the size that it was fitted to."""
         images = own_images(images, self.settings.input_size)
-        if image_batch < 1:
-            raise InputError(f"image_batch: {image_batch}: give a whole number of images, at least 1")
+        if not isinstance(image_batch, Integral) or image_batch < 1:
+            raise InputError(f"image_batch: {image_batch!r}: give a whole number of images, at least 1")
         rows, cpu = np.arange(len(images)), torch.device("cpu")
-        return self.units.restored(predict(self.fitted.model, images, rows, SUBJECT, image_batch, cpu))
+        with plain_torch():
+            found = predict(self.fitted.model, images, rows, SUBJECT, int(image_batch), cpu)
+        return self.units.restored(found)
 
     def save(self, path: str | Path) -> None:
         """Write it as one file, which `load_target` reads; the names of the voxels travel with it."""
         names = {SUBJECT: list(self.voxels["name"])}
         config = {"kind": self.settings.kind, **self.fitted.config, "names": names}
-        path = Path(path).expanduser()
+        try:
+            path = Path(path).expanduser()
+        except (TypeError, RuntimeError) as error:
+            raise InputError(f"save: {path!r}: give the path of a file ({flat(error)})") from error
         if path.is_dir():
             raise InputError(f"{path}: a folder; name a file in it, such as {path / 'predictor.safetensors'}")
         units = {UNITS + name: torch.from_numpy(part) for name, part in self.units._asdict().items()}
         try:
             save_weights(path, {**self.fitted.model.state_dict(), **units}, config)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else flat(error)
+            raise InputError(f"{path}: cannot be written ({reason}); name another place") from error
 
 
 def fit_predictor(
@@ -76,7 +86,8 @@ def fit_predictor(
 ) -> OwnPredictor:  # fmt: skip
     """Fit a predictor of a registered kind to responses (N, V) to square images uint8 (N, S, S, 3), row by row.
 
-    Both are arrays or tensors; responses may have any unit, since their z-scores over training images are fitted.
+    Both are arrays or tensors; responses may have any unit that single precision holds, since their z-scores over
+    training images are fitted. The generators of random numbers and what else a caller has set of torch stay as they are.
     settings: keys of the kind (docs/configuration.md) in the place of its usual ones; `shuffle_pairing=True` is the
     shuffle control, fitted to permuted pairs and tested on the true ones. names: of the voxels, default the columns of
     a data frame, else "0", "1", ... split (N,): 0 training, 1 validation, 2 test; default: 8 : 1 : 1, drawn from the
@@ -86,23 +97,32 @@ def fit_predictor(
     described = PREDICTORS.find(kind, "kind")
     images, columns = as_array(images, "images"), getattr(responses, "columns", None)
     side = images.shape[1] if images.ndim == 4 else 0
+    if images.ndim == 0:
+        raise InputError(f"images: {images.dtype}, no array; give uint8 (N, S, S, 3)")
+    if not isinstance(seed, Integral):
+        raise InputError(f"seed: {seed!r}: give a whole number")
     stated = {key: as_written(value) for key, value in settings.items()}
     given = {"kind": kind, "input_size": side, **usual(described), **stated}
     data = own_data(images, as_array(responses, "responses"), split, noise_ceiling, seed)
     chosen = own_names(columns if names is None else names, data.voxels)
     read = read_predictor(SUBJECT, given, "fit_predictor")
     data, units = in_z_scores(data)
-    context = FitContext([data], seed, device=pick_device())
-    fitted = fit_kind(read, context)
-    table = accuracy_table(read, fitted.model, context).assign(name=chosen)
+    context = FitContext([data], int(seed), device=pick_device())
+    with plain_torch(), own_draws():
+        fitted = fit_kind(read, context)
+        table = accuracy_table(read, fitted.model, context).assign(name=chosen)
     return OwnPredictor(read, fitted, table[list(COLUMNS)], data.split, units)
 
 
 def as_array(values: Any, name: str) -> np.ndarray:
     """A caller's values as an array, whether they are one, a tensor, a list or a data frame; InputError otherwise."""
     if isinstance(values, torch.Tensor):
+        if values.layout != torch.strided or values.is_meta:
+            raise InputError(f"{name}: a tensor of {values.layout} on {values.device}; give a dense one with values")
         values = values.detach().cpu()
         return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+    if isinstance(values, pd.DataFrame) and any(map(pd.api.types.is_extension_array_dtype, values.dtypes)):
+        values = without_missing(values)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise InputError(f"{name}: {int(np.ma.count_masked(values))} values are masked; leave those rows or voxels out")
     try:
@@ -111,17 +131,30 @@ def as_array(values: Any, name: str) -> np.ndarray:
         raise InputError(f"{name}: rows of several sizes ({flat(error)}); give one array") from error
 
 
+def without_missing(frame: pd.DataFrame) -> Any:
+    """A frame of pandas' own numbers as float64, NaN where one is missing; as it is where something is no number."""
+    try:
+        return frame.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return frame
+
+
 def as_written(value: Any) -> Any:
-    """A setting as a configuration would have it: numbers and arrays of numpy as plain ones, paths as text."""
-    if isinstance(value, (np.ndarray, np.generic)):
+    """A setting as a configuration would have it: numbers and arrays of numpy or torch as plain ones, paths as text."""
+    if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
         return value.tolist()
+    if isinstance(value, range):
+        return list(value)
     return str(value) if isinstance(value, Path) else value
 
 
 def own_names(names: Any, voxels: int) -> list[str]:
     """A name for each voxel, default its number; InputError unless there are as many, all different."""
     try:
-        chosen = [str(name) for name in (range(voxels) if names is None else names)]
+        if isinstance(names, (str, bytes, dict)):
+            raise TypeError
+        given = names.tolist() if isinstance(names, (np.ndarray, torch.Tensor)) else names
+        chosen = [str(name) for name in (range(voxels) if given is None else given)]
     except TypeError:
         raise InputError(f"names: {names!r}: give a list with a name for each of {voxels} voxels") from None
     if len(chosen) != voxels or len(set(chosen)) != voxels:
@@ -147,7 +180,7 @@ def usual(described: type[Predictor]) -> Mapping[str, Any]:
 
 def own_images(images: np.ndarray, side: int) -> np.ndarray:
     """Images as an array; InputError unless they are uint8 (n, side, side, 3)."""
-    images = np.asarray(images)
+    images = as_array(images, "images")
     if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
         raise InputError(f"images: {images.dtype} {images.shape}; give uint8 (n, {side}, {side}, 3)")
     return images
@@ -159,6 +192,7 @@ def own_data(
     """The arrays as one subject's data; InputError for what cannot be fitted or tested."""
     if responses.ndim != 2 or len(responses) != len(images) or responses.shape[1] == 0:
         raise InputError(f"responses: {responses.shape} for {len(images)} images; give (images, voxels)")
+    check_units(responses)
     count, voxels = responses.shape
     split = own_split(count, seed) if split is None else as_array(split, "split")
     if split.shape != (count,) or not np.isin(split, (TRAIN, VALIDATION, TEST)).all():
@@ -172,6 +206,23 @@ def own_data(
     )  # fmt: skip
     check_test_images(data)
     return replace(checked_subject(data), source="")
+
+
+def check_units(responses: np.ndarray) -> None:
+    """Raise InputError where real responses (N, V) would lose what they say in single precision, which predictors are
+    in: a spread that is far smaller than the values, or that no such number can be."""
+    if not np.issubdtype(responses.dtype, np.number) or np.iscomplexobj(responses) or not np.isfinite(responses).all():
+        return  # `checks` says what is wrong
+    values = responses.astype(np.float64)
+    size, spread = np.abs(values).max(0), np.ptp(values, axis=0)
+    constant = spread <= 4 * np.finfo(responses.dtype if responses.dtype.kind == "f" else np.float64).eps * size
+    lost = ~constant & ((spread < LEAST_SPREAD * size) | (spread < SMALLEST) | (size > LARGEST))
+    if lost.any():
+        v = int(np.flatnonzero(lost)[0])
+        raise InputError(
+            f"responses: voxel {v} ({int(lost.sum())} of {len(lost)}) goes over {spread[v]:g} at values up to {size[v]:g}, "
+            "which single precision does not hold; take its mean away, or give it in another unit"
+        )
 
 
 def own_ceiling(noise_ceiling: Any, voxels: int) -> np.ndarray:

@@ -73,16 +73,25 @@ class RidgePath:
         values, vectors = torch.linalg.eigh(gram)
         return cls(vectors, values.clamp_min(0), vectors.T @ product)
 
+    def shrunk(self, alpha: Tensor) -> Tensor:
+        """The solution in the eigenbasis (F, V) for one alpha per voxel (V,), or one of all ().
+
+        What value and alpha together do not lift above the rounding of the largest value is noise over noise, and 0.
+        """
+        size = self.values[:, None] + alpha
+        rounding = torch.finfo(size.dtype).eps * self.values.max()
+        return self.rotated / torch.where(size > rounding, size, torch.inf)
+
     def weights(self, alpha: Tensor) -> Tensor:
         """(F, V) for one alpha per voxel (V,)."""
-        return self.vectors @ (self.rotated / (self.values[:, None] + alpha))
+        return self.vectors @ self.shrunk(alpha)
 
     def losses(self, x: Tensor, y: Tensor, alphas: Tensor) -> Tensor:
         """Mean squared errors (A, V) on centred x (n, F), y (n, V)."""
         x = x @ self.vectors
         out = torch.empty(len(alphas), y.shape[1], dtype=y.dtype, device=y.device)
         for i, alpha in enumerate(alphas):
-            out[i] = torch.addmm(y, x, self.rotated / (self.values[:, None] + alpha), beta=-1).square_().mean(0)
+            out[i] = torch.addmm(y, x, self.shrunk(alpha), beta=-1).square_().mean(0)
         return out
 
     def scores(self, x: Tensor, y: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +101,7 @@ class RidgePath:
         centred = y - y.mean(0)
         spread = centred.square().sum(0)
         for i, alpha in enumerate(alphas):
-            predicted = x @ (self.rotated / (self.values[:, None] + alpha))
+            predicted = x @ self.shrunk(alpha)
             losses[i] = (predicted - y).square_().mean(0)
             predicted -= predicted.mean(0)
             norm = (predicted.square().sum(0) * spread).sqrt_()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import nn
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.io import load_weights
 from neurobust.core.places import load
+from neurobust.core.plain_torch import plain_torch
 from neurobust.files.pixels import resized
 from neurobust.predictors.ensemble import Ensemble
 from neurobust.predictors.model import ResponseModel
@@ -36,10 +38,21 @@ def load_predictor(path: Path) -> ResponseModel:
             "or update neurobust"
         )
     build = cast(Callable[..., ResponseModel], load(PREDICTORS[kind].build))
-    module = build(**config)
-    module.load_state_dict(state)
+    wrong = next((name for name, value in saved.items() if value.is_floating_point() and not value.isfinite().all()), "")
+    if wrong:
+        raise InputError(f"{path}: {wrong} is not finite; fit the predictor again")
+    try:
+        with torch.random.fork_rng(devices=[]), plain_torch():
+            module = build(**config)
+            module.load_state_dict(state)
+            module = in_units(module, units)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: no whole predictor of kind {kind} ({flat(error)}); fit it again") from error
     module.names = names
-    return in_units(module, units).eval().requires_grad_(False)
+    count, named = sum(module.voxels.values()), len(module.column_names())
+    if count != named:
+        raise InputError(f"{path}: {named} names for {count} voxels; fit it again")
+    return module.eval().requires_grad_(False)
 
 
 class Target(nn.Module):
@@ -74,23 +87,32 @@ class Target(nn.Module):
         Raises InputError for what is no batch of colour images in [0, 1]: a predictor would answer it too, with numbers
         that mean nothing. `bounded=False` takes pixels of any value, for images that are made to leave [0, 1].
         """
-        check_pixels(images, bounded)
-        images = images.float()
+        images = self.prepared(images, bounded)
+        if not len(images):
+            return images.new_zeros(0, self.dimensions)
         parts = zip(self.predictors, self.sizes, strict=True)
         return torch.cat([predictor(resized(images, size)) for predictor, size in parts], 1)
+
+    def prepared(self, images: torch.Tensor, bounded: bool = True) -> torch.Tensor:
+        """Images in the precision of the predictors, once they are such as can be answered (`check_pixels`)."""
+        check_pixels(images, bounded)
+        values = chain(self.parameters(), self.buffers())
+        return images.to(next(value.dtype for value in values if value.is_floating_point()))
 
     def contributions(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """What each layer adds to the responses (N, D) of a target of one predictor; empty for several, and for a kind
         whose responses are no sum over layers."""
         if len(self.predictors) > 1:
             return {}
-        return cast(ResponseModel, self.predictors[0]).contributions(resized(images, self.sizes[0]))
+        images = resized(self.prepared(images), self.sizes[0])
+        return cast(ResponseModel, self.predictors[0]).contributions(images)
 
     def core_features(self, images: torch.Tensor) -> torch.Tensor | None:
         """What was trained for the voxels of a target of one predictor, (N, features); None where there is no such."""
         if len(self.predictors) > 1:
             return None
-        return cast(ResponseModel, self.predictors[0]).core_features(resized(images, self.sizes[0]))
+        images = resized(self.prepared(images), self.sizes[0])
+        return cast(ResponseModel, self.predictors[0]).core_features(images)
 
 
 def check_pixels(images: torch.Tensor, bounded: bool) -> None:
@@ -98,7 +120,7 @@ def check_pixels(images: torch.Tensor, bounded: bool) -> None:
     way = "give float pixels (N, 3, H, W) in [0, 1], as `files.pixels.to_pixels` makes them of uint8"
     if not isinstance(images, torch.Tensor):
         raise InputError(f"target: images are a {type(images).__name__}; {way}")
-    if not images.is_floating_point() or images.ndim != 4 or images.shape[1] != 3:
+    if not images.is_floating_point() or images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
         raise InputError(f"target: images are {images.dtype} {tuple(images.shape)}; {way}")
     if bounded and images.numel():
         low, high = (float(value) for value in images.detach().aminmax())
