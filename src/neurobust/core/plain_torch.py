@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def plain_torch() -> Iterator[None]:
-    """Gradients, single precision and the CPU as what new tensors get, without autocast; all is given back afterwards."""
+    """With gradients, without autocast, new tensors in single precision on the CPU; all is given back afterwards."""
     import torch
 
     dtype = torch.get_default_dtype()

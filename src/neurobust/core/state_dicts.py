@@ -97,7 +97,7 @@ def fill_part(
     twin = fitted(rest, body)[0]
     if not lacking(twin, wanted) and any(not torch.equal(twin[name], inside[name]) for name in twin):
         starts = sorted({key.split(".")[0] for key in state})
-        raise InputError(f"{path}: two sets of weights of {what}, below {', '.join(starts)}; save the one that is meant")
+        raise InputError(f"{path}: two sets of weights of {what}, below {', '.join(starts)}; save the one you mean")
     body.load_state_dict(inside, strict=False)
     return normalisation(rest)
 

@@ -15,7 +15,7 @@ from neurobust.predictors.model import ResponseModel
 class Ensemble(ResponseModel):
     """The mean over members that were fitted to the same voxels: images (N, 3, size, size) in [0, 1] -> (N, voxels).
 
-    Raises InputError, which begins with `where`, for members of different voxels, by number or name, or sizes of images.
+    Raises InputError, which begins with `where`, for members of other voxels, names of voxels or sizes of images.
     """
 
     def __init__(self, members: Sequence[ResponseModel], where: str):
@@ -27,12 +27,12 @@ class Ensemble(ResponseModel):
                     f"{where}: member {k} has voxels {member.voxels} at {member.input_size} px, the first one "
                     f"{first.voxels} at {first.input_size} px; give an ensemble predictors of one ROI and kind"
                 )
-            wrong = [pair for pair in zip(first.column_names(), member.column_names(), strict=True) if pair[0] != pair[1]]
-            if wrong:
-                raise InputError(
-                    f"{where}: member {k} has voxel {wrong[0][1]!r} where the first one has {wrong[0][0]!r}; fit all to "
-                    "the same voxels in the same order"
-                )
+            for one, other in zip(first.column_names(), member.column_names(), strict=True):
+                if one != other:
+                    raise InputError(
+                        f"{where}: member {k} has voxel {other!r} where the first one has {one!r}; fit all to the same "
+                        "voxels in the same order"
+                    )
         self.members = nn.ModuleList(members)
         self.voxels, self.input_size, self.names = dict(first.voxels), first.input_size, first.names
 

@@ -87,7 +87,7 @@ def fit_predictor(
     """Fit a predictor of a registered kind to responses (N, V) to square images uint8 (N, S, S, 3), row by row.
 
     Both are arrays or tensors; responses may have any unit that single precision holds, since their z-scores over
-    training images are fitted. The generators of random numbers and what else a caller has set of torch stay as they are.
+    training images are fitted. The global generators of random numbers are given back as they were.
     settings: keys of the kind (docs/configuration.md) in the place of its usual ones; `shuffle_pairing=True` is the
     shuffle control, fitted to permuted pairs and tested on the true ones. names: of the voxels, default the columns of
     a data frame, else "0", "1", ... split (N,): 0 training, 1 validation, 2 test; default: 8 : 1 : 1, drawn from the
@@ -220,8 +220,8 @@ def check_units(responses: np.ndarray) -> None:
     if lost.any():
         v = int(np.flatnonzero(lost)[0])
         raise InputError(
-            f"responses: voxel {v} ({int(lost.sum())} of {len(lost)}) goes over {spread[v]:g} at values up to {size[v]:g}, "
-            "which single precision does not hold; take its mean away, or give it in another unit"
+            f"responses: voxel {v} ({int(lost.sum())} of {len(lost)}) goes over {spread[v]:g} at values up to "
+            f"{size[v]:g}, which single precision does not hold; take its mean away, or give it in another unit"
         )
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from neurobust.core.errors import InputError, flat
 from neurobust.core.io import load_weights
 from neurobust.core.places import load
-from neurobust.core.plain_torch import plain_torch
+from neurobust.core.plain_torch import own_draws, plain_torch
 from neurobust.files.pixels import resized
 from neurobust.predictors.ensemble import Ensemble
 from neurobust.predictors.model import ResponseModel
@@ -26,7 +26,7 @@ ROUNDING = 1e-3  # by which a resized image may leave [0, 1]
 def load_predictor(path: Path) -> ResponseModel:
     """A trained predictor from its `model.safetensors`: eval mode, frozen, images (N, 3, size, size) -> (N, voxels).
 
-    Its kind, which the file names, says what rebuilds it.
+    Its kind, which the file names, says what rebuilds it. Raises InputError for a file that is none, or not whole.
     """
     saved, config = load_weights(path)
     state, units = split_units(saved)
@@ -38,11 +38,11 @@ def load_predictor(path: Path) -> ResponseModel:
             "or update neurobust"
         )
     build = cast(Callable[..., ResponseModel], load(PREDICTORS[kind].build))
-    wrong = next((name for name, value in saved.items() if value.is_floating_point() and not value.isfinite().all()), "")
-    if wrong:
-        raise InputError(f"{path}: {wrong} is not finite; fit the predictor again")
+    for name, value in saved.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise InputError(f"{path}: {name} is not finite; fit the predictor again")
     try:
-        with torch.random.fork_rng(devices=[]), plain_torch():
+        with own_draws(), plain_torch():
             module = build(**config)
             module.load_state_dict(state)
             module = in_units(module, units)
