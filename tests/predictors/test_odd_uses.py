@@ -289,7 +289,7 @@ ODD = {
     "letters as names": ({"names": "abcd"}, "names: 'abcd': give a list with a name for each of 4 voxels"),
     "no seed": ({"seed": None}, "seed: None: give a whole number"),
     "half a seed": ({"seed": 0.5}, "seed: 0.5: give a whole number"),
-    "a penalty of zero": ({"alphas": [0, 1]}, "fit_predictor.own.alphas.0: 0: expected a number >= 1e-30"),
+    "a penalty of zero": ({"alphas": [0, 1]}, "fit_predictor.own.alphas.0: 0: expected a number > 0"),
     "an infinite penalty": ({"alphas": [1, np.inf]}, "fit_predictor.own.alphas.1: inf: expected"),
     "a missing number of pandas": (
         {"responses": pd.DataFrame(np.ones((60, 4))).astype("Float32").mask(np.eye(60, 4) > 0)},

@@ -34,7 +34,7 @@ Mean = tuple[Share, Share, Share]
 Spread = Annotated[float, Meta(gt=0, le=1)]
 Deviation = tuple[Spread, Spread, Spread]
 Channels = Annotated[Count | None, about("most variable maps of a network that are kept; default: all")]
-Penalty = Annotated[float, Meta(ge=1e-30, le=1e30)]  # what single precision holds
+Penalty = Annotated[float, Meta(gt=0, le=1e30)]  # single precision holds no larger one
 Alphas = Annotated[tuple[Penalty, ...], Meta(min_length=1), about("ridge penalties, of which each voxel gets one")]
 
 # For fits to a caller's own arrays: `Predictor.usual` of the kinds that read fixed features.
