@@ -256,3 +256,14 @@ def test_a_model_without_an_answer_is_never_robust(give, accuracy):
 def test_a_network_in_half_precision_that_casts_its_input_is_attacked():
     found = attack(Given(dtype=torch.bfloat16), X, Given(dtype=torch.bfloat16)(X).argmax(1), budgets=[0, 255], steps=5)
     assert found.accuracy[0] == 1 and found.accuracy[255] < 1
+
+
+def test_a_caller_without_gradients_attacks_as_one_with_them():
+    """In inference mode no attack found anything."""
+    model, (images, labels) = Linear(), batch()
+    wanted = attack(model, images, labels, budgets=[0, 1, 4], steps=5)
+    assert wanted.accuracy[4] < 0.5
+    for without in (torch.no_grad(), torch.inference_mode()):
+        with without:
+            found = attack(model, images * 1, labels, budgets=[0, 1, 4], steps=5)
+        assert found.accuracy == wanted.accuracy and found.doubts == wanted.doubts

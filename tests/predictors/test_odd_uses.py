@@ -14,7 +14,7 @@ from neurobust.core.imagenet import statistics_of
 from neurobust.core.io import load_weights, save_weights
 from neurobust.core.vision import models
 from neurobust.files.splits import TRAIN
-from neurobust.networks.own_loop import features_of, neural_loss, standardised
+from neurobust.networks.own_loop import features_of, neural_loss, standardised, target_responses
 from neurobust.predictors import fit_predictor, load_target
 from neurobust.predictors.features import extractor_of
 from neurobust.predictors.gnet import log_tanh
@@ -191,6 +191,32 @@ def test_a_loop_under_autocast_has_the_same_loss(arrays, pixels, tmp_path):
     with torch.autocast("cpu", torch.bfloat16):
         found = neural_loss(features, pixels, target), neural_loss(features, pixels, target.target)
     assert torch.equal(torch.stack(found), torch.stack(wanted))
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-7, 1.0, 1e20])
+def test_a_target_is_standardised_in_any_unit(arrays, pixels, unit, tmp_path):
+    """Responses of 1e-13 were taken for constant ones, and a network was drawn towards 0."""
+    images, responses = arrays
+    fit_predictor(images, responses.astype(np.float64) * unit, **RIDGE).save(tmp_path / "p")
+    fit_predictor(images, responses, **RIDGE).save(tmp_path / "q")
+    targets = [load_target(tmp_path / name) for name in "pq"]
+    found, wanted = (standardised(target, images, device=torch.device("cpu"))(pixels) for target in targets)
+    assert torch.allclose(found, wanted, atol=1e-2)
+    found, wanted = (target_responses(target, images, np.zeros(60)) for target in targets)
+    assert torch.allclose(found, wanted, atol=1e-2) and np.allclose(found.std(0, correction=0), 1, atol=1e-3)
+
+
+def test_a_head_of_other_sizes_and_a_compiled_network_are_told(pixels):
+    """One number for all voxels was spread over them."""
+    features, responses = torch.rand(6, 5), torch.rand(6, 4)
+    head = torch.nn.Sequential(torch.nn.Linear(5, 1))
+    with pytest.raises(InputError, match=r"head: it gives \(6, 1\) for 6 images and 4 voxels; give neural_head\(5, 4"):
+        neural_loss(features, pixels, responses, loss="mse", head=head)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 48 * 48, 5), torch.nn.Linear(5, 3))
+    compiled = torch.compile(network, backend="eager")
+    compiled(pixels)
+    for layer in (None, "1", "_orig_mod.1"):
+        assert torch.equal(features_of(compiled, pixels, layer), network[1](pixels.flatten(1)))
 
 
 # --- files and targets ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -59,6 +59,15 @@ def attack(
     in units of 1/255 for L-infinity, of 1 otherwise, unless `unit` says another. `batch` images are attacked at a time.
     The model is given back as it was; normalisation belongs inside it. Raises InputError for what cannot be attacked.
     """
+    with torch.inference_mode(False), torch.enable_grad():  # without gradients nothing would be found
+        return attacked(model, images, labels, method, budgets, seed=seed, batch=batch, settings=settings)
+
+
+def attacked(
+    model: nn.Module, images: Tensor, labels: Tensor, method: str, budgets: Sequence[float], *, seed: int, batch: int,
+    settings: Mapping[str, Any],
+) -> Attacked:  # fmt: skip
+    """As `attack`, with gradients on."""
     listed = [plain(budget) for budget in budgets] if isinstance(budgets, Iterable) else budgets
     plan = read_plan(method, {"method": method, "budgets": listed, **USUAL.get(method, {}), **settings}, "attack")
     if plan.attack.neural_head or plan.attack.twins or plan.attack.reads:

@@ -22,6 +22,7 @@ from neurobust.networks.controls import shuffled_partners
 from neurobust.networks.registry import LOSSES
 from neurobust.networks.targets import compute_responses, standardise
 
+COMPILED = "_orig_mod"  # where torch.compile keeps the network that it was given
 Target = Callable[[Tensor], Tensor]  # images (n, 3, H, W) in [0, 1] -> responses (n, D)
 
 
@@ -65,7 +66,15 @@ def standardised(target: nn.Module, images: Any, batch: int = 256, device: torch
     responses = raw_responses(target, images, batch, device)
     if len(responses) < 2:
         raise InputError(f"images: {len(responses)} of them; a spread of responses needs at least 2")
-    return Standardised(target, *standardise(responses)).to(device)
+    return Standardised(target, *in_any_unit(responses)).to(device)
+
+
+def in_any_unit(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD (float32, (D,)) of responses (N, D) of any unit: those of `targets.standardise`, which takes SDs far
+    below 1 for constant columns, as of responses of about 1. Scaled by powers of two, which rounds nothing."""
+    size = np.ldexp(np.float32(1), np.frexp(np.abs(responses).max(0))[1])
+    mean, std = standardise(responses / size)
+    return mean * size, std * size
 
 
 def target_responses(
@@ -85,7 +94,7 @@ def target_responses(
             f"split: {split.dtype} {split.shape} for {len(responses)} images; give as many numbers, at least 2 of them "
             "0, for training"
         )
-    mean, std = standardise(responses[split == TRAIN])
+    mean, std = in_any_unit(responses[split == TRAIN])
     responses -= mean
     responses /= std
     if shuffle_seed is not None:
@@ -167,7 +176,13 @@ def headed(head: Any, features: Tensor, voxels: int) -> Tensor:
         )
     if not isinstance(head, nn.Module):
         raise InputError(f"neural_loss: head: {head!r} is no module; give neural_head(width, voxels, seed)")
-    return cast(Tensor, head(features))
+    predicted = cast(Tensor, head(features))
+    if predicted.shape != (len(features), voxels):
+        raise InputError(
+            f"neural_loss: head: it gives {tuple(predicted.shape)} for {len(features)} images and {voxels} voxels; "
+            f"give neural_head({features.shape[1]}, {voxels}, seed)"
+        )
+    return predicted
 
 
 def features_of(network: nn.Module, images: Tensor, layer: str | None) -> Tensor:
@@ -183,8 +198,10 @@ def features_of(network: nn.Module, images: Tensor, layer: str | None) -> Tensor
     if not isinstance(images, Tensor) or not images.is_floating_point():
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise InputError(f"neural_loss: images are {kind}; give float pixels (n, 3, H, W) in [0, 1]")
+    network = getattr(network, COMPILED, network)  # what torch.compile has made calls no hooks
     if isinstance(network, Classifier) and layer is None:
         return network.features(images)
+    layer = None if layer is None else str(layer).removeprefix(f"{COMPILED}.")
     modules, seen = dict(network.named_modules()), []
     linear = [module for module in modules.values() if isinstance(module, nn.Linear)]
     if (layer is None and not linear) or (layer is not None and layer not in modules):
