@@ -49,6 +49,10 @@ WRONG = {
         lambda d: d.single_trial_nsd_id.__setitem__(0, 4),
         "single_trial_nsd_id 4 is not a test image",
     ),
+    "an image that was not shown": (
+        lambda d: d.n_repeats.__setitem__(3, 0),
+        "n_repeats is 0 in row 3; leave out images",
+    ),
     "a short column": (lambda d: setattr(d, "split", d.split[1:]), "59 values of split for 60 responses"),
 }
 
@@ -67,6 +71,13 @@ def test_a_study_without_test_images_is_refused_before_the_training(subject, wri
     roi, stimuli = write_subject(subject)
     with pytest.raises(InputError, match=r"roi.h5: 0 test images"):
         train_predictor([roi], [stimuli], read(RIDGE), 0, Outputs(*(tmp_path / name for name in "mjv")))
+
+
+def test_each_subject_has_a_name_that_a_module_can_bear(subject_maker):
+    """Two of one name were one to a predictor."""
+    for names in (("subj01", "subj01"), ("subj01", "subj.02")):
+        with pytest.raises(InputError, match=f"^subject '{names[1]}': give each subject a name of its own"):
+            checked_subjects([subject_maker(name) for name in names], 48)
 
 
 def test_images_of_one_subject_are_of_the_size_of_the_others(subject_maker):

@@ -18,7 +18,10 @@ def checked_subjects(subjects: Sequence[SubjectData], input_size: int) -> list[S
     Raises InputError for data that cannot be fitted, or not together, or not by a predictor of this `input_size`.
     """
     checked = [checked_subject(data) for data in subjects]
-    first = checked[0]
+    first, known = checked[0], [data.subject for data in checked]
+    for name in known:
+        if known.count(name) > 1 or "." in name or not name:
+            raise InputError(f"subject {name!r}: give each subject a name of its own, without dots")
     for data in checked[1:]:
         if data.images.shape[1] != first.images.shape[1]:
             raise InputError(
@@ -60,6 +63,9 @@ def check_rows(data: SubjectData, where: str) -> None:
             raise InputError(
                 f"{where}: {len(getattr(data, name))} values of {name} for {count} responses; give as many"
             )
+    if count and data.n_repeats.min() < 1:
+        k = int(np.argmin(data.n_repeats))
+        raise InputError(f"{where}: n_repeats is {data.n_repeats[k]} in row {k}; leave out images that were not shown")
     wrong = np.flatnonzero(np.diff(data.nsd_id.astype(np.int64)) <= 0)
     if len(wrong):
         k = int(wrong[0])
