@@ -96,6 +96,7 @@ ELSEWHERE = {
     "python benchmarks/nsd.py": "by hand",
     "python benchmarks/planted_studies.py": "by hand",
     "python benchmarks/predictors.py": "by hand",
+    "python benchmarks/schedules.py RESULTS": "by hand",
     # By hand too, and in miniature.
     "python benchmarks/gpu.py": "tests/shared/test_benchmarks.py",
     "python benchmarks/reader.py": "tests/shared/test_benchmarks.py",
