@@ -13,6 +13,7 @@ from neurobust.files.explained import ExplainedRecord, predictor_analysis_path, 
 from neurobust.files.predictor_tables import read_voxels, voxels_path, write_voxels
 from neurobust.report.collect import collect_results
 from neurobust.report.sections import teacher_table
+from neurobust.report.teachers import median_reached
 from neurobust.study.explained import Explained
 from neurobust.study.pairs import teachers_of, teaching
 from neurobust.study.paths import Paths
@@ -70,6 +71,27 @@ def test_each_teacher_has_its_accuracy_its_fragility_and_what_networks_gained(ta
     assert rows["verdict"].tolist() == said.loc[rows.index, "verdict"].tolist()
     printed = {row["condition"]: row for row in teacher_table(tables)}
     assert printed["pixels"]["fragility"] == "0.50" and printed["mean"]["accuracy"] == "–"
+
+
+def test_a_change_that_no_size_makes_is_larger_than_all():
+    """Counted as 0 it made the firmest predictor a fragile one."""
+    nan = np.nan
+    assert median_reached([5, nan, 9]) == 9 and median_reached([1, 2, 4]) == 2
+    assert np.isnan(median_reached([nan, nan, 3])) and np.isnan(median_reached([nan]))
+
+
+@pytest.mark.parametrize(
+    ("reached", "wanted"), [({0: 8.0, 1: np.nan}, "–"), ({0: np.nan, 1: np.nan}, "–"), (RANDOM, "8.50")]
+)
+def test_a_predictor_that_no_change_moves_has_no_number(taught, reached, wanted):
+    for seed, value in reached.items():
+        path = predictor_analysis_path(taught.root, "pixels", "LO", seed, "fragility")
+        rows = [("smallest change, L∞", SMALLEST[seed]), ("random change, L∞", value)]
+        frame = pd.DataFrame([(m, "", "", v, v, v, 8) for m, v in rows], columns=list(MEASURES))
+        record = ExplainedRecord(analysis="fragility", provenance=Provenance(neurobust="0.1.0"), seed=seed)
+        write_explained(path, frame, record)
+    printed = {row["condition"]: row for row in teacher_table(collect_results(taught))}
+    assert (printed["pixels"]["fragility"], printed["pixels"]["random"]) == ("0.50", wanted)
 
 
 def test_a_study_of_one_teacher_has_no_such_table_and_no_more_jobs(taught):

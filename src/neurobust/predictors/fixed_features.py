@@ -55,7 +55,8 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
         module.extractor.load_state_dict(seeded_network(wanted.network, context.seed, side).state_dict(), strict=False)
     else:
         what = f"torchvision's {wanted.network} for images of {side} px"
-        mean, std = fill_part(module.extractor, Path(wanted.weights), what) or statistics_of(wanted.network)
+        wants = fill_part(module.extractor, Path(wanted.weights), what) or statistics_of(wanted.network)
+        mean, std = (tuple(part) for part in wants)
     arguments |= {"mean": wanted.mean or mean, "std": wanted.std or std}
     module.normalise_by(arguments["mean"], arguments["std"])
     return keep_channels(module, {"name": wanted.name, **arguments}, wanted.channels, context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,9 @@ def teacher_rows(study: Study, rows: Rows) -> list[Row]:
 
     rows: of the tables `summary`, `differences` and `verdicts`, whose numbers under the attack of the answer are here
     again. accuracy: median r / sqrt(NC) over the ROIs' voxels; fragility, random: medians over images of the smallest
-    and of a random change that moves the response by a standard deviation (L-infinity, 1/255). All three are means over
-    the predictor's seeds, and NaN of a mean over predictors and of measured responses.
+    and of a random change that moves the response by a standard deviation (L-infinity, 1/255). The accuracy is the mean
+    over the predictor's seeds, the changes are medians, NaN where so many seeds are not moved within the analysis's
+    reach. All are NaN of a mean over predictors and of measured responses.
     """
     found, quality = [], {}
     for name, teacher in teachers_of(study).items():
@@ -53,12 +54,19 @@ def described_as(study: Study, teacher: Teacher) -> str:
 
 
 def quality_of(study: Study, teacher: Teacher, rois: tuple[str, ...]) -> dict[str, float]:
-    """Accuracy of a predictor of some ROIs and what moves it, means over its seeds; NaN where it has none."""
+    """Accuracy of a predictor of some ROIs and what moves it, over its seeds; NaN where it has none."""
     unknown = dict.fromkeys(("accuracy", *CHANGES), math.nan)
     if teacher.predictor is None or teacher.ensemble:
         return unknown
     by_seed = [one_seed(study, teacher.predictor, rois, seed) for seed in study.predictor_seeds]
-    return unknown | {column: float(np.mean([found[column] for found in by_seed])) for column in unknown}
+    changes = {column: median_reached([found[column] for found in by_seed]) for column in CHANGES}
+    return {"accuracy": float(np.mean([found["accuracy"] for found in by_seed])), **changes}
+
+
+def median_reached(changes: Sequence[float]) -> float:
+    """The median of changes, of which NaN is one larger than any that was tried; NaN where the median is such a one."""
+    found = float(np.median(np.nan_to_num(changes, nan=np.inf)))
+    return found if np.isfinite(found) else math.nan
 
 
 def one_seed(study: Study, predictor: str, rois: tuple[str, ...], seed: int) -> dict[str, float]:
@@ -69,11 +77,11 @@ def one_seed(study: Study, predictor: str, rois: tuple[str, ...], seed: int) -> 
     if not all(path.exists() for path in paths):
         return found
     tables = [read_explained(path)[0].set_index("measure")["value"] for path in paths]
-    for (column, measure), table in itertools.product(CHANGES.items(), tables):
+    for measure, table in itertools.product(CHANGES.values(), tables):
         if measure not in table:
             return found
-        found[column] = np.nansum([found[column], float(table[measure]) / len(tables)])
-    return found
+    changes = {column: [float(table[measure]) for table in tables] for column, measure in CHANGES.items()}
+    return found | {column: float(np.mean(values)) for column, values in changes.items()}
 
 
 def numbers_of(study: Study, names: Mapping[str, str], rows: Rows) -> Row:
