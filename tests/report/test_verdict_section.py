@@ -78,6 +78,10 @@ def test_a_study_that_can_say_nothing_says_so():
     assert "2 seeds × 400 images, too few seeds for any verdict" in sentence(table.assign(n_seeds=2), POWER, "s (a)")
     lacking = table.assign(verdict="undetermined", reason="not in this study: needs control shuffled of LO")
     assert "nothing can be said of LO and V1 (no control of its own)" in sentence(lacking, POWER, "s (a)")
+    labels = table.assign(verdict="undetermined", reason="not in this study: needs control labels of LO")
+    assert "nothing can be said of LO and V1 (no control labels)" in sentence(labels, POWER, "s (a)"), (
+        "it has a shuffle"
+    )
     assert sentence(table.iloc[:0], POWER, "s (a)") == (
         "On s (a) nothing can be said: there is no guided condition under the primary attack."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -90,10 +91,18 @@ def undetermined(rows: list[Any]) -> str:
     why: dict[str, list[str]] = {}
     for row in rows:
         gate = row.verdict.removeprefix(UNDETERMINED).strip(" ()")
-        lacking = "no control of its own" if text(row.reason).startswith("not in this study") else "not settled"
+        lacking = lack_of(text(row.reason)) or "not settled"
         why.setdefault(gate or lacking, []).append(row.condition)
     parts = [f"{listed(names)} ({gate})" for gate, names in why.items()]
     return f"nothing can be said of {', '.join(parts)}" if parts else ""
+
+
+def lack_of(reason: str) -> str:
+    """What a study lacks for a verdict, in brief, by the verdict's reason; empty where it lacks nothing."""
+    if not reason.startswith("not in this study"):
+        return ""
+    found = re.search(r"needs control ([\w-]+)", reason)
+    return f"no control {found[1]}" if found and found[1] != "shuffled" else "no control of its own"
 
 
 def size(verdicts: pd.DataFrame, power: pd.DataFrame) -> str:
