@@ -231,7 +231,7 @@ def prediction_gate(evidence: Evidence, conditions: Iterable[str]) -> Gate | Non
     worst = min(found, key=lambda roi: found[roi].share)
     said = f"{found[worst].found} of {found[worst].voxels} voxels of {worst} are predicted on held-out images"
     if found[worst].enough:
-        return Gate("prediction", True, said if len(found) == 1 else f"{said}, and more of the other areas")
+        return Gate("prediction", True, said if len(found) == 1 else f"{said}, a larger share of every other area")
     return Gate("prediction", False, f"{said}; {percent(LEAST_PREDICTED, 0)} % must be")
 
 
