@@ -66,15 +66,16 @@ def standardised(target: nn.Module, images: Any, batch: int = 256, device: torch
     responses = raw_responses(target, images, batch, device)
     if len(responses) < 2:
         raise InputError(f"images: {len(responses)} of them; a spread of responses needs at least 2")
-    return Standardised(target, *in_any_unit(responses)).to(device)
+    return Standardised(target, *in_own_units(target, responses)).to(device)
 
 
-def in_any_unit(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and SD (float32, (D,)) of responses (N, D) of any unit: those of `targets.standardise`, which takes SDs far
-    below 1 for constant columns, as of responses of about 1. Scaled by powers of two, which rounds nothing."""
-    size = np.ldexp(np.float32(1), np.frexp(np.abs(responses).max(0))[1])
-    mean, std = standardise(responses / size)
-    return mean * size, std * size
+def in_own_units(target: nn.Module, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD (float32, (D,)) of a target's responses (N, D) in the units that it was fitted in: those of
+    `targets.standardise`, which knows z-scores, and takes SDs far below 1 for those of constant columns."""
+    found = getattr(target, "units", None)  # a module of somebody else may have none
+    units = found.numpy(force=True) if isinstance(found, Tensor) else np.ones(1, np.float32)
+    mean, std = standardise(responses / units)
+    return mean * units, std * units
 
 
 def target_responses(
@@ -94,7 +95,7 @@ def target_responses(
             f"split: {split.dtype} {split.shape} for {len(responses)} images; give as many numbers, at least 2 of them "
             "0, for training"
         )
-    mean, std = in_any_unit(responses[split == TRAIN])
+    mean, std = in_own_units(target, responses[split == TRAIN])
     responses -= mean
     responses /= std
     if shuffle_seed is not None:

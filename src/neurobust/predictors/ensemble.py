@@ -40,6 +40,10 @@ class Ensemble(ResponseModel):
         """Mean responses (N, voxels)."""
         return torch.stack([member(images) for member in self.members]).mean(0)
 
+    def units(self) -> Tensor:
+        """The mean of the members' units."""
+        return torch.stack([cast(ResponseModel, member).units() for member in self.members]).mean(0)
+
     def respond(self, images: Tensor, subject: str) -> Tensor:
         """Mean responses (N, V) of one subject's voxels."""
         return torch.stack([cast(ResponseModel, member).respond(images, subject) for member in self.members]).mean(0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 # The keyword arguments that rebuild a module, as JSON: they travel in its weights file.
@@ -28,6 +29,11 @@ class ResponseModel(nn.Module):
         subjects = list(self.voxels)
         start = sum(self.voxels[name] for name in subjects[: subjects.index(subject)])
         return slice(start, start + self.voxels[subject])
+
+    def units(self) -> Tensor:
+        """How large one standard deviation of the responses that were fitted is, of each column (voxels,): of z-scores
+        about 1."""
+        return torch.ones(sum(self.voxels.values()))
 
     def column_names(self) -> list[str]:
         """A name for each column: the voxel's own, or its subject and number."""

@@ -77,6 +77,11 @@ class Target(nn.Module):
             name for predictor in self.predictors for name in cast(ResponseModel, predictor).column_names()
         ]  # fmt: skip
 
+    @property
+    def units(self) -> torch.Tensor:
+        """Of each column (D,): `ResponseModel.units`."""
+        return torch.cat([cast(ResponseModel, predictor).units() for predictor in self.predictors])
+
     def train(self, mode: bool = True) -> Target:
         """Nothing changes: it stays in eval mode."""
         return self

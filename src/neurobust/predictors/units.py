@@ -56,6 +56,10 @@ class InUnits(ResponseModel):
         """Responses (N, voxels)."""
         return self.model(images) * self.std + self.mean
 
+    def units(self) -> Tensor:
+        """Those of the responses that were given."""
+        return self.std
+
     def contributions(self, images: Tensor) -> dict[str, Tensor]:
         """What each layer adds to the responses, as of the model."""
         return {name: part * self.std for name, part in self.model.contributions(images).items()}
