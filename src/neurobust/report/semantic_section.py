@@ -24,6 +24,7 @@ from neurobust.report.semantic_transfer import tabulate_transfer, transfer_table
 from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv, read_section, write_tables
+from neurobust.report.transfer_gallery import transfer_galleries
 from neurobust.report.view import View
 from neurobust.study.model import NetworkName, Study, title_of
 
@@ -117,7 +118,8 @@ def outcomes(clean: pd.DataFrame) -> Row:
 
 
 def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
-    """What the template shows, from the tables and the examples among `paths`; None where there are no tables."""
+    """What the template shows, from the tables and the examples among `paths`, and the tables of transfer of those that
+    pictures are shown of; None where there are no tables."""
     from markupsafe import Markup
 
     paths = list(paths)
@@ -126,6 +128,7 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         return None
     table, gates = tables["semantic"], tables["gates"]
     axes = dict(zip(table["attack"], table["axis"], strict=True))
+    lent = transfer_galleries(view, [path for path in paths if path.suffix == ".parquet"])
     return {
         "beside": side_by_side(view, {name: tables[name] for name in ("summary", "differences")}),
         "beside_figure": Markup(inline_svg(draw_side_by_side(view, table), "beside")),
@@ -137,10 +140,15 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         ],
         "gates": [gate_row(row) for row in gates.itertuples()],
         "failed": sorted({f"{row.network} ({row.task})" for row in gates.itertuples() if not row.passed}),
-        "transfers": transfer_tables(view, tables),
+        "transfers": [
+            shown | {"gallery": lent.get((shown["task"], shown["architecture"], shown["name"]))}
+            for shown in transfer_tables(view, tables)
+        ],
         "grids": [
             grid | {"axis": axes[grid["name"]]}
-            for grid in galleries(view.study, [path for path in paths if path.suffix == ".npz"])
+            for grid in galleries(
+                view.study, [path for path in paths if path.suffix == ".npz" and path.parent.name == "semantic"]
+            )
         ],
     }
 

@@ -126,7 +126,7 @@ def transfer_tables(view: View, tables: Mapping[str, pd.DataFrame]) -> list[Row]
             delta = deltas.get((condition, BASELINE, name_of(attack)))
             lines.append({"condition": view.head(condition), "cells": cells, "delta": delta_text(delta)})
         result.append(
-            {"task": task, "architecture": architecture, "attack": title_of(attack), "lines": lines}
+            {"task": task, "architecture": architecture, "attack": title_of(attack), "name": attack, "lines": lines}
             | {"axis": part["axis"].iloc[0], "strengths": [f"{s:g}" for s in strengths]}
             | {"last": f"{strengths[-1]:g}", "fewest": int(last["n_shared"].min())}
         )
