@@ -231,4 +231,6 @@ def draw_plane(view: View, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame
         label = {"fontsize": 8, "color": style["color"], "va": "center", "annotation_clip": False}
         axis.annotate(row.condition, (1.02, height), xycoords=("axes fraction", "data"), **label)
     axis.margins(0.12)
+    if high - low < 1:  # percent: an axis of hundredths would make much of nothing
+        axis.set_ylim(low - 5, high + 5)
     axis.xaxis.get_major_locator().set_params(nbins=4)  # numbers of four digits side by side
