@@ -90,8 +90,7 @@ def example_cell(clean: np.ndarray, adversarial: np.ndarray, budget: float, unit
         return {"reason": "not found"}
     if np.array_equal(clean, adversarial):
         return {"reason": "wrong already"}
-    cell = changed_cell(clean, adversarial, format_budget(budget, unit) if math.isfinite(budget) else "")
-    return {"adversarial": cell["picture"], "difference": cell["difference"], "caption": cell["note"], "reason": ""}
+    return changed_cell(clean, adversarial, format_budget(budget, unit) if math.isfinite(budget) else "")
 
 
 def changed_cell(clean: np.ndarray, changed: np.ndarray, note: str) -> Row:
