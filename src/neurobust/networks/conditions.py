@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 from msgspec.structs import fields, replace
@@ -224,7 +224,7 @@ def read_recipe(given: Given) -> Recipe:
     condition = dict(given.get("condition", {}))
     if condition.get("target") is not None:
         condition["target"] = condition["target"].split("+")
-    parts: dict[str, Any] = {key: given[key] for key in network if key in given}
+    parts: dict[str, object] = {key: given[key] for key in network if key in given}
     parts["training"] = read(Training, {key: given[key] for key in training if key in given}, "recipe")
     parts["condition"] = read_condition("condition", condition, "recipe")
     recipe = read(Recipe, parts, "recipe")

@@ -60,10 +60,11 @@ def of_attacks(study: Study) -> Iterator[str]:
             )
         attacks = (study.attacks_of(task).get(name) for task in study.tasks)
         budgets = max((len(attack.budgets) - 1 for attack in attacks if attack is not None), default=0)
-        if budgets == 1 and getattr(plan.attack, "warm_steps", None) is not None:
-            yield f"{where}.warm_steps: {plan.attack.warm_steps}: with one budget no climb is warm; remove it"
-        if budgets == 1 and getattr(plan.attack, "order", "ascending") != "ascending":
-            yield f"{where}.order: {plan.attack.order}: there is one budget; remove it, or name more budgets"
+        warm, order = getattr(plan.attack, "warm_steps", None), getattr(plan.attack, "order", "ascending")
+        if budgets == 1 and warm is not None:
+            yield f"{where}.warm_steps: {warm}: with one budget no climb is warm; remove it"
+        if budgets == 1 and order != "ascending":
+            yield f"{where}.order: {order}: there is one budget; remove it, or name more budgets"
     if study.transfer is not None and study.transfer.ensembles and all(len(t.seeds) == 1 for t in study.tasks.values()):
         yield "config.transfer.ensembles: true: every condition has one seed, itself a source; remove it, or add seeds"
 
