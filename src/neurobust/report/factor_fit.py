@@ -25,7 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEVEL = 0.95
+from neurobust.statistics import LEVEL
+
 VIF_LIMIT = 10.0  # beyond it two factors cannot be told apart (Marquardt 1970, doi:10.1080/00401706.1970.10488699)
 LEAST_DF = 0.99  # Satterthwaite's are at least 1 where there is a variance at all
 
