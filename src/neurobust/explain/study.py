@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neurobust.core.reference_range import IN_RANGE, in_range
+from neurobust.core.reference_range import BASELINE, IN_RANGE, in_range
 from neurobust.explain.bench import Job, explain
 from neurobust.explain.registry import asked, read_analyses
-from neurobust.explain.study_bench import BASELINE, Explaining, StudyBench
+from neurobust.explain.study_bench import Explaining, StudyBench
 from neurobust.files.attack_table import read_attack_table
 from neurobust.files.explained import read_explained
 from neurobust.files.network_metrics import read_metrics

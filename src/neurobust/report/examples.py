@@ -9,12 +9,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.files.dataset import dataset_path, read_dataset
 from neurobust.files.examples import examples_path, read_examples
 from neurobust.report.blocks import Row
 from neurobust.report.guided import in_order
 from neurobust.report.shown import ShownAttack, format_budget
-from neurobust.study.model import BASELINE, NetworkName, Study
+from neurobust.study.model import NetworkName, Study
 
 SHOWN = 2  # images per network
 LARGEST = 160  # pixels: larger images are thinned to about this size, which a page shows anyway

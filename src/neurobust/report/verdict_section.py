@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.entries import MISSING, difference_of, plain, text, with_interval
 from neurobust.report.shown import format_budget
@@ -21,7 +22,7 @@ from neurobust.statistics import (
     detectable,
     seeds_for,
 )
-from neurobust.study.model import BASELINE, title_of
+from neurobust.study.model import title_of
 from neurobust.study.power import SPREADS, WANTED, points
 
 READINGS = {"area": "area over clean", "both": "read by both", "matched": "matched clean"}  # of clean accuracy

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from neurobust.attacks.plan import UNITS, AttackPlan
 from neurobust.core.names import one_of
+from neurobust.core.reference_range import BASELINE
 from neurobust.networks.conditions import Condition, Training
 from neurobust.networks.tasks.image_folder_settings import ImageFolder
 from neurobust.nsd.settings import fewest_sessions
 from neurobust.study.fit_data import described, unknown_labels
 from neurobust.study.idle import OF_NO_EFFECT
-from neurobust.study.model import BASELINE, Study, TaskPlan
+from neurobust.study.model import Study, TaskPlan
 
 WHOLE = 255  # 1/255 of a pixel's range in it
 SMALL = 0.5  # 1/255: budgets below half a grey level are mostly meant in [0, 1]

@@ -19,11 +19,12 @@ from msgspec.structs import replace
 
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import read_json, write_json
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.settings import Count, NotNegative, Positive, Settings, field_names, read
 from neurobust.networks.conditions import COSTS, Recipe, read_recipe
 from neurobust.predictors.gnet_settings import GNetSettings
 from neurobust.study.jobs import read_out, training_units
-from neurobust.study.model import BASELINE, Study, TaskPlan
+from neurobust.study.model import Study, TaskPlan
 from neurobust.study.rates import DIGEST, READER, READERS, Speeds
 
 SECONDS = 30.0  # in all, apart from what does not count
