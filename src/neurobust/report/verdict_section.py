@@ -190,7 +190,8 @@ def value_of_claim(row: Any) -> str:
     unit = text(row.unit)
     if unit.startswith("accuracy"):
         return difference_of(row, "pp a step" if unit == "accuracy per step" else "pp")
-    return with_interval(row.difference, row.low, row.high, "", plain) + f" in {unit}"
+    shown = with_interval(row.difference, row.low, row.high, "", plain)
+    return shown if shown == MISSING else f"{shown} in {unit}"
 
 
 def reason_of(row: Any) -> str:
