@@ -49,7 +49,7 @@ TYPICAL = Components(seed=0.01, image=0.04, residual=0.3)
 
 
 class Gate(NamedTuple):
-    """A condition without which a study may say nothing: range, sensitivity, masking, recovery, cue."""
+    """A condition without which a study may say nothing: range, sensitivity, recovery, prediction, masking."""
 
     name: str
     passed: bool

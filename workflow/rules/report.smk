@@ -39,7 +39,7 @@ rule tabulate_results:
     input:
         results=FILES.results_of(STUDY.conditions, ROIS),
         explained=EXPLAINED.all_tables() + EXPLAINED.maps(),
-        teachers=FILES.teacher_voxels() + EXPLAINED.teacher_tables(),
+        teachers=EXPLAINED.teacher_tables(),
         transfer=FILES.transfer_tables(),
         corruptions=FILES.corruption_tables(),
         shifted=FILES.shifted_tables(),

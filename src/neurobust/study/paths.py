@@ -30,7 +30,7 @@ from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
 from neurobust.study.model import OUTSIDE, NetworkName, Study
-from neurobust.study.pairs import teaching
+from neurobust.study.pairs import guides
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -284,11 +284,6 @@ class Paths:
 
     # --- report ---
 
-    def teacher_voxels(self) -> list[str]:
-        """How well each of a study's several teachers predicts; none where all networks have the same one."""
-        names = itertools.product(teaching(self.study), self.study.predictor_seeds)
-        return [str(voxels_path(self.results, *pair, seed)) for pair, seed in names]
-
     def of_networks(
         self,
         path: Callable[[str, str], Path],
@@ -307,12 +302,13 @@ class Paths:
         tasks = study.compared_tasks(conditions) if tasks is None else tuple(tasks)
         own = (metrics_path, examples_path, checks_path)
         files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
-        networks = study.networks(conditions, tasks)
+        networks = list(study.networks(conditions, tasks))
         attacks = [(network.path, attack) for network in networks for attack in study.attacks_of(network.task)]
-        predictors = itertools.product(rois, study.predictor_seeds)
+        taught = guides(study, dict.fromkeys(network.condition for network in networks))
+        predictors = dict.fromkeys([*((study.predictor, roi) for roi in rois), *taught])
         found = [attack_table_path(self.results, network, attack) for network, attack in attacks]
         found += [canaries_path(self.results, task) for task in tasks]
-        found += [voxels_path(self.results, study.predictor, roi, seed) for roi, seed in predictors]
+        found += [voxels_path(self.results, *pair, seed) for pair in predictors for seed in study.predictor_seeds]
         found += [quality_path(self.results, subject) for subject in study.subjects]
         found += [roi_path(self.results, subject, roi) for subject, roi in itertools.product(study.subjects, rois)]
         return files + [str(path) for path in found]
