@@ -23,7 +23,7 @@ from neurobust.study.model import Study
 
 sys.path.insert(0, str(Path(__file__).parent / "fake"))
 from browsing import MEASURE, in_browser
-from fake_files import PAINT, write_corrupted, write_pages, write_painted, write_study
+from fake_files import PAINT, write_corrupted, write_lent, write_pages, write_painted, write_study
 from fake_study import ATTACKS, CONDITIONS, Hue, Noise, Search, change, guided, make_plan, make_study
 
 
@@ -173,7 +173,7 @@ def every_page(tmp_path_factory, project):
     for network in study.networks():
         write_corrupted(study, network)
         if network.task == "digits":
-            painted += write_painted(study, network)
+            painted += write_painted(study, network) + write_lent(study, network)
     return study, write_pages(study, folder / "report", painted)
 
 

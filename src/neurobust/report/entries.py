@@ -95,4 +95,5 @@ def over_seeds(values: pd.Series, digits: int = 1, alone: str = "one seed") -> E
     values = values.dropna()
     if not len(values):
         return Entry()
-    return Entry(percent(values.mean(), digits), between(values.min(), values.max()) if len(values) > 1 else alone)
+    spread = between(values.min(), values.max(), lambda value: percent(value, digits)) if len(values) > 1 else alone
+    return Entry(percent(values.mean(), digits), spread)

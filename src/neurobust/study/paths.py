@@ -277,6 +277,21 @@ class Paths:
             if self.study.surrogate(network) != network
         ]
 
+    def transfer_galleries(
+        self, pictures: Callable[[str, str, str], Path], tables: Callable[[str, str, str], Path]
+    ) -> list[str]:
+        """What galleries of semantic transfer show: of each task's first seed what networks say of a surrogate's
+        adversarials, and pictures of these; pictures, tables: paths of results, network and attack."""
+        if self.study.semantic.transfer is None:
+            return []
+        found = []
+        for name, plan in self.study.semantic.attacks.items():
+            for network in self.study.networks(self.study.with_sweeps(plan.conditions), plan.tasks):
+                lender = self.study.surrogate(network)
+                if network.seed == self.study.tasks[network.task].seeds[0] and lender != network:
+                    found += [pictures(self.results, lender.path, name), tables(self.results, network.path, name)]
+        return list(dict.fromkeys(map(str, found)))
+
     def verification_files(self, path: Callable[[str, str], Path]) -> list[str]:
         """A file of every network that verifies faces, in the study's order; none where the study does not ask."""
         plan = self.study.semantic.verification
