@@ -101,7 +101,7 @@ def ead(batch: Batch, settings: EAD) -> AttackResult:
     return minimum_norm(batch, settings.norm, "EADAttack", options)
 
 
-def searched(settings: Weighted) -> dict[str, Any]:
+def searched(settings: Weighted) -> dict[str, float | str]:
     """Options of foolbox's attacks that bisect a weight. Their early end looks at the whole batch's loss: none."""
     rounds = settings.binary_search_steps
     return {

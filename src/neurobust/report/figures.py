@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import MANY, blocks
 from neurobust.report.contents import NETWORK
 from neurobust.report.entries import between, percent, with_interval
@@ -29,7 +30,6 @@ from neurobust.report.style import (
     to_svg,
 )
 from neurobust.report.view import View
-from neurobust.study.model import BASELINE
 
 ALONE = 5.0  # percent above and below networks that are all as robust
 

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurobust.core.reference_range import IN_RANGE, in_range
+from neurobust.core.reference_range import BASELINE, IN_RANGE, in_range
 from neurobust.report.blocks import Row
 from neurobust.report.cells import Cell, Cells, common_images, survival_differences, twins_of
 from neurobust.report.entries import percent, signed
 from neurobust.report.predicted import LEAST_PREDICTED, Predicted
 from neurobust.report.shown import NORMS, Measure, ShownAttack, answering, format_budget
 from neurobust.statistics import SAME, Gate, Interval, crossed_interval
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 SENSITIVITY = 0.10  # what the positive control must gain at least, by its lower bound
 CUE_LOSS = 0.20  # what `none` must lose to a conflicting cue, or nothing is planted

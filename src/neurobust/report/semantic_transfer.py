@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from neurobust.core.errors import InputError
+from neurobust.core.reference_range import BASELINE
 from neurobust.files.semantic_table import ATTACK, read_semantic_table
 from neurobust.files.semantic_transfer_table import SemanticTransferRecord, read_semantic_transfer
 from neurobust.report.blocks import Row, Tables
@@ -21,7 +22,7 @@ from neurobust.report.guided import compared
 from neurobust.report.sections import deltas_of
 from neurobust.report.shown import ShownAttack
 from neurobust.report.view import View
-from neurobust.study.model import BASELINE, Study, title_of
+from neurobust.study.model import Study, title_of
 
 TRANSFER_COLUMNS = [
     *NETWORK, "attack", "axis", "strength", "source_seed", "n_images", "n_shared", "transferred", "own_attack",

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.networks.conditions import Condition
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 FRAGILITY = "fragility"  # the analysis that says how little moves a teacher's answers
 SHUFFLED = "shuffled"  # the control that every guided condition must beat

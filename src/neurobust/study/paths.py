@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.settings import brief
 from neurobust.files.attack_table import attack_table_path
 from neurobust.files.canaries import canaries_path
@@ -28,7 +29,7 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
-from neurobust.study.model import BASELINE, OUTSIDE, NetworkName, Study
+from neurobust.study.model import OUTSIDE, NetworkName, Study
 from neurobust.study.pairs import guides
 
 # A network's folder below a stage's, as a pattern of wildcards.
