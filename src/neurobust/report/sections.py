@@ -172,8 +172,8 @@ def teacher_table(tables: Tables) -> list[Row]:
         | {"task": row.task, "architecture": row.architecture, "verdict": row.verdict}
         | {"accuracy": plain(row.accuracy), "fragility": plain(row.fragility), "random": plain(row.random)}
         | {"clean": percent(row.clean_accuracy), "robust": percent(row.robust_accuracy)}
-        | {"none": with_interval(row.over_none, row.over_none_low, row.over_none_high).replace(" pp", "")}
-        | {"shuffle": with_interval(row.over_shuffle, row.over_shuffle_low, row.over_shuffle_high).replace(" pp", "")}
+        | {"none": with_interval(row.over_none, row.over_none_low, row.over_none_high, unit="")}
+        | {"shuffle": with_interval(row.over_shuffle, row.over_shuffle_low, row.over_shuffle_high, unit="")}
         for row in tables["teachers"].itertuples()
     ]
 
