@@ -183,9 +183,12 @@ def is_leftmost(index: int, panels: int) -> bool:
 
 def label_shares(axis: Any, index: int, panels: int, label: str) -> None:
     """The y axis of panel `index` of `panels` as shares of images: 0 to 100 %, `label` at the first column alone."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
     axis.set_ylim(0, 1.03)
-    axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-    axis.tick_params(labelleft=is_leftmost(index, panels))
+    axis.yaxis.set_tick_params(labelleft=is_leftmost(index, panels))
+    axis.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))  # `set_yticks` makes ticks, and again
+    axis.yaxis.set_major_formatter(FixedFormatter(["0", "25 %", "50 %", "75 %", "100 %"]))
     axis.set_ylabel(label if is_leftmost(index, panels) else "")
 
 
