@@ -129,9 +129,8 @@ def main() -> None:
     found = measure(study, options.rois if options.pages is None else options.pages)
     for name, (seconds, memory) in found.items():
         print(f"{name:12} {seconds:6.1f} CPU s {memory:6.0f} MiB")
-    print(
-        f"{'all':12} {sum(seconds for seconds, _ in found.values()):6.1f} CPU s {max(memory for _, memory in found.values()):6.0f} MiB"
-    )
+    every, peaks = zip(*found.values(), strict=True)
+    print(f"{'all':12} {sum(every):6.1f} CPU s {max(peaks):6.0f} MiB")
     for page in sorted((study.root / "report").glob("*.html")):
         print(f"{page.name:20} {page.stat().st_size / 1e6:6.2f} MB")
 

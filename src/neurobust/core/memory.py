@@ -28,8 +28,8 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Look for garbage seldom, as a context or a decorator: for what makes a hundred thousand objects and needs them all,
-    such as a figure. Looking is a sixth of the CPU time of a page of figures."""
+    """Look for garbage seldom, as a context or a decorator: for what makes a hundred thousand objects and needs them
+    all, such as a figure. Looking is a sixth of the CPU time of a page of figures."""
     before = gc.get_threshold()
     gc.set_threshold(*SELDOM)
     try:

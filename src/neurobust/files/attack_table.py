@@ -77,8 +77,8 @@ def least_distances(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 
 def grid_of(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Images (n,) and budgets (b,), both ascending, of columns that hold every image at every budget, sorted by image and
-    budget; None of any others."""
+    """Images (n,) and budgets (b,), both ascending, of columns that hold every image at every budget, sorted by image
+    and budget; None of any others."""
     image, budget = columns["image"], columns["budget"]
     if not len(image):
         return image, budget

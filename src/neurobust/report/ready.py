@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import jinja2  # noqa: F401
-import matplotlib.backends.backend_svg  # noqa: F401
+import matplotlib.backends.backend_svg
 import matplotlib.figure  # noqa: F401
 import pyarrow.parquet  # noqa: F401
-import scipy.optimize  # noqa: F401
+import scipy.optimize
 import scipy.stats  # noqa: F401
 
 from neurobust.report import draw  # noqa: F401
