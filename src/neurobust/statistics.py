@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-LEVEL = 0.95
+LEVEL = 0.95  # of intervals, wherever none is named
 EQUIVALENCE = 0.9  # level of the two-sided interval whose upper end must lie below the margin
 MARGIN = 0.03  # accuracy: the smallest effect that a study is made to see
 POWER = 0.8
@@ -50,7 +50,7 @@ TYPICAL = Components(seed=0.01, image=0.04, residual=0.3)
 
 
 class Gate(NamedTuple):
-    """A condition without which a study may say nothing: range, sensitivity, masking, recovery, cue."""
+    """A condition without which a study may say nothing: range, sensitivity, recovery, prediction, masking."""
 
     name: str
     passed: bool
@@ -181,18 +181,9 @@ def _student(mean: float, error: float, df: int, level: float) -> Interval:
     return Interval(mean, mean - half, mean + half, df)
 
 
-def holm(p_values: ArrayLike) -> np.ndarray:
-    """Holm's adjusted p values (Holm 1979); a missing one (NaN) counts in the family and stays missing."""
-    given = np.asarray(p_values, dtype=float)
-    adjusted = np.full(given.shape, math.nan)
-    order = np.argsort(np.where(np.isnan(given), np.inf, given), kind="stable")
-    ranked = given[order] * (len(given) - np.arange(len(given)))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(ranked))  # NaN last, and stays
-    return adjusted
-
-
 def holm_levels(p_values: ArrayLike, level: float = LEVEL) -> np.ndarray:
-    """The level at which each claim of a family is judged, from p values (`claim_p`); a missing one counts and stands.
+    """The level at which each claim of a family is judged (Holm 1979), from p values (`claim_p`); a missing one counts
+    and stands.
 
     The smallest of m is judged at 1 - (1 - level) / m, the next at m - 1 if the first fell, and so on; from the first
     that stands, all at that one's.

@@ -29,6 +29,7 @@ from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 from neurobust.core.profile_link import check_link
 from neurobust.core.warm import (
     FOLDER,
+    PLAIN,
     PRELOAD,
     Declined,
     Named,
@@ -149,7 +150,7 @@ class Executor(LocalExecutor):
         """Say once that jobs start in the plain way from now on."""
         with self._lock:
             if not self._cold:
-                logger.warning(f"{error}; jobs start in the plain way, which takes some seconds more for each.")
+                logger.warning(f"{error}; {PLAIN}")
             self._cold = True
 
     def _write_benchmark(self, job: Any, record: BenchmarkRecord) -> None:

@@ -109,7 +109,7 @@ def test_a_filter_is_matched_with_a_guided_network(tmp_path, dataset, predictor_
     guided = {**recipe, "condition": {"target": "V1", "loss": "mse", "weight": 0.5}}
     train(tmp_path / "guided", guided, NetworkInputs(dataset, (predictor_file,)))
     weights = tmp_path / "guided" / "m.safetensors"
-    given = reference(recipe, "low-pass", match="V1", cutoff=99)
+    given = reference(recipe, "low-pass", match="V1")
     (_, config), metrics = train(tmp_path / "run", given, NetworkInputs(dataset, guided=(weights,)))
     data = read_dataset(dataset)
     pixels = torch.from_numpy(data.images[data.rows(0)]).permute(0, 3, 1, 2) / 255

@@ -16,13 +16,14 @@ from neurobust.report.cells import Cell
 from neurobust.report.collect import collect_results, tabulate_results
 from neurobust.report.contents import COLUMNS
 from neurobust.report.gates import Evidence, at_reference
+from neurobust.report.predicted import Predicted
 from neurobust.report.shown import shown_attacks
 from neurobust.study.claims import read_claims
 from neurobust.study.model import Study
 
 sys.path.insert(0, str(Path(__file__).parent / "fake"))
 from browsing import MEASURE, in_browser
-from fake_files import PAINT, write_corrupted, write_pages, write_painted, write_study
+from fake_files import PAINT, write_corrupted, write_lent, write_pages, write_painted, write_study
 from fake_study import ATTACKS, CONDITIONS, Hue, Noise, Search, change, guided, make_plan, make_study
 
 
@@ -111,7 +112,7 @@ def cells_of(levels: dict, budgets: tuple, seeds: tuple, n: int) -> dict:
 
 def make_evidence(study: Study, levels: dict, n: int = 400, **changes) -> Evidence:
     """One task and architecture's evidence by hand. levels: {attack: {condition: accuracies at its budgets}}; every
-    network passed one check and every canary was caught."""
+    network passed one check, every canary was caught, and every area is predicted."""
     cells = {
         attack: cells_of(own, study.attacks[attack].budgets, study.seeds, n) for attack, own in levels.items()
     }  # fmt: skip
@@ -119,7 +120,8 @@ def make_evidence(study: Study, levels: dict, n: int = 400, **changes) -> Eviden
     clean = {key: cell.correct.mean() for key, cell in cells.get(study.primary_attack, {}).items()}
     checks = [{"condition": c, "seed": s, "attack": "", "check": "logits", "passed": True} for c, s in clean]
     task = next(iter(study.tasks))
-    found = Evidence(study, task, "resnet18", attacks, cells, chosen, clean, checks, TRUSTED)
+    areas = {name: dict.fromkeys(c.target or (), Predicted(9, 10)) for name, c in study.conditions.items()}
+    found = Evidence(study, task, "resnet18", attacks, cells, chosen, clean, checks, TRUSTED, areas)
     return dataclasses.replace(found, **changes)
 
 
@@ -171,7 +173,7 @@ def every_page(tmp_path_factory, project):
     for network in study.networks():
         write_corrupted(study, network)
         if network.task == "digits":
-            painted += write_painted(study, network)
+            painted += write_painted(study, network) + write_lent(study, network)
     return study, write_pages(study, folder / "report", painted)
 
 

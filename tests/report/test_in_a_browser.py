@@ -124,6 +124,18 @@ def test_a_page_of_six_conditions_and_eleven_attacks_scrolls_nowhere(
         assert browse(tmp_path / "LO.html", measure, tmp_path, width)["found"] == []
 
 
+def test_pictures_of_transfer_say_what_they_show(report):
+    """Four images of one surrogate, with texts for who does not see them, and an answer per condition beneath."""
+    text = report("semantic").read_text()
+    (table,) = re.findall(r'<table class="pictures answers".*?</table>', text, re.DOTALL)
+    said = re.findall(r'<img src="data:image/png[^"]*" alt="([^"]*)">', table)
+    assert len(said) == table.count("<img") == 12
+    assert re.fullmatch(r"image 200 as it is: \w+( \w+)*", said[0])
+    assert re.fullmatch(r"image 200 as the attack left it: .+, which the surrogate takes for .+", said[4])
+    assert said[5] == "their difference, amplified"
+    assert len(re.findall(r"<small>(?:stands|fooled|wrong when clean)</small>", table)) == 4 * 4
+
+
 def test_the_instruments_see_what_they_look_for(browse, measure, axe, tmp_path):
     """A page with one of each fault: what finds nothing there would find nothing anywhere."""
     page = tmp_path / "bad.html"

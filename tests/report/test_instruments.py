@@ -160,7 +160,7 @@ def test_tables_read_back_say_the_same(study, tables, tmp_path):
 
 def test_median_of_images_that_stand():
     seeds = pd.DataFrame({"median": [2.0, 4.0], "largest": 8.0})
-    assert median_cell(seeds) == Entry("3.00", "2.00 to 4.00")
+    assert median_cell(seeds) == Entry("3", "2 to 4")
     assert median_cell(seeds.assign(median=[np.nan, 4.0])) == Entry("> 8", "in 1 of 2 seeds")
     assert median_cell(seeds.assign(median=np.nan)) == Entry("> 8")
 

@@ -392,7 +392,7 @@ def test_examples_without_an_adversarial_say_why():
     clean = np.full((4, 4, 3), 0.5, np.float32)
     assert example_cell(clean, clean * np.nan, 1.0, "")["reason"] == "not found"
     assert example_cell(clean, clean, 1.0, "")["reason"] == "wrong already"
-    assert example_cell(clean, clean + np.float32(2 / 255), 2.0, "1/255")["caption"] == "2/255 · ×32"
+    assert example_cell(clean, clean + np.float32(2 / 255), 2.0, "1/255")["note"] == "2/255 · ×32"
 
 
 def test_summary_in_the_terminal(report, study, capsys):

@@ -90,7 +90,7 @@ def front(results, page):
         read = {"shift of hue": "hue", "recolouring": PAINT}
         attack = next((name for said, name in read.items() if said in row[0]), "worst-linf")
         for task, cell in zip(tasks, row[1:], strict=True):
-            for names, shown in re.findall(r"\| (\S+ − \S+): ([^|]*?) pp", cell):
+            for names, shown in re.findall(r"\| (\S+ − \S+): ([^|]*? pp(?: \[[^]|]*\])?)", cell):
                 budget = results.reference(task, results.architecture(task), attack)
                 if budget is None:
                     continue  # what is printed beside a failed gate is read elsewhere

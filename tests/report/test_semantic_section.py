@@ -12,7 +12,7 @@ from neurobust.files.semantic_table import read_semantic_table, semantic_example
 from neurobust.networks.conditions import Condition
 from neurobust.report.contents import COLUMNS, SEMANTIC_TABLES
 from neurobust.report.semantic_evidence import semantic_cell
-from neurobust.report.semantic_section import semantic_section, tabulate_semantic
+from neurobust.report.semantic_section import above_lines, semantic_section, tabulate_semantic
 from neurobust.report.tables import read_csv
 from neurobust.report.view import View
 
@@ -190,6 +190,20 @@ def test_semantic_attacks_are_summarised_as_bounded_ones_are(tabulated, tmp_path
     assert table["lines"][1]["cells"][1].main == "62.5" and table["images"] == {"PGD": 48, "confined recolouring": 6}
     assert "PGD" in section["beside_figure"] and "free colour clusters" in section["beside_figure"]
     assert semantic_section(View(replace(view.study, attacks={}), view.tables), files), "no bounded attack, no column"
+
+
+@pytest.mark.parametrize(
+    ("ends", "heights"),
+    [
+        ({}, {}),
+        ({"a": 60, "b": 16}, {"a": 60, "b": 16}),
+        ({"a": 0, "b": 5, "c": 10}, {"a": 10, "b": 18, "c": 26}),
+        ({"a": 0, "b": 5, "c": 21}, {"a": 5, "b": 13, "c": 21}),
+        ({"a": 100, "b": 100}, {"a": 84, "b": 92}),
+    ],
+)
+def test_names_of_lines_stand_on_no_line(ends, heights):
+    assert above_lines(ends) == heights
 
 
 def test_pictures_say_when_an_image_fell(tabulated):

@@ -6,6 +6,7 @@ import pytest
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import write_parquet
+from neurobust.files.semantic_adversarials import LentPictures, lent_pictures_path, write_lent_pictures
 from neurobust.files.semantic_transfer_table import (
     SemanticTransferRecord,
     semantic_transfer_path,
@@ -14,6 +15,7 @@ from neurobust.files.semantic_transfer_table import (
 from neurobust.networks.conditions import Condition
 from neurobust.report.contents import COLUMNS
 from neurobust.report.semantic_transfer import tabulate_transfer, transfer_tables
+from neurobust.report.transfer_gallery import transfer_galleries
 from neurobust.report.view import View
 
 TASK, N, STRENGTHS = "phantom-scenes", 20, [0.0, 4.0]
@@ -38,7 +40,8 @@ def write(root, condition, seed, images=N):
     shown = pd.concat([
         pd.DataFrame({"image": image, "strength": strength, "source_correct": image != 1,
                       "source_broken": (image == 1) | (strength > 0), "clean_correct": ~wrong,
-                      "success": wrong | ((strength > 0) & (image >= N - other))})
+                      "success": wrong | ((strength > 0) & (image >= N - other)),
+                      "answer": np.where((strength > 0) & (image >= N - other), 1, 0)})
         for strength in STRENGTHS
     ])  # fmt: skip
     transfer = semantic_transfer_path(root, network, "cadv")
@@ -86,7 +89,47 @@ def test_conditions_are_compared_on_the_same_adversarials(study, tmp_path):
     assert [cell.main for cell in lines["blocks"]["cells"]] == ["–", "50", "0", "50"]
     assert [cell.main for cell in lines["resists"]["cells"]] == ["–", "17", "17", "17"]
     assert lines["resists"]["delta"].startswith("+30.0") and lines["none"]["delta"] == ""
-    assert (shown["fewest"], shown["last"], shown["axis"]) == (18, "4", "clusters")
+    assert (shown["last"], shown["axis"]) == ("4", "clusters")
+    assert [(head["strength"], head["images"]) for head in shown["heads"]] == [("0", "0 images"), ("4", "18 images")]
+
+
+def lend(root, images, answers):
+    """Four pictures of `none`, seed 1: black, then brighter by a sixteenth."""
+    shape = (len(images), 8, 8, 3)
+    shown = LentPictures(
+        image=np.array(images), label=np.zeros(len(images), int), clean=np.zeros(shape, np.float32),
+        adversarial=np.full(shape, 1 / 16, np.float32), answer=np.array(answers), strength=np.array(4.0),
+    )  # fmt: skip
+    write_lent_pictures(lent_pictures_path(root, f"{TASK}/small/none/seed1", "cadv"), shown)
+
+
+def test_a_gallery_shows_what_each_network_says_of_a_stranger_s_adversarials(study, tmp_path):
+    """Image 0 every network misreads when clean; 5 no network but the surrogate; 12 `none` and `blocks`; 19 all."""
+    paths = [write(tmp_path, condition, 0)[1] for condition in BROKEN]
+    lend(tmp_path, [0, 5, 12, 19], [1, 1, 1, -1])
+    frames = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
+    ((key, shown),) = transfer_galleries(View(study, frames), paths).items()
+    assert key == (TASK, "small", "cadv")
+    assert (shown["source"], shown["seed"], shown["strength"]) == ("none, seed 1", 0, "4")
+    states = {line["condition"].name: [cell["state"] for cell in line["cells"]] for line in shown["lines"]}
+    assert states == {
+        "none": ["wrong when clean", "stands", "fooled", "fooled"],
+        "resists": ["wrong when clean", "stands", "stands", "fooled"],
+        "blocks": ["wrong when clean", "stands", "fooled", "fooled"],
+    }
+    last = shown["pictures"][-1]
+    assert last["note"] == "taken for no class · ×8" and last["text"].endswith("which the surrogate takes for no class")
+    assert last["clean_text"] == "image 19 as it is: class 0" and last["difference"] != last["picture"]
+
+
+def test_no_picture_no_gallery_and_other_images_are_refused(study, tmp_path):
+    path = write(tmp_path, "none", 0)[1]
+    frames = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
+    lend(tmp_path, [], [])
+    assert transfer_galleries(View(study, frames), [path]) == {}
+    lend(tmp_path, [N + 3], [1])
+    with pytest.raises(InputError, match=r"cadv-pictures\.npz: pictures of other images or another strength"):
+        transfer_galleries(View(study, frames), [path])
 
 
 def test_a_transfer_without_the_own_attack_is_refused(study, tmp_path):

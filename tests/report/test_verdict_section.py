@@ -36,10 +36,10 @@ def test_one_sentence_says_what_was_found_from_how_much_and_what_could_have_been
         EBA=("undetermined (masking)", 0.01),
     )  # fmt: skip
     text = sentence(table, POWER, "scenes (resnet18)", label=str.upper)
-    assert text.startswith("On scenes (resnet18) under PGD at 4/255, guidance by LO (+6.1 [+4.1, +8.1] pp) and ")
+    assert text.startswith("On scenes (resnet18) under PGD at 4/255, guidance by LO (+6.1 pp [+4.1 to +8.1]) and ")
     for part in (
-        "TO (+8.0 [+6.0, +10.0] pp) makes networks more robust;",
-        "guidance by FFA (−5.0 [−7.0, −3.0] pp) makes networks less robust;",
+        "TO (+8.0 pp [+6.0 to +10.0]) makes networks more robust;",
+        "guidance by FFA (−5.0 pp [−7.0 to −3.0]) makes networks less robust;",
         "guidance by V1 gives no gain over none that would matter;",
         "nothing can be said of EBA (masking);",
     ):
@@ -57,8 +57,8 @@ def test_the_sentence_names_what_a_condition_does_not_beat():
     table.loc[1:2, "contrast"] = ["LO − LO-labels", "TO − TO-shuffled"]
     text = sentence(table, POWER, "s (a)")
     for part in (
-        ", guidance by V1 (−5.0 [−7.0, −3.0] pp) makes networks less robust; ",
-        "; guidance by LO (−4.0 [−6.0, −2.0] pp) stands below LO-labels; ",
+        ", guidance by V1 (−5.0 pp [−7.0 to −3.0]) makes networks less robust; ",
+        "; guidance by LO (−4.0 pp [−6.0 to −2.0]) stands below LO-labels; ",
         "; guidance by TO gives no gain over TO-shuffled that would matter; ",
         "; guidance by EBA gives no gain over none that would matter; ",
     ):

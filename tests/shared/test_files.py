@@ -42,7 +42,7 @@ from neurobust.files.predictor_tables import (
     write_predictor_metrics,
     write_voxels,
 )
-from neurobust.files.semantic_adversarials import semantic_adversarials_path
+from neurobust.files.semantic_adversarials import lent_pictures_path, semantic_adversarials_path
 from neurobust.files.semantic_table import (
     SemanticExamples,
     SemanticRecord,
@@ -76,6 +76,7 @@ def test_paths_take_names_and_wildcards_alike():
         semantic_table_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/cadv.parquet",
         semantic_examples_path("r", NETWORK, "{semantic}"): f"r/attacks/{NETWORK}/semantic/{{semantic}}.npz",
         semantic_adversarials_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/transfer/cadv.npz",
+        lent_pictures_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/transfer/cadv-pictures.npz",
         semantic_transfer_path("r", NETWORK, "cadv"): f"r/attacks/{NETWORK}/semantic/transfer/cadv.parquet",
         verification_table_path("r", NETWORK): f"r/attacks/{NETWORK}/verification.parquet",
         verification_examples_path("r", "{task}"): "r/attacks/{task}/verification.npz",

@@ -137,6 +137,15 @@ def wait_until(what: str, test: Callable[[], bool], seconds: float = 60) -> None
         time.sleep(0.1)
 
 
+def kill_all(pids: Iterable[int]) -> bool:
+    """SIGKILL to each, and whether there were any."""
+    pids = list(pids)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(pids)
+
+
 def port_answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
@@ -316,34 +325,47 @@ class Cluster:
         )
 
     def down(self) -> None:
-        """Cancel what runs and stop the daemons, newest first."""
+        """Cancel what runs, stop the daemons, newest first, and end what jobs have left: then nothing is there."""
         if self.alive("slurmctld"):
             self.command("scancel", "--user", "root")
             with contextlib.suppress(RuntimeError):
                 wait_until("no job is left", lambda: not self.command("squeue", "-h").strip(), 20)
         for name in reversed(self.pids()):
             self.kill(name)
+        self.end_jobs()
         self.pid_file.unlink(missing_ok=True)
 
-    def kill_node(self, name: str) -> None:
-        """The node dies: its daemon and all that its jobs run, by SIGKILL, each by its pid."""
-        self.kill(name, signal.SIGKILL)
-        for pid in self.processes_of(name):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def end_jobs(self) -> None:
+        """End all that jobs run, once no daemon can: they outlive slurmd, and where slurmctld was killed no one has
+        cancelled them. Each by its pid and SIGKILL, which also those obey that were stopped, until none is left."""
+        wait_until("no process of a job is left", lambda: not kill_all(self.job_processes()), 20)
 
-    def processes_of(self, node: str) -> Iterable[int]:
-        """The pids of all that jobs of this cluster run on a node, with the slurmstepd above them."""
-        conf, parents, own = f"SLURM_CONF={self.dir}/slurm.conf", {}, set()
+    def job_processes(self) -> set[int]:
+        """The pids of all that jobs of this cluster run, with the slurmstepd above them, and of a slurmstepd that has
+        nothing below it. No zombies: of these nothing can be read."""
+        conf = f"SLURM_CONF={self.dir}/slurm.conf"
+        parents, steps, own = {}, set(), set()
         for entry in Path("/proc").glob("[0-9]*"):
+            pid = int(entry.name)
             with contextlib.suppress(OSError):
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                environment = (entry / "environ").read_text(errors="replace").split("\0")
-                if conf in environment and f"SLURMD_NODENAME={node}" in environment:
-                    own.add(int(entry.name))
-        above = {parents[pid] for pid in own} - own
-        steps = {pid for pid in above if Path(f"/proc/{pid}/comm").read_text().startswith("slurmstepd")}
-        return steps | own
+                parents[pid] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                if (entry / "comm").read_text().startswith("slurmstepd"):
+                    steps.add(pid)
+                environment = set((entry / "environ").read_text(errors="replace").split("\0"))
+                if conf in environment and any(item.startswith("SLURM_JOB_ID=") for item in environment):
+                    own.add(pid)
+        above = {parents[pid] for pid in own} & steps
+        alone = {pid for pid in steps if self.holds(pid)}
+        return above | alone | own
+
+    def holds(self, pid: int) -> bool:
+        """Whether a process has a file of this cluster open."""
+        places = []
+        with contextlib.suppress(OSError):
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    places.append(str(entry.readlink()))
+        return any(place.startswith(f"{self.dir}/") for place in places)
 
 
 def try_out() -> None:

@@ -36,13 +36,14 @@ class Study:
         (folder / "config/demo.yaml").write_text(text.replace(TRAINING, "training: {epochs: 60}"))
 
     def start(self, *arguments):
-        """`snakemake ARGUMENTS` in the background."""
+        """`snakemake ARGUMENTS` in the background, in a process group of its own: see `stop`."""
         path = f"{Path(sys.executable).parent}:{self.cluster.env['PATH']}"
         command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
         environment = {**self.cluster.env, "PATH": path, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
         return subprocess.Popen(
-            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
 
     def run(self, *arguments, timeout=3600):
         """`snakemake ARGUMENTS` to its end: (exit status, output)."""
@@ -50,8 +51,13 @@ class Study:
         try:
             return self.end(process, timeout)
         finally:
-            if process.poll() is None:
-                process.kill()
+            self.stop(process)
+
+    def stop(self, process):
+        """End a Snakemake that still runs, with all that it started here; what it submitted is the cluster's."""
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def end(self, process, timeout=3600):
         output = process.communicate(timeout=timeout)[0]

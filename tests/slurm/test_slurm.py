@@ -82,8 +82,7 @@ def test_cancelled_timed_out_pre_empted_and_daemons_killed(study, cluster, local
         wait_until("the job is pre-empted", lambda: study.state(preempted) == "PREEMPTED")
         status, output = study.end(driver)
     finally:
-        if driver.poll() is None:
-            driver.kill()
+        study.stop(driver)
     assert status == 0, output[-5000:]
     for job, state in ((cancelled, "CANCELLED"), (timed_out, "TIMEOUT"), (preempted, "CANCELLED")):
         assert re.search(rf"'{job}' failed, SLURM status is: '{state}'", output), (job, state, output[-5000:])
@@ -108,8 +107,7 @@ def test_a_job_leaves_before_its_limit_and_the_retry_goes_on(study, local_number
         os.kill(pid, signal.SIGCONT)
         status, output = study.end(driver)
     finally:
-        if driver.poll() is None:
-            driver.kill()
+        study.stop(driver)
     assert status == 0, output[-5000:]
     assert re.search(r"left \d+ s before the job's time limit", output)
     assert "TIMEOUT" not in output
@@ -148,8 +146,7 @@ def test_networks_in_one_job_are_forks_of_one_worker(study, local_folder, local_
     finally:
         ended.set()
         watcher.join()
-        if driver.poll() is None:
-            driver.kill()
+        study.stop(driver)
     assert status == 0, output[-5000:]
     assert "jobs start in the plain way" not in output
     jobs = {job for job, _, _ in seen}

@@ -17,7 +17,7 @@ from neurobust.networks.probe import fresh_network, reader_seconds, training_sec
 from neurobust.predictors.probe import gnet_seconds, untrained_gnet
 from neurobust.study import plan
 from neurobust.study.probe import Node, Stopwatch, probe_machine, probe_path, probed_machine
-from neurobust.study.rates import DEFAULTS, GPU_RULES, Machine, job_seconds
+from neurobust.study.rates import DEFAULTS, GPU_RULES, Speeds, job_seconds
 from neurobust.study.read import read_study
 
 STUDIES = {
@@ -65,7 +65,7 @@ def test_each_job_is_counted_once_and_has_work(project, name):
 
 def test_more_work_takes_more_time(config):
     def seconds(changed, rule):
-        return sum(job_seconds(job, Machine()) for job in plan.study_jobs(read_study(changed)) if job.rule == rule)
+        return sum(job_seconds(job, Speeds()) for job in plan.study_jobs(read_study(changed)) if job.rule == rule)
 
     longer = copy.deepcopy(config)
     longer["predictors"]["gnet"]["epochs"] *= 2
@@ -98,7 +98,7 @@ def test_a_small_network_costs_less_and_a_cached_predictor_is_paid_once(config):
 
 def test_the_study_of_factors_ends_within_an_hour_on_two_cores(project):
     jobs = plan.study_jobs(study_of(project, "factors"))
-    assert plan.wall_seconds([(job, job_seconds(job, Machine())) for job in jobs], 2) < 3600
+    assert plan.wall_seconds([(job, job_seconds(job, Speeds())) for job in jobs], 2) < 3600
 
 
 def write_benchmarks(folder, jobs, seconds):
@@ -114,7 +114,7 @@ def test_rates_come_back_from_benchmark_files(config, tmp_path):
     jobs = plan.study_jobs(read_study(config))
     rules = sorted({job.rule for job in jobs})
     true = {rule: 0.01 * (1 + i) for i, rule in enumerate(rules)}
-    machine = Machine(rates=true, start=3.0)
+    machine = Speeds(rates=true, start=3.0)
     write_benchmarks(tmp_path, jobs, lambda job: job_seconds(job, machine))
     seconds = plan.read_benchmarks(tmp_path)
     assert all(plan.find_benchmark(job, seconds) is not None for job in jobs)
@@ -200,7 +200,7 @@ def test_the_demos_wall_time_within_a_factor_of_two(demo, project):
     assert len(timed) > 0.9 * len(jobs)
     known = [job for rule in plan.STAGE_OF for job in [j for j in timed if j.rule == rule][::2]]
     known_seconds = {key: took for key, took in seconds.items() if key in {(j.rule, j.names) for j in known}}
-    machine = Machine(rates=plan.measure_rates([(known, known_seconds)]))
+    machine = Speeds(rates=plan.measure_rates([(known, known_seconds)]))
     predicted = sum(job_seconds(job, machine) for job in timed)
     real = sum(plan.find_benchmark(job, seconds) for job in timed)
     assert 0.5 < predicted / real < 2
@@ -315,7 +315,7 @@ def test_an_older_probe_says_what_it_knows(config, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text('{"rates": {"train_network": 0.5, "fly": 2}, "colour": "red"}')
     machine, device = probed_machine(study, tmp_path, gpu=True)
-    assert machine == replace(Machine(gpu=True), rates={"train_network": 0.5, "fly": 2.0}) and device == ""
+    assert machine == replace(Speeds(gpu=True), rates={"train_network": 0.5, "fly": 2.0}) and device == ""
 
 
 @pytest.mark.slow

@@ -10,13 +10,13 @@ from snakemake.utils import update_config
 
 from neurobust.study import plan
 from neurobust.study.jobs import Job, study_jobs
-from neurobust.study.rates import GPU_SPEEDUP, TAILS, Machine, job_seconds, parts_of, startup
+from neurobust.study.rates import GPU_SPEEDUP, TAILS, Speeds, job_seconds, parts_of, startup
 from neurobust.study.read import read_study
 
 # The demo's jobs of the rules that a probe times, with the CPU seconds of their benchmark files, and a probe of that
 # machine in CPU seconds of one thread. Jobs were forks that had their imports: 0.3 s of start.
 RECORDED = Path(__file__).parent / "recorded/demo.json"
-KNOWN = Machine(
+KNOWN = Speeds(
     rates={"train_network": 2.0, "train_predictor": 2.0, "check_betas": 3.0}, gpu=True, start=5.0, reader=0.5,
     digest=0.1, threads=4,
 )  # fmt: skip
@@ -55,7 +55,7 @@ def test_a_job_takes_start_digests_tail_and_the_slower_of_work_and_reading(parts
 
 
 def test_threads_share_the_reading_until_the_work_is_slower():
-    seconds = [job_seconds(job(reads=400), Machine(rates={"train_network": 2.0}, start=0.0, reader=0.5, threads=n))
+    seconds = [job_seconds(job(reads=400), Speeds(rates={"train_network": 2.0}, start=0.0, reader=0.5, threads=n))
                for n in (1, 2, 4, 8, 10, 20)]  # fmt: skip
     assert seconds == pytest.approx([200, 100, 50, 25, 20, 20])
 
@@ -64,18 +64,18 @@ def test_images_that_fit_on_the_gpu_are_read_by_nobody():
     """Half of the GPU's memory, as `networks.stores` has it; without a GPU, or of a predictor's images, nothing lies
     there."""
     read = {"reads": 4000, "opened": 10.0}
-    free = Machine(rates=KNOWN.rates, gpu=True, start=0.0, reader=0.5, digest=0.0, memory=20.0)
+    free = Speeds(rates=KNOWN.rates, gpu=True, start=0.0, reader=0.5, digest=0.0, memory=20.0)
     assert job_seconds(job(**read), free) == 20
-    slow = [Machine(**{**vars(free), "memory": 19.9}), Machine(**{**vars(free), "gpu": False})]
+    slow = [Speeds(**{**vars(free), "memory": 19.9}), Speeds(**{**vars(free), "gpu": False})]
     assert [job_seconds(job(**read), machine) for machine in slow] == [500, 500]
     assert job_seconds(job("train_predictor", **read), free) == 500
 
 
 def test_documented_rates_of_a_gpu_are_those_of_a_core_divided():
     for rule in ("train_network", "check_betas"):
-        slower = Machine().rate(rule) / Machine(gpu=True).rate(rule)
+        slower = Speeds().rate(rule) / Speeds(gpu=True).rate(rule)
         assert slower == pytest.approx(GPU_SPEEDUP if rule == "train_network" else 1)
-        assert startup(rule, Machine(start=1.0)) == (1.0 if rule == "train_network" else startup(rule))
+        assert startup(rule, Speeds(start=1.0)) == (1.0 if rule == "train_network" else startup(rule))
 
 
 def test_a_measured_rate_is_of_the_work_alone():
@@ -93,7 +93,7 @@ def test_a_probe_foretells_what_the_demo_s_jobs_then_took():
     probe = {key: value for key, value in record["probe"].items() if key != "device"}
     foretold, took = defaultdict(float), defaultdict(float)
     for rule, units, reads, opened, tail, seconds in record["jobs"]:
-        foretold[rule] += job_seconds(Job(rule, (), units, reads=reads, opened=opened, tail=tail), Machine(**probe))
+        foretold[rule] += job_seconds(Job(rule, (), units, reads=reads, opened=opened, tail=tail), Speeds(**probe))
         took[rule] += seconds
     ratios = {rule: foretold[rule] / took[rule] for rule in took}
     assert set(ratios) == {"train_predictor", "train_network", "attack_network", "explain_network"}
@@ -118,6 +118,6 @@ def test_the_plan_says_what_gpus_wait_for(study, tmp_path):
         return [line for line in text.splitlines() if line.startswith("Of the GPU-hours a CPU's")]
 
     (line,) = waiting(gpu=True)
-    parts = [parts_of(one, Machine(gpu=True)) for one in study_jobs(study) if one.rule in plan.GPU_RULES]
+    parts = [parts_of(one, Speeds(gpu=True)) for one in study_jobs(study) if one.rule in plan.GPU_RULES]
     assert f"waits: {sum(part.waited for part in parts) / 3600:.2f} (" in line
     assert waiting(gpu=False) == []

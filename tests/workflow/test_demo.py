@@ -352,7 +352,7 @@ def differences(results):
 def test_the_instrument_can_see(results):
     """`none` stands in range and uses the cue, the positive control stands at least 10 points above it."""
     gates = table(results, "gates").query("task == 'phantom-scenes'").set_index("gate")
-    assert set(gates.index) == {"range", "sensitivity", "masking", "recovery"}
+    assert set(gates.index) == {"range", "sensitivity", "recovery", "prediction", "masking"}
     assert gates.loc[["range", "recovery"], "passed"].all(), gates["sentence"].tolist()
     means = table(results, "summary").query("task == 'phantom-scenes' and attack == 'pgd-linf'")
     accuracy = means.set_index("condition")["robust_accuracy"].astype(float)

@@ -149,7 +149,7 @@ def stand_ins(config, folder):
         ),
         "attacks/lend_semantic": (
             {"dataset": at("dataset.h5"), "model": at("m.safetensors"), "helpers": [at("oracle.safetensors")]},
-            {"adversarials": at("cadv.npz")},
+            {"adversarials": at("cadv.npz"), "pictures": at("cadv-pictures.npz")},
             {"settings": "{}", "transfer": "{}", "images": 4, "cells": str(folder)}, {**NETWORK, "semantic": "cadv"},
         ),
         "attacks/transfer_semantic": (

@@ -17,7 +17,7 @@ from neurobust.files.corruption_table import corruption_table_path
 from neurobust.files.corruptions import corruptions_path
 from neurobust.files.dataset import dataset_path
 from neurobust.files.examples import examples_path
-from neurobust.files.semantic_adversarials import semantic_adversarials_path
+from neurobust.files.semantic_adversarials import lent_pictures_path, semantic_adversarials_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
 from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.shifted import shifted_path
@@ -383,6 +383,7 @@ if STUDY.semantic.transfer:
             ),
         output:
             adversarials=at(semantic_adversarials_path, NETWORK, "{semantic}"),
+            pictures=at(lent_pictures_path, NETWORK, "{semantic}"),
         log:
             f"{LOGS}/lend_semantic/{NETWORK}/{{semantic}}.log",
         benchmark:

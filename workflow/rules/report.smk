@@ -1,6 +1,7 @@
 # report: tables, figures and pages that people read. All of it runs where snakemake runs.
 from neurobust.files.checks import checks_path, confirmed_path
 from neurobust.files.examples import examples_path
+from neurobust.files.semantic_adversarials import lent_pictures_path
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
 from neurobust.files.semantic_transfer_table import semantic_transfer_path
 from neurobust.files.verification_table import verification_examples_path, verification_table_path
@@ -24,6 +25,7 @@ PAGE_FILES = {name: f"{RESULTS}/report/{page.file}" for name, page in pages_of(S
 SEMANTIC_RESULTS = (
     [f"{RESULTS}/report/tables/{table}.csv" for table in SEMANTIC_TABLES.values()]
     + FILES.semantic_files(semantic_examples_path)
+    + FILES.transfer_galleries(lent_pictures_path, semantic_transfer_path)
     if STUDY.semantic.attacks
     else []
 )
@@ -39,7 +41,7 @@ rule tabulate_results:
     input:
         results=FILES.results_of(STUDY.conditions, ROIS),
         explained=EXPLAINED.all_tables() + EXPLAINED.maps(),
-        teachers=FILES.teacher_voxels() + EXPLAINED.teacher_tables(),
+        teachers=EXPLAINED.teacher_tables(),
         transfer=FILES.transfer_tables(),
         corruptions=FILES.corruption_tables(),
         shifted=FILES.shifted_tables(),

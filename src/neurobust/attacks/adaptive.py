@@ -9,7 +9,7 @@ al., ICLR 2016). Networks without a head are attacked in their penultimate featu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +167,6 @@ def objective_gradient(
     return values.detach(), logits.detach(), gradient
 
 
-def describe(model: nn.Module) -> dict[str, Any]:
+def describe(model: nn.Module) -> dict[str, str]:
     """What an adaptive attack's table says of where it acted: {"space": ...}."""
     return {"space": target_space(model)}

@@ -31,7 +31,8 @@ PER_IMAGE = ("clean_correct", "first", "distance", "n_forward", "n_backward", "a
 class Bounded:
     """One attack of a study on one network of a seed. `pool`: training images (M, 3, H, W) for attacks that want some;
     `data`: the task, for attacks that mix in the twins of its images; `helpers` and `digests`: the auxiliary
-    networks that the attack reads, and of their files.
+    networks that the attack reads, and of their files; `attack_batch`: how many images go through the network in one
+    call at most, by default as many as are attacked at once.
 
     Arrays of a cell: those of `search.AttackResult`, `member` being -1 where the attack is not an ensemble;
     `adversarial` (keep, 3, H, W); `counts` in the order of COUNTS.
@@ -44,6 +45,7 @@ class Bounded:
     data: Dataset | None = None
     helpers: Mapping[str, nn.Module] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    attack_batch: int | None = None
 
     @property
     def parts(self) -> Mapping[str, Any]:
@@ -62,7 +64,8 @@ class Bounded:
         twins = None
         if plan.attack.twins and self.data is not None:
             twins = to_twins(self.data, np.array(ids), images.device)
-        batch = Batch(self.network, images, labels, plan.radii, self.seed, ids, pool, twins, self.helpers)
+        more = (pool, twins, self.helpers, self.attack_batch)
+        batch = Batch(self.network, images, labels, plan.radii, self.seed, ids, *more)
         measure = distance_of(plan, batch)
         draws = getattr(plan.attack, "eot", 1)
         result = run_attack(plan, batch)

@@ -17,9 +17,7 @@ from neurobust.attacks.search import AttackResult, Batch, Search, misread
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import torch_generator
 
-# Queries that go through the network at once; random images that are tried where no other start is known.
-QUERY_BATCH = 512
-START_DRAWS = 100
+START_DRAWS = 100  # random images that are tried where no other start is known
 
 
 def blended(batch: Batch, settings: Blended) -> AttackResult:
@@ -70,10 +68,10 @@ def decide(search: Search, rows: Tensor, points: Tensor) -> Tensor:
 
 
 def decide_many(search: Search, row: int, points: Tensor) -> Tensor:
-    """The same for many points of one image."""
+    """The same for many points of one image, as many at once as the batch allows."""
     search.n_forward[row, search.positive()[0][0]] += len(points)
     with torch.no_grad():
-        logits = torch.cat([logits_of(search.model, part) for part in points.split(QUERY_BATCH)])
+        logits = torch.cat([logits_of(search.model, part) for part in points.split(search.batch.at_once)])
     return misread(logits, search.labels[row])
 
 
@@ -171,7 +169,7 @@ def nearest_in_pool(search: Search, rows: Tensor, norm: str, candidates: int) ->
         raise InputError(f"attack needs a pool of other images of shape {tuple(search.images.shape[1:])} to blend with")
     pool = pool.to(search.images)
     with torch.no_grad():
-        opinions = torch.cat([search.model(part).argmax(1) for part in pool.split(QUERY_BATCH)])
+        opinions = torch.cat([search.model(part).argmax(1) for part in pool.split(search.batch.at_once)])
     best, nearest = search.images[rows], torch.full((len(rows),), math.inf, dtype=torch.float64, device=pool.device)
     far = torch.stack([lengths(pool - search.images[row], norm) for row in rows.tolist()])
     far = far.masked_fill(opinions[None] == search.labels[rows][:, None], math.inf)

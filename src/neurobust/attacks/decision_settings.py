@@ -46,6 +46,13 @@ class HopSkipJump(Attack, frozen=True):
     max_queries: Annotated[Count, about("of any step's estimate")] = 1000
     gamma: Annotated[Positive, about("precision of the bisection to the boundary, in the paper's unit")] = 1.0
 
+    def __post_init__(self) -> None:
+        if self.queries > self.max_queries:
+            raise ValueError(
+                f"queries: {self.queries}: no estimate takes more than max_queries, {self.max_queries}; lower it, or "
+                "raise max_queries"
+            )
+
     def estimates(self, step: int) -> int:
         """Queries of the estimate at this step, counted from 0."""
         return int(min(self.queries * math.sqrt(step + 1), self.max_queries))

@@ -117,7 +117,7 @@ def attack_all(
     for name, plan in plans.items():
         try:
             given = networks_of(plan, helpers, bench.device)
-            method = Bounded(plan, bench.network, subject.seed, pool, bench.data, *given)
+            method = Bounded(plan, bench.network, subject.seed, pool, bench.data, *given, bench.attack_batch)
             found[name] = evaluate(method, bench, cells, progress)
         except PASSING:
             raise

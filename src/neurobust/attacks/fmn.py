@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurobust.attacks.fmn_settings import FMN
-from neurobust.attacks.norms import lengths, per_image, shrink_into_ball, steepest
+from neurobust.attacks.norms import finite, lengths, per_image, shrink_into_ball, steepest
 from neurobust.attacks.search import AttackResult, Batch, Search, abstains, misread
 
 # the norm that bounds how fast the loss can change under each norm (l0: one more value moves it by the largest slope)
@@ -48,7 +48,7 @@ def find_nearest(search: Search, settings: FMN) -> None:
         size = lengths(points.double() - clean.double(), norm)
         nearer = broken & (size < nearest)
         nearest, best = torch.where(nearer, size, nearest), torch.where(per_image(nearer, points), points, best)
-        length = lengths(gradient, DUAL[norm]).clamp_min(torch.finfo(torch.float64).tiny)
+        length = lengths(finite(gradient), DUAL[norm]).clamp_min(torch.finfo(torch.float64).tiny)
         gap = (-loss.double() / length).clamp_max(FARTHEST)
         beyond = (size + gap) * (1 + gamma)  # on the boundary itself nothing is broken
         radius = next_radius(radius, broken, nearest, beyond, gamma * share, norm)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from neurobust.attacks.decision import decide, find_starts
 from neurobust.attacks.foolbox_settings import DDN, EAD, Boundary, BrendelBethge, CarliniWagner, DeepFool, Weighted
 from neurobust.attacks.losses import logits_of
-from neurobust.attacks.norms import lengths
+from neurobust.attacks.norms import finite, lengths
 from neurobust.attacks.search import AttackResult, Batch, Search, abstains, misread, seeded
 from neurobust.core.errors import InputError
 
@@ -43,8 +43,11 @@ class Counted(nn.Module):
         self.scale: Tensor | None = None
 
     def forward(self, points: Tensor) -> Tensor:
-        """Logits of `points`, of ordinary size: `evening`."""
+        """Logits of `points`, of ordinary size: `evening`; what of their gradient is not finite is zero."""
         self.forwards += 1
+        if points.requires_grad:
+            points = points.view_as(points)
+            points.register_hook(finite)
         logits = logits_of(self.model, points)
         if self.scale is None:
             self.scale = evening(logits.detach())
@@ -98,7 +101,7 @@ def ead(batch: Batch, settings: EAD) -> AttackResult:
     return minimum_norm(batch, settings.norm, "EADAttack", options)
 
 
-def searched(settings: Weighted) -> dict[str, Any]:
+def searched(settings: Weighted) -> dict[str, float | str]:
     """Options of foolbox's attacks that bisect a weight. Their early end looks at the whole batch's loss: none."""
     rounds = settings.binary_search_steps
     return {

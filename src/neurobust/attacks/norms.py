@@ -52,12 +52,17 @@ def steepest(gradient: Tensor, kind: str) -> Tensor:
     """
     if kind == "linf":
         return gradient.nan_to_num(nan=0.0).sign()
-    gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
+    gradient = finite(gradient)
     # float32 squares underflow below 1e-19: scale by the largest entry first
     largest = gradient.flatten(1).abs().amax(1).clamp_min(torch.finfo(gradient.dtype).tiny)
     scaled = gradient / per_image(largest, gradient)
     length = torch.linalg.vector_norm(scaled.flatten(1), dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
     return scaled / per_image(length, gradient)
+
+
+def finite(gradient: Tensor) -> Tensor:
+    """The gradient with zero in the place of what is not finite, so that the other entries keep their say."""
+    return gradient.nan_to_num(0.0, 0.0, 0.0)
 
 
 def box_scale(centre: Tensor, delta: Tensor, radius: float | Tensor) -> Tensor:

@@ -56,7 +56,8 @@ def attack(
 
     Arrays of numpy will do. method, settings: those of an attack of a study (docs/configuration.md), such as
     `norm="l2"`; budgets ascend from 0,
-    in units of 1/255 for L-infinity, of 1 otherwise, unless `unit` says another. `batch` images are attacked at a time.
+    in units of 1/255 for L-infinity, of 1 otherwise, unless `unit` says another. `batch` images are attacked at a time,
+    and no attack shows the model more in one call; the checks show it up to 64.
     The model is given back as it was; normalisation belongs inside it. Raises InputError for what cannot be attacked.
     """
     listed = [plain(budget) for budget in budgets] if isinstance(budgets, Iterable) else budgets
@@ -77,7 +78,8 @@ def attack(
                 part, truth = images[start : start + batch], labels[start : start + batch]
                 ids = range(start, start + len(part))
                 pool = images[:CHECKED] if plan.attack.pool else None
-                shown = replace(batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool), helpers=own)
+                shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool)
+                shown = replace(shown, helpers=own, attack_batch=int(batch))
                 found, draws = run_attack(plan, shown), getattr(plan.attack, "eot", 1)
                 results.append(verify(model, part, truth, found, plan.norm, draws, distance_of(plan, shown))[0])
             checks = model_checks(model, images[:CHECKED], labels[:CHECKED], seed)

@@ -25,7 +25,8 @@ class Batch:
     ascend, in the attack's own unit (pixels in [0,1] for norms); seed, and ids, the images' N dataset rows: they name
     the streams of random numbers; pool: other images of the task (M, 3, H, W) for attacks that start from one, or None;
     twins: the images with the cue of another class (N, 3, H, W) for attacks that ask for them, or None; helpers:
-    auxiliary networks of the task by name, for attacks that read some.
+    auxiliary networks of the task by name, for attacks that read some; attack_batch: how many images go through the
+    model in one call at most, for attacks that ask of one image many times or of the pool; default: the batch's own N.
     """
 
     model: nn.Module
@@ -37,6 +38,12 @@ class Batch:
     pool: Tensor | None = None
     twins: Tensor | None = None
     helpers: Mapping[str, nn.Module] = field(default_factory=dict)
+    attack_batch: int | None = None
+
+    @property
+    def at_once(self) -> int:
+        """How many images go through the model in one call, at most."""
+        return self.attack_batch or len(self.images)
 
     def helper(self, name: str) -> nn.Module:
         """An auxiliary network; InputError where the batch has none of this name."""

@@ -28,6 +28,14 @@ class RotationTranslation(Attack, frozen=True):
     shifts: Annotated[Count, about("of the grid, each way")] = 5
     padding: Padding = "zero"
 
+    def __post_init__(self) -> None:
+        turns, moves = self.angle > 0 and self.angles > 1, self.translation > 0 and self.shifts > 1
+        if not turns and not moves:
+            raise ValueError(
+                f"angles: {self.angles}, shifts: {self.shifts}: nothing is turned or moved; give more than one, and an "
+                "angle or a translation above 0"
+            )
+
     def passes(self, budgets: int) -> float:
         """Every point of the grid, once for all budgets."""
         return self.angles * self.shifts**2

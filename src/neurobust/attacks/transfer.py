@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,10 +40,23 @@ from neurobust.networks.architectures import load_network
 
 Name = tuple[str, int]  # condition and seed
 
-NUMBERS = ("n", "clean_accuracy", "n_shared", "accuracy", "beyond_white_box")
 CHECKED = 256  # adversarials whose distance is measured at a time: bounds the float64 copy
 CELL_IMAGES = 256  # of a cell of an ensemble's adversarials
 KEPT_EVERY = 64  # sources
+
+
+class Met(NamedTuple):
+    """What the adversarials of one source did to a network: how many images, and on those that both read rightly its
+    accuracy and the share that its own adversarial leaves and theirs breaks."""
+
+    n: int
+    clean_accuracy: float
+    n_shared: int
+    accuracy: float
+    beyond_white_box: float
+
+
+NUMBERS = Met._fields
 
 
 def ascend(model: nn.Module, images: Tensor, labels: Tensor, settings: Transfer) -> Tensor:
@@ -163,7 +176,7 @@ def transfer_attacks(
     study = Transferred(
         read_dataset(dataset), files, settings, attack_batch, pick_device(), output.parent / ".cells", digests
     )
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, str | float]] = []
     with exact_kernels():
         sources = list(study.sources())
         progress = Progress(len(keys) * len(sources), "transfer")
@@ -229,7 +242,7 @@ class Transferred:
         """The weights of every network."""
         return {network_name(path): path for path in self.files}
 
-    def parts(self, *files: Path) -> dict[str, Any]:
+    def parts(self, *files: Path) -> Mapping[str, object]:
         """What makes the numbers of some files, as a cell is named by it."""
         made = {"settings": self.settings.settings(), "sources": cell_hash("neurobust.attacks.transfer")}
         return {"transfer": made, "files": [self.digests[path] for path in (self.data.path, *files)]}
@@ -286,7 +299,7 @@ class Target:
         self.cell = cell_path(study.cells, {"target": study.parts(path, study.files[path])})
         found = read_cell(self.cell, {"source", *NUMBERS}) or {"source": np.zeros(0, str)}
         self.met = {
-            str(source): {name: found[name][row].item() for name in NUMBERS}
+            str(source): Met(*(found[name][row].item() for name in NUMBERS))
             for row, source in enumerate(found["source"])
         }
 
@@ -321,24 +334,25 @@ class Target:
         shared = found.clean_correct & clean
         broken = shared & ~self.correct(found.adversarial, found.label)
         count = int(shared.sum())
-        self.met[source.digest] = {
-            "n": len(images), "clean_accuracy": float(clean.mean()), "n_shared": count,
-            "accuracy": 1 - broken.sum() / count if count else np.nan,
-            "beyond_white_box": (broken & standing).sum() / count if count else np.nan,
-        }  # fmt: skip
+        self.met[source.digest] = Met(
+            n=len(images), clean_accuracy=float(clean.mean()), n_shared=count,
+            accuracy=1 - broken.sum() / count if count else np.nan,
+            beyond_white_box=(broken & standing).sum() / count if count else np.nan,
+        )  # fmt: skip
 
     def keep(self) -> None:
         """Write what it has met."""
-        numbers = {name: np.array([row[name] for row in self.met.values()]) for name in NUMBERS}
+        numbers = {name: np.array([getattr(row, name) for row in self.met.values()]) for name in NUMBERS}
         write_arrays(self.cell, {"source": np.array(list(self.met)), **numbers})
 
-    def rows(self, sources: Sequence[Origin]) -> Iterator[dict[str, Any]]:
+    def rows(self, sources: Sequence[Origin]) -> Iterator[dict[str, str | float]]:
         """The rows of the table."""
         for source in sources:
             if takes_part(source.name, self.key):
                 yield {
                     "source_condition": source.name[0], "source_seed": source.name[1],
-                    "target_condition": self.key[0], "target_seed": self.key[1], **self.met[source.digest],
+                    "target_condition": self.key[0], "target_seed": self.key[1],
+                    **self.met[source.digest]._asdict(),
                 }  # fmt: skip
 
 

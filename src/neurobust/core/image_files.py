@@ -11,7 +11,7 @@ import numpy as np
 
 from neurobust import __version__
 from neurobust.core.errors import InputError
-from neurobust.core.io import Provenance
+from neurobust.core.io import InputFile, Provenance
 
 BLOCK = 256  # images decoded and written at a time
 IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png", ".bmp", ".webp"}
@@ -40,8 +40,10 @@ class ImageFiles:
 
     def provenance(self) -> Provenance:
         """How many files there were and the SHA-256 of their names and bytes."""
-        inputs = {"images": {"file": self.root.name, "count": len(self.files), "sha256": self.digest.hexdigest()}}
-        return {"neurobust": __version__, "inputs": inputs}
+        images: InputFile = {
+            "file": self.root.name, "count": len(self.files), "sha256": self.digest.hexdigest(),
+        }  # fmt: skip
+        return {"neurobust": __version__, "inputs": {"images": images}}
 
     def _decode(self, path: Path) -> np.ndarray:
         from PIL import Image, UnidentifiedImageError

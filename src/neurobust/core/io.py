@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from neurobust import __version__
 from neurobust.core.errors import InputError
@@ -22,7 +22,27 @@ if TYPE_CHECKING:
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # why nothing can be written somewhere
 PARQUET_KEY = b"neurobust"
 
-Provenance = dict[str, Any]  # how a file was made, as JSON: see `provenance`
+
+class InputFile(TypedDict, total=False):
+    """A file that something was made from: its name, and SHA-256 in hex of its bytes, or of what was read of it. Of a
+    folder of images its name, their count, and SHA-256 of them all."""
+
+    file: str
+    count: int
+    sha256: str
+    sha256_of_arrays: str
+    sha256_of_rows: str
+
+
+class Provenance(TypedDict, total=False):
+    """How a file was made, as it lies in the file: version of the code, inputs, settings in JSON types, seed;
+    versions of packages where they decide bytes."""
+
+    neurobust: str
+    inputs: dict[str, InputFile]
+    params: Any
+    seed: int
+    versions: dict[str, str]
 
 
 def canonical_json(value: Any) -> str:

@@ -11,10 +11,10 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 import torch
 
@@ -29,6 +29,33 @@ MOST_READERS = 8
 logger = logging.getLogger("neurobust")
 
 
+class Stateful(Protocol):
+    """What a checkpoint keeps: a module, an optimiser, a schedule."""
+
+    def state_dict(self) -> Any:
+        """Its state, tensors and numbers by name."""
+
+    def load_state_dict(self, state_dict: Any, /) -> Any:
+        """Take a state up."""
+
+
+class Best(TypedDict):
+    """The best epoch so far: its number (-1: none), its score, and the model's state then."""
+
+    epoch: int
+    value: float
+    state: dict[str, torch.Tensor] | None
+
+
+class Checkpoint(TypedDict):
+    """A training between two epochs: of which settings and inputs, the state of each part, and a record per epoch."""
+
+    fingerprint: str
+    parts: Mapping[str, object]
+    history: list[dict[str, float]]
+    best: Best
+
+
 def pick_device() -> torch.device:
     """The first CUDA device where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -41,7 +68,7 @@ def readers(device: torch.device) -> int:
     return torch.get_num_threads()
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, state: Checkpoint) -> None:
     """Write a checkpoint atomically; the one before it is kept as `<name>.previous`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -52,13 +79,13 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             path.replace(path.with_name(path.name + ".previous"))
 
 
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
+def load_checkpoint(path: Path) -> Checkpoint | None:
     """Read the newest readable checkpoint (this one, else the previous one), or None. Never unpickles objects."""
     for candidate in (path, path.with_name(path.name + ".previous")):
         if not candidate.exists():
             continue
         try:
-            state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
+            state: Checkpoint = torch.load(candidate, map_location="cpu", weights_only=True)
             return state
         except Exception as error:
             logger.warning("%s: unreadable checkpoint (%s), passed over", candidate, error)
@@ -72,7 +99,7 @@ def finite_loss(loss: float, label: str) -> float:
     return loss
 
 
-def take_up(checkpoint: Path | None, fingerprint: str) -> dict[str, Any] | None:
+def take_up(checkpoint: Path | None, fingerprint: str) -> Checkpoint | None:
     """The state that a training goes on from: of the same settings and inputs, and with losses that are all finite."""
     saved = load_checkpoint(checkpoint) if checkpoint else None
     if saved is None or saved["fingerprint"] != fingerprint:
@@ -94,7 +121,7 @@ class KeepBest:
 
 def train_epochs(
     *,
-    parts: dict[str, Any],
+    parts: Mapping[str, Stateful],
     run_epoch: Callable[[int], dict[str, float]],
     epochs: int,
     seed: int,
@@ -105,7 +132,7 @@ def train_epochs(
 ) -> list[dict[str, float]]:
     """Run `run_epoch(epoch) -> metrics` for every epoch; return the history, one dict per epoch.
 
-    `parts` are objects with state_dict/load_state_dict (model, optimiser, schedule). With `checkpoint`, the state is
+    `parts` are what a checkpoint keeps, `model` among them. With `checkpoint`, the state is
     saved after each epoch and taken up again if its `fingerprint` (settings and inputs) is the same. With `keep` the
     model's best state is restored at the end; without, its last one stays. Checkpoints must lie outside the declared
     outputs: Snakemake deletes those on retry.
@@ -114,7 +141,7 @@ def train_epochs(
     the batch); no checkpoint is left then, from which a retry would fail alike.
     """
     history: list[dict[str, float]] = []
-    best: dict[str, Any] = {"epoch": -1, "value": float("-inf"), "state": None}
+    best: Best = {"epoch": -1, "value": float("-inf"), "state": None}
     saved = take_up(checkpoint, fingerprint)
     if saved is not None:
         for name, part in parts.items():

@@ -33,6 +33,7 @@ PRELOAD = (
     "neurobust.report.ready",
 )  # fmt: skip
 SERVER = "neurobust.core.warm_server"
+PLAIN = "jobs start in the plain way, which takes some seconds more for each."  # where there is no worker
 FOLDER = "NEUROBUST_WARM_FOLDER"  # the variable that names a worker's folder to processes that share it
 OWNER, JOBS = "owner", "jobs"  # the sockets in it
 LENGTH = struct.Struct("!Q")

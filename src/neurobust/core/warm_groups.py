@@ -25,7 +25,7 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from neurobust.core.warm import FOLDER, OWNER, PRELOAD, SERVER, NoWorker, in_folder, python
+from neurobust.core.warm import FOLDER, OWNER, PLAIN, PRELOAD, SERVER, NoWorker, in_folder, python
 
 ASKED = "NEUROBUST_WARM_GROUPS"  # 1: with a worker; or the modules that it is to import, by commas
 PATIENCE = 60.0  # seconds for the worker's step to start
@@ -114,7 +114,7 @@ def start_worker(modules: Sequence[str]) -> None:
     try:
         worker = Worker(modules, before=step(os.environ))
     except (NoWorker, OSError) as error:
-        logger.warning(f"{error}; jobs start in the plain way, which takes some seconds more for each.")
+        logger.warning(f"{error}; {PLAIN}")
         return
     atexit.register(worker.close)
     os.environ[FOLDER] = worker.folder

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import pandas as pd
 from msgspec.structs import asdict
 
-from neurobust.core.io import provenance
+from neurobust.core.io import Provenance, provenance
 from neurobust.core.places import load
 from neurobust.core.settings import written
 from neurobust.explain.description import Analysis, Need
@@ -43,7 +43,7 @@ def explain(bench: Bench, analyses: Mapping[str, Analysis], job: Job) -> None:
     for name, settings in analyses.items():
         lacking = next(filter(None, map(bench.lacks, settings.needs)), None)
         found = Findings([]) if lacking else findings_of(bench, settings)
-        how = {**made, "params": written(settings)}
+        how: Provenance = {**made, "params": written(settings)}
         record = ExplainedRecord(name, how, job.seed, list(job.images), lacking)
         table = job.folder / f"{name}.parquet"
         write_explained(table, frame_of(found, settings), record)

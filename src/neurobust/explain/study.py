@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from neurobust.core.reference_range import IN_RANGE, in_range
+from neurobust.core.reference_range import BASELINE, IN_RANGE, in_range
 from neurobust.explain.bench import Job, explain
 from neurobust.explain.registry import asked, read_analyses
-from neurobust.explain.study_bench import BASELINE, Explaining, StudyBench
+from neurobust.explain.study_bench import Explaining, StudyBench
 from neurobust.files.attack_table import read_attack_table
 from neurobust.files.explained import read_explained
 from neurobust.files.network_metrics import read_metrics
@@ -25,7 +25,7 @@ def explain_study(
     """Make some analyses (name -> settings) over the networks whose metrics, tables of the primary attack and tables of
     every analysis these are; gains: condition, roi and control of each that is explained. Write each into `folder`."""
     networks = pd.DataFrame(
-        [{**name_of(path), "clean_accuracy": read_metrics(path).clean_accuracy} for path in metrics]
+        [{**name_of(path)._asdict(), "clean_accuracy": read_metrics(path).clean_accuracy} for path in metrics]
     )
     answers = read_answers(attacked)
     curves = curves_of(answers)
@@ -40,10 +40,17 @@ def explain_study(
     explain(bench, read_analyses(analyses), Job(folder, inputs))
 
 
-def name_of(path: Path) -> dict[str, Any]:
-    """Condition and seed of the network whose file it is."""
+class Trained(NamedTuple):
+    """A network of a task and an architecture."""
+
+    condition: str
+    seed: int
+
+
+def name_of(path: Path) -> Trained:
+    """The network whose file it is."""
     condition, seed = path.parent.parts[-2:]
-    return {"condition": condition, "seed": int(seed.removeprefix("seed"))}
+    return Trained(condition, int(seed.removeprefix("seed")))
 
 
 def read_answers(attacked: Sequence[Path]) -> pd.DataFrame:
@@ -53,7 +60,9 @@ def read_answers(attacked: Sequence[Path]) -> pd.DataFrame:
     for path in attacked:
         frame, _ = read_attack_table(path)
         found = {"budget": frame["budget"], "image": frame["image"], "correct": frame["clean_correct"]}
-        parts.append(pd.DataFrame(found | {"survived": ~frame["success"].astype(bool)}).assign(**name_of(path)))
+        parts.append(
+            pd.DataFrame(found | {"survived": ~frame["success"].astype(bool)}).assign(**name_of(path)._asdict())
+        )
     return pd.concat([part for part in parts if len(part)] or parts[:1])
 
 
@@ -85,6 +94,6 @@ def read_measures(tables: Sequence[Path]) -> pd.DataFrame:
     parts = []
     for path in tables:
         frame, record = read_explained(path)
-        parts.append(frame.assign(**name_of(path), analysis=record.analysis))
+        parts.append(frame.assign(**name_of(path)._asdict(), analysis=record.analysis))
     columns = ["condition", "seed", "analysis", "measure", "layer", "roi", "value"]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)

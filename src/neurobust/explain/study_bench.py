@@ -9,8 +9,6 @@ import pandas as pd
 
 from neurobust.explain.description import Need
 
-BASELINE = "none"
-
 
 @dataclass(frozen=True)
 class Explaining:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -42,7 +41,7 @@ class AuxiliaryRecord(Struct, frozen=True, kw_only=True):
     gates: list[Gate]
     task: str = ""
     passed: bool = False
-    history: list[dict[str, Any]] = []
+    history: list[dict[str, float]] = []
     parameters: int = 0
     provenance: Provenance = {}
 

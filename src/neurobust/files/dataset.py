@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -125,7 +124,7 @@ def dataset_path(results: Path | str, task: str) -> Path:
     return Path(results) / "networks" / task / "dataset.h5"
 
 
-def write_dataset(path: Path, task: str, source: Source, params: dict[str, Any]) -> None:
+def write_dataset(path: Path, task: str, source: Source, params: Mapping[str, object]) -> None:
     """Write what a task reader found; `params` are the settings that made it, for the provenance.
 
     Raises InputError where its parts do not fit together.

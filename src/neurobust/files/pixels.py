@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LUMA = (0.2126, 0.7152, 0.0722)  # of red, green and blue in brightness (ITU-R BT.709)
+
 
 def to_pixels(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """uint8 (n, H, W, 3) as float32 (n, 3, H, W) in [0, 1] on `device`, channels last in memory as they are stored.

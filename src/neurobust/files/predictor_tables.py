@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Percent of variance below which nothing is divided by a voxel's noise ceiling: at 1 % a chance r of .3 would read 3.0.
 LEAST_CEILING = 5.0
+RESAMPLES = 1000  # of a voxel's test images, for its interval and again for its permutation null
+FALSE_DISCOVERIES = 0.05  # of the voxels that are called predicted, the share that may be so by chance
 Summary = dict[str, float | int | None]
 
 

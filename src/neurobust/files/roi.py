@@ -11,6 +11,7 @@ import numpy as np
 from neurobust.core.errors import InputError
 from neurobust.core.io import Provenance, canonical_json, replacing
 from neurobust.core.unreadable import unreadable
+from neurobust.files.roi_voxels import UNREADABLE
 
 # In the order in which they are written, so that the same arrays give the same bytes.
 DATASETS = (
@@ -82,7 +83,7 @@ def read_roi(path: Path, trials: bool = True) -> RoiFile:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise unreadable(path, error, "not a readable ROI file; delete it and run again") from error
+        raise unreadable(path, error, UNREADABLE) from error
     with file:
         for kind, names, there in (("dataset", DATASETS, file), ("attribute", ATTRIBUTES, file.attrs)):
             missing = [name for name in names if name not in there and name not in OPTIONAL]
@@ -108,7 +109,7 @@ def read_roi_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with h5py.File(path, "r") as file:
             return file["nsd_id"][()], file["split"][()]
     except (OSError, KeyError) as error:
-        raise unreadable(path, error, "not a readable ROI file; delete it and run again") from error
+        raise unreadable(path, error, UNREADABLE) from error
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,6 @@ def read_roi_summary(path: Path) -> RoiSummary:
             arrays = {name: file[name][:] for name in ("split", "ncsnr", "ncsnr_file", "noise_ceiling")}
             atlas, labels = str(file.attrs.get("atlas", "")), json.loads(file.attrs.get("labels", "[]"))
     except (OSError, KeyError) as error:
-        raise unreadable(path, error, "not a readable ROI file; delete it and run again") from error
+        raise unreadable(path, error, UNREADABLE) from error
     text = ", ".join(str(label) for label in labels) if isinstance(labels, list) else canonical_json(labels)
     return RoiSummary(atlas, text, **arrays)

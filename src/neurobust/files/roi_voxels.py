@@ -12,6 +12,8 @@ import numpy as np
 
 from neurobust.core.unreadable import unreadable
 
+UNREADABLE = "not a readable ROI file; delete it and run again"
+
 Shape = tuple[int, int, int]
 
 
@@ -42,7 +44,7 @@ def read_roi_voxels(path: Path) -> RoiVoxels:
             arrays = {name: file[name][:] for name in names}
             x, y, z = (int(n) for n in file.attrs["shape"])
     except (OSError, KeyError, ValueError) as error:
-        raise unreadable(path, error, "not a readable ROI file; delete it and run again") from error
+        raise unreadable(path, error, UNREADABLE) from error
     return RoiVoxels((x, y, z), **arrays)
 
 

@@ -1,4 +1,5 @@
-"""`attacks/{network}/semantic/transfer/{attack}.npz`: adversarials of an undefended network, for the others."""
+"""`attacks/{network}/semantic/transfer/{attack}.npz`: adversarials of an undefended network, for the others; and a few
+of them beside their clean images, for readers, in `{attack}-pictures.npz`."""
 
 from __future__ import annotations
 
@@ -41,3 +42,36 @@ def read_semantic_adversarials(path: Path) -> SemanticAdversarials:
     """The adversarials of one surrogate; InputError where the file is not that."""
     arrays = read_arrays(path, ARRAYS)
     return SemanticAdversarials(**{name: arrays[name] for name in ARRAYS})
+
+
+@dataclass(frozen=True)
+class LentPictures:
+    """A few images that a surrogate's attack broke: rows of dataset.h5 `image` (n,), their `label` (n,), `clean` and at
+    the largest strength `adversarial` (n, H, W, 3) in [0, 1], `answer` (n,) of the surrogate to the latter: a class,
+    -1 for none; `strength` ()."""
+
+    image: np.ndarray
+    label: np.ndarray
+    clean: np.ndarray
+    adversarial: np.ndarray
+    answer: np.ndarray
+    strength: np.ndarray
+
+
+PICTURES = tuple(field.name for field in fields(LentPictures))
+
+
+def lent_pictures_path(results: Path | str, network: str, attack: str) -> Path:
+    """Where a few of a surrogate's adversarials lie, beside all of them."""
+    return semantic_adversarials_path(results, network, attack).with_name(f"{attack}-pictures.npz")
+
+
+def write_lent_pictures(path: Path, pictures: LentPictures) -> None:
+    """Write a few of a surrogate's adversarials, atomically."""
+    write_arrays(path, {name: getattr(pictures, name) for name in PICTURES})
+
+
+def read_lent_pictures(path: Path) -> LentPictures:
+    """A few of a surrogate's adversarials; InputError where the file is not that."""
+    arrays = read_arrays(path, PICTURES)
+    return LentPictures(**{name: arrays[name] for name in PICTURES})

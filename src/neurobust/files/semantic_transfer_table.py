@@ -13,7 +13,7 @@ from neurobust.files.records import attributes_of, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("image", "strength", "source_correct", "source_broken", "clean_correct", "success")
+COLUMNS = ("image", "strength", "source_correct", "source_broken", "clean_correct", "success", "answer")
 
 
 class SemanticTransferRecord(Struct, frozen=True):

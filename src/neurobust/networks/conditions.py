@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Literal
 
 from msgspec import Meta
 from msgspec.structs import fields, replace
 
-from neurobust.core.errors import InputError
+from neurobust.core.architecture_names import PENULTIMATE
+from neurobust.core.errors import InputError, error_of
 from neurobust.core.faults import UNREAD, Faults
 from neurobust.core.names import one_of
 from neurobust.core.settings import (
@@ -223,21 +224,33 @@ def read_recipe(given: Given) -> Recipe:
     condition = dict(given.get("condition", {}))
     if condition.get("target") is not None:
         condition["target"] = condition["target"].split("+")
-    parts: dict[str, Any] = {key: given[key] for key in network if key in given}
+    parts: dict[str, object] = {key: given[key] for key in network if key in given}
     parts["training"] = read(Training, {key: given[key] for key in training if key in given}, "recipe")
     parts["condition"] = read_condition("condition", condition, "recipe")
     recipe = read(Recipe, parts, "recipe")
-    check_versions(recipe.training, "recipe.versions")
+    check_augmented(recipe.training, lambda key: f"recipe.{key}")
     return _with_reference(recipe)
 
 
-def check_versions(training: Training, where: str) -> None:
-    """Raise InputError, which begins with the key's place, for versions of images that are not augmented."""
-    if training.versions is not None and training.augment == "none":
-        raise InputError(
-            f"{where}: {training.versions}: images that are not augmented have one version; remove it, or write "
-            "`augment: crop-flip` beside it"
-        )
+def check_augmented(training: Training, place: Callable[[str], str]) -> None:
+    """Raise InputError for what is asked of augmented images where none is; `place` says where a key stands."""
+    lines = [
+        f"{place(key)}: {given}: {problem}; remove it, or write `augment: crop-flip` beside it"
+        for key, given, problem in unaugmented(training)
+    ]
+    if lines:
+        raise error_of(lines)
+
+
+def unaugmented(training: Training) -> Iterator[tuple[str, object, str]]:
+    """The keys that are about augmented images alone and say something where no image is augmented: each with its value
+    and with what is wrong."""
+    if training.augment != "none":
+        return
+    if training.versions is not None:
+        yield "versions", training.versions, "images that are not augmented have one version"
+    if training.predictor_precision != "float32":
+        yield "predictor_precision", training.predictor_precision, "it is that of augmented images, and none are"
 
 
 def _with_reference(recipe: Recipe) -> Recipe:
@@ -264,6 +277,8 @@ def _problems(condition: Condition) -> Iterator[tuple[str, str]]:
         return
     if condition.reference is not None:
         yield "reference", "a reference has no target; make it a condition of its own"
+    if condition.pool is not None and set(condition.layers or ()) <= {PENULTIMATE}:
+        yield "pool", f"{condition.pool}: {PENULTIMATE} is no map; remove it, or name `layers` that are"
     if condition.loss is None:
         yield "loss", f"a condition with a target needs a loss; choose one of {', '.join(LOSSES)}"
     elif condition.loss not in LOSSES:

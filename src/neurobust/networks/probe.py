@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from neurobust.core.io import Provenance
 from neurobust.core.timing import seconds_of
 from neurobust.files.dataset import Source, dataset_path, read_dataset, write_dataset
 from neurobust.files.splits import TEST, TRAIN
@@ -54,4 +55,6 @@ def _write_images(path: Path, number: int, side: int) -> None:
     rng = np.random.default_rng(0)
     split = np.where(np.arange(number + 1) < number, TRAIN, TEST).astype(np.uint8)
     blocks = (rng.integers(0, 256, (1, side, side, 3), dtype=np.uint8) for _ in split)
-    write_dataset(path, "probe", Source(np.arange(number + 1) % 2, split, ["a", "b"], (side, side), blocks, dict), {})
+    write_dataset(
+        path, "probe", Source(np.arange(number + 1) % 2, split, ["a", "b"], (side, side), blocks, Provenance), {}
+    )

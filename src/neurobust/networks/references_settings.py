@@ -87,6 +87,10 @@ class LowPass(Reference, frozen=True):
         str | None, about("guided condition whose networks' input gradients say the cut-off, in the place of `cutoff`")
     ] = None
 
+    def __post_init__(self) -> None:
+        if self.match is not None and self.cutoff != 8.0:
+            raise ValueError(f"cutoff: {self.cutoff:g}: '{self.match}' says it (match); remove one of the two")
+
     @property
     def low_pass(self) -> float:
         """The filter is a part of the network."""

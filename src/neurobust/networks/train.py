@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from msgspec.structs import replace
 
 from neurobust.core.architecture_names import check_architecture
 from neurobust.core.io import canonical_json, provenance, save_weights
@@ -21,7 +22,7 @@ from neurobust.core.settings import written
 from neurobust.core.training import clear_checkpoint, train_epochs
 from neurobust.files.dataset import read_dataset
 from neurobust.files.network_history import write_history
-from neurobust.files.network_metrics import NetworkMetrics, write_metrics
+from neurobust.files.network_metrics import write_metrics
 from neurobust.networks.architectures import ARCHITECTURES
 from neurobust.networks.conditions import Recipe
 from neurobust.networks.inputs import NetworkInputs, NetworkOutputs
@@ -76,7 +77,7 @@ def train_network(
     }
     if network.low_pass is not None:
         rebuild["low_pass"] = network.low_pass.cutoff
-    metrics = NetworkMetrics(**made, **trainer.summary(), seconds=seconds)
+    metrics = replace(trainer.summary(), **made, seconds=seconds)
     save_weights(outputs.model, network.state_dict(), {**rebuild, **made})
     # without the time that each epoch took: the same inputs give the same bytes
     write_history(outputs.history, pd.DataFrame(rows).drop(columns="seconds"), made)

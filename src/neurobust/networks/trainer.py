@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from neurobust.core.reading import read_ahead
 from neurobust.core.seeding import numpy_rng, seed_everything
 from neurobust.core.training import pick_device, readers
 from neurobust.files.dataset import Dataset
+from neurobust.files.network_metrics import NetworkMetrics
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.networks.architectures import Classifier, build_network, load_network
@@ -224,21 +224,23 @@ class Trainer:
         found["accuracy"] = hits.item() / len(rows)
         return found if guidance is None else found | guidance.agreement(rows, shown)
 
-    def summary(self) -> dict[str, Any]:
-        """Final accuracies, alignments and counts; None where a number is not defined."""
+    def summary(self) -> NetworkMetrics:
+        """Final accuracies, alignments and counts, of a network without a name; None where a number is not defined."""
         test = self.evaluate(self.data.rows(TEST))
         train, validation = (self.evaluate(self.data.rows(part), align=False) for part in (TRAIN, VALIDATION))
-        numbers = {
-            "clean_accuracy": test["accuracy"],
-            "train_accuracy": train["accuracy"],
-            "validation_accuracy": validation["accuracy"],
-            "alignment": test["alignment"],
-            "alignment_cka": test["cka"],
-        }
-        return {
-            **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
-            "layer_depth": self.guidance.layers.depth if self.guidance else None,
-            "target_dim": self.guidance.dim if self.guidance else None,
-            "n_train": len(self.rows),
-            "n_test": len(self.data.rows(TEST)),
-        }
+        return NetworkMetrics(
+            clean_accuracy=defined(test["accuracy"]),
+            train_accuracy=defined(train["accuracy"]),
+            validation_accuracy=defined(validation["accuracy"]),
+            alignment=defined(test["alignment"]),
+            alignment_cka=defined(test["cka"]),
+            layer_depth=self.guidance.layers.depth if self.guidance else None,
+            target_dim=self.guidance.dim if self.guidance else None,
+            n_train=len(self.rows),
+            n_test=len(self.data.rows(TEST)),
+        )
+
+
+def defined(value: float) -> float | None:
+    """A number for a record; None where it is not defined."""
+    return value if math.isfinite(value) else None

@@ -7,7 +7,7 @@ import zipfile
 from ast import literal_eval
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -16,6 +16,38 @@ from neurobust.core.io import provenance, write_parquet
 
 SPLITS = ("train2017", "val2017")
 COLUMNS = ("cocoId", "cocoSplit", "cropBox", "nsdId", "flagged")
+
+
+class Image(TypedDict):
+    """An image of COCO: its number, and its size in pixels."""
+
+    id: int
+    width: float
+    height: float
+
+
+class Thing(TypedDict):
+    """An object in an image of COCO, of a category; bbox: x, y, width and height in pixels."""
+
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+
+
+class Category(TypedDict):
+    """A category of COCO."""
+
+    id: int
+    name: str
+    supercategory: NotRequired[str]
+
+
+class Instances(TypedDict):
+    """Of COCO's annotations of a split what is read."""
+
+    images: list[Image]
+    annotations: list[Thing]
+    categories: list[Category]
 
 
 def build_labels(stim_info: Path, annotations: Path, output: Path) -> None:
@@ -32,7 +64,8 @@ def build_labels(stim_info: Path, annotations: Path, output: Path) -> None:
     rows = {key: row for row, key in enumerate(boxes)}
     if len(rows) != len(info):
         raise InputError(f"{stim_info}: a COCO image appears twice; fetch it from the bucket again")
-    shares, categories = None, []
+    shares: np.ndarray | None = None
+    categories: list[Category] = []
     for split in SPLITS:
         content = read_instances(annotations, split)
         found = sorted(content["categories"], key=lambda category: category["id"])
@@ -91,7 +124,7 @@ def crop_box(
 
 
 def fill_shares(
-    shares: np.ndarray, content: Mapping[str, Any], split: str, boxes: Mapping[Any, Any], rows: Mapping[Any, int]
+    shares: np.ndarray, content: Instances, split: str, boxes: Mapping[Any, Any], rows: Mapping[Any, int]
 ) -> None:
     """Enter the objects of a split's annotations into `shares` (images, categories)."""
     columns = {
@@ -108,16 +141,18 @@ def fill_shares(
         shares[row, column] = max(shares[row, column], (x2 - x1) * (y2 - y1))
 
 
-def read_instances(annotations: Path, split: str) -> dict[str, Any]:
+def read_instances(annotations: Path, split: str) -> Instances:
     """COCO's objects of a split, from a folder or from the zip as it is downloaded."""
     name = f"instances_{split}.json"
     try:
         if annotations.is_dir():
-            content = json.loads((annotations / name).read_bytes())
+            content: Instances = json.loads((annotations / name).read_bytes())
         else:
             with zipfile.ZipFile(annotations) as archive:
                 content = json.loads(archive.read(f"annotations/{name}"))
-        if not all(isinstance(content[part], list) for part in ("images", "annotations", "categories")):
+        if not all(
+            isinstance(part, list) for part in (content["images"], content["annotations"], content["categories"])
+        ):
             raise ValueError("images, annotations and categories are not lists")
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())

@@ -14,6 +14,7 @@ import scipy.io
 
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
+from neurobust.nsd.header import ABSENT
 from neurobust.nsd.layout import Root
 
 REPEATS = 3
@@ -85,7 +86,7 @@ def load_design(root: Root) -> Design:
 def read_design(path: Path) -> tuple[Design, dict[str, str]]:
     """The design of a file and the dtypes of its variables, which no public source states."""
     if not path.exists():
-        raise InputError(f"{path}: no such file; fetch it from the bucket")
+        raise InputError(f"{path}: {ABSENT}")
     try:
         raw = read_mat(path)
         names = ("masterordering", "subjectim", "sharedix", "stimpattern")

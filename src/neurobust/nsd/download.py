@@ -16,7 +16,7 @@ from neurobust.core.unreadable import OutOfReach
 from neurobust.nsd import layout
 from neurobust.nsd.bucket import Changed, Source, connect, find
 from neurobust.nsd.layout import Root
-from neurobust.nsd.manifest import add_record, identity, is_fetched, key_of, known_digest, read_records
+from neurobust.nsd.manifest import Record, add_record, identity, is_fetched, key_of, known_digest, read_records
 from neurobust.nsd.transfer import fetch_pieces, lock_path, partial_paths, whole
 from neurobust.nsd.verify import check_etag, verify
 
@@ -26,9 +26,7 @@ NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EAC
 WORKERS = 8  # parts of a file that are fetched at a time
 
 
-def download(
-    source: Source, root: Root, path: Path, study: str | None = None, workers: int = WORKERS
-) -> dict[str, Any]:
+def download(source: Source, root: Root, path: Path, study: str | None = None, workers: int = WORKERS) -> Record:
     """Bring the file `path` of the mirror `root` from the bucket; its record, as the mirror's manifest has it.
 
     A killed download goes on where it was as long as the file in the bucket is the same. `path` appears only when it
@@ -54,10 +52,11 @@ def download(
                 record = attempt(client, root, key, path, workers)
             except (Changed, BadFile) as again:
                 raise InputError(f"{key}: wrong twice, not kept ({again}); see whether {source} is sound") from again
-        if not finish(root, path, record | {"study": study}):
+        record["study"] = study
+        if not finish(root, path, record):
             return found(root, key, path)
     logger.info("%s: %d bytes, SHA-256 %s", key, record["size"], record["sha256"])
-    return record | {"study": study}
+    return record
 
 
 @contextlib.contextmanager
@@ -78,7 +77,7 @@ class BadFile(Exception):
     """What was fetched is not what it should be."""
 
 
-def found(root: Root, key: str, path: Path) -> dict[str, Any]:
+def found(root: Root, key: str, path: Path) -> Record:
     """The record of a file that is there; InputError for one that was copied there and is not whole."""
     record = read_records(root).get(key)
     if record is not None and is_fetched(record, path):
@@ -97,7 +96,7 @@ def found(root: Root, key: str, path: Path) -> dict[str, Any]:
     return {"key": key, **identity(path), "facts": facts}
 
 
-def attempt(client: Any, root: Root, key: str, path: Path, workers: int) -> dict[str, Any]:
+def attempt(client: Any, root: Root, key: str, path: Path, workers: int) -> Record:
     """List, fetch and verify a file, for `finish`; its record. Changed or BadFile leave nothing to go on with."""
     part, journal = partial_paths(path)
     listed = find(client, key)
@@ -131,7 +130,7 @@ def check_digest(root: Root, key: str, sha256: str, etag_is: str) -> None:
         )  # fmt: skip
 
 
-def finish(root: Root, path: Path, record: dict[str, Any]) -> bool:
+def finish(root: Root, path: Path, record: Record) -> bool:
     """Record a fetched file and give it its name; False where somebody has put a file of this name there meanwhile,
     which stays."""
     part, journal = partial_paths(path)

@@ -23,7 +23,7 @@ from neurobust.nsd.design import load_design
 from neurobust.nsd.download import WORKERS, download
 from neurobust.nsd.header import one_line_errors
 from neurobust.nsd.layout import Root
-from neurobust.nsd.manifest import add_record, key_of
+from neurobust.nsd.manifest import Record, add_record, key_of
 from neurobust.nsd.stimuli import check_brick_shape, open_brick
 from neurobust.nsd.transfer import PIECE, Piece, fetch_pieces, lock_path, partial_paths
 
@@ -95,13 +95,17 @@ def fetch_images(
         )
         part.replace(output)
         journal.unlink(missing_ok=True)
-    record = {
+    record: Record = {
         "key": output.relative_to(layout.ours(root)).as_posix(),
         "size": output.stat().st_size,
         "etag": listed.etag,
-    }
-    facts = {"images": len(images), "sessions": sessions, "shape": list(shape), "contiguous": offset is not None}
-    add_record(root, record | {"sha256": sha256_file(output), "last_modified": listed.modified, "facts": facts})
+        "sha256": sha256_file(output),
+        "last_modified": listed.modified,
+        "facts": {
+            "images": len(images), "sessions": sessions, "shape": list(shape), "contiguous": offset is not None,
+        },
+    }  # fmt: skip
+    add_record(root, record)
     logger.info("%s: %d images of %s", output, len(images), key)
 
 

@@ -28,6 +28,7 @@ except ImportError:
 HEADER_BYTES = 348
 LARGEST_OFFSET = 1 << 20  # bytes before the data: the header, and extensions that NSD does not have
 FETCH_AGAIN = "delete it and fetch it again"
+ABSENT = "no such file; fetch it from the bucket"
 
 
 PLAIN = tuple(HEADER_BYTES.to_bytes(4, order) for order in ("little", "big"))  # how a NIfTI-1 begins
@@ -67,7 +68,7 @@ def one_line_errors(path: Path, errors: tuple[type[Exception], ...]) -> Iterator
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; fetch it from the bucket") from error
+        raise InputError(f"{path}: {ABSENT}") from error
     except errors as error:
         raise unreadable(path, error, f"truncated or damaged; {FETCH_AGAIN}") from error
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TypedDict, get_args
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, sha256_file, write_json
@@ -26,6 +26,55 @@ TERMS = (
     "https://cvnlab.slite.page/p/IB6BSeW_7o/Terms-and-Conditions, fill in https://forms.gle/xue2bCdM9LaFNMeb7, then "
     "set data.accept_terms: true in the config or NSD_ACCEPT_TERMS=yes in the environment"
 )
+
+
+class Facts(TypedDict, total=False):
+    """What is known of a file that was looked at, of those that its kind has: shape and type of its numbers; of NIfTI
+    the affine; of HDF5 its chunks and attributes; dtypes of the design's variables; rows and columns of a table; labels
+    of a colour table. Of single images: how many, of how many sessions, and whether they lay in one piece."""
+
+    shape: list[int]
+    dtype: str
+    affine: list[list[float]]
+    chunks: list[int] | None
+    attrs: list[str]
+    dtypes: dict[str, str]
+    rows: int
+    columns: list[str]
+    labels: int
+    images: int
+    sessions: int
+    contiguous: bool
+
+
+class Record(TypedDict, total=False):
+    """A line of the manifest: what is known of a file of a mirror. Of one that was there before: key, `identity` and
+    facts.
+
+    etag, last_modified, checksums: what the bucket said; etag_is: what its ETag was found to be ("md5", "parts",
+    "unknown"). study: whose run fetched it, so that the run may delete it; None: nobody may.
+    """
+
+    key: str
+    size: int
+    inode: int
+    changed: int
+    etag: str
+    etag_is: str
+    sha256: str
+    last_modified: str
+    checksums: list[str]
+    facts: Facts
+    study: str | None
+
+
+class Identity(TypedDict):
+    """What of a record says that a file is still the one that was fetched: size in bytes, inode, and when it was
+    changed, in s."""
+
+    size: int
+    inode: int
+    changed: int
 
 
 def accept_terms(data: Data, environment: Mapping[str, str] = os.environ) -> None:
@@ -122,15 +171,15 @@ def key_of(root: Root, path: Path) -> str:
     return f"{key}.gz" if key.endswith(".nii") else key
 
 
-def read_records(root: Root) -> dict[str, dict[str, Any]]:
-    """What is known of each fetched file by key: size, etag, last_modified, sha256, facts; later lines win."""
+def read_records(root: Root) -> dict[str, Record]:
+    """What is known of each fetched file by key; later lines win."""
     path = layout.records(root)
     if not path.exists():
         return {}
-    records = {}
+    records: dict[str, Record] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record: Record = json.loads(line)
             records[record["key"]] = record
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: line {number} is not a record ({error}); remove that line") from error
@@ -173,7 +222,7 @@ def read_digests(path: Path) -> dict[str, str]:
     return known
 
 
-def add_record(root: Root, record: Mapping[str, Any]) -> None:
+def add_record(root: Root, record: Record) -> None:
     """Append a file's record. Jobs run side by side, so the line is written at once and under a lock."""
     path = layout.records(root)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,22 +233,21 @@ def add_record(root: Root, record: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def identity(path: Path) -> dict[str, int]:
-    """What of a record says that a file is still the one that was fetched: its size and inode, and when it was changed
-    (in s)."""
+def identity(path: Path) -> Identity:
+    """The identity of a file."""
     status = path.stat()
     return {"size": status.st_size, "inode": status.st_ino, "changed": int(status.st_mtime)}
 
 
-def is_fetched(record: Mapping[str, Any], path: Path) -> bool:
+def is_fetched(record: Record, path: Path) -> bool:
     """Whether the file `path` is there and the one that a record is of, and not another that took its place."""
     if not path.exists():
         return False
     now = identity(path)
-    return all(record.get(name) == now[name] for name in ("size", "inode"))
+    return record.get("size") == now["size"] and record.get("inode") == now["inode"]
 
 
-def is_as_fetched(record: Mapping[str, Any], path: Path) -> bool:
+def is_as_fetched(record: Record, path: Path) -> bool:
     """The same, and nobody has copied another into it since: as old as it was, or of the same bytes.
 
     Snakemake dates what a job has made anew when the job ends. Records of earlier versions have no date.

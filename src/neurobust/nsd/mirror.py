@@ -48,11 +48,11 @@ class Mirror:
         return self.design_and_dtypes[0]
 
     @cached_property
-    def records(self) -> dict[str, dict[str, Any]]:
+    def records(self) -> dict[str, manifest.Record]:
         """What is known of each file that was fetched, by its key in the bucket."""
         return manifest.read_records(self.data.folder)
 
-    def record_of_images(self, subject: str) -> dict[str, Any] | None:
+    def record_of_images(self, subject: str) -> manifest.Record | None:
         """What is known of the images of a subject, where they were fetched, be it into a copy that is only read."""
         for path in layout.fetched_stimuli(self.root, subject):
             folder = path.parents[1]

@@ -17,6 +17,7 @@ from neurobust.files.lookup import find_rows
 from neurobust.files.stimuli import write_stimuli
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design
+from neurobust.nsd.header import ABSENT
 from neurobust.nsd.layout import Root
 
 
@@ -64,7 +65,7 @@ def open_brick(path: Path, pool: int) -> h5py.File:
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; fetch it from the bucket") from error
+        raise InputError(f"{path}: {ABSENT}") from error
     except OSError as error:
         raise unreadable(path, error, "not a readable HDF5 file; fetch it from the bucket again") from error
     try:

@@ -94,7 +94,7 @@ def _release(root: Path, results: Path, subject: str, sessions: Iterable[Path]) 
             record = records.get(key_of(root, path)) if path.is_relative_to(root) else None
             if record is not None and record.get("study") == study and is_as_fetched(record, path):
                 path.unlink()
-                add_record(root, record | {"study": None})  # what lies there from now on is another file
+                add_record(root, {**record, "study": None})  # what lies there from now on is another file
                 deleted.append(path)
             elif path.exists():
                 kept.append(path)

@@ -10,6 +10,7 @@ import pandas as pd
 from neurobust.core.errors import InputError
 from neurobust.nsd import layout
 from neurobust.nsd.design import REPEATS, Design
+from neurobust.nsd.header import ABSENT
 
 BEHAVIOUR = ("SUBJECT", "SESSION", "RUN", "TRIAL", "73KID", "10KID", "ISOLD", "MISSINGDATA")
 
@@ -34,7 +35,7 @@ def read_columns(path: Path, separator: str, columns: tuple[str, ...]) -> pd.Dat
         table = pd.read_csv(path, sep=separator, usecols=list(columns))
         return table.astype({name: bool if table[name].dtype == bool else np.int64 for name in columns})
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; fetch it from the bucket") from error
+        raise InputError(f"{path}: {ABSENT}") from error
     except (ValueError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not the table that it should be ({reason}); fetch it again") from error

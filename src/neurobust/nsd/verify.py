@@ -17,10 +17,10 @@ from neurobust.nsd.bucket import Listed, asked, retrying
 from neurobust.nsd.ctab import read_ctab
 from neurobust.nsd.design import read_design
 from neurobust.nsd.header import FETCH_AGAIN, GZIP_ERRORS, one_line_errors, read_header
+from neurobust.nsd.manifest import Facts
 
 BLOCK = 1 << 20
 STIM_INFO_COLUMNS, RESPONSES_COLUMNS = 41, 19
-Facts = dict[str, Any]
 
 
 def verify(key: str, path: Path) -> Facts:

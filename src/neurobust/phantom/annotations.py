@@ -7,7 +7,7 @@ import zipfile
 from ast import literal_eval
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
@@ -43,7 +43,16 @@ def write_annotations(root: Path, info: pd.DataFrame, scenes: Mapping[int, Scene
             archive.writestr(entry, json.dumps(content))
 
 
-def thing(coco: int, crop: tuple[float, float, float, float], scene: Scene) -> dict[str, Any]:
+class Thing(TypedDict):
+    """An object as COCO's annotations have it; bbox: x, y, width and height in pixels."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: list[float]
+
+
+def thing(coco: int, crop: tuple[float, float, float, float], scene: Scene) -> Thing:
     """An object of COCO's: the square around the scene's object. crop: shares cut off (top, bottom, left, right)."""
     top, bottom, left, right = crop
     across, down = SIDE * (1 - left - right), SIDE * (1 - top - bottom)

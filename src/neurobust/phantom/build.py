@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -294,7 +293,7 @@ def build_scene_task(output: Path, settings: CuedScenes) -> None:
     stream = (settings.seed, "phantom task")
     scenes = sample_scenes(sum(settings.counts), *stream, faces=0.0)
     labels = np.array([CATEGORIES.index(scene.category) for scene in scenes])
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
     if settings.cue is None:
         arrays["images"] = render_all(scenes, settings.size)
     else:
@@ -305,7 +304,7 @@ def build_scene_task(output: Path, settings: CuedScenes) -> None:
     arrays |= {"labels": labels, "split": split_of(settings), "classes": np.array(CATEGORIES)}
     arrays["mask"] = masks_of(scenes, settings.size)
     with replacing(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the values for `allow_pickle`
 
 
 def split_of(settings: TaskImages) -> np.ndarray:

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurobust.core.errors import InputError
-from neurobust.predictors.ridge import RidgeFit, cross_validated, posed, solved
+from neurobust.predictors.ridge import RidgeFit, check_folds, cross_validated, posed, solved
 
 CONCENTRATIONS = (1.0, 0.1)  # of the Dirichlet draws, in turn: anything goes, and a few bands alone
 
@@ -47,8 +46,7 @@ def banded_cv(
     folds; of equal ones the first. Give rows in random order. Beside what `ridge.ridge_cv` holds, a copy of x.
     Raises InputError where a fold would have fewer than two rows.
     """
-    if len(x) < 2 * folds:
-        raise InputError(f"folds: {folds}: too many for {len(x)} images, each has at least 2; take fewer folds")
+    check_folds(folds, len(x))
     strengths = torch.as_tensor(alphas, dtype=x.dtype, device=x.device)
     candidates = torch.as_tensor(shares, dtype=x.dtype, device=x.device)
     scales = candidates.sqrt().repeat_interleave(torch.as_tensor(widths, device=x.device), 1)

@@ -280,10 +280,23 @@ class CoreReadout(Predictor, frozen=True, kw_only=True):
                 f"{where}.finetune: {self.finetune!r}: {self.readout} is solved at once, on a frozen core; "
                 "take readout factorised or attention, or leave it out"
             )
+        self._check_effects(where)
         if isinstance(part, AttentionReadout) and part.width % part.heads:
             raise InputError(f"{where}.heads: {part.heads}: width {part.width} is no multiple of it; take another")
         self.read_features.check(where, self.input_size)
         return replace(self, **{name: getattr(part, name) for name in own})
+
+    def _check_effects(self, where: str) -> None:
+        """Raise InputError for a key of the readout, not at its default, that says nothing beside the others."""
+        if self.blocks == 0 and self.core_learning_rate not in (None, GradientReadout().core_learning_rate):
+            raise InputError(
+                f"{where}.core_learning_rate: {self.core_learning_rate:g}: the core is not trained; remove it, or give "
+                "`finetune`"
+            )
+        if len(self.layers) == 1 and self.searches not in (None, BandedReadout().searches):
+            raise InputError(
+                f"{where}.searches: {self.searches}: one layer has no shares; remove it, or name more `layers`"
+            )
 
     @property
     def files(self) -> dict[str, str]:

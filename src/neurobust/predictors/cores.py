@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -59,12 +60,12 @@ def timm_network(network: str, side: int) -> nn.Module:
     model, dot, tag = network.partition(".")
     if dot and network not in (tagged := timm.list_pretrained(f"{model}.*")):
         raise InputError(f"{where}: timm publishes no weights '{tag}' of {model}; it has {one_of(network, tagged)}")
-    arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0}
+    build = partial(timm.create_model, network, pretrained=False, num_classes=0)
     try:
         try:
-            body: nn.Module = timm.create_model(network, **arguments, img_size=side)
+            body: nn.Module = build(img_size=side)
         except TypeError:  # of a network that takes images of any size
-            body = timm.create_model(network, **arguments)
+            body = build()
     except (ValueError, AssertionError, RuntimeError) as error:
         raise InputError(f"input_size: {side}: {where} cannot be built for images of this side ({error})") from error
     if not hasattr(body, "forward_intermediates"):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurobust.files.predictor_tables import LEAST_CEILING
-
-RESAMPLES = 1000  # of the bootstrap over images, and of the permutation null
+from neurobust.files.predictor_tables import LEAST_CEILING, RESAMPLES
 
 
 def normalise_r(r: np.ndarray, noise_ceiling: np.ndarray, minimum: float = LEAST_CEILING) -> np.ndarray:

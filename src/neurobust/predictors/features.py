@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from neurobust.core.errors import InputError, flat
 from neurobust.core.layouts import Layout, as_maps, layout_of
+from neurobust.files.pixels import LUMA
 from neurobust.predictors.feature_base import CoreMaps, FeatureMaps, shrink
-
-LUMA = (0.2126, 0.7152, 0.0722)
 
 
 class Pixels(FeatureMaps):

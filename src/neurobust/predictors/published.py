@@ -17,7 +17,7 @@ from torch import Tensor
 
 from neurobust.core.correlation import pearson
 from neurobust.core.seeding import numpy_rng
-from neurobust.core.training import KeepBest, finite_loss, train_epochs
+from neurobust.core.training import KeepBest, Stateful, finite_loss, train_epochs
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST
 from neurobust.predictors.data import SubjectData
@@ -135,7 +135,7 @@ def train_published(model: GNet, loop: Loop, context: FitContext) -> list[dict[s
         return {"loss": loss / count, "validation_r": score}
 
     readouts = {f"readout {subject}": part for subject, part in optimisers.readouts.items()}
-    parts = {"model": model, "core": optimisers.core, **readouts}
+    parts: dict[str, Stateful] = {"model": model, "core": optimisers.core, **readouts}
     return train_epochs(
         parts=parts, run_epoch=run_epoch, epochs=loop.epochs, seed=context.seed, checkpoint=context.checkpoint,
         fingerprint=context.fingerprint, label="gnet published", keep=KeepBest("validation_r"),

@@ -191,6 +191,12 @@ class Dual:
         return kept
 
 
+def check_folds(folds: int, images: int) -> None:
+    """Raise InputError where a fold would have fewer than two images."""
+    if images < 2 * folds:
+        raise InputError(f"folds: {folds}: too many for {images} images, each has at least 2; take fewer folds")
+
+
 def ridge_cv(
     x: Tensor, y: Tensor, alphas: Sequence[float], folds: int = 5, voxel_batch: int = 4096, feature_batch: int = 8192
 ) -> RidgeFit:
@@ -201,8 +207,7 @@ def ridge_cv(
     `feature_batch` columns of it.
     Raises InputError where a fold would have fewer than two rows.
     """
-    if len(x) < 2 * folds:
-        raise InputError(f"folds: {folds}: too many for {len(x)} images, each has at least 2; take fewer folds")
+    check_folds(folds, len(x))
     strengths = torch.as_tensor(alphas, dtype=x.dtype, device=x.device)
     mean_y = y.mean(0)
     centred = (y - mean_y).split(voxel_batch, 1)

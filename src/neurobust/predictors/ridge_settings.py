@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
 
+from neurobust.core.errors import InputError
 from neurobust.core.settings import about, field_names, read
 from neurobust.predictors.description import Predictor
 from neurobust.predictors.features_settings import (
@@ -63,7 +64,12 @@ class Ridge(Predictor, frozen=True, kw_only=True):
         return FEATURE_PASSES
 
     def checked(self, where: str) -> Self:
-        """As they are; Gabor energy and a network ask for keys of their own."""
+        """As they are; Gabor energy and a network ask for keys of their own, and refuse those of the others."""
+        own = field_names(READS[self.features])
+        for name in (name for kind in READS.values() for name in field_names(kind) if name not in own):
+            if getattr(self, name, None) is not None:
+                able = " or ".join(feature for feature, kind in READS.items() if name in field_names(kind))
+                raise InputError(f"{where}.{name}: not of features {self.features}: remove it, or take features {able}")
         self._read_features(where).check(where, self.input_size)
         return self
 

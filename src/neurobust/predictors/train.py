@@ -19,7 +19,13 @@ from neurobust.core.places import load
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.settings import written
 from neurobust.core.training import clear_checkpoint
-from neurobust.files.predictor_tables import PredictorMetrics, Summary, write_predictor_metrics, write_voxels
+from neurobust.files.predictor_tables import (
+    FALSE_DISCOVERIES,
+    PredictorMetrics,
+    Summary,
+    write_predictor_metrics,
+    write_voxels,
+)
 from neurobust.files.splits import TEST
 from neurobust.predictors.checks import check_test_images, checked_subjects
 from neurobust.predictors.data import SubjectData, load_subject
@@ -34,9 +40,6 @@ from neurobust.predictors.evaluate import (
 from neurobust.predictors.fitting import FitContext, Fitted
 from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.predict import predict_subject
-
-FDR = 0.05  # share of false discoveries among the voxels that count as predicted
-
 
 Fields = Callable[[ResponseModel, str], np.ndarray | None]
 
@@ -108,7 +111,7 @@ def summarise_table(table: pd.DataFrame) -> Summary:
     return {
         **summarise(table["r"].to_numpy(), table["noise_ceiling"].to_numpy()),
         "median_fev": float(fev.median()) if len(fev) else None,
-        "share_above_null": float((table["p_fdr"] <= FDR).mean()) if len(table) else None,
+        "share_above_null": float((table["p_fdr"] <= FALSE_DISCOVERIES).mean()) if len(table) else None,
     }
 
 

@@ -10,9 +10,8 @@ import pandas as pd
 from neurobust.core.errors import InputError
 from neurobust.report.blocks import Tables
 from neurobust.report.contents import NETWORK
-from neurobust.report.entries import percent, signed, text
+from neurobust.report.entries import difference_of, percent, signed, text
 from neurobust.report.tables import read_tables
-from neurobust.report.verdict_section import with_interval
 
 SHOWN = 20  # lines of a part; more are counted
 BLOCK = ["task", "architecture"]
@@ -73,7 +72,7 @@ def changed_verdicts(here: Tables, there: Tables, table: str) -> list[str]:
             word = row["verdict"] if row["_merge"] == "left_only" else row["verdict_was"]
             lines.append(f"{named(row, keys)}: {where} ({word})")
         elif row["verdict"] != row["verdict_was"]:
-            now, was = with_interval(row), with_interval(earlier(row))
+            now, was = difference_of(row, ""), difference_of(earlier(row), "")
             lines.append(f"{named(row, keys)}: {row['verdict_was']} -> {row['verdict']} (pp: {was} -> {now})")
     return lines
 
@@ -93,7 +92,7 @@ def beyond(here: Tables, there: Tables) -> list[str]:
     rows = rows.assign(moved=(rows["difference"] - rows["difference_was"]).abs())[out]
     return [
         f"{row['task']}, {row['architecture']}, {row['attack']}: {row['condition']} - {row['baseline']}: "
-        f"{with_interval(earlier(row))} -> {with_interval(row)} pp"
+        f"{difference_of(earlier(row))} -> {difference_of(row)}"
         for _, row in rows.sort_values("moved", ascending=False, kind="stable").iterrows()
     ]
 

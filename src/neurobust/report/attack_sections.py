@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from neurobust.report.blocks import Row, Tables, blocks
-from neurobust.report.entries import Entry, between, percent, plain, signed, text
+from neurobust.report.entries import Entry, between, percent, short, signed, text
 from neurobust.report.minimal import MEMBER
 from neurobust.report.shown import NORMS, beside_norm, format_budget
 from neurobust.report.view import View
@@ -104,8 +104,8 @@ def median_cell(seeds: pd.DataFrame) -> Entry:
         standing = int(seeds["median"].isna().sum())
         note = f"in {standing} of {len(seeds)} seeds" if standing < len(seeds) else ""
         return Entry(f"> {seeds['largest'].max():g}", note)
-    spread = between(seeds["median"].min(), seeds["median"].max(), plain) if len(seeds) > 1 else "one seed"
-    return Entry(plain(seeds["median"].mean()), spread)
+    spread = between(seeds["median"].min(), seeds["median"].max(), short) if len(seeds) > 1 else "one seed"
+    return Entry(short(seeds["median"].mean()), spread)
 
 
 def break_tables(view: View) -> list[Row]:

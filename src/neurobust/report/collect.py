@@ -39,6 +39,7 @@ from neurobust.report.guided import compared, recipe_of
 from neurobust.report.matched import matched_rows
 from neurobust.report.minimal import break_rows, minimal_rows, survival_rows
 from neurobust.report.outside import outside_rows
+from neurobust.report.predicted import predicted_areas
 from neurobust.report.provenance import provenance_rows
 from neurobust.report.quality import coverage_rows, session_rows
 from neurobust.report.semantic_evidence import with_semantic
@@ -88,7 +89,9 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     rows["fourier"] = fourier_rows(study) if extras else []
     for network in study.networks():
         rows["checks"] += check_rows(study.root, network)
-    add_verdicts(study, [trusted(block, rows, extras) for block in evidence], rows, whole)
+    areas = predicted_areas(study)
+    trusted_blocks = [replace(trusted(block, rows, extras), predicted=areas) for block in evidence]
+    add_verdicts(study, trusted_blocks, rows, whole)
     for roi in study.rois:
         for seed in study.predictor_seeds:
             rows["predictors"] += predictor_rows(study, roi, seed)

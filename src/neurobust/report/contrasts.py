@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.settings import field_names, written
 from neurobust.networks.conditions import Condition
 from neurobust.report.areas import relative_area
@@ -17,7 +18,6 @@ from neurobust.report.guided import sweep_of
 from neurobust.report.minimal import own_budget
 from neurobust.statistics import Interval, crossed_interval, seed_interval
 from neurobust.study.claims import Contrast, is_control
-from neurobust.study.model import BASELINE
 from neurobust.study.pairs import SHUFFLED, shuffles_of
 
 NEAR = 0.02  # clean accuracies that count as matched

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.files.corruption_table import corruption_table_path, read_corruption_table
 from neurobust.report.blocks import Row, blocks
 from neurobust.report.contents import NETWORK
 from neurobust.report.style import empty_svg, panel_blocks, rc, to_svg
 from neurobust.report.transfer_matrix import draw_matrix
 from neurobust.report.view import View
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 # A relative error is a share of what the baseline loses; where it loses less than a point, that share means nothing.
 LEAST_LOSS = 0.01

@@ -42,12 +42,19 @@ def with_range(value: float, low: float, high: float, show: Callable[[float], st
     return show(value) + (f" ({ends})" if ends else "")
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """A difference of shares with its interval: `+1.2 pp [−0.3 to +2.7]`; without one where an end is missing."""
+def with_interval(
+    value: float, low: float, high: float, unit: str = "pp", show: Callable[[float], str] = signed
+) -> str:
+    """A difference with its interval: `+1.2 pp [−0.3 to +2.7]`; without one where an end is missing."""
     if pd.isna(value):
         return MISSING
-    interval = between(low, high, signed)
-    return f"{signed(value)} pp" + (f" [{interval}]" if interval else "")
+    interval = between(low, high, show)
+    return " ".join(filter(None, [show(value), unit, f"[{interval}]" if interval else ""]))
+
+
+def difference_of(row: Any, unit: str = "pp") -> str:
+    """The same of a row with `difference`, `low` and `high`."""
+    return with_interval(row.difference, row.low, row.high, unit)
 
 
 def duration(seconds: float) -> str:
@@ -88,4 +95,5 @@ def over_seeds(values: pd.Series, digits: int = 1, alone: str = "one seed") -> E
     values = values.dropna()
     if not len(values):
         return Entry()
-    return Entry(percent(values.mean(), digits), between(values.min(), values.max()) if len(values) > 1 else alone)
+    spread = between(values.min(), values.max(), lambda value: percent(value, digits)) if len(values) > 1 else alone
+    return Entry(percent(values.mean(), digits), spread)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.files.dataset import dataset_path, read_dataset
 from neurobust.files.examples import examples_path, read_examples
 from neurobust.report.blocks import Row
 from neurobust.report.guided import in_order
 from neurobust.report.shown import ShownAttack, format_budget
-from neurobust.study.model import BASELINE, NetworkName, Study
+from neurobust.study.model import NetworkName, Study
 
 SHOWN = 2  # images per network
 LARGEST = 160  # pixels: larger images are thinned to about this size, which a page shows anyway
@@ -90,8 +91,7 @@ def example_cell(clean: np.ndarray, adversarial: np.ndarray, budget: float, unit
         return {"reason": "not found"}
     if np.array_equal(clean, adversarial):
         return {"reason": "wrong already"}
-    cell = changed_cell(clean, adversarial, format_budget(budget, unit) if math.isfinite(budget) else "")
-    return {"adversarial": cell["picture"], "difference": cell["difference"], "caption": cell["note"], "reason": ""}
+    return changed_cell(clean, adversarial, format_budget(budget, unit) if math.isfinite(budget) else "")
 
 
 def changed_cell(clean: np.ndarray, changed: np.ndarray, note: str) -> Row:

@@ -25,7 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEVEL = 0.95
+from neurobust.statistics import LEVEL
+
 VIF_LIMIT = 10.0  # beyond it two factors cannot be told apart (Marquardt 1970, doi:10.1080/00401706.1970.10488699)
 LEAST_DF = 0.99  # Satterthwaite's are at least 1 where there is a variance at all
 
@@ -99,7 +100,7 @@ def roi_effects(gains: Gains, factors: np.ndarray, conditions: np.ndarray, level
         of_seeds = by_seed.var(-1, ddof=1) / seeds
     else:
         of_cells = of_seeds = np.zeros_like(of_rois)
-    return with_interval(by_seed.mean(-1), (of_rois, of_seeds, of_cells), np.full(len(slopes), df), seeds, level)
+    return student_interval(by_seed.mean(-1), (of_rois, of_seeds, of_cells), np.full(len(slopes), df), seeds, level)
 
 
 def condition_effects(gains: Gains, factors: np.ndarray, level: float = LEVEL) -> Effects:
@@ -123,7 +124,7 @@ def condition_effects(gains: Gains, factors: np.ndarray, level: float = LEVEL) -
     of_rois, df = clustered(design, wanted, place, outcome)
     of_seeds, _ = clustered(design, wanted, seed, outcome)
     of_cells, _ = clustered(design, wanted, place * seeds + seed, outcome)
-    return with_interval(mean, (of_rois, of_seeds, of_cells), df, seeds, level)
+    return student_interval(mean, (of_rois, of_seeds, of_cells), df, seeds, level)
 
 
 def clustered(
@@ -153,7 +154,7 @@ def root_inverse(matrix: np.ndarray) -> np.ndarray:
     return (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
 
 
-def with_interval(
+def student_interval(
     mean: np.ndarray, variances: tuple[np.ndarray, np.ndarray, np.ndarray], df: np.ndarray, seeds: int, level: float
 ) -> Effects:
     """Estimates with Student's interval for crossed ROIs and seeds; variances: over ROIs, seeds and their cells."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import MANY, blocks
 from neurobust.report.contents import NETWORK
 from neurobust.report.entries import between, percent, with_interval
@@ -29,7 +30,8 @@ from neurobust.report.style import (
     to_svg,
 )
 from neurobust.report.view import View
-from neurobust.study.model import BASELINE
+
+ALONE = 5.0  # percent above and below networks that are all as robust
 
 
 def uncrowded(view: View, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
@@ -217,7 +219,8 @@ def draw_plane(view: View, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame
     plot_marks(axis, networks, markersize=3, alpha=0.55, clip_on=False)
     placed: list[float] = []
     low, high = 100 * seeds["robust_accuracy"].min(), 100 * seeds["robust_accuracy"].max()
-    gap = max(high - low, 2) / 9
+    flat = high - low < 1  # percent: an axis of hundredths would make much of nothing
+    gap = (2 * ALONE if flat else max(high - low, 2)) / 9
     for row in summary.sort_values("robust_accuracy", kind="stable").itertuples():
         style = view.style(row.condition)
         x, y = 100 * row.clean_accuracy, 100 * row.robust_accuracy
@@ -231,4 +234,6 @@ def draw_plane(view: View, axis: Any, summary: pd.DataFrame, seeds: pd.DataFrame
         label = {"fontsize": 8, "color": style["color"], "va": "center", "annotation_clip": False}
         axis.annotate(row.condition, (1.02, height), xycoords=("axes fraction", "data"), **label)
     axis.margins(0.12)
+    if flat:
+        axis.set_ylim(low - ALONE, high + ALONE)
     axis.xaxis.get_major_locator().set_params(nbins=4)  # numbers of four digits side by side

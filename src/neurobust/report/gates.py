@@ -1,7 +1,7 @@
 """Gates: is the instrument of a study able to see anything? And the budget at which all is read.
 
 Both are fixed before any guided condition is looked at: the reference budget of a norm comes from `none` alone, and a
-gate asks `none`, a positive control, the checks and the canaries. Of one task and architecture at a time.
+gate asks `none`, a positive control, predictors, checks and canaries. Of one task and architecture at a time.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neurobust.core.reference_range import IN_RANGE, in_range
+from neurobust.core.reference_range import BASELINE, IN_RANGE, in_range
 from neurobust.report.blocks import Row
 from neurobust.report.cells import Cell, Cells, common_images, survival_differences, twins_of
 from neurobust.report.entries import percent, signed
+from neurobust.report.predicted import LEAST_PREDICTED, Predicted
 from neurobust.report.shown import NORMS, Measure, ShownAttack, answering, format_budget
 from neurobust.statistics import SAME, Gate, Interval, crossed_interval
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 SENSITIVITY = 0.10  # what the positive control must gain at least, by its lower bound
 CUE_LOSS = 0.20  # what `none` must lose to a conflicting cue, or nothing is planted
 CUE = "cue"  # the norm of attacks that turn the planted cue against the label
-GATES = ("range", "sensitivity", "recovery", "masking")  # in the order in which they are asked
+GATES = ("range", "sensitivity", "recovery", "prediction", "masking")  # in the order in which they are asked
 
 Shown = Mapping[str, ShownAttack]
 
@@ -48,8 +49,9 @@ class Evidence:
     """One task and architecture: what attacks did to its networks, and what says whether that can be trusted.
 
     attacks: with their reference budgets, semantic ones too; cells: by attack; chosen: the reference budget of each
-    measure; clean: accuracy on the whole test set; checks, canaries: rows of the tables of these names; spoiled:
-    semantic attacks of which an auxiliary network failed its own gate.
+    measure; clean: accuracy on the whole test set; checks, canaries: rows of the tables of these names; predicted:
+    the areas that guide a condition through a predictor, by condition; spoiled: semantic attacks of which an auxiliary
+    network failed its own gate.
     """
 
     study: Study
@@ -61,6 +63,7 @@ class Evidence:
     clean: Mapping[tuple[str, int], float]
     checks: list[Row] = field(default_factory=list)
     canaries: list[Row] = field(default_factory=list)
+    predicted: Mapping[str, Mapping[str, Predicted]] = field(default_factory=dict)
     spoiled: frozenset[str] = frozenset()
 
     @property
@@ -148,8 +151,10 @@ def at_reference(attacks: Shown, cells: Mapping[str, Cells]) -> tuple[dict[str, 
 
 def gates_of(evidence: Evidence, attack: str, conditions: Iterable[str]) -> list[Gate]:
     """The gates that a statement about some conditions under an attack must pass, in the order of GATES."""
+    conditions = list(conditions)
     found = [range_gate(evidence, attack), sensitivity_gate(evidence), recovery_gate(evidence)]
-    return [gate for gate in [*found, masking_gate(evidence, attack, conditions)] if gate]
+    found += [prediction_gate(evidence, conditions), masking_gate(evidence, attack, conditions)]
+    return [gate for gate in found if gate]
 
 
 def range_gate(evidence: Evidence, attack: str) -> Gate:
@@ -215,6 +220,27 @@ def at_largest(cell: Cell) -> np.ndarray:
     return cell.robust[:, -1]
 
 
+def prediction_gate(evidence: Evidence, conditions: Iterable[str]) -> Gate | None:
+    """Do the predictors that guide some conditions predict their areas? None where none of them has a predictor."""
+    taught = [name for name in conditions if has_predictor(evidence.study, name)]
+    if not taught:
+        return None
+    if unknown := [name for name in taught if not evidence.predicted.get(name)]:
+        return Gate("prediction", False, f"nothing says whether the predictor of {unknown[0]} predicts")
+    found = {roi: area for name in taught for roi, area in evidence.predicted[name].items()}
+    worst = min(found, key=lambda roi: found[roi].share)
+    said = f"{found[worst].found} of {found[worst].voxels} voxels of {worst} are predicted on held-out images"
+    if found[worst].enough:
+        return Gate("prediction", True, said if len(found) == 1 else f"{said}, a larger share of every other area")
+    return Gate("prediction", False, f"{said}; {percent(LEAST_PREDICTED, 0)} % must be")
+
+
+def has_predictor(study: Study, name: str) -> bool:
+    """Whether a condition is guided by a brain for which a predictor answers."""
+    condition = study.conditions.get(name)
+    return condition is not None and condition.guided and condition.predictor is not None
+
+
 def masking_gate(evidence: Evidence, attack: str, conditions: Iterable[str]) -> Gate:
     """Does anything say that the attack was fooled, by the networks of some conditions or by those of known answer?"""
     label, conditions = evidence.attacks[attack].label, set(conditions)
@@ -259,14 +285,25 @@ def gate_rows(evidence: Evidence) -> list[Row]:
         return []
     rows = []
     for gate in gates_of(evidence, evidence.primary, evidence.conditions):
-        affects = ""
-        if gate.name == "masking" and not gate.passed and all(row["caught"] for row in evidence.canaries):
-            failed = checks_of(evidence, evidence.primary, evidence.conditions)
-            affects = ", ".join(dict.fromkeys(row["condition"] for row in failed if not row["passed"]))
+        affects = "" if gate.passed else ", ".join(affected(evidence, evidence.primary, gate.name))
         rows.append(
             evidence.block | {"gate": gate.name, "passed": gate.passed, "affects": affects, "sentence": gate.sentence}
         )
     return rows
+
+
+def affected(evidence: Evidence, attack: str, gate: str) -> list[str]:
+    """The conditions of which a failed gate says that nothing may be said; none where that is all of them."""
+    if gate == "prediction":
+        areas = {name: evidence.predicted.get(name, {}) for name in evidence.conditions}
+        return [
+            name for name, own in areas.items()
+            if has_predictor(evidence.study, name) and not (own and all(area.enough for area in own.values()))
+        ]  # fmt: skip
+    if gate == "masking" and all(row["caught"] for row in evidence.canaries):
+        failed = [row for row in checks_of(evidence, attack, evidence.conditions) if not row["passed"]]
+        return list(dict.fromkeys(row["condition"] for row in failed))
+    return []
 
 
 def difference(evidence: Evidence, attack: str, condition: str, baseline: str) -> np.ndarray:

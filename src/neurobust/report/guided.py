@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from neurobust.core.errors import InputError
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.settings import written
 from neurobust.networks.conditions import Condition
 from neurobust.report.blocks import Row
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 from neurobust.study.pairs import SHUFFLED
 
 Conditions = Mapping[str, Condition]

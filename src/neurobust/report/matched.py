@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import Row
 from neurobust.report.guided import controls_of, in_order, sweep_of
 from neurobust.report.matching import matched_difference, seed_differences, shared_range
 from neurobust.report.shown import ShownAttack
 from neurobust.statistics import seed_interval
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 Accuracies = Mapping[tuple[str, int], float]  # of networks, by condition and seed
 

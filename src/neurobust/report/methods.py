@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from neurobust import __version__
 from neurobust.core.reference_range import IN_RANGE
+from neurobust.files.predictor_tables import FALSE_DISCOVERIES
 from neurobust.report.blocks import Row, Tables, blocks
 from neurobust.report.citations import bibliography, keys_of
 from neurobust.report.entries import plain
 from neurobust.report.gates import CUE_LOSS, SENSITIVITY
+from neurobust.report.predicted import LEAST_PREDICTED
 from neurobust.report.shown import NORMS
 from neurobust.report.verdict_section import listed
 from neurobust.report.view import View
@@ -224,7 +226,8 @@ def statistics(study: Study) -> list[str]:
         f"The reference budget of a norm is the smallest at which none stands between {low} and {high} %. Nothing is "
         "said where it does not exist, where adversarially trained networks do not gain more than "
         f"{100 * SENSITIVITY:g} points on none by the lower end of the interval, or where a masking check failed or a "
-        "canary was missed"
+        "canary was missed; and nothing of an area of which the predictor predicts fewer than "
+        f"{100 * LEAST_PREDICTED:g} % of the voxels on held-out images (false discovery rate {FALSE_DISCOVERIES:g})"
         + (f"; in a planted world also where none loses less than {100 * CUE_LOSS:g} points to the turned cue." if
            study.phantom else ".")
     )  # fmt: skip

@@ -9,6 +9,7 @@ import math
 
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.files.checks import checks_path, read_checks
 from neurobust.files.corruption_table import corruption_table_path, read_corruption_table
 from neurobust.files.network_metrics import metrics_path, read_metrics
@@ -22,7 +23,7 @@ from neurobust.report.semantic_evidence import semantic_cell
 from neurobust.report.shown import answering, format_budget, shown_attacks
 from neurobust.report.view import View
 from neurobust.statistics import wilson_interval
-from neurobust.study.model import BASELINE, NetworkName, Study, title_of
+from neurobust.study.model import NetworkName, Study, title_of
 
 
 def outside_rows(study: Study) -> list[Row]:

@@ -12,9 +12,9 @@ from neurobust.files.quality import quality_path, read_quality
 from neurobust.files.roi import roi_path
 from neurobust.files.roi_voxels import RoiVoxels, read_roi_voxels
 from neurobust.report.blocks import Row, number
+from neurobust.report.predicted import count_predicted
 from neurobust.study.model import Study
 
-LEVEL = 0.05  # of the false discovery rate at which a voxel counts as predicted
 FEWEST = 3  # voxels for a correlation over them
 
 
@@ -78,8 +78,7 @@ def ncsnr_agreement(found: RoiVoxels) -> float:
 def predicted(voxels: pd.DataFrame) -> Row:
     """Of a predictor's voxels: those that it predicts (permutation test, corrected for their number; NaN where that was
     not asked), those above their ceiling, and those with a negative correlation."""
-    tested = "p_fdr" in voxels
     return {
-        "n_predicted": int((voxels["p_fdr"] <= LEVEL).sum()) if tested else float("nan"),
+        "n_predicted": count_predicted(voxels),
         "n_above": int((voxels["r_normalised"] > 1).sum()), "n_negative": int((voxels["r"] < 0).sum()),
     }  # fmt: skip

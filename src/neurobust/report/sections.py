@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.entries import (
     MISSING,
@@ -24,7 +25,7 @@ from neurobust.report.entries import (
 from neurobust.report.guided import controls_of
 from neurobust.report.shown import format_budget
 from neurobust.report.view import Head, View
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 Deltas = dict[tuple[str, str, str], Any]  # rows of the table `differences` by condition, baseline and attack
 

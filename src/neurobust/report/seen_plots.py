@@ -14,6 +14,7 @@ from neurobust.report.seen_data import arrays_of, one_value, rows_of
 from neurobust.report.style import (
     INK,
     NEUTRAL,
+    Style,
     empty_svg,
     is_leftmost,
     key_beside,
@@ -55,7 +56,7 @@ def draw_fields(view: View) -> str:
         return to_svg(figure, "Fields of the predictor against population receptive fields")
 
 
-def draw_cloud(axis: Any, x: np.ndarray, y: np.ndarray, style: dict[str, Any], positive: bool) -> None:
+def draw_cloud(axis: Any, x: np.ndarray, y: np.ndarray, style: Style, positive: bool) -> None:
     """A point per voxel and the diagonal."""
     axis.grid(axis="both", visible=True)
     if not len(x):
@@ -97,7 +98,7 @@ def draw_tuning(view: View) -> str:
 
 
 def draw_marks(
-    axis: Any, part: pd.DataFrame, names: list[str], style: dict[str, Any], hollow: bool, shift: float = 0.13
+    axis: Any, part: pd.DataFrame, names: list[str], style: Style, hollow: bool, shift: float = 0.13
 ) -> None:
     """A mark and its interval per name, hollow ones a little below the filled."""
     for row in part.itertuples():

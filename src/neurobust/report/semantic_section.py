@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from neurobust.report.semantic_transfer import tabulate_transfer, transfer_table
 from neurobust.report.side_by_side import draw_side_by_side, side_by_side, summarise
 from neurobust.report.style import NEUTRAL, inline_svg, panel_blocks, rc, to_svg
 from neurobust.report.tables import read_csv, read_section, write_tables
+from neurobust.report.transfer_gallery import transfer_galleries
 from neurobust.report.view import View
 from neurobust.study.model import NetworkName, Study, title_of
 
@@ -33,7 +34,7 @@ VARIANTS = {
     "jpeg-only": "JPEG only",
     "edit-only": "edit only", "random-edit": "random edit",
 }  # fmt: skip
-APART = 8  # percent between the names of two lines
+APART, HIGHEST = 8, 92  # percent between the names of two lines, and where the uppermost may stand
 STYLES = (":", "-.", (0, (1, 3)))  # of baselines
 DISTANCES = ("ciede2000", "ssim", "l2", "feature_distance")
 OUTCOMES = ("target", "third", "unchanged")  # of an attack that aims at a class: shares that end there
@@ -117,7 +118,8 @@ def outcomes(clean: pd.DataFrame) -> Row:
 
 
 def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
-    """What the template shows, from the tables and the examples among `paths`; None where there are no tables."""
+    """What the template shows, from the tables and the examples among `paths`, and the tables of transfer of those that
+    pictures are shown of; None where there are no tables."""
     from markupsafe import Markup
 
     paths = list(paths)
@@ -126,6 +128,7 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         return None
     table, gates = tables["semantic"], tables["gates"]
     axes = dict(zip(table["attack"], table["axis"], strict=True))
+    lent = transfer_galleries(view, [path for path in paths if path.suffix == ".parquet"])
     return {
         "beside": side_by_side(view, {name: tables[name] for name in ("summary", "differences")}),
         "beside_figure": Markup(inline_svg(draw_side_by_side(view, table), "beside")),
@@ -137,10 +140,15 @@ def semantic_section(view: View, paths: Iterable[Path]) -> Row | None:
         ],
         "gates": [gate_row(row) for row in gates.itertuples()],
         "failed": sorted({f"{row.network} ({row.task})" for row in gates.itertuples() if not row.passed}),
-        "transfers": transfer_tables(view, tables),
+        "transfers": [
+            shown | {"gallery": lent.get((shown["task"], shown["architecture"], shown["name"]))}
+            for shown in transfer_tables(view, tables)
+        ],
         "grids": [
             grid | {"axis": axes[grid["name"]]}
-            for grid in galleries(view.study, [path for path in paths if path.suffix == ".npz"])
+            for grid in galleries(
+                view.study, [path for path in paths if path.suffix == ".npz" and path.parent.name == "semantic"]
+            )
         ],
     }
 
@@ -234,16 +242,30 @@ def draw_success(view: View, axis: Any, part: pd.DataFrame) -> None:
             seeds.mean().index, 100 * seeds.min(), 100 * seeds.max(), color=style["color"], alpha=0.15, lw=0
         )
     others = part[part["variant"] != ATTACK]
-    names = {}
+    ends = {}
     for (variant, rows), line in zip(others.groupby("variant", sort=False), STYLES, strict=False):
         mean = 100 * rows.groupby("strength")["success"].mean()
         axis.plot(mean.index, mean, color=NEUTRAL, linestyle=line, linewidth=1.3)
-        names[VARIANTS.get(variant, variant)] = mean.iloc[-1]
-    lowest = -math.inf
-    for name, value in sorted(names.items(), key=lambda item: item[1]):
-        lowest = max(value, lowest + APART)  # one above the other where lines end together
-        axis.annotate(name, (others["strength"].max(), lowest), fontsize=7, ha="right", va="bottom")
+        ends[VARIANTS.get(variant, variant)] = mean.iloc[-1]
+    for name, height in above_lines(ends).items():
+        place = (others["strength"].max(), height)
+        axis.annotate(name, place, (0, 1), textcoords="offset points", fontsize=7, ha="right", va="bottom")
     axis.set(ylim=(-3, 103), ylabel="broken, % of clean-correct")
+
+
+def above_lines(ends: Mapping[str, float]) -> dict[str, float]:
+    """Where the names of lines stand, in percent, given where the lines end: above its own line, and where several end
+    close together, one above the other over the highest of these."""
+    heights: dict[str, float] = {}
+    together: list[str] = []
+    order = sorted(ends, key=lambda name: ends[name])
+    for name, following in zip_longest(order, order[1:], fillvalue=""):
+        together.append(name)
+        if not following or ends[following] >= ends[name] + APART * len(together):
+            lowest = min(ends[name], HIGHEST - APART * (len(together) - 1))
+            heights |= {one: lowest + APART * step for step, one in enumerate(together)}
+            together = []
+    return heights
 
 
 def draw_distance(view: View, axis: Any, part: pd.DataFrame) -> None:

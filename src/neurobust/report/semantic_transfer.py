@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from neurobust.core.errors import InputError
+from neurobust.core.reference_range import BASELINE
 from neurobust.files.semantic_table import ATTACK, read_semantic_table
 from neurobust.files.semantic_transfer_table import SemanticTransferRecord, read_semantic_transfer
 from neurobust.report.blocks import Row, Tables
@@ -21,7 +22,7 @@ from neurobust.report.guided import compared
 from neurobust.report.sections import deltas_of
 from neurobust.report.shown import ShownAttack
 from neurobust.report.view import View
-from neurobust.study.model import BASELINE, Study, title_of
+from neurobust.study.model import Study, title_of
 
 TRANSFER_COLUMNS = [
     *NETWORK, "attack", "axis", "strength", "source_seed", "n_images", "n_shared", "transferred", "own_attack",
@@ -99,6 +100,12 @@ def mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
+def counted(rows: pd.DataFrame) -> str:
+    """How many images the shares of these networks are over: `2 to 4 images`."""
+    fewest, most = int(rows["n_shared"].min()), int(rows["n_shared"].max())
+    return f"{fewest} to {most} images" if fewest < most else f"{most} image" + "s" * (most != 1)
+
+
 def delta_text(row: Any) -> str:
     """A difference to `none` in points with its interval; empty where there is none."""
     if row is None or pd.isna(row.difference):
@@ -108,8 +115,8 @@ def delta_text(row: Any) -> str:
 
 
 def transfer_tables(view: View, tables: Mapping[str, pd.DataFrame]) -> list[Row]:
-    """Per task, architecture and attack: a line per condition, the transferred share by strength, and at the largest
-    one the network's own attack beside it. tables: `transfer` and `differences`."""
+    """Per task, architecture and attack: a line per condition, the transferred share by strength with how many images
+    it is over, and at the largest one the network's own attack beside it. tables: `transfer` and `differences`."""
     result = []
     groups = tables["transfer"].groupby(["task", "architecture", "attack"], sort=False)
     for (task, architecture, attack), part in groups:
@@ -126,8 +133,8 @@ def transfer_tables(view: View, tables: Mapping[str, pd.DataFrame]) -> list[Row]
             delta = deltas.get((condition, BASELINE, name_of(attack)))
             lines.append({"condition": view.head(condition), "cells": cells, "delta": delta_text(delta)})
         result.append(
-            {"task": task, "architecture": architecture, "attack": title_of(attack), "lines": lines}
-            | {"axis": part["axis"].iloc[0], "strengths": [f"{s:g}" for s in strengths]}
-            | {"last": f"{strengths[-1]:g}", "fewest": int(last["n_shared"].min())}
+            {"task": task, "architecture": architecture, "attack": title_of(attack), "name": attack, "lines": lines}
+            | {"axis": part["axis"].iloc[0], "last": f"{strengths[-1]:g}"}
+            | {"heads": [{"strength": f"{s:g}", "images": counted(part[part["strength"] == s])} for s in strengths]}
         )
     return result

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.files.explained import predictor_analysis_path, read_explained
 from neurobust.files.predictor_tables import read_voxels, voxels_path
 from neurobust.report.blocks import Row
 from neurobust.report.contents import ends
 from neurobust.report.gains import guided_on, own_shuffle
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 from neurobust.study.pairs import FRAGILITY, Teacher, teachers_of
 
 Rows = Mapping[str, list[Row]]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import Row, Tables, blocks, in_block
-from neurobust.report.entries import MISSING, plain, signed, text
+from neurobust.report.entries import MISSING, difference_of, plain, text, with_interval
 from neurobust.report.shown import format_budget
 from neurobust.report.view import View
 from neurobust.statistics import (
@@ -21,7 +22,7 @@ from neurobust.statistics import (
     detectable,
     seeds_for,
 )
-from neurobust.study.model import BASELINE, title_of
+from neurobust.study.model import title_of
 from neurobust.study.power import SPREADS, WANTED, points
 
 READINGS = {"area": "area over clean", "both": "read by both", "matched": "matched clean"}  # of clean accuracy
@@ -63,7 +64,7 @@ def of_word(verdicts: pd.DataFrame, word: str) -> str:
     if not rows:
         return ""
     if word == SUPPORTED:
-        shown = [f"{row.condition} ({with_interval(row)} pp)" for row in rows]
+        shown = [f"{row.condition} ({difference_of(row)})" for row in rows]
         return f"guidance by {listed(shown)} makes networks more robust"
     against: dict[str, list[Any]] = {}
     for row in rows:
@@ -79,7 +80,7 @@ def no_gain(baseline: str, rows: list[Any]) -> str:
 
 def below(baseline: str, rows: list[Any]) -> str:
     """What is said of conditions that stand below a baseline: less robust is what stands below `none`."""
-    shown = listed([f"{row.condition} ({with_interval(row)} pp)" for row in rows])
+    shown = listed([f"{row.condition} ({difference_of(row)})" for row in rows])
     if baseline == BASELINE:
         return f"guidance by {shown} makes networks less robust"
     return f"guidance by {shown} stands below {baseline}"
@@ -127,14 +128,6 @@ def more(images: int, spreads: Components) -> str:
 def listed(names: list[str]) -> str:
     """`V1`, `V1 and LO`, `V1, V2 and LO`."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
-
-
-def with_interval(row: Any) -> str:
-    """A difference in pp with its interval: `+3.1 [+0.2, +6.0]`."""
-    if pd.isna(row.difference):
-        return MISSING
-    ends = "" if pd.isna(row.low) else f" [{signed(row.low)}, {signed(row.high)}]"
-    return f"{signed(row.difference)}{ends}"
 
 
 # --- what a page shows ---
@@ -196,9 +189,9 @@ def value_of_claim(row: Any) -> str:
     """The deciding difference of a test with its interval, in its own unit."""
     unit = text(row.unit)
     if unit.startswith("accuracy"):
-        return with_interval(row) + (" pp a step" if unit == "accuracy per step" else " pp")
-    ends = f"{plain(row.difference)} [{plain(row.low)}, {plain(row.high)}]"
-    return f"{ends} in {unit}"
+        return difference_of(row, "pp a step" if unit == "accuracy per step" else "pp")
+    shown = with_interval(row.difference, row.low, row.high, "", plain)
+    return shown if shown == MISSING else f"{shown} in {unit}"
 
 
 def reason_of(row: Any) -> str:
@@ -244,7 +237,7 @@ def verdict_table(view: View, task: str, architecture: str, part: pd.DataFrame) 
         lines.append({
             "condition": view.head(row.condition), "word": row.verdict, "style": style_of(row.verdict),
             "reason": reason_of(row), "contrast": text(row.contrast),
-            "value": with_interval(row), "level": f"{100 * row.level:.4g} %" if answered else "",
+            "value": difference_of(row, ""), "level": f"{100 * row.level:.4g} %" if answered else "",
             "readings": readings_text(row) if answered else "", "n": counts(row),
             "seen": MISSING if pd.isna(row.detectable) else f"{100 * row.detectable:.1f}",
         })  # fmt: skip
@@ -257,8 +250,7 @@ def readings_text(row: Any) -> list[str]:
     found = []
     for name, shown in READINGS.items():
         mean, low, high = (getattr(row, column) for column in (name, f"{name}_low", f"{name}_high"))
-        ends = MISSING if pd.isna(low) else f"{signed(mean)} [{signed(low)}, {signed(high)}]"
-        found.append(f"{shown}: {ends}")
+        found.append(f"{shown}: {MISSING if pd.isna(low) else with_interval(mean, low, high, '')}")
     return found
 
 
@@ -287,7 +279,7 @@ def finding_lines(tables: Tables) -> list[str]:
     for task, architecture, part in blocks(tables["verdicts"]):
         lines += ["", f"{task}, {architecture}: verdicts"]
         for row in part.itertuples():
-            shown = "" if pd.isna(row.difference) else f"; {row.contrast} {with_interval(row)} pp"
+            shown = "" if pd.isna(row.difference) else f"; {row.contrast} {difference_of(row)}"
             lines.append(f"  {row.condition}: {row.verdict}{shown}; {text(row.reason)}")
     tested = tables["claims"][tables["claims"]["task"].notna()]
     if len(tables["claims"]):

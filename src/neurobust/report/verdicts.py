@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import Row
 from neurobust.report.contrasts import (
     NONE,
@@ -50,7 +51,7 @@ from neurobust.statistics import (
     trend,
     verdict,
 )
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 HIERARCHY = ("V1", "V2", "hV4", "LO", "TO")  # from early to late: Shao et al. 2024
 FEWEST_ROIS = 3  # of a trend

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
@@ -19,12 +19,22 @@ LEAST_CONDITIONS = 6  # with fewer, no association between conditions at equal c
 SHOWN = 12  # measures that a page lists of the changes; all are in the table
 
 
+class Number(Protocol):
+    """A row of the table `why`: a number with its interval, NaN where it has none; of what measure and ROI."""
+
+    of: str
+    roi: str
+    value: float
+    low: float
+    high: float
+
+
 class Part(NamedTuple):
     """What one measure carries of a gain: its name, rows of the table `why` by what they say, and whether it is said to
     carry part of the gain."""
 
     name: str
-    rows: dict[str, Any]
+    rows: Mapping[str, Number]
     carries: bool
 
 
@@ -70,7 +80,7 @@ def _rank(part: Part) -> tuple[bool, float, float]:
     return True, unknown if pd.isna(q) else q, 0.0 if pd.isna(carried) else -abs(carried)
 
 
-def carries(rows: dict[str, Any]) -> bool:
+def carries(rows: Mapping[str, Number]) -> bool:
     """Whether part of a gain is said to go through a measure: q below LEVEL and an interval above 0."""
     through, q = rows["through"], rows["q"].value
     return bool(through.low > 0 and q < LEVEL)

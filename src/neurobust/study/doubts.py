@@ -8,11 +8,13 @@ from pathlib import Path
 
 from neurobust.attacks.plan import UNITS, AttackPlan
 from neurobust.core.names import one_of
+from neurobust.core.reference_range import BASELINE
 from neurobust.networks.conditions import Condition, Training
 from neurobust.networks.tasks.image_folder_settings import ImageFolder
 from neurobust.nsd.settings import fewest_sessions
 from neurobust.study.fit_data import described, unknown_labels
-from neurobust.study.model import BASELINE, Study, TaskPlan
+from neurobust.study.idle import OF_NO_EFFECT
+from neurobust.study.model import Study, TaskPlan
 
 WHOLE = 255  # 1/255 of a pixel's range in it
 SMALL = 0.5  # 1/255: budgets below half a grey level are mostly meant in [0, 1]
@@ -26,7 +28,7 @@ FAST = {"sgd": 10.0, "adamw": 0.1}  # learning rates above which no network is k
 def doubts(study: Study) -> list[str]:
     """Every warning about a study, as lines `config.<key>: <value>: <what seems wrong>; <way out>`, each once."""
     asked = (of_conditions, of_twins, of_tasks, of_labels, of_splits, of_attacks, of_counts, of_trainings, of_sources)
-    return list(dict.fromkeys(line for about in asked for line in about(study)))
+    return list(dict.fromkeys(line for about in (*asked, *OF_NO_EFFECT) for line in about(study)))
 
 
 def of_conditions(study: Study) -> Iterator[str]:
@@ -228,9 +230,9 @@ def of_sources(study: Study) -> Iterable[str]:
     for name, task in study.tasks.items():
         if task.source and Path(task.source).is_file() and isinstance(task.task, ImageFolder):
             yield f"config.tasks.{name}.source: {task.source!r}: a file, not {task.task.brings}; name the folder"
-        if task.source and not Path(task.source).exists():
-            brings = f": {task.task.brings}" if task.task.brings else ""
-            yield f"config.tasks.{name}.source: {task.source!r}: not there yet{brings}; its jobs will stop without it"
+        if task.source and task.task.brings and not Path(task.source).exists():
+            where = f"config.tasks.{name}.source: {task.source!r}"
+            yield f"{where}: not there yet: {task.task.brings}; its jobs will stop without it"
     for name, shown in study.shifted.items():
         if not Path(shown.source).exists():
             yield f"config.shifted.{name}.source: {shown.source!r}: not there yet; its jobs will stop without it"

@@ -11,12 +11,13 @@ from neurobust.core.architecture_names import check_architecture, check_layer, c
 from neurobust.core.errors import InputError, error_of
 from neurobust.core.faults import Faults
 from neurobust.core.names import one_of
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.sources import module_file
 from neurobust.core.timm_names import check_timm
 from neurobust.networks.registry import LOSSES, TASKS
 from neurobust.predictors.description import Predictor
 from neurobust.study import fit_data
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 from neurobust.study.paths import FOLDERS
 
 T = TypeVar("T", str, int)

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from neurobust.files.predictor_tables import RESAMPLES
 from neurobust.networks.conditions import COSTS, Condition
 from neurobust.networks.registry import LOSSES
 from neurobust.nsd.layout import SPACES
@@ -51,7 +52,6 @@ SESSION_BYTES = {"nii.gz": 467e6, "hdf5": 1094e6}
 STIMULUS_BYTES = 425 * 425 * 3
 CUBE = 81 * 104 * 83  # voxels of subj01's functional grid
 SHARED_IMAGES = 1000  # that all subjects of NSD saw, for testing
-RESAMPLES = 1000  # of a voxel's test images, for its interval and again for its permutation null
 
 
 @dataclass(frozen=True)

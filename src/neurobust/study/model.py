@@ -18,6 +18,7 @@ from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.semantic.verification_settings import VerificationPlan
 from neurobust.attacks.shifted.settings import ShiftedSet
 from neurobust.attacks.transfer_settings import Transfer
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.settings import brief
 from neurobust.explain.description import Analysis
 from neurobust.networks.conditions import Architecture, Condition, Training, with_sweeps
@@ -28,7 +29,6 @@ from neurobust.phantom.settings import Phantom
 from neurobust.predictors.description import Predictor
 from neurobust.study.claims import Claim
 
-BASELINE = "none"  # the condition that every guided one is compared with
 OUTSIDE = "outside"  # in the place of an architecture, in the paths of networks that others trained
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.networks.conditions import Condition
-from neurobust.study.model import BASELINE, Study
+from neurobust.study.model import Study
 
 FRAGILITY = "fragility"  # the analysis that says how little moves a teacher's answers
 SHUFFLED = "shuffled"  # the control that every guided condition must beat
@@ -66,10 +67,16 @@ def teachers_of(study: Study) -> dict[str, Teacher]:
     return guided if len(set(guided.values())) > 1 else {}
 
 
+def guides(study: Study, conditions: Iterable[str]) -> list[tuple[str, str]]:
+    """The predictors that answer for a brain in the guided ones of some conditions, each with an ROI."""
+    chosen = [study.conditions[name] for name in conditions]
+    taught = [(c.predictor, c.target or ()) for c in chosen if c.guided and c.predictor is not None]
+    return list(dict.fromkeys((predictor, roi) for predictor, rois in taught for roi in rois))
+
+
 def teaching(study: Study) -> list[tuple[str, str]]:
     """The predictors among them, each with an ROI for which it answers."""
-    found = [(teacher.predictor, study.conditions[name].target or ()) for name, teacher in teachers_of(study).items()]
-    return list(dict.fromkeys((name, roi) for name, rois in found if name is not None for roi in rois))
+    return guides(study, teachers_of(study))
 
 
 def other_teachers(study: Study) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.settings import brief
 from neurobust.files.attack_table import attack_table_path
 from neurobust.files.canaries import canaries_path
@@ -28,8 +29,8 @@ from neurobust.files.stimulus_labels import stimulus_labels_path
 from neurobust.files.transfer_table import transfer_table_path
 from neurobust.files.weights import network_weights_path, predictor_weights_path
 from neurobust.predictors.registry import predictor_modules, reader_modules
-from neurobust.study.model import BASELINE, OUTSIDE, NetworkName, Study
-from neurobust.study.pairs import teaching
+from neurobust.study.model import OUTSIDE, NetworkName, Study
+from neurobust.study.pairs import guides
 
 # A network's folder below a stage's, as a pattern of wildcards.
 NETWORK = "{task}/{architecture}/{condition}/seed{seed}"
@@ -276,17 +277,27 @@ class Paths:
             if self.study.surrogate(network) != network
         ]
 
+    def transfer_galleries(
+        self, pictures: Callable[[str, str, str], Path], tables: Callable[[str, str, str], Path]
+    ) -> list[str]:
+        """What galleries of semantic transfer show: of each task's first seed what networks say of a surrogate's
+        adversarials, and pictures of these; pictures, tables: paths of results, network and attack."""
+        if self.study.semantic.transfer is None:
+            return []
+        found = []
+        for name, plan in self.study.semantic.attacks.items():
+            for network in self.study.networks(self.study.with_sweeps(plan.conditions), plan.tasks):
+                lender = self.study.surrogate(network)
+                if network.seed == self.study.tasks[network.task].seeds[0] and lender != network:
+                    found += [pictures(self.results, lender.path, name), tables(self.results, network.path, name)]
+        return list(dict.fromkeys(map(str, found)))
+
     def verification_files(self, path: Callable[[str, str], Path]) -> list[str]:
         """A file of every network that verifies faces, in the study's order; none where the study does not ask."""
         plan = self.study.semantic.verification
         return [] if plan is None else self.of_networks(path, self.study.with_sweeps(plan.conditions), plan.tasks)
 
     # --- report ---
-
-    def teacher_voxels(self) -> list[str]:
-        """How well each of a study's several teachers predicts; none where all networks have the same one."""
-        names = itertools.product(teaching(self.study), self.study.predictor_seeds)
-        return [str(voxels_path(self.results, *pair, seed)) for pair, seed in names]
 
     def of_networks(
         self,
@@ -306,12 +317,13 @@ class Paths:
         tasks = study.compared_tasks(conditions) if tasks is None else tuple(tasks)
         own = (metrics_path, examples_path, checks_path)
         files = [file for path in own for file in self.of_networks(path, conditions, tasks)]
-        networks = study.networks(conditions, tasks)
+        networks = list(study.networks(conditions, tasks))
         attacks = [(network.path, attack) for network in networks for attack in study.attacks_of(network.task)]
-        predictors = itertools.product(rois, study.predictor_seeds)
+        taught = guides(study, dict.fromkeys(network.condition for network in networks))
+        predictors = dict.fromkeys([*((study.predictor, roi) for roi in rois), *taught])
         found = [attack_table_path(self.results, network, attack) for network, attack in attacks]
         found += [canaries_path(self.results, task) for task in tasks]
-        found += [voxels_path(self.results, study.predictor, roi, seed) for roi, seed in predictors]
+        found += [voxels_path(self.results, *pair, seed) for pair in predictors for seed in study.predictor_seeds]
         found += [quality_path(self.results, subject) for subject in study.subjects]
         found += [roi_path(self.results, subject, roi) for subject, roi in itertools.product(study.subjects, rois)]
         return files + [str(path) for path in found]

@@ -25,7 +25,7 @@ from neurobust.study.jobs import STAGE_OF, STAGES, Job, download_bytes, study_jo
 from neurobust.study.model import Study
 from neurobust.study.power import power_lines
 from neurobust.study.probe import probed_machine
-from neurobust.study.rates import GPU_RULES, Machine, job_seconds, parts_of
+from neurobust.study.rates import GPU_RULES, Speeds, job_seconds, parts_of
 from neurobust.study.read import read_study
 
 SUBMISSION = 8.0  # seconds more of a job that goes through SLURM: three starts of Snakemake (docs/slurm.md)
@@ -61,13 +61,13 @@ def find_benchmark(job: Job, seconds: Mapping[tuple[str, tuple[str, ...]], float
 
 
 def measure_rates(
-    studies: Iterable[tuple[list[Job], Mapping[tuple[str, tuple[str, ...]], float]]], machine: Machine | None = None
+    studies: Iterable[tuple[list[Job], Mapping[tuple[str, tuple[str, ...]], float]]], machine: Speeds | None = None
 ) -> dict[str, float]:
     """Seconds per unit of each rule, over all finished jobs of some studies: their sum over the sum of their units.
 
     What `machine` (default: as documented) takes before and after the work is none of it, but at least a twentieth is.
     """
-    machine = machine or Machine()
+    machine = machine or Speeds()
     time: dict[str, float] = defaultdict(float)
     units: dict[str, float] = defaultdict(float)
     for jobs, seconds in studies:
@@ -128,7 +128,7 @@ def plan_text(study: Study, folder: Path, configs: Path, submitted: bool, gpu: b
     return "\n".join(lines) + "\n"
 
 
-def known_machine(study: Study, folder: Path, configs: Path, gpu: bool) -> tuple[Machine, dict[str, str]]:
+def known_machine(study: Study, folder: Path, configs: Path, gpu: bool) -> tuple[Speeds, dict[str, str]]:
     """What is known of the machine, and where each rate was measured: on this study, by `probe`, on the other studies
     of `configs`."""
     machine, device = probed_machine(study, folder, gpu)
@@ -162,7 +162,7 @@ def other_studies(configs: Path, name: str) -> Iterator[Study]:
                 yield read_study(given)
 
 
-def waiting_lines(jobs: Sequence[Job], machine: Machine) -> list[str]:
+def waiting_lines(jobs: Sequence[Job], machine: Speeds) -> list[str]:
     """For how much of their time GPUs wait for a CPU, and what for; nothing where there is none."""
     if not machine.gpu:
         return []

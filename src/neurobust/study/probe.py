@@ -19,12 +19,13 @@ from msgspec.structs import replace
 
 from neurobust.core.errors import InputError, messages_of
 from neurobust.core.io import read_json, write_json
+from neurobust.core.reference_range import BASELINE
 from neurobust.core.settings import Count, NotNegative, Positive, Settings, field_names, read
 from neurobust.networks.conditions import COSTS, Recipe, read_recipe
 from neurobust.predictors.gnet_settings import GNetSettings
 from neurobust.study.jobs import read_out, training_units
-from neurobust.study.model import BASELINE, Study, TaskPlan
-from neurobust.study.rates import DIGEST, READER, READERS, Machine
+from neurobust.study.model import Study, TaskPlan
+from neurobust.study.rates import DIGEST, READER, READERS, Speeds
 
 SECONDS = 30.0  # in all, apart from what does not count
 SHARES = 6  # of these seconds: two trainings, a predictor, an attack's two passes, and reader and digest together
@@ -57,7 +58,7 @@ class Stopwatch:
 
 
 class Probed(Settings, frozen=True, kw_only=True):
-    """What the file of a probe says: see `rates.Machine`. What an older one lacks is as documented."""
+    """What the file of a probe says: see `rates.Speeds`. What an older one lacks is as documented."""
 
     device: str = ""
     rates: dict[str, Positive] = field(default_factory=dict)
@@ -75,7 +76,7 @@ def probe_path(study: Study, folder: Path) -> Path:
 
 def probe_machine(study: Study, timed: Stopwatch, output: Path, seconds: float = SECONDS) -> None:
     """Write the node, `rates` in seconds per unit of the rules whose work is timed (`study.jobs` says their units), and
-    `reader` and `digest` as in `rates.Machine`."""
+    `reader` and `digest` as in `rates.Speeds`."""
     (task, architecture), _ = Counter((name.task, name.architecture) for name in study.networks()).most_common(1)[0]
     plan, cost, share = _ever_new(study.tasks[task]), COSTS.get(architecture, 1.0), seconds / SHARES
     kinds = Counter(name.condition for name in study.networks(tasks=[task]) if name.architecture == architecture)
@@ -132,13 +133,13 @@ def _looks_alike(study: Study, name: str, other: str) -> bool:
     return (study.conditions[name].predictor is None) == (study.conditions[other].predictor is None)
 
 
-def probed_machine(study: Study, folder: Path, gpu: bool) -> tuple[Machine, str]:
+def probed_machine(study: Study, folder: Path, gpu: bool) -> tuple[Speeds, str]:
     """What a probe found of the study's machine, and its device; what is documented where it was not asked.
 
     Raises InputError for a file that holds something else: rates that are no numbers above 0 make no plan."""
     path = probe_path(study, folder)
     if not path.exists():
-        return Machine(gpu=gpu), ""
+        return Speeds(gpu=gpu), ""
     try:
         given = read_json(path)
         known = {key: given[key] for key in field_names(Probed) if key in given} if isinstance(given, dict) else given
@@ -147,4 +148,4 @@ def probed_machine(study: Study, folder: Path, gpu: bool) -> tuple[Machine, str]
         wrong = messages_of(error)[0].split("; ")[0]
         raise InputError(f"{wrong}; delete the file, and let the target `probe` measure again") from error
     numbers = {key: getattr(found, key) for key in field_names(Probed) if key != "device"}
-    return Machine(gpu=gpu, **numbers), found.device
+    return Speeds(gpu=gpu, **numbers), found.device

@@ -75,7 +75,7 @@ RESIDENT = 0.5  # of the GPU's memory that a task's images may take, to be read 
 
 
 @dataclass(frozen=True)
-class Machine:
+class Speeds:
     """What is known of the machine that will run a study; by default nothing but what is documented.
 
     rates: seconds per unit by rule, where measured. gpu: GPU rules have one. start: seconds of a job of a GPU rule that
@@ -127,14 +127,14 @@ class Parts:
         return max(0.0, self.reading - self.work)
 
 
-def startup(rule: str, machine: Machine | None = None) -> float:
+def startup(rule: str, machine: Speeds | None = None) -> float:
     """Seconds of a job that does nothing: interpreter, imports (torch for the rules that train), the device."""
     if rule not in GPU_RULES:
         return 2.0
     return 6.0 if machine is None or machine.start is None else machine.start
 
 
-def parts_of(job: Job, machine: Machine) -> Parts:
+def parts_of(job: Job, machine: Speeds) -> Parts:
     """Where the time of a job goes on a machine. Images that lie on the GPU from the start are read by nobody."""
     fits = machine.memory > 0 and job.opened <= RESIDENT * machine.memory
     resident = machine.gpu and job.rule == "train_network" and fits
@@ -147,6 +147,6 @@ def parts_of(job: Job, machine: Machine) -> Parts:
     )
 
 
-def job_seconds(job: Job, machine: Machine) -> float:
+def job_seconds(job: Job, machine: Speeds) -> float:
     """Predicted wall time of a job."""
     return parts_of(job, machine).seconds

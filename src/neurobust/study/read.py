@@ -16,7 +16,7 @@ from neurobust.attacks.semantic.plan import read_helper, read_semantic
 from neurobust.attacks.semantic.registry import HELPERS, SEMANTIC
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.attacks.semantic.verification_settings import read_verification
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, error_of
 from neurobust.core.faults import UNREAD, Faults
 from neurobust.core.names import one_of
 from neurobust.core.settings import (
@@ -33,7 +33,14 @@ from neurobust.core.settings import (
 )
 from neurobust.explain.description import Analysis
 from neurobust.explain.registry import read_analysis, usual_analyses
-from neurobust.networks.conditions import Condition, Training, check_versions, read_condition, with_sweeps
+from neurobust.networks.conditions import (
+    Condition,
+    Training,
+    check_augmented,
+    read_condition,
+    unaugmented,
+    with_sweeps,
+)
 from neurobust.networks.registry import read_task
 from neurobust.phantom.settings import Phantom, TaskImages
 from neurobust.predictors.registry import read_predictor
@@ -206,12 +213,17 @@ def training_of(config: Config, task: str) -> Training:
     if "epochs" not in {**config.training, **own}:
         raise InputError(f"{where}.training.epochs: missing here and in `training`")
     training = read(Training, {**config.training, **own}, where)
-    if "versions" not in own and own.get("augment") == "none" and training.versions is not None:
-        raise InputError(
-            f"{where}.training.augment: none: images that are not augmented have one version, and `training` asks for "
-            f"{training.versions}; write `versions: null` beside it"
-        )
-    check_versions(training, f"{where}.training.versions" if "versions" in own else "config.training.versions")
+    if own.get("augment") == "none":  # a key of `training` says something, which this task takes the ground from
+        usual = {"versions": "null", "predictor_precision": "float32"}
+        lines = [
+            f"{where}.training.augment: none: {problem}, and `training` asks for {given}; "
+            f"write `{key}: {usual[key]}` beside it"
+            for key, given, problem in unaugmented(training)
+            if key not in own
+        ]
+        if lines:
+            raise error_of(lines)
+    check_augmented(training, lambda key: f"{where}.training.{key}" if key in own else f"config.training.{key}")
     return training
 
 

@@ -15,11 +15,15 @@ from neurobust.attacks.semantic import bench, transfer
 from neurobust.attacks.semantic.descent import Book
 from neurobust.attacks.semantic.description import SemanticAttack
 from neurobust.attacks.semantic.plan import SemanticPlan
-from neurobust.attacks.semantic.transfer import lend_adversarials, meet_adversarials, surely
+from neurobust.attacks.semantic.transfer import LentOutputs, lend_adversarials, meet_adversarials, surely
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.core.errors import InputError
 from neurobust.files.dataset import read_dataset
-from neurobust.files.semantic_adversarials import read_semantic_adversarials, write_semantic_adversarials
+from neurobust.files.semantic_adversarials import (
+    read_lent_pictures,
+    read_semantic_adversarials,
+    write_semantic_adversarials,
+)
 from neurobust.files.semantic_transfer_table import read_semantic_transfer
 from neurobust.study.model import NetworkName
 from neurobust.study.read import read_study
@@ -71,7 +75,7 @@ def planted(faces, monkeypatch, tmp_path):
     for module in (bench, transfer):
         monkeypatch.setattr(module, "load_network", lambda path: networks[path.stem])
     for name in networks:
-        (tmp_path / f"{name}.safetensors").write_text("stand-in")
+        (tmp_path / f"{name}.safetensors").write_text(f"stand-in of {name}")
 
     def subject(name, seed=0):
         names = {"architecture": "small", "condition": name}
@@ -92,11 +96,10 @@ class ByColourOf(nn.Module):
         return nn.functional.one_hot(self.labels[distance.argmin(1)], 4).float() * 10
 
 
-def lend(planted, folder):
+def lend(planted, folder, name="none"):
     subject, plan, *_ = planted
-    lend_adversarials(
-        subject("none", 1), plan, SemanticTransfer(), Helpers({}, {}), folder / "tadv.npz", folder / ".cells"
-    )
+    outputs = LentOutputs(folder / "tadv.npz", folder / "tadv-pictures.npz", folder / ".cells")
+    lend_adversarials(subject(name, 1), plan, SemanticTransfer(), Helpers({}, {}), outputs)
     return folder / "tadv.npz"
 
 
@@ -113,7 +116,9 @@ def test_what_a_surrogate_lends_holds_and_clean_errors_stay(planted, tmp_path):
 
 def test_a_stranger_breaks_who_reads_colour_and_not_who_reads_green(planted, tmp_path):
     subject, plan, images, labels = planted
-    adversarials, swapped = lend(planted, tmp_path), ByColourOf(images, labels)(images.flip(1)).argmax(1) != labels
+    adversarials, colour = lend(planted, tmp_path), ByColourOf(images, labels)
+    swapped = colour(images.flip(1)).argmax(1) != labels
+    shown = colour(torch.where(swapped[:, None, None, None], images.flip(1), images)).argmax(1).numpy()
     for name, expected in (("colour", swapped.numpy()), ("green", np.zeros(12, bool))):
         output = tmp_path / f"{name}.parquet"
         meet_adversarials(subject(name), surely(plan, SemanticTransfer()), adversarials, ("none", 1), output, batch=5)
@@ -124,7 +129,22 @@ def test_a_stranger_breaks_who_reads_colour_and_not_who_reads_green(planted, tmp
         last = frame[frame["strength"] == 1]
         assert (last["source_broken"].to_numpy() == swapped.numpy()).all()
         assert (last["success"].to_numpy() == expected).all(), name
+        assert (last["answer"].to_numpy() == (shown if name == "colour" else labels.numpy())).all(), name
         assert not frame[frame["strength"] == 0]["success"].any()
+
+
+def test_pictures_for_readers_are_the_first_that_broke(planted, tmp_path):
+    subject, plan, images, labels = planted
+    all_of_them = read_semantic_adversarials(lend(planted, tmp_path))
+    found, colour = read_lent_pictures(tmp_path / "tadv-pictures.npz"), ByColourOf(images, labels)
+    swapped = colour(images.flip(1)).argmax(1)
+    broken = (swapped != labels).nonzero().flatten()[:4].numpy()
+    assert len(broken) and (found.image == all_of_them.image[broken]).all() and found.strength == 1
+    assert np.allclose(found.clean, images.permute(0, 2, 3, 1).numpy()[broken])
+    assert (found.adversarial == all_of_them.adversarial[broken, 1]).all()
+    assert (found.answer == swapped.numpy()[broken]).all() and (found.label == labels.numpy()[broken]).all()
+    lend(planted, tmp_path, "green")
+    assert read_lent_pictures(tmp_path / "tadv-pictures.npz").clean.shape == (0, *found.clean.shape[1:]), "none broke"
 
 
 def test_adversarials_of_other_images_or_strengths_are_refused(planted, tmp_path):

@@ -31,7 +31,13 @@ from neurobust.files.network_metrics import NetworkMetrics, metrics_path, write_
 from neurobust.files.predictor_tables import predictor_metrics_path, voxels_path, write_voxels
 from neurobust.files.quality import quality_path, write_quality
 from neurobust.files.roi import roi_path
+from neurobust.files.semantic_adversarials import LentPictures, lent_pictures_path, write_lent_pictures
 from neurobust.files.semantic_table import semantic_examples_path, semantic_table_path
+from neurobust.files.semantic_transfer_table import (
+    SemanticTransferRecord,
+    semantic_transfer_path,
+    write_semantic_transfer,
+)
 from neurobust.files.transfer_table import ENSEMBLE, transfer_table_path
 from neurobust.report.collect import tabulate_results
 from neurobust.report.contents import COLUMNS, FIGURES, SEMANTIC_TABLES
@@ -285,6 +291,29 @@ def write_painted(study: Study, network: NetworkName) -> list[Path]:
     return [path, semantic_examples_path(study.root, network.path, PAINT)]
 
 
+def write_lent(study: Study, network: NetworkName) -> list[Path]:
+    """What a network says of a surrogate's adversarials, and pictures of these."""
+    rng, n, lender, frames = numpy_rng("lent", *network), 12, study.surrogate(network), []
+    table = semantic_transfer_path(study.root, network.path, PAINT)
+    for strength in STRENGTHS:
+        answer = np.where(rng.random(n) < strength / 12, 1 - np.arange(n) % 2, np.arange(n) % 2)
+        frames.append(pd.DataFrame({
+            "image": np.arange(200, 200 + n), "strength": strength, "source_correct": True, "answer": answer,
+            "source_broken": strength > 0, "clean_correct": np.arange(n) > 0, "success": answer != np.arange(n) % 2,
+        }))  # fmt: skip
+    record = SemanticTransferRecord(
+        **network._asdict(), attack=PAINT, axis="steps of recolouring", source_condition=lender.condition,
+        source_seed=lender.seed, settings={}, provenance={},
+    )  # fmt: skip
+    write_semantic_transfer(table, pd.concat(frames), record)
+    shape = (4, SIZE, SIZE, 3)
+    write_lent_pictures(lent_pictures_path(study.root, lender.path, PAINT), LentPictures(
+        image=np.arange(200, 204), label=np.arange(4) % 2, clean=rng.random(shape), adversarial=rng.random(shape),
+        answer=1 - np.arange(4) % 2, strength=np.array(STRENGTHS[-1]),
+    ))  # fmt: skip
+    return [table]
+
+
 def write_pages(study: Study, folder: Path, painted: list[Path]) -> Path:
     """All tables, figures and pages of a study, as the workflow writes them; the page of LO."""
     tables = {name: folder / "tables" / f"{name}.csv" for name in COLUMNS}
@@ -292,8 +321,11 @@ def write_pages(study: Study, folder: Path, painted: list[Path]) -> Path:
     tabulate_results(study, tables)
     draw_figures(study, folder / "tables", figures)
     semantic = {name: folder / "tables" / f"{stem}.csv" for name, stem in SEMANTIC_TABLES.items()}
-    tabulate_semantic(study, [path for path in painted if path.suffix == ".parquet"], tables["networks"], semantic)
+    lent = [path for path in painted if path.parent.name == "transfer"]
+    own = [path for path in painted if path.suffix == ".parquet" and path not in lent]
+    tabulate_semantic(study, own, tables["networks"], semantic, lent)
     shown = [*semantic.values(), *(path for path in painted if path.suffix == ".npz")]
+    shown += [path for path in lent if "seed0" in path.parts]
     write_index(study, folder / "tables", figures, folder / "index.html", shown)
     write_roi_page(study, "LO", folder / "roi/LO.html")
     return folder

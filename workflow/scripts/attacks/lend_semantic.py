@@ -6,7 +6,7 @@ from pathlib import Path
 from neurobust.attacks.engine.subject import Subject
 from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.semantic.plan import read_semantic
-from neurobust.attacks.semantic.transfer import lend_adversarials
+from neurobust.attacks.semantic.transfer import LentOutputs, lend_adversarials
 from neurobust.attacks.semantic.transfer_settings import SemanticTransfer
 from neurobust.core.script import by_stem, run
 from neurobust.core.settings import read
@@ -18,6 +18,9 @@ run(
     plan=read_semantic(snakemake.wildcards.semantic, json.loads(snakemake.params.settings)),
     transfer=read(SemanticTransfer, json.loads(snakemake.params.transfer), "semantic.transfer"),
     helpers=Helpers(by_stem(snakemake.input.helpers), {}),
-    output=Path(snakemake.output.adversarials),
-    cells=Path(snakemake.params.cells) / ".cells",
+    outputs=LentOutputs(
+        adversarials=Path(snakemake.output.adversarials),
+        pictures=Path(snakemake.output.pictures),
+        cells=Path(snakemake.params.cells) / ".cells",
+    ),
 )

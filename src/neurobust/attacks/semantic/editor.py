@@ -8,7 +8,7 @@ one step of each in turn. The editor has batch norm: instance norm takes the mea
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from neurobust.attacks.semantic.blocks import Centre, Residual
 from neurobust.attacks.semantic.editor_settings import EditorHelper
 from neurobust.attacks.semantic.gates import gate
 from neurobust.attacks.semantic.oracle import Oracle
-from neurobust.attacks.semantic.trainer import Trainer, ramp
+from neurobust.attacks.semantic.trainer import Descent, Trainer, ramp
 from neurobust.files.auxiliary import Gate
 
 GATE_IMAGES = 256
@@ -97,21 +97,25 @@ class EditorTrainer(Trainer[Editor, EditorHelper]):
         self.adversary = Adversary(count, self.settings.width, self.data.side).to(self.device)
         return Editor(count, self.settings.width, self.settings.blocks)
 
-    def make_optimisers(self, steps: int) -> dict[str, Any]:
+    @property
+    def beside(self) -> dict[str, Adversary]:
+        """The adversary."""
+        return {"adversary": self.adversary}
+
+    def make_optimisers(self, steps: int) -> dict[str, Descent]:
         """Adam for each of the two, with StarGAN's betas."""
-        parts: dict[str, Any] = {"adversary": self.adversary}
+        found: dict[str, Descent] = {}
         for name, network in (("editor", self.network), ("judge", self.adversary)):
             optimiser = torch.optim.Adam(network.parameters(), self.settings.learning_rate, betas=(0.5, 0.999))
-            schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, ramp(steps))
-            parts |= {f"{name} optimiser": optimiser, f"{name} schedule": schedule}
-        return parts
+            found[name] = Descent(optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, ramp(steps)))
+        return found
 
     def step(self, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """The adversary's step on real and edited images, then the editor's."""
         images, code = self.pixels(rows), self.code(rows)
         wanted = self.wanted(code)
         judged = self.judge_loss(images, code, wanted)
-        self._update("judge", judged)
+        self.descents["judge"].step(judged)
         edited = self.network(images, wanted)
         real, attributes = self.adversary(edited)
         rebuilt = (self.network(images, code) - images).abs().mean()
@@ -124,7 +128,7 @@ class EditorTrainer(Trainer[Editor, EditorHelper]):
             + weights.attribute * named
             - weights.realness * real.mean()
         )
-        self._update("editor", loss)
+        self.descents["editor"].step(loss)
         logs = {"loss": loss, "judge": judged, "rebuilt": rebuilt, "attribute": named}
         return {name: value.detach() for name, value in logs.items()}
 
@@ -142,12 +146,6 @@ class EditorTrainer(Trainer[Editor, EditorHelper]):
         fake, _ = self.adversary(edited)
         named = functional.binary_cross_entropy_with_logits(attributes, code)
         return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean() + named
-
-    def _update(self, name: str, loss: Tensor) -> None:
-        self.parts[f"{name} optimiser"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.parts[f"{name} optimiser"].step()
-        self.parts[f"{name} schedule"].step()
 
     @torch.no_grad()
     def gates(self) -> list[Gate]:

@@ -29,3 +29,7 @@ class EditorHelper(Helper, frozen=True):
     nearness: Annotated[NotNegative, about("weight of an edit that stays near, in the loss")] = 3.0
     attribute: Annotated[NotNegative, about("weight of the wanted attributes, in the loss")] = 1.0
     realness: Annotated[NotNegative, about("weight of the adversary's opinion, in the loss")] = 0.5
+
+    def __post_init__(self) -> None:
+        if self.weight_decay != Helper().weight_decay:
+            raise ValueError(f"weight_decay: {self.weight_decay:g}: the editor takes Adam and has none; remove it")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,13 +19,28 @@ from neurobust.attacks.images import chunks, to_batch, to_codes, to_labels
 from neurobust.attacks.semantic.description import Helper
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import derive_seed, numpy_rng, seed_everything
-from neurobust.core.training import pick_device
+from neurobust.core.training import Stateful, pick_device
 from neurobust.files.auxiliary import Gate
 from neurobust.files.dataset import Dataset
 from neurobust.files.splits import TRAIN
 
 N = TypeVar("N", bound=nn.Module)
 S = TypeVar("S", bound=Helper)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """An optimiser and the schedule of its learning rate."""
+
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+
+    def step(self, loss: Tensor) -> None:
+        """One step down the loss."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.schedule.step()
 
 
 class Trainer(Generic[N, S]):
@@ -38,26 +54,36 @@ class Trainer(Generic[N, S]):
         seed_everything(self.seed, "network")
         self.network = self.build().to(self.device)
         steps = settings.epochs * math.ceil(len(self.rows) / settings.batch_size)
-        self.parts: dict[str, Any] = {"model": self.network} | self.make_optimisers(steps)
+        self.descents = self.make_optimisers(steps)
 
     def build(self) -> N:
         """The untrained network; it keeps the arguments that it was made with in `arguments`."""
         raise NotImplementedError
 
-    def make_optimisers(self, steps: int) -> dict[str, Any]:
-        """The network's optimiser and its schedule over this many steps."""
+    @property
+    def parts(self) -> dict[str, Stateful]:
+        """All that a checkpoint keeps, by name."""
+        found: dict[str, Stateful] = {"model": self.network, **self.beside}
+        for name, descent in self.descents.items():
+            found |= {f"{name} optimiser".strip(): descent.optimiser, f"{name} schedule".strip(): descent.schedule}
+        return found
+
+    @property
+    def beside(self) -> Mapping[str, nn.Module]:
+        """Networks that are trained beside it and not kept, by name."""
+        return {}
+
+    def make_optimisers(self, steps: int) -> dict[str, Descent]:
+        """The network's optimiser and its schedule over this many steps, under no name; of several each has one."""
         optimiser = torch.optim.AdamW(
             self.network.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
-        return {"optimiser": optimiser, "schedule": torch.optim.lr_scheduler.LambdaLR(optimiser, ramp(steps))}
+        return {"": Descent(optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, ramp(steps)))}
 
     def step(self, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """One step of the optimiser on the images `rows`; what is worth a line in the log, still on the device."""
         losses = self.losses(self.pixels(rows), rows, epoch)
-        self.parts["optimiser"].zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        self.parts["optimiser"].step()
-        self.parts["schedule"].step()
+        self.descents[""].step(losses["loss"])
         return {name: value.detach() for name, value in losses.items()}
 
     def losses(self, images: Tensor, rows: np.ndarray, epoch: int) -> dict[str, Tensor]:

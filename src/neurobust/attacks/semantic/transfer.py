@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from neurobust.attacks.engine.cells import cell_hash
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
-from neurobust.attacks.engine.subject import Subject
+from neurobust.attacks.engine.subject import Bench, Subject
 from neurobust.attacks.engine.table import rows_of
 from neurobust.attacks.helpers import Helpers
 from neurobust.attacks.images import exact_kernels, to_batch
@@ -37,9 +37,12 @@ from neurobust.core.places import load
 from neurobust.core.progress import Progress
 from neurobust.core.training import pick_device
 from neurobust.files.dataset import read_dataset
+from neurobust.files.pixels import to_images
 from neurobust.files.semantic_adversarials import (
+    LentPictures,
     SemanticAdversarials,
     read_semantic_adversarials,
+    write_lent_pictures,
     write_semantic_adversarials,
 )
 from neurobust.files.semantic_transfer_table import SemanticTransferRecord, write_semantic_transfer
@@ -47,6 +50,7 @@ from neurobust.networks.architectures import load_network
 
 CELL_IMAGES = 64  # part of what the names of finished cells stand for
 PER_IMAGE = ("image", "label", "clean_correct", "first", "adversarial")
+PICTURES = 4  # for readers
 
 
 def surely(plan: SemanticPlan, transfer: SemanticTransfer) -> SemanticPlan:
@@ -85,29 +89,51 @@ class Lent:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class LentOutputs:
+    """Where a surrogate's adversarials go, a few of them for readers, and the folder of finished cells."""
+
+    adversarials: Path
+    pictures: Path
+    cells: Path
+
+
 def lend_adversarials(
     subject: Subject,
     plan: SemanticPlan,
     transfer: SemanticTransfer,
     helpers: Helpers,
-    output: Path,
-    cells: Path,
+    outputs: LentOutputs,
     attack_batch: int = 32,
 ) -> None:
     """Attack one undefended network and write its adversarials for others.
 
-    helpers: the attack's auxiliary networks; their gates are not asked. cells: the folder of finished cells. Raises
-    InputError on files that cannot be used.
+    helpers: the attack's auxiliary networks; their gates are not asked. Raises InputError on files that cannot be used.
     """
     plan = surely(plan, transfer)
     paths = helpers.files(plan.attack.helpers)
     bench, networks = open_bench(subject, helpers, plan.attack.helpers, plan.attack.faces, attack_batch)
-    finished = Cells(cells, CELL_IMAGES, 0, subject.origin(**paths))
+    finished = Cells(outputs.cells, CELL_IMAGES, 0, subject.origin(**paths))
     with exact_kernels(), frozen(bench.network):
         run: Attack = cast(Any, load(plan.attack.run))(networks, bench.data, plan.attack)
         found = evaluate(Lent(plan, bench.network, run), bench, finished, Progress(finished.number(bench), plan.name))
-    strengths = np.array(plan.strengths, np.float64)
-    write_semantic_adversarials(output, SemanticAdversarials(strengths=strengths, **{k: found[k] for k in PER_IMAGE}))
+        strengths = np.array(plan.strengths, np.float64)
+        lent = SemanticAdversarials(strengths=strengths, **{name: found[name] for name in PER_IMAGE})
+        shown = pictures_of(bench, lent)
+    write_semantic_adversarials(outputs.adversarials, lent)
+    write_lent_pictures(outputs.pictures, shown)
+
+
+def pictures_of(bench: Bench, lent: SemanticAdversarials) -> LentPictures:
+    """The first images that the surrogate read rightly and that the attack broke, as its largest strength left them."""
+    chosen = np.flatnonzero(lent.clean_correct & (lent.first < len(lent.strengths)))[:PICTURES]
+    adversarial = lent.adversarial[chosen, -1]
+    clean, answer = adversarial, np.zeros(0, np.int64)
+    if len(chosen):
+        clean = to_images(to_batch(bench.data, lent.image[chosen], torch.device("cpu")))
+        points = torch.from_numpy(adversarial).permute(0, 3, 1, 2).to(bench.device)
+        answer = answers(bench.network, points).cpu().numpy()
+    return LentPictures(lent.image[chosen], lent.label[chosen], clean, adversarial, answer, lent.strengths[-1])
 
 
 def meet_adversarials(
@@ -118,7 +144,7 @@ def meet_adversarials(
     plan: the attack as it was made on the surrogate (`surely`); source: the surrogate's condition and seed. Columns:
     image, strength, source_correct and clean_correct (whether surrogate and network read the clean image rightly),
     source_broken (whether the surrogate misreads the adversarial), success (whether the network does; clean errors
-    count). Raises InputError for files that do not fit together.
+    count), answer (its class for the adversarial, -1 for none). Raises InputError for files that do not fit together.
     """
     found, data, device = read_semantic_adversarials(adversarials), read_dataset(subject.dataset), pick_device()
     network = load_network(subject.model).to(device)
@@ -131,23 +157,22 @@ def meet_adversarials(
             f"{adversarials}: made at strengths {found.strengths.tolist()}, not {list(plan.strengths)}; delete it and "
             "run again"
         )
-    labels = torch.from_numpy(found.label)
 
-    def wrong(points: Tensor) -> np.ndarray:
-        parts = [answers(network, part.to(device)).cpu() for part in points.split(batch)]
-        return (torch.cat(parts) != labels).numpy()
+    def answered(points: Tensor) -> np.ndarray:
+        return torch.cat([answers(network, part.to(device)).cpu() for part in points.split(batch)]).numpy()
 
     with exact_kernels():
-        clean = ~wrong(to_batch(data, found.image, torch.device("cpu")))
-        broken = [
-            wrong(torch.from_numpy(np.ascontiguousarray(found.adversarial[:, place])).permute(0, 3, 1, 2))
+        clean = answered(to_batch(data, found.image, torch.device("cpu"))) == found.label
+        answer = np.stack([
+            answered(torch.from_numpy(np.ascontiguousarray(found.adversarial[:, place])).permute(0, 3, 1, 2))
             for place in range(len(found.strengths))
-        ]
+        ], 1)  # fmt: skip
     columns = {
         "source_correct": found.clean_correct,
         "source_broken": found.first[:, None] <= np.arange(len(found.strengths)),
         "clean_correct": clean,
-        "success": np.stack(broken, 1) | ~clean[:, None],
+        "success": (answer != found.label[:, None]) | ~clean[:, None],
+        "answer": answer,
     }
     frame: pd.DataFrame = rows_of(found.image, "strength", found.strengths.tolist(), columns)
     inputs = {"dataset": subject.dataset, "model": subject.model, "adversarials": adversarials}

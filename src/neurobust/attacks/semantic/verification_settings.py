@@ -57,6 +57,13 @@ class Verification(Settings, frozen=True):
     smoothness: Annotated[NotNegative, about("weight of the total variation of the mixing weights")] = 0.01
     draws: Annotated[Count, about("random edits of a pair, the best of which is the baseline")] = 20
 
+    def __post_init__(self) -> None:
+        if self.untargeted_reference != "itself" and "untargeted" not in self.goals:
+            raise ValueError(
+                f"untargeted_reference: {self.untargeted_reference}: `goals` has no untargeted one; remove it, or add "
+                "untargeted to goals"
+            )
+
     def passes(self, attributes: int) -> float:
         """Steps forward and backward that one pair costs under all goals, with this many attributes to turn."""
         turned = attributes if self.attributes is None else len(self.attributes)

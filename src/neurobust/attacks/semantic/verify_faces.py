@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -133,7 +133,7 @@ def to_frame(
 
 def pictures(bench: Bench, plan: VerificationPlan, names: list[str], cell: Arrays) -> VerificationExamples:
     """What the gallery shows: the first pairs, each with every attribute turned, at the strictest rate."""
-    kept: dict[str, Any] = {name: cell[name] for name in PICTURES}
+    kept = {name: cell[name] for name in PICTURES}
     count, rates = len(kept["edited"]), cell["success"].shape[-1]
     won = cell["success"][:count, :, :, VARIANTS.index(ATTACK), -1] if rates else np.zeros((0, 0, 0), bool)
     return VerificationExamples(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from neurobust.attacks.shifted.layouts import read_shifted
 from neurobust.attacks.shifted.settings import ShiftedSet
-from neurobust.core.io import provenance
+from neurobust.core.io import Provenance, provenance
 from neurobust.core.settings import written
 from neurobust.files.dataset import read_dataset
 from neurobust.files.shifted import ShiftedImages, write_shifted
@@ -22,7 +22,7 @@ def prepare_shifted(dataset: Path, settings: ShiftedSet, resize: int | None, out
     found = read_shifted(settings, data, resize)
     about = ShiftedImages(data.task, settings.kind, found.types, found.severities, found.labels, found.classes)
 
-    def record() -> dict[str, object]:
+    def record() -> Provenance:
         made = provenance({"dataset": dataset}, params={**written(settings), "resize": resize})
         own = found.provenance()
         return {**made, "inputs": {**made["inputs"], **own["inputs"]}}

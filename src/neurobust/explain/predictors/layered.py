@@ -16,8 +16,8 @@ from neurobust.explain.predictors.settings import Transfer, Tuning
 from neurobust.explain.predictors.tuning import layer_tuning, seen_r, served_r, unique_share
 from neurobust.files.predictor_tables import LEAST_CEILING
 from neurobust.files.splits import TEST
+from neurobust.statistics import LEVEL
 
-LEVEL = 0.95
 Core = Callable[[torch.Tensor], torch.Tensor | None]
 Contributions = Callable[[torch.Tensor], dict[str, torch.Tensor]]
 

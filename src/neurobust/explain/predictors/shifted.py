@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from neurobust.explain.predictors.tuning import seen_r
+from neurobust.files.pixels import LUMA
 
-LUMA = (0.2126, 0.7152, 0.0722)
 INTACT, OTHER = "intact", "another image"
 COARSEST = 1 / 8  # of the image's side: what is finer than a period of this is detail, which a swap exchanges
 

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pandas as pd
 
+from neurobust.core.reference_range import BASELINE
 from neurobust.explain.findings import Findings, Row
 from neurobust.explain.networks.consistency import mean_consistency
 from neurobust.explain.studies.consistency_settings import Consistency
-from neurobust.explain.study_bench import BASELINE, StudyBench
+from neurobust.explain.study_bench import StudyBench
 from neurobust.statistics import seed_interval
 
 READINGS = {"correct": "", "survived": ", attacked"}

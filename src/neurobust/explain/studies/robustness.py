@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurobust.core.seeding import numpy_rng
+from neurobust.statistics import LEVEL
 
-LEVEL = 0.95
 LEAST_SEEDS = 3  # with fewer no interval says anything
 
 

@@ -1,0 +1,111 @@
+"""The gate of prediction: nothing is said of a brain by networks that learned from what predicts none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_files import write_study
+from fake_study import CONDITIONS, guided, make_study
+
+from neurobust.core.false_discovery import false_discovery
+from neurobust.files.predictor_tables import FALSE_DISCOVERIES, voxels_path, write_voxels
+from neurobust.report.collect import collect_results
+from neurobust.report.gates import gate_rows, gates_of
+from neurobust.report.predicted import Predicted, predicted_areas
+from neurobust.report.verdicts import verdict_rows
+from neurobust.study.paths import Paths
+
+FEW, MANY = Predicted(49, 100), Predicted(50, 100)
+
+
+def of_gnet(**changes):
+    return {name: guided(roi, predictor="gnet", **changes) for name, roi in (("V1", "V1"), ("LO", "LO"))}
+
+
+def shuffles():
+    return {f"{name}-shuffled": c for name, c in of_gnet(control="shuffled").items()}
+
+
+@pytest.fixture
+def evidence_of(judged_study, new_evidence):
+    def make(lo=MANY, **changes):
+        study = judged_study(conditions=of_gnet() | shuffles())
+        return new_evidence(study, **{"predicted": {"V1": {"V1": MANY}, "LO": {"LO": lo}}, **changes})
+
+    return make
+
+
+def words(evidence):
+    return {row["condition"]: row["verdict"] for row in verdict_rows(evidence)}
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 100])
+def test_an_area_of_noise_opens_the_gate_in_at_most_a_twentieth_of_cases(groups):
+    """Voxels in groups that share their p value: one group is perfect dependence, a hundred are independent ones."""
+    rng = np.random.default_rng(0)
+    draws = 4000
+    opened = 0
+    for shared in rng.uniform(size=(draws, groups)):
+        p = np.repeat(shared, -(-100 // groups))[:100]
+        opened += Predicted(int((false_discovery(p) <= FALSE_DISCOVERIES).sum()), 100).enough
+    assert opened / draws <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+
+
+def test_where_half_of_the_voxels_are_not_predicted_nothing_is_said_of_the_area_alone(evidence_of):
+    said = words(evidence_of())
+    assert said == {"V1": "not supported", "LO": "supported"}
+    assert words(evidence_of(lo=FEW)) == {**said, "LO": "undetermined (prediction)"}
+    (row,) = (row for row in gate_rows(evidence_of(lo=FEW)) if row["gate"] == "prediction")
+    assert not row["passed"] and row["affects"] == "LO"
+    assert row["sentence"] == "49 of 100 voxels of LO are predicted on held-out images; 50 % must be"
+    (row,) = (row for row in gate_rows(evidence_of(lo=Predicted(60, 100))) if row["gate"] == "prediction")
+    assert row["passed"] and not row["affects"] and row["sentence"].startswith("50 of 100 voxels of V1")
+
+
+def test_a_predictor_of_which_nothing_is_known_is_not_one_that_predicts(evidence_of):
+    assert words(evidence_of(predicted={})) == dict.fromkeys(("V1", "LO"), "undetermined (prediction)")
+    assert words(evidence_of(lo=Predicted(0, 0)))["LO"] == "undetermined (prediction)"
+
+
+def test_controls_and_measured_responses_are_not_asked_for_a_predictor(judged_study, new_evidence):
+    measured = {name: guided(name, pairs=True, on="stimuli") for name in ("V1", "LO")}
+    alike = {f"{name}-shuffled": guided(name, pairs=True, on="stimuli", control="shuffled") for name in ("V1", "LO")}
+    evidence = new_evidence(judged_study(conditions=measured | alike), predicted={})
+    assert "prediction" not in {gate.name for gate in gates_of(evidence, "pgd", evidence.conditions)}
+    assert "prediction" not in {gate.name for gate in gates_of(evidence, "pgd", ["none", "LO-shuffled"])}
+
+
+def voxels(subject, p):
+    return pd.DataFrame({"subject": subject, "r": 0.3, "r_normalised": 0.5, "noise_ceiling": 30.0, "p_fdr": p})
+
+
+def test_voxels_are_counted_over_seeds_and_a_condition_s_own_subjects(tmp_path):
+    conditions = {"none": CONDITIONS["none"], **of_gnet()}
+    conditions["first"] = guided("LO", predictor="gnet", subjects=("subj01",))
+    study = make_study(tmp_path, conditions=conditions, predictors=("gnet",))
+    for roi, seed in ((roi, seed) for roi in ("V1", "LO") for seed in study.predictor_seeds):
+        table = pd.concat([voxels("subj01", [0.05, 0.2]), voxels("subj02", [0.01, 0.001, np.nan])])
+        write_voxels(
+            voxels_path(tmp_path, "gnet", roi, seed), table if roi == "LO" else table.drop(columns="p_fdr"), {}
+        )
+    seeds = len(study.predictor_seeds)
+    assert predicted_areas(study) == {
+        "LO": {"LO": Predicted(3 * seeds, 5 * seeds)}, "first": {"LO": Predicted(seeds, 2 * seeds)},
+    }  # fmt: skip
+
+
+def test_a_page_reads_the_voxels_of_every_predictor_that_guides_its_conditions(tmp_path):
+    conditions = {**of_gnet(), "pixels": guided("LO", predictor="pixels")}
+    study = make_study(tmp_path, conditions=conditions, predictors=("gnet", "pixels"), rois=("V1", "LO"))
+    read = [path for path in Paths(study).results_of(["LO", "pixels"], ["LO"]) if path.endswith("voxels.parquet")]
+    seeds = study.predictor_seeds
+    assert read == [str(voxels_path(study.root, name, "LO", seed)) for name in ("gnet", "pixels") for seed in seeds]
+
+
+def test_tables_of_a_study_ask_its_files(tmp_path):
+    study = write_study(make_study(tmp_path, conditions={"none": CONDITIONS["none"]} | of_gnet() | shuffles()))
+    tables = collect_results(study)
+    asked = tables["gates"].set_index("gate")
+    assert not asked.loc["prediction", "passed"].any(), "these files do not say what is predicted"
+    assert (
+        "LO" in asked.loc["prediction", "affects"].iloc[0] and "none" not in asked.loc["prediction", "affects"].iloc[0]
+    )
