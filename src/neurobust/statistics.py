@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,7 @@ class Trend(NamedTuple):
     slope: Interval
 
 
+@lru_cache(maxsize=4096)
 def wilson_interval(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Wilson score interval of a proportion (Wilson 1927): stays in [0, 1] and is not empty at 0 and at n."""
     if n == 0:
@@ -356,6 +358,17 @@ def power_of(effect: float, seeds: int, level: float = LEVEL) -> float:
     return float(np.average(ndtr(effect - bar) + ndtr(-effect - bar), weights=weight))
 
 
+@lru_cache(maxsize=4096)
+def effect_of(seeds: int, power: float, level: float) -> float:
+    """The smallest effect, in standard errors, that a share `power` of studies of so many seeds tells from 0."""
+    from scipy.optimize import brentq
+
+    high = 1.0
+    while power_of(high, seeds, level) < power:
+        high *= 2
+    return float(brentq(lambda effect: power_of(effect, seeds, level) - power, 0.0, high))
+
+
 def detectable(
     seeds: int, images: int, tau: float, sigma_image: float, sigma_residual: float, power: float = POWER,
     level: float = LEVEL,
@@ -364,17 +377,13 @@ def detectable(
 
     tau, sigma_image, sigma_residual: as in `Components`; without sigma_image it is the paired t test over seeds.
     """
-    from scipy.optimize import brentq
-
     if seeds < 2 or images < 1:
         return math.nan
     if 0.5 + level / 2 == 1:  # rounded: nothing passes it
         return math.inf
-    high = 1.0
-    while power_of(high, seeds, level) < power:
-        high *= 2
-    errors = float(brentq(lambda effect: power_of(effect, seeds, level) - power, 0.0, high))
-    return errors * math.sqrt(tau**2 / seeds + sigma_image**2 / images + sigma_residual**2 / (seeds * images))
+    return effect_of(seeds, power, level) * math.sqrt(
+        tau**2 / seeds + sigma_image**2 / images + sigma_residual**2 / (seeds * images)
+    )
 
 
 def seeds_for(

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from neurobust.networks.conditions import Condition
+from neurobust.networks.references_settings import Adversarial
 from neurobust.report.live_page import write_status
-from neurobust.report.page import TEMPLATES
+from neurobust.report.page import TEMPLATES, write_roi_page
 from neurobust.report.site import pages_of
 
 pytestmark = [
@@ -57,7 +59,7 @@ def test_axe_finds_no_fault(report, browse, axe, tmp_path, name):
     assert said["found"] == [] and said["passed"] > 10
 
 
-@pytest.mark.parametrize("name", ["index", "attacks", "quality", "roi/LO"])
+@pytest.mark.parametrize("name", ["index", "attacks", "quality", "checks", "methods", "compute", "roi/LO"])
 def test_axe_finds_no_fault_in_the_dark(report, browse, axe, tmp_path, name):
     """Contrast above all; that the page is dark is measured too."""
     said = browse(
@@ -92,6 +94,34 @@ def test_what_is_printed_is_whole(report, browse, tmp_path, name):
 def test_nothing_is_cut_or_covered(report, browse, measure, tmp_path, name, width):
     said = browse(report(name), measure, tmp_path, width)
     assert said["width"] == width and said["found"] == []
+
+
+SCROLLS = r"""
+report({boxes: document.querySelectorAll('.scroll').length,
+  scrolling: [...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth + 1)
+    .map((one) => one.innerText.slice(0, 60))});
+"""
+
+
+def test_a_page_of_six_conditions_and_eleven_attacks_scrolls_nowhere(
+    fill_study, new_study, new_condition, new_plan, browse, measure, tmp_path
+):
+    """On a screen; on a phone tables scroll in their own boxes."""
+    conditions = {"none": Condition(weight=0.9), "LO": new_condition("LO")}
+    conditions |= {
+        f"LO-{control}": new_condition("LO", control=control) for control in ("shuffled", "random", "pixels")
+    }
+    conditions["adversarial"] = Condition(weight=0.9, reference=Adversarial(kind="adversarial"))
+    attacks = {name: new_plan(name) for name in ("pgd-linf", *(f"rotation-saturation-{k}" for k in range(10)))}
+    study = new_study(
+        tmp_path / "results", tasks=("digits",), rois=("LO",), conditions=conditions, attacks=attacks,
+        primary_attack="pgd-linf",
+    )  # fmt: skip
+    write_roi_page(fill_study(study), "LO", tmp_path / "LO.html")
+    said = browse(tmp_path / "LO.html", SCROLLS, tmp_path)
+    assert said["scrolling"] == [] and said["boxes"] > 5
+    for width in (390, 1280):
+        assert browse(tmp_path / "LO.html", measure, tmp_path, width)["found"] == []
 
 
 def test_pictures_of_transfer_say_what_they_show(report):

@@ -137,3 +137,23 @@ def test_a_long_title_is_broken_and_lies_on_no_other_panel():
     said = [axis.get_title(loc="left") for axis in itertools.chain(*blocks)]
     assert [title.replace("\n", " ").replace("- ", "-") for title in said] == [titles[k % 3] for k in range(8)]
     assert said[0] == "short" and "\n" in said[1]
+
+
+@pytest.mark.parametrize("panels", [1, 2, 5])
+def test_a_long_title_of_a_block_is_broken_and_lies_in_its_figure(panels):
+    from matplotlib.backends.backend_svg import RendererSVG
+
+    titles = ["short", "a task whose name is long, and an architecture whose name is longer than that " * 2]
+    with rc():
+        figure, blocks = panel_blocks(titles, panels, 2.0)
+        for axis in itertools.chain(*blocks):
+            axis.set_title("a panel")
+        drawn = to_svg(figure, "a title")
+    wide, tall = 72 * figure.get_size_inches()
+    renderer = RendererSVG(wide, tall, io.StringIO())
+    for text, axes in zip(figure.texts, blocks, strict=True):
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= -0.5 and box.x1 <= wide + 0.5 and box.y1 <= tall + 0.5
+        assert box.y0 >= max(axis.get_tightbbox(renderer).y1 for axis in axes) - 0.5
+    written = " ".join(text.text for text in ElementTree.fromstring(drawn).iter(f"{SVG}text"))
+    assert all(title.strip() in written for title in titles), "and loses nothing"

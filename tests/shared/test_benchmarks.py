@@ -57,6 +57,6 @@ def test_the_report_of_a_made_up_study_is_built_step_by_step(project, tmp_path):
     done = subprocess.run([*command, "--rois", "LO", "TO", "--seeds", "3"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     costs = dict(re.findall(r"^(.+?) +([\d.]+) CPU s", done.stdout, re.M))
-    assert list(costs) == ["tables", "figures", "pages", "page of TO", "all"]
+    assert list(costs) == ["imports", "tables", "figures", "pages", "page of LO", "page of TO", "all"]
     assert float(costs["all"]) == pytest.approx(sum(float(costs[name]) for name in list(costs)[:-1]), abs=0.5)
     assert (tmp_path / "made-up/report/roi/TO.html").exists() and "index.html" in done.stdout

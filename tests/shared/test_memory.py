@@ -1,9 +1,12 @@
 """Memory that was freed is there for the next pieces of the same size."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from neurobust.core.memory import SELDOM, seldom_collected
 
 FAULTS = """
 import platform, resource, sys
@@ -30,3 +33,17 @@ def test_what_is_freed_need_not_be_asked_for_again():
     if done.returncode:
         pytest.skip(done.stderr.strip())
     assert int(done.stdout) < 1000
+
+
+def test_garbage_is_looked_for_as_before_afterwards():
+    before = gc.get_threshold()
+
+    @seldom_collected()
+    def fail():
+        assert gc.get_threshold() == SELDOM and gc.isenabled()
+        raise ValueError
+
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            fail()
+        assert gc.get_threshold() == before

@@ -30,7 +30,7 @@ PRELOAD = (
     # what the scripts of the stages call: a tenth of a second of imports for each job
     "neurobust.nsd.responses", "neurobust.predictors.train", "neurobust.networks.train", "neurobust.attacks.evaluate",
     "neurobust.attacks.transfer", "neurobust.attacks.semantic.evaluate", "neurobust.explain.network",
-    "neurobust.report.page",
+    "neurobust.report.ready",
 )  # fmt: skip
 SERVER = "neurobust.core.warm_server"
 PLAIN = "jobs start in the plain way, which takes some seconds more for each."  # where there is no worker

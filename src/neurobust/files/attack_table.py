@@ -42,7 +42,7 @@ class AttackRecord(Struct, frozen=True):
 
 def attack_table_path(results: Path | str, network: str, attack: str) -> Path:
     """Where an attack's table lies; network: its names as a path (`NetworkName.path`)."""
-    return Path(results) / "attacks" / network / f"{attack}.parquet"
+    return Path(f"{results}/attacks/{network}/{attack}.parquet")
 
 
 def write_attack_table(path: Path, frame: pd.DataFrame, record: AttackRecord) -> None:
@@ -70,10 +70,25 @@ def least_distances(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
     none; None where sizes were not recorded."""
     if "distance" not in columns:
         return None
-    budgets = len(np.unique(columns["budget"]))
-    sizes = columns["distance"].astype(float).reshape(-1, max(budgets, 1))
+    _, budgets = grid_of(columns) or ((), ())
+    sizes = columns["distance"].astype(float).reshape(-1, max(len(budgets), 1))
     least: np.ndarray = np.fmin.reduce(sizes, axis=1, initial=np.nan)
     return least
+
+
+def grid_of(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images (n,) and budgets (b,), both ascending, of columns that hold every image at every budget, sorted by image
+    and budget; None of any others."""
+    image, budget = columns["image"], columns["budget"]
+    if not len(image):
+        return image, budget
+    width = int((image != image[0]).argmax()) or len(image)
+    if len(image) % width:
+        return None
+    by_image, by_budget = image.reshape(-1, width), budget.reshape(-1, width)
+    images, budgets = by_image[:, 0], by_budget[0]
+    whole = (by_image == images[:, None]).all() and (by_budget == budgets).all()
+    return (images, budgets) if whole and (np.diff(images) > 0).all() and (np.diff(budgets) > 0).all() else None
 
 
 def read_attack_columns(path: Path) -> tuple[dict[str, np.ndarray], AttackRecord]:
@@ -86,13 +101,10 @@ def read_attack_columns(path: Path) -> tuple[dict[str, np.ndarray], AttackRecord
     columns, attrs = read_parquet_columns(path)
     if missing := sorted(set(COLUMNS) - set(columns)):
         raise InputError(f"{path}: no column '{missing[0]}' (has {list(columns)}); delete it and run again")
-    order = np.lexsort((columns["budget"], columns["image"]))
-    columns = {name: values[order] for name, values in columns.items()}
-    images, budgets = np.unique(columns["image"]), np.unique(columns["budget"])
-    rows, shape = len(order), (len(images), len(budgets))
-    if rows != images.size * budgets.size or not (
-        (columns["image"].reshape(shape) == images[:, None]).all()
-        and (columns["budget"].reshape(shape) == budgets).all()
-    ):
-        raise InputError(f"{path}: {rows} rows for {shape[0]} images x {shape[1]} budgets; delete it, run again")
+    if grid_of(columns) is None:
+        order = np.lexsort((columns["budget"], columns["image"]))
+        columns = {name: values[order] for name, values in columns.items()}
+        if grid_of(columns) is None:
+            images, budgets = (len(np.unique(columns[name])) for name in ("image", "budget"))
+            raise InputError(f"{path}: {len(order)} rows for {images} images x {budgets} budgets; delete it, run again")
     return columns, as_record(path, attrs, AttackRecord, "the record of an attack")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.files.attack_table import AttackRecord, least_distances, read_attack_columns
+from neurobust.files.attack_table import AttackRecord, grid_of, least_distances, read_attack_columns
 from neurobust.report.areas import curve_area, relative_area
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def read_cell(path: Path) -> Cell:
     found, record = read_attack_columns(path)
     if record.failed:
         return Cell(np.empty(0, np.int64), np.zeros(1), np.empty((0, 1), bool), dict.fromkeys(COSTS, np.nan), record)
-    images, budgets = np.unique(found["image"]), np.unique(found["budget"])
+    images, budgets = grid_of(found) or (np.unique(found["image"]), np.unique(found["budget"]))
     shape = (len(images), len(budgets))
     clean = found["clean_correct"].astype(bool).reshape(shape)
     robust = ~found["success"].astype(bool).reshape(shape) & clean
@@ -97,27 +97,39 @@ def worst_case(cells: list[Cell], leading: Cell | None = None) -> Cell:
     At the budgets of `leading`, one of the cells, or else at those that all of them have. An attack that lacks one of
     the former counts with what it broke at a smaller one.
     """
-    images, budgets = cells[0].images, cells[0].budgets
-    for cell in cells[1:]:
-        images, budgets = np.intersect1d(images, cell.images), np.intersect1d(budgets, cell.budgets)
+    images, budgets = shared_images(cells), cells[0].budgets
+    for cell in cells[1:] if leading is None else []:
+        budgets = np.intersect1d(budgets, cell.budgets)
     budgets = budgets if leading is None else leading.budgets
     robust = np.ones((len(images), len(budgets)), dtype=bool)
     for cell in cells:
         columns = np.searchsorted(cell.budgets, budgets, side="right") - 1  # every list begins with 0
-        robust &= cell.robust[np.isin(cell.images, images)][:, columns]
+        robust &= cell.robust[rows_of(cell, images)][:, columns]
     cost = {name: sum(cell.cost[name] for cell in cells) for name in cells[0].cost}
     return Cell(images, budgets, robust, cost)
 
 
-def common_images(cells: list[Cell]) -> list[Cell]:
-    """The same cells on the images that all of them hold. Raises InputError where their budgets differ."""
+def shared_images(cells: list[Cell]) -> np.ndarray:
+    """The images that all cells hold, ascending. Most often they hold the same: that is asked first."""
     images = cells[0].images
     for cell in cells[1:]:
-        images = np.intersect1d(images, cell.images)
+        images = images if np.array_equal(images, cell.images) else np.intersect1d(images, cell.images)
+    return images
+
+
+def rows_of(cell: Cell, images: np.ndarray) -> slice | np.ndarray:
+    """Where a cell has these images, which it all holds: what picks them from its arrays."""
+    return slice(None) if np.array_equal(images, cell.images) else np.isin(cell.images, images)
+
+
+def common_images(cells: list[Cell]) -> list[Cell]:
+    """The same cells on the images that all of them hold. Raises InputError where their budgets differ."""
+    images = shared_images(cells)
+    for cell in cells[1:]:
         if not np.array_equal(cell.budgets, cells[0].budgets):
             lists = f"{cells[0].budgets.tolist()} and {cell.budgets.tolist()}"
             raise InputError(f"attack '{cell.record.attack}': networks attacked at budgets {lists}; run it again")
-    rows = [np.isin(cell.images, images) for cell in cells]
+    rows = [rows_of(cell, images) for cell in cells]
     return [
         cell._replace(
             images=images,

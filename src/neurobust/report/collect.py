@@ -14,6 +14,7 @@ import pandas as pd
 
 from neurobust.core.errors import InputError
 from neurobust.core.io import canonical_json, write_text
+from neurobust.core.memory import seldom_collected
 from neurobust.files.canaries import canaries_path, read_canaries
 from neurobust.files.checks import checks_path, read_checks
 from neurobust.files.network_metrics import metrics_path, read_metrics
@@ -111,13 +112,25 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 
+@seldom_collected()
 def tabulate_results(study: Study, outputs: Mapping[str, Path]) -> None:
     """Collect a study's results and write the tables named in `outputs` as CSV (UTF-8, six digits, empty = missing)."""
     if unknown := sorted(set(outputs) - set(COLUMNS)):
         raise InputError(f"report: no table '{unknown[0]}' (there are {sorted(COLUMNS)}); correct the rule's outputs")
     tables = collect_results(study)
     for name, path in outputs.items():
-        write_text(path, tables[name].to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        write_text(path, as_csv(tables[name]))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as CSV: six digits, empty = missing. Numbers become text here: pandas asks of each alone whether it is
+    missing, which is a fifth of the time of all tables."""
+    texts = {
+        name: ["" if value != value else f"{value:.6g}" for value in table[name].tolist()]
+        for name in table.columns
+        if table[name].dtype.kind == "f"
+    }
+    return table.assign(**texts).to_csv(index=False, lineterminator="\n")
 
 
 def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evidence]:

@@ -70,6 +70,7 @@ def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: Show
     cells = dict(zip(cells, common_images(list(cells.values())), strict=True))
     first = next(iter(cells.values()))
     budget = attack.reference(first.budgets.tolist())
+    areas = {id(cell): cell.area() for cell in cells.values()}
     rows = []
     for condition, baseline in pairs:
         twins = twins_of(cells, condition, baseline)
@@ -77,7 +78,7 @@ def difference_rows(pairs: Iterable[tuple[str, str]], cells: Cells, attack: Show
             continue
         measures = {
             "robust_accuracy": survival_differences(twins, budget),
-            "area": np.array([own.area() - other.area() for own, other in twins]),
+            "area": np.array([areas[id(own)] - areas[id(other)] for own, other in twins]),
         }
         for measure, differences in measures.items():
             by_seed = np.array([mean(row) for row in differences])

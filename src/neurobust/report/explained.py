@@ -12,7 +12,7 @@ from neurobust.files.explained import (
     read_explained,
     study_analysis_path,
 )
-from neurobust.report.blocks import Row, number
+from neurobust.report.blocks import Row, number, records
 from neurobust.study.model import Study
 
 
@@ -58,8 +58,7 @@ def analyses_of(study: Study, scope: str) -> list[str]:
 def table_rows(study: Study, analysis: str, path: Path) -> Iterator[Row]:
     """The rows of a table, if it is there, with the unit of each measure."""
     measures = study.explain[analysis].measures
-    frame = read_explained(path)[0] if path.exists() else None
-    for row in [] if frame is None else frame.to_dict("records"):
+    for row in records(read_explained(path)[0]) if path.exists() else []:
         found: Row = {key: number(row[key]) for key in ("value", "low", "high")}
         found |= {key: row[key] or "" for key in ("layer", "roi")}
         unit = measures[row["measure"]].unit if row["measure"] in measures else ""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 PAD = 5.0  # points around a panel and what belongs to it
 TITLE_LINE, TITLE_PAD, MARK = 11.5, 6.0, 4.0  # points of a line above a panel, beneath it, and of the mark of a tick
+SIDES = (("labelbottom", "labeltop"), ("labelleft", "labelright"))  # of the numbers at ticks, across and up
 
 
 class Margins(NamedTuple):
@@ -129,6 +130,8 @@ def broken(text: str, wide: float, room: float) -> str:
 def labels_at_ticks(axis: Any, renderer: Any) -> Iterator[Any]:
     """The boxes of the texts at those ticks that lie within a panel."""
     for place, one in enumerate((axis.xaxis, axis.yaxis)):
+        if not any(one.get_tick_params().get(side, True) for side in SIDES[place]):
+            continue  # to ask would make the ticks first
         low, high = sorted(one.get_view_interval())
         slack = 1e-6 * (high - low)
         for label in one.get_ticklabels():

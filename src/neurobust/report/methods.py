@@ -192,7 +192,8 @@ def attacks(view: View, things: list[Named]) -> list[str]:
     for plan in study.attacks.values():
         budgets = ", ".join(f"{budget:g}" for budget in plan.budgets if budget > 0)
         norm = NORMS.get(plan.norm, plan.norm)
-        unit = f" {plan.attack.unit}" if plan.attack.unit and plan.attack.unit != norm else ""
+        measure = plan.attack.unit if plan.attack.unit != norm else ""
+        unit = f"{' in' if measure[:1].isdigit() else ''} {measure}" if measure else ""  # 5 in 1/255, 0.5 of the circle
         said.append(f"{plan.label}{cite(sources.get(plan.label, ''))} ({norm}; {budgets}{unit})")
     images = span(task.attack_images for task in study.tasks.values()) if study.tasks else "0"
     found = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from neurobust.report.blocks import Row
-from neurobust.report.cells import Cell
+from neurobust.report.cells import Cell, rows_of, shared_images
 from neurobust.report.shown import ShownAttack, by_measure, middle_budget
 
 Attacks = Mapping[str, ShownAttack]
@@ -22,12 +22,10 @@ def minimal_budget(cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
     0 for clean errors, inf for images that stand under every attack. The size of the verified adversarial counts where
     it is below the smallest budget of the list: its budget would have sufficed. All cells share a norm and a unit.
     """
-    images = cells[0].images
-    for cell in cells[1:]:
-        images = np.intersect1d(images, cell.images)
+    images = shared_images(cells)
     smallest = np.full(len(images), np.inf)
     for cell in cells:
-        smallest = np.minimum(smallest, own_budget(cell)[np.isin(cell.images, images)])
+        smallest = np.minimum(smallest, own_budget(cell)[rows_of(cell, images)])
     return images, smallest
 
 
@@ -87,11 +85,11 @@ def break_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
         budget = attacks[members[0]].reference(shared) or middle_budget(shared)
         if len(members) < 2 or budget is None:
             continue
-        images = minimal_budget([cells[name] for name in members])[0]
+        images = shared_images([cells[name] for name in members])
         correct = np.ones(len(images), dtype=bool)
         broken = {}
         for name in members:
-            rows = np.isin(cells[name].images, images)
+            rows = rows_of(cells[name], images)
             correct &= cells[name].robust[rows, 0]
             broken[name] = ~cells[name].at(budget)[rows]
         for name in members:
@@ -108,7 +106,7 @@ def break_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
             if members_of is None:
                 continue
             place = int(np.flatnonzero(cells[name].budgets == budget)[0])
-            credited = members_of[np.isin(cells[name].images, images), place]
+            credited = members_of[rows_of(cells[name], images), place]
             for member in sorted({*credited.tolist()} - {""}):
                 yield {
                     "norm": norm, "unit": unit, "budget": budget, "attack": name, "other": f"{MEMBER}{member}",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurobust import __version__
 from neurobust.core.io import write_text
+from neurobust.core.memory import seldom_collected
 from neurobust.report import attack_sections, sections
 from neurobust.report.blocks import MANY
 from neurobust.report.collect import collect_results
@@ -70,6 +71,7 @@ class Frame:
     up: str = ""
 
 
+@seldom_collected()
 def write_index(
     study: Study,
     tables: Path,
@@ -97,6 +99,7 @@ def write_index(
         write_text(output if name == "answer" else output.parent / page.file, fill(view, content, frame))
 
 
+@seldom_collected()
 def write_roi_page(study: Study, roi: str, output: Path) -> None:
     """Write one ROI's page (its predictors, its conditions beside `none`, its examples) straight from the results."""
     part = roi_part(study, roi)

@@ -24,7 +24,7 @@ DASHES = ((1, 1.2), (5, 1.5, 1, 1.5), (6, 2))
 NEUTRAL = "#868c96"
 WIDTH, WIDEST, MOST_COLUMNS = 11.2, 3.0, 5  # inches of a page and of a panel; panels in a row
 TALL = 2.5  # height by width from which a figure is too small to read on one sheet
-HEAD = 0.3  # inches of a block's title
+HEAD, HEAD_LINE, HEAD_SIZE = 0.3, 0.19, 11  # inches of a block's title and of each further line; points of its letters
 INK = "#010203"  # replaced by currentColor in the written SVG
 
 RC: Any = {  # keys are matplotlib's own
@@ -119,7 +119,9 @@ def panel_blocks(
     rows = [math.ceil(count / columns) for count in counts]
     width = columns * min(wide, WIDTH / columns)
     across, lines = key_columns(handles or [], width)
-    heights = [count * height + HEAD for count in rows]
+    titles = [in_width(title, width - 0.1, HEAD_SIZE, "bold") for title in titles]
+    heads = [HEAD + HEAD_LINE * title.count("\n") for title in titles]
+    heights = [count * height + head for count, head in zip(rows, heads, strict=True)]
     legend = 0.15 + 0.2 * lines if handles else 0.0
     whole = sum(heights) + legend
     figure = Figure(figsize=(width, whole), dpi=72)  # the SVG's own
@@ -127,35 +129,41 @@ def panel_blocks(
         where: Style = {"loc": "center left", "bbox_to_anchor": (0, 1 - legend / 2 / whole), "ncols": across}
         figure.legend(handles=handles, handlelength=2.6, **where)
     grids, top = [], legend
-    for title, count, high in zip(titles, counts, heights, strict=True):
+    for title, count, high, head in zip(titles, counts, heights, heads, strict=True):
         if title:
-            figure.text(0.004, 1 - (top + 0.05) / whole, title, va="top", fontsize=11, fontweight="bold")
+            figure.text(0.004, 1 - (top + 0.05) / whole, title, va="top", fontsize=HEAD_SIZE, fontweight="bold")
         size = 0.75 / columns, 0.65 * height / whole  # about what they will have: it decides how many ticks there are
         axes = [figure.add_axes((0.1, 0.1, *size)) for _ in range(count)]
-        grids.append(Grid(axes, columns, 72 * (top + HEAD), 72 * height))
+        grids.append(Grid(axes, columns, 72 * (top + head), 72 * height))
         top += high
     vars(figure)["grids"] = grids
     return figure, [grid.axes for grid in grids]
 
 
-def key_columns(handles: Sequence[Any], width: float) -> tuple[int, int]:
-    """Columns and lines of a legend in so many inches; a name that is wider than that alone is broken into lines."""
+def inches(text: str, size: float, weight: str = "normal") -> float:
+    """How wide a text is, in letters of so many points: its longest line."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    def wide(name: str) -> float:
-        font = FontProperties(size=RC["legend.fontsize"])
-        return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in name.split("\n")) / 72
+    font = FontProperties(size=size, weight=weight)
+    return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")) / 72
 
+
+def in_width(text: str, room: float, size: float, weight: str = "normal") -> str:
+    """A text, in lines where it is wider than so many inches."""
+    wide = inches(text, size, weight) if text else 0.0
+    return broken(text, wide, room) if wide > room else text
+
+
+def key_columns(handles: Sequence[Any], width: float) -> tuple[int, int]:
+    """Columns and lines of a legend in so many inches; a name that is wider than that alone is broken into lines."""
     if not handles:
         return 1, 0
     beside = 0.6  # inches of an entry's line and what is around it
     for handle in handles:
-        name, found = handle.get_label(), wide(handle.get_label())
-        if found > width - beside:
-            handle.set_label(broken(name, found, width - beside))
+        handle.set_label(in_width(handle.get_label(), width - beside, RC["legend.fontsize"]))
     columns = min(max(1, int(width / 1.5)), len(handles))
-    entries = [wide(handle.get_label()) + beside for handle in handles]
+    entries = [inches(handle.get_label(), RC["legend.fontsize"]) + beside for handle in handles]
     while columns > 1 and sum(max(part) for part in np.array_split(entries, columns)) > width:
         columns -= 1
     lines = [1 + handle.get_label().count("\n") for handle in handles]
@@ -183,9 +191,12 @@ def is_leftmost(index: int, panels: int) -> bool:
 
 def label_shares(axis: Any, index: int, panels: int, label: str) -> None:
     """The y axis of panel `index` of `panels` as shares of images: 0 to 100 %, `label` at the first column alone."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
     axis.set_ylim(0, 1.03)
-    axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-    axis.tick_params(labelleft=is_leftmost(index, panels))
+    axis.yaxis.set_tick_params(labelleft=is_leftmost(index, panels))
+    axis.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))  # `set_yticks` makes ticks, and again
+    axis.yaxis.set_major_formatter(FixedFormatter(["0", "25 %", "50 %", "75 %", "100 %"]))
     axis.set_ylabel(label if is_leftmost(index, panels) else "")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neurobust.files.transfer_table import ENSEMBLE, read_transfer_table, transfer_table_path
-from neurobust.report.blocks import Row, blocks
+from neurobust.report.blocks import Row, blocks, records
 from neurobust.report.entries import percent
 from neurobust.report.shown import NORMS, format_budget
 from neurobust.report.style import WIDTH, empty_svg, key_beside, panel_blocks, rc, say_cells, tip, to_svg
@@ -26,7 +26,7 @@ def transfer_rows(study: Study) -> list[Row]:
     for task, architecture in study.blocks():
         table = read_transfer_table(transfer_table_path(study.root, task, architecture))
         names = {"task": task, "architecture": architecture}
-        rows += [names | row for row in table.to_dict("records")]
+        rows += [names | row for row in records(table)]
     return rows
 
 
