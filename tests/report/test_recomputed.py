@@ -166,7 +166,7 @@ def corruptions(results, page):
 def semantic(results, page, attack):
     """Images broken by strength, where they end, and how far they moved."""
     counted = 0
-    for table in tables_of(page, "images broken, percent, by steps"):
+    for table in tables_of(page, "^(?!.* of another network).*images broken, percent, by steps"):
         task, architecture = re.search(r", (\S+), (\S+): images", table.caption).groups()
         strengths = [head for head in table.heads[1:] if re.fullmatch(r"[\d.]+", head)]
         for row in table.rows:

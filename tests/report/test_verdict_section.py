@@ -128,7 +128,7 @@ def test_the_section_has_all_parts(judged, tables):
     first, sizes, hues = (group["lines"] for group in section["claims"])
     assert [line["where"] for line in first] == ["digits", "phantom-scenes"]
     assert first[0]["href"] == hues[0]["href"] == "#accuracy-digits-resnet18" and sizes[0]["href"] == "#budgets"
-    assert sizes[0]["value"].endswith("] in 1/255") and first[0]["value"].endswith("pp")
+    assert sizes[0]["value"].endswith("] in 1/255") and " pp [" in first[0]["value"]
     assert {row["name"]: row["word"] for row in section["untested"]} == {
         "faces": "undetermined (not in this study: needs FFA)",
         "order": "undetermined (not in this study: needs three of V1, hV4, LO, each with its shuffle)",
@@ -154,7 +154,7 @@ def test_the_page_and_the_terminal_begin_with_it(judged, tables, tmp_path):
     assert {f'id="{link}"' in page for link in re.findall(r'href="#([^"]+)"', page)} == {True}
     assert "LO beats its shuffle" in body and "undetermined (not in this study: needs FFA)" in body
     row = tables["verdicts"].query("task == 'digits' and condition == 'LO'").iloc[0]
-    assert f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]" in body
+    assert f"{signed(row['difference'])} pp [{signed(row['low'])} to {signed(row['high'])}]" in body
     for table in ("gates", "verdicts", "claims", "trend"):
         assert f"tables/{table}.csv" in (tmp_path / "compute.html").read_text()
     shown = print_summary(tmp_path / "tables")
@@ -173,7 +173,7 @@ def test_an_roi_s_page_has_its_own_verdict_and_no_claims(judged, tables, tmp_pat
     assert 'id="claims"' not in page and 'id="verdicts-digits-resnet18"' in page and "V1 − none" not in page
     assert "97.5 %" in page and "the study’s page has the last word" in page
     row = tables["verdicts"].query("task == 'digits' and condition == 'LO'").iloc[0]
-    assert f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]" in page
+    assert f"{signed(row['difference'])} pp [{signed(row['low'])} to {signed(row['high'])}]" in page
 
 
 def test_an_empty_study_has_an_empty_section(judged_study):
