@@ -55,8 +55,9 @@ def test_the_numbers_are_the_study_s(view):
     text = text_of(view)
     assert "The brains of this study are planted: 2 subjects (subj01, subj02; 2 sessions each)" in text
     for said in ("16 networks", "8 epochs of SGD", "PGD L∞ [@madry2018] (L∞; 0.5, 1, 2, 4, 8 in 1/255)",
-                 "60 test images", "V1 (V1v, V1d of prf-visualrois; 250 voxels of 2 subjects)", "80 train, 10 validate, 30 test",
-                 "w 0.9: mse", "torch 2.15.0", "between 10 and 60 %", "fewer than 3 seeds"):  # fmt: skip
+                 "60 test images", "V1 (V1v, V1d of prf-visualrois; 250 voxels of 2 subjects)",
+                 "80 train, 10 validate, 30 test", "w 0.9: mse", "torch 2.15.0", "between 10 and 60 %",
+                 "fewer than 3 seeds"):  # fmt: skip
         assert said in text, said
     level = view.tables["predictors"].query("subject == 'all'").groupby("roi")["median_r_normalised"].mean()
     assert f"is {level.min():.2f} ({level.idxmin()}) to {level.max():.2f} ({level.idxmax()})" in text
