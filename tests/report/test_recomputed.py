@@ -1,7 +1,7 @@
 """Numbers of every kind of page, counted again from the files of the stages by code that shares nothing with them.
 
 A printed number is found by its table's caption, its row and its column. pandas, numpy and scipy alone count here;
-neither `neurobust.report` nor `neurobust.statistics` is imported.
+neither `neurobust.report` nor `neurobust.statistics` counts anything.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parent / "recount"))
 from counted import PAINT, STRENGTH, Results, difference, spread
 from printed import budget_in, numbers, same, tables_of
+from whole_data import quality, status
 
 pytestmark = pytest.mark.slow
 
@@ -315,8 +316,11 @@ def provenance(results, page, config):
 
 @pytest.fixture(scope="module")
 def made(every_page):
-    """The synthetic study: its results, its configuration and its report."""
+    """The synthetic study: its results, its configuration, its report, and the page that says how far it is."""
+    from neurobust.report.live_page import write_status
+
     study, folder = every_page
+    write_status(study, folder / "status.html")
     labels = {
         "FGSM": "fgsm", "PGD L∞": "pgd-linf", "PGD L2": "pgd-l2", "hue": "hue", "saturation": "saturation",
         "uniform noise": "noise-uniform", "Gaussian noise": "noise-gaussian",
@@ -353,6 +357,8 @@ KINDS = {
     "semantic": lambda results, config, folder: semantic(results, folder / "semantic.html", PAINT),
     "why": lambda results, config, folder: why(results, folder / "why.html"),
     "predictors": lambda results, config, folder: predictors(results, folder / "predictors.html"),
+    "quality": lambda results, config, folder: quality(results, folder / "quality.html"),
+    "status": lambda results, config, folder: status(results, folder / "status.html"),
     "checks": lambda results, config, folder: checks(results, folder / "checks.html"),
     "methods": lambda results, config, folder: methods(results, folder / "methods.html"),
     "provenance": lambda results, config, folder: provenance(results, folder / "compute.html", config),
@@ -364,7 +370,9 @@ def test_ten_numbers_of_each_kind_of_page(made, kind):
     assert KINDS[kind](*made) >= LEAST
 
 
-@pytest.mark.parametrize("kind", ["front", "verdicts", "ROI", "attacks", "semantic", "predictors", "methods"])
+@pytest.mark.parametrize(
+    "kind", ["front", "verdicts", "ROI", "attacks", "semantic", "predictors", "quality", "methods"]
+)
 def test_ten_numbers_of_the_demo_s_pages(planted, kind):
     assert KINDS[kind](*planted) >= LEAST
 
@@ -381,6 +389,8 @@ DAMAGE = {
     "semantic": ("attacks/digits/resnet18/LO/seed0/semantic/cadv.parquet", "success"),
     "why": ("explain/networks/digits/resnet18/V1/seed0/inside.parquet", "value"),
     "predictors": ("predictors/gnet/LO/seed0/voxels.parquet", "subject"),
+    "quality": ("cortex/subj01/quality.json", "repeats_r"),
+    "status": ("cortex/subj01/quality.json", "sessions"),
     "checks": ("attacks/digits/resnet18/LO/seed0/checks.json", "passed"),
     "methods": ("predictors/gnet/LO/seed0/voxels.parquet", "r_normalised"),
     "provenance": ("attacks/digits/resnet18/LO/seed0/fgsm.parquet", "n_forward"),
@@ -391,7 +401,9 @@ def damage(path, column):
     """Change one value of a file: what fell stands and the reverse, a number is another, a subject the next."""
     if path.suffix == ".json":
         entries = json.loads(path.read_text())
-        entries[0][column] = not entries[0][column]
+        rows = entries if isinstance(entries, list) else [*entries["by_session"], entries]
+        row = next(row for row in rows if column in row)
+        row[column] = not row[column] if isinstance(row[column], bool) else row[column] - 1
         path.write_text(json.dumps(entries))
         return
     frame = pd.read_parquet(path)

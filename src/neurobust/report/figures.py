@@ -111,28 +111,33 @@ def legend_handles(view: View, conditions: list[str], noise: bool = False) -> li
 
 
 def draw_differences(view: View) -> str:
-    """A forest plot: accuracy at the reference budget of each guided condition minus `none` and minus its control."""
+    """A forest plot: accuracy at the reference budget of each guided condition minus `none` and minus its control.
+
+    A panel per attack and a line per comparison, or the other way round where comparisons are fewer.
+    """
     table = view.tables["differences"]
     table = table[(table["measure"] == "robust_accuracy") & table["difference"].notna()]
-    attacks = [attack for name, attack in view.attacks.items() if name in set(table["attack"])]
-    found = set(zip(table["condition"], table["baseline"], strict=True))
-    rows = [pair for pair in compared(view.study.conditions) if pair in found]
-    if not attacks or not rows:
+    table = table.assign(pair=table["condition"] + " − " + table["baseline"])
+    pairs = [f"{condition} − {baseline}" for condition, baseline in compared(view.study.conditions)]
+    names = {"attack": {name: attack.label for name, attack in view.attacks.items()}, "pair": {n: n for n in pairs}}
+    names = {key: {n: label for n, label in own.items() if n in set(table[key])} for key, own in names.items()}
+    if not all(names.values()):
         return empty_svg("Nothing to compare: the study needs `none` or a control beside a guided condition.")
+    across, down = sorted(names, key=lambda key: len(names[key]))
     parts = blocks(table)
+    panels = [[name for name in names[across] if name in set(part[across])] for _, _, part in parts]
+    lines = names[down]
     width = forest_width(table)
     with rc():
-        figure, axes = panel_blocks(view.titles(parts), len(attacks), 0.75 + 0.2 * len(rows))
-        for (_, _, part), grid in zip(parts, axes, strict=True):
-            for index, (axis, attack) in enumerate(zip(grid, attacks, strict=True)):
-                draw_forest(view, axis, part[part["attack"] == attack.name], rows)
-                axis.set(xlim=(-width, width), title=attack.label)
-                label_rows(
-                    axis,
-                    [f"{condition} − {baseline}" for condition, baseline in rows],
-                    is_leftmost(index, len(attacks)),
-                )
-                if index + grid_of(len(attacks))[1] >= len(attacks):
+        figure, axes = panel_blocks(view.titles(parts), [len(own) for own in panels], 0.75 + 0.2 * len(lines))
+        columns = grid_of(max(map(len, panels)))[1]
+        for (_, _, part), own, grid in zip(parts, panels, axes, strict=True):
+            for index, (axis, name) in enumerate(zip(grid, own, strict=True)):
+                here = part[part[across] == name]
+                draw_forest(view, axis, here, [list(reversed(lines)).index(line) for line in here[down]])
+                axis.set(xlim=(-width, width), title=names[across][name])
+                label_rows(axis, list(lines.values()), is_leftmost(index, max(map(len, panels))))
+                if index + columns >= len(own):
                     axis.set_xlabel("difference in accuracy (pp)")
         return to_svg(figure, "Difference in robust accuracy between conditions, with 95 % intervals")
 
@@ -146,12 +151,10 @@ def forest_width(table: pd.DataFrame) -> float:
     return 108 * max(seeds if np.isnan(ends) else min(max(seeds, ends), 3 * seeds), 0.01)
 
 
-def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str, str]]) -> None:
+def draw_forest(view: View, axis: Any, table: pd.DataFrame, heights: list[int]) -> None:
     """One panel: mean with its interval over seeds and images (line), and the range over seeds (thick, pale)."""
     axis.axvline(0, color=INK, linewidth=0.7, alpha=0.6)
     axis.grid(axis="y", visible=False)
-    places = {pair: len(rows) - 1 - index for index, pair in enumerate(rows)}
-    heights = [places[pair] for pair in zip(table["condition"], table["baseline"], strict=True)]
     styles = [view.roi_style(view.study.conditions[name].roi) for name in table["condition"]]
     for ends, look in (
         (["seed_min", "seed_max"], {"alpha": 0.3, "linewidth": 6}),
@@ -163,7 +166,8 @@ def draw_forest(view: View, axis: Any, table: pd.DataFrame, rows: list[tuple[str
         axis.hlines(np.array(heights)[known], lines[:, 0], lines[:, 1], colors=colors, capstyle="butt", **look)
     points = []
     for row, y, style in zip(table.itertuples(), heights, styles, strict=True):
-        said = f"{row.condition} − {row.baseline}: {with_interval(row.difference, row.low, row.high)}"
+        attack = view.attacks[row.attack].label
+        said = f"{row.condition} − {row.baseline}, {attack}: {with_interval(row.difference, row.low, row.high)}"
         face = "none" if row.baseline == BASELINE else style["color"]
         points.append(Mark(100 * row.difference, y, said, {**style, "markerfacecolor": face}))
     plot_marks(axis, points, markersize=5)
