@@ -15,6 +15,7 @@ from neurobust.report.verdicts import verdict_rows
 from neurobust.study.paths import Paths
 
 FEW, MANY = Predicted(49, 100), Predicted(50, 100)
+LEVEL = (0.9, 0.7, 0.4, 0.1)  # of networks that gain nothing
 
 
 def of_gnet(**changes):
@@ -59,6 +60,53 @@ def test_where_half_of_the_voxels_are_not_predicted_nothing_is_said_of_the_area_
     assert row["sentence"] == "49 of 100 voxels of LO are predicted on held-out images; 50 % must be"
     (row,) = (row for row in gate_rows(evidence_of(lo=Predicted(60, 100))) if row["gate"] == "prediction")
     assert row["passed"] and not row["affects"] and row["sentence"].startswith("50 of 100 voxels of V1")
+
+
+def test_two_predictors_of_one_area_are_asked_each(judged_study, new_evidence):
+    """The better one answered for both, and a claim that looks at both passed."""
+    pixels = {
+        "pixels": guided("LO", predictor="pixels"),
+        "pixels-shuffled": guided("LO", predictor="pixels", control="shuffled"),
+    }
+    study = judged_study(conditions=of_gnet() | shuffles() | pixels)
+    for bad, good in (("LO", "pixels"), ("pixels", "LO")):
+        evidence = new_evidence(
+            study, dict.fromkeys(pixels, LEVEL),
+            predicted={"V1": {"V1": MANY}, bad: {"LO": FEW}, good: {"LO": Predicted(60, 100)}},
+        )  # fmt: skip
+        (gate,) = (g for g in gates_of(evidence, "pgd", ["LO", "pixels"]) if g.name == "prediction")
+        by = "gnet" if bad == "LO" else "pixels"
+        assert not gate.passed and gate.sentence.startswith(f"49 of 100 voxels of LO are predicted by {by} on held-out")
+        (row,) = (row for row in gate_rows(evidence) if row["gate"] == "prediction")
+        assert not row["passed"] and row["affects"] == bad
+        assert [n for n, word in words(evidence).items() if word == "undetermined (prediction)"] == [bad]
+
+
+def test_every_area_of_a_condition_is_asked(judged_study, new_evidence):
+    """One that was not tested, or that predicts nothing, is not outweighed by the other."""
+    both = guided("LO", predictor="gnet", target=("V1", "LO"))
+    study = judged_study(conditions={**of_gnet(), **shuffles(), "both": both})
+    known = {"V1": {"V1": MANY}, "LO": {"LO": MANY}}
+    for areas, says in (
+        ({"V1": MANY}, "nothing says whether the predictor of both predicts LO"),
+        ({"V1": MANY, "LO": FEW}, "49 of 100 voxels of LO are predicted on held-out images; 50 % must be"),
+    ):
+        evidence = new_evidence(study, {"both": LEVEL}, predicted={**known, "both": areas})
+        (gate,) = (g for g in gates_of(evidence, "pgd", ["both"]) if g.name == "prediction")
+        assert not gate.passed and gate.sentence == says
+        (row,) = (row for row in gate_rows(evidence) if row["gate"] == "prediction")
+        assert row["affects"] == "both"
+
+
+def test_a_weight_of_a_sweep_is_asked_as_its_condition_and_that_of_a_control_is_not(judged_study, new_evidence):
+    swept = {
+        "LO-w0.5": guided("LO", predictor="gnet", weight=0.5, sweep="LO"),
+        "LO-shuffled-w0.5": guided("LO", predictor="gnet", control="shuffled", weight=0.5, sweep="LO-shuffled"),
+    }
+    study = judged_study(conditions={**of_gnet(), **shuffles(), **swept})
+    evidence = new_evidence(study, dict.fromkeys(swept, LEVEL), predicted={"V1": {"V1": MANY}, "LO": {"LO": FEW}})
+    found = {name: {gate.name: gate.passed for gate in gates_of(evidence, "pgd", [name])} for name in swept}
+    assert found["LO-w0.5"]["prediction"] is False and "prediction" not in found["LO-shuffled-w0.5"]
 
 
 def test_a_predictor_of_which_nothing_is_known_is_not_one_that_predicts(evidence_of):

@@ -180,3 +180,15 @@ def test_an_empty_study_has_an_empty_section(judged_study):
     empty = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     section = verdict_section(View(judged_study(), empty))
     assert not any(section.values()) and finding_lines(empty) == [""]
+
+
+def test_a_gate_that_concerns_one_condition_says_so_in_the_terminal(collected):
+    tables = dict(collected)
+    gate = {"task": "scenes", "architecture": "resnet18", "gate": "prediction", "passed": False}
+    tables["gates"] = pd.DataFrame([gate | {"affects": "LO", "sentence": "few voxels"}, gate | {
+        "gate": "range", "affects": "", "sentence": "no budget"}], columns=COLUMNS["gates"])  # fmt: skip
+    lines = [line for line in finding_lines(tables) if line.startswith("gate failed")]
+    assert lines == [
+        "gate failed, scenes, resnet18: prediction: few voxels. Nothing is said of LO",
+        "gate failed, scenes, resnet18: range: no budget",
+    ]

@@ -13,6 +13,7 @@ from neurobust.report.verdict_section import (
     attack_text,
     counts,
     evidence_of,
+    gate_text,
     listed,
     reason_of,
     sentences,
@@ -128,8 +129,7 @@ def strip(view: View) -> Row:
         lines.append({"name": name, "cells": cells})
         for row in here.values():
             if not row.passed:
-                affects = f". Nothing is said of {row.affects}" if text(row.affects) else ""
-                failed.append({"name": f"{row.gate}, {name}", "sentence": f"{row.sentence}{affects}"})
+                failed.append({"name": f"{row.gate}, {name}", "sentence": gate_text(row)})
     return {"heads": [*heads, "canaries", "masking checks"], "lines": lines, "failed": failed}
 
 

@@ -222,23 +222,31 @@ def at_largest(cell: Cell) -> np.ndarray:
 
 def prediction_gate(evidence: Evidence, conditions: Iterable[str]) -> Gate | None:
     """Do the predictors that guide some conditions predict their areas? None where none of them has a predictor."""
-    taught = [name for name in conditions if has_predictor(evidence.study, name)]
-    if not taught:
+    asked = {area: found for name in conditions for area, found in guiding(evidence, name).items()}
+    if not asked:
         return None
-    if unknown := [name for name in taught if not evidence.predicted.get(name)]:
-        return Gate("prediction", False, f"nothing says whether the predictor of {unknown[0]} predicts")
-    found = {roi: area for name in taught for roi, area in evidence.predicted[name].items()}
-    worst = min(found, key=lambda roi: found[roi].share)
-    said = f"{found[worst].found} of {found[worst].voxels} voxels of {worst} are predicted on held-out images"
-    if found[worst].enough:
-        return Gate("prediction", True, said if len(found) == 1 else f"{said}, a larger share of every other area")
+    if unknown := [area for area, found in asked.items() if found is None]:
+        condition, _, roi = unknown[0]
+        return Gate("prediction", False, f"nothing says whether the predictor of {condition} predicts {roi}")
+    areas = {(predictor, roi, found) for (_, predictor, roi), found in asked.items() if found is not None}
+    predictor, roi, worst = min(areas, key=lambda area: (area[2].share, *area[:2]))
+    by = f" by {predictor}" if len({area[0] for area in areas}) > 1 else ""
+    said = f"{worst.found} of {worst.voxels} voxels of {roi} are predicted{by} on held-out images"
+    if worst.enough:
+        return Gate("prediction", True, said if len(areas) == 1 else f"{said}, and no smaller share of any other area")
     return Gate("prediction", False, f"{said}; {percent(LEAST_PREDICTED, 0)} % must be")
 
 
-def has_predictor(study: Study, name: str) -> bool:
-    """Whether a condition is guided by a brain for which a predictor answers."""
-    condition = study.conditions.get(name)
-    return condition is not None and condition.guided and condition.predictor is not None
+def guiding(evidence: Evidence, name: str) -> dict[tuple[str, str, str], Predicted | None]:
+    """The areas that guide a condition through a predictor, by (condition, predictor, area); None where nothing is
+    known of one. A weight of a sweep has those of the condition that it belongs to; a control has none."""
+    condition = evidence.study.conditions.get(name)
+    if condition is not None and condition.sweep:
+        name, condition = condition.sweep, evidence.study.conditions.get(condition.sweep)
+    if condition is None or not condition.guided or condition.predictor is None:
+        return {}
+    known = evidence.predicted.get(name, {})
+    return {(name, condition.predictor, roi): known.get(roi) for roi in condition.target or ()}
 
 
 def masking_gate(evidence: Evidence, attack: str, conditions: Iterable[str]) -> Gate:
@@ -295,11 +303,8 @@ def gate_rows(evidence: Evidence) -> list[Row]:
 def affected(evidence: Evidence, attack: str, gate: str) -> list[str]:
     """The conditions of which a failed gate says that nothing may be said; none where that is all of them."""
     if gate == "prediction":
-        areas = {name: evidence.predicted.get(name, {}) for name in evidence.conditions}
-        return [
-            name for name, own in areas.items()
-            if has_predictor(evidence.study, name) and not (own and all(area.enough for area in own.values()))
-        ]  # fmt: skip
+        areas = {name: guiding(evidence, name).values() for name in evidence.conditions}
+        return [name for name, own in areas.items() if not all(area is not None and area.enough for area in own)]
     if gate == "masking" and all(row["caught"] for row in evidence.canaries):
         failed = [row for row in checks_of(evidence, attack, evidence.conditions) if not row["passed"]]
         return list(dict.fromkeys(row["condition"] for row in failed))

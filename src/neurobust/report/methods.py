@@ -226,10 +226,10 @@ def statistics(study: Study) -> list[str]:
         f"The reference budget of a norm is the smallest at which none stands between {low} and {high} %. Nothing is "
         "said where it does not exist, where adversarially trained networks do not gain more than "
         f"{100 * SENSITIVITY:g} points on none by the lower end of the interval, or where a masking check failed or a "
-        "canary was missed; and nothing of an area of which the predictor predicts fewer than "
-        f"{100 * LEAST_PREDICTED:g} % of the voxels on held-out images (false discovery rate {FALSE_DISCOVERIES:g})"
-        + (f"; in a planted world also where none loses less than {100 * CUE_LOSS:g} points to the turned cue." if
-           study.phantom else ".")
+        "canary was missed"
+        + (f", or where none loses less than {100 * CUE_LOSS:g} points to the turned cue" if study.phantom else "")
+        + "; and nothing of an area of which the predictor predicts fewer than "
+        f"{100 * LEAST_PREDICTED:g} % of the voxels on held-out images (false discovery rate {FALSE_DISCOVERIES:g})."
     )  # fmt: skip
     rule = (
         f"Differences are paired over seeds and images; {100 * LEVEL:g} % intervals have the variance of the crossed "

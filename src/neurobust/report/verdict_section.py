@@ -170,10 +170,15 @@ def gate_lines(view: View) -> list[Row]:
     """Per task and architecture its gates; `passed` where all of them are."""
     return [
         {"task": task, "architecture": architecture, "passed": bool(part["passed"].astype(bool).all()), "gates": [
-            {"name": row.gate, "passed": bool(row.passed), "sentence": row.sentence, "affects": text(row.affects)}
+            {"name": row.gate, "passed": bool(row.passed), "sentence": gate_text(row)}
             for row in part.itertuples()
         ]} for task, architecture, part in blocks(view.tables["gates"])
     ]  # fmt: skip
+
+
+def gate_text(row: Any) -> str:
+    """The sentence of a gate, and of which conditions it forbids a verdict where that is not all of them."""
+    return f"{row.sentence}. Nothing is said of {row.affects}" if text(row.affects) else str(row.sentence)
 
 
 def claim_groups(view: View, rows: list[Any]) -> list[Row]:
@@ -284,7 +289,7 @@ def finding_lines(tables: Tables) -> list[str]:
     """The first section as lines of text: sentences, gates that failed, verdicts, claims that were tested."""
     lines = [row["text"] for row in sentences(tables)]
     failed = tables["gates"][~tables["gates"]["passed"].astype(bool)]
-    lines += ["", *(f"gate failed, {r.task}, {r.architecture}: {r.gate}: {r.sentence}" for r in failed.itertuples())]
+    lines += ["", *(f"gate failed, {r.task}, {r.architecture}: {r.gate}: {gate_text(r)}" for r in failed.itertuples())]
     for task, architecture, part in blocks(tables["verdicts"]):
         lines += ["", f"{task}, {architecture}: verdicts"]
         for row in part.itertuples():
