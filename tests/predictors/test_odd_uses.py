@@ -55,6 +55,24 @@ def test_a_layer_is_the_same_whatever_else_is_read(network, layers):
     assert found.min() < 0, "before the ReLU"
 
 
+def test_a_file_that_was_fitted_to_layers_changed_in_place_answers_as_it_did(arrays, pixels, tmp_path):
+    """It does not say that its layers are as they were made, and its weights are for those that an activation left."""
+    own = fit_predictor(*arrays, **{**CORE, "layers": ["bn1", "layer1"]}, weights="random")
+    own.save(tmp_path / "new.safetensors")
+    state, config = load_weights(tmp_path / "new.safetensors")
+    assert config["features"].pop("as_made") is True
+    save_weights(tmp_path / "old.safetensors", state, config)
+    new, old = (load_target(tmp_path / f"{name}.safetensors") for name in ("new", "old"))
+    changed = new.predictors[0]
+    while not hasattr(changed, "features"):
+        changed = changed.model
+    made = changed.features.layers_of
+    changed.features.layers_of = lambda images: [part.relu() for part in made(images)]
+    assert torch.allclose(old(pixels), new(pixels), atol=1e-5)
+    changed.features.layers_of = made
+    assert not torch.allclose(old(pixels), new(pixels), atol=0.1)
+
+
 def test_a_layer_of_an_own_loop_is_what_it_made():
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(inplace=True), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2)

@@ -73,15 +73,16 @@ class NetworkMaps(CoreMaps):
 
     network: torchvision's name; layers: names of its graph's nodes; channels: how many of each layer's maps are kept;
     layouts: axes and extra tokens of each layer (`layouts.Layout`), found where they are not given. Tokens of no place
-    (of a class, registers) are left out.
+    (of a class, registers) are left out. as_made: of `extractor_of`; files that do not say it were fitted without.
     """
 
     def __init__(
         self, input_size: int, map_size: int, network: str, layers: Sequence[str], channels: Sequence[int],
         mean: Sequence[float], std: Sequence[float], layouts: Sequence[Sequence[Any]] | None = None,
+        as_made: bool = False,
     ):  # fmt: skip
         super().__init__(map_size, channels, mean, std)
-        self.extractor = extractor_of(network, layers, input_size)
+        self.extractor = extractor_of(network, layers, input_size, as_made)
         found = find_layouts(network, layers, input_size) if layouts is None else [Layout(*part) for part in layouts]
         self.layouts = found
         super(CoreMaps, self).train(False)
@@ -92,9 +93,10 @@ class NetworkMaps(CoreMaps):
         return [as_maps(out[str(k)], layout) for k, layout in enumerate(self.layouts)]
 
 
-def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
+def extractor_of(network: str, layers: Sequence[str], side: int, as_made: bool = True) -> nn.Module:
     """A module that gives the layers of an untrained network as a dict of "0", "1", ..., for images of `side` pixels.
 
+    as_made: whether a layer is as it was made, or as an activation that works in place behind it leaves it.
     Raises InputError for a size that the network cannot be built for, for layers that it has not, and for two names of
     one node.
     """
@@ -109,6 +111,8 @@ def extractor_of(network: str, layers: Sequence[str], side: int) -> nn.Module:
     except ValueError as error:
         reason = flat(error)
         raise InputError(f"layers: {list(layers)} are not nodes of {network} ({reason})") from error
+    if not as_made:
+        return cast(nn.Module, found)
     for graph in (found.train_graph, found.eval_graph):
         given = copy_outputs(graph)
         for k, layer in enumerate(layers):

@@ -47,6 +47,7 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
     mean, std = channel_statistics(context.subjects)
     arguments: Arguments = {
         "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers), "mean": mean, "std": std,
+        "as_made": True,
     }  # fmt: skip
     side = context.input_size
     module = NetworkMaps(input_size=side, **arguments, channels=[])
