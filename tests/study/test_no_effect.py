@@ -134,6 +134,16 @@ def test_a_task_that_turns_augmentation_off_is_told_what_to_write_beside_it(line
     assert not lines_of(**inherited, **more)[0]
 
 
+def test_where_one_task_augments_the_others_are_told_what_to_write(lines_of):
+    """`training` has a precision for the task that augments: that "none are" augmented is true of the other alone."""
+    shared = {"training.predictor_precision": "bfloat16", "tasks.phantom-scenes.training.augment": "crop-flip"}
+    refused, lines = lines_of(**shared)
+    assert refused and len(lines) == 1, lines
+    assert "tasks.digits.training.augment: none: it is that of augmented images, and none are, and" in lines[0]
+    assert "write `predictor_precision: float32` beside it" in lines[0]
+    assert not lines_of(**shared, **{"tasks.digits.training.predictor_precision": "float32"})[0]
+
+
 def test_a_recipe_refuses_the_same(project):
     with pytest.raises(InputError, match=r"^recipe\.predictor_precision: bfloat16: it is that of augmented images"):
         read_recipe({"epochs": 1, "predictor_precision": "bfloat16", "condition": {"weight": 0.5}})

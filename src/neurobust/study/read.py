@@ -213,7 +213,9 @@ def training_of(config: Config, task: str) -> Training:
     if "epochs" not in {**config.training, **own}:
         raise InputError(f"{where}.training.epochs: missing here and in `training`")
     training = read(Training, {**config.training, **own}, where)
-    if own.get("augment") == "none":  # a key of `training` says something, which this task takes the ground from
+    others = [given.get("training") for given in config.tasks.values()]
+    elsewhere = any(isinstance(given, dict) and given.get("augment", "none") != "none" for given in others)
+    if own.get("augment") == "none" or elsewhere:  # `training` says something, which this task takes the ground from
         usual = {"versions": "null", "predictor_precision": "float32"}
         lines = [
             f"{where}.training.augment: none: {problem}, and `training` asks for {given}; "
