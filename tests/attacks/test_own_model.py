@@ -267,3 +267,10 @@ def test_a_caller_without_gradients_attacks_as_one_with_them():
         with without:
             found = attack(model, images * 1, labels, budgets=[0, 1, 4], steps=5)
         assert found.accuracy == wanted.accuracy and found.doubts == wanted.doubts
+
+
+def test_a_model_that_was_made_without_gradients_is_one_line():
+    with torch.inference_mode():
+        made = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    with pytest.raises(InputError, match=r"^attack: the model was made under torch\.inference_mode"):
+        attack(made, *batch(), budgets=[0, 1])
