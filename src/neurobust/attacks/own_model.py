@@ -76,7 +76,7 @@ def attacked(
         raise InputError(f"attack: '{method}' needs a network or a task of a study; choose another method")
     if not isinstance(batch, Integral) or batch < 1:
         raise InputError(f"attack: batch {batch!r}; give how many images are attacked at a time, 1 or more")
-    if any(value.is_inference() for value in chain(model.parameters(), model.buffers())):
+    if isinstance(model, nn.Module) and any(v.is_inference() for v in chain(model.parameters(), model.buffers())):
         raise InputError("attack: the model was made under torch.inference_mode, without gradients; load it outside")
     images, labels = as_tensors(images, labels)
     with seeded(images.device, seed, "own model", "looked at"):
