@@ -7,15 +7,22 @@ from fake_files import write_study
 from fake_study import CONDITIONS, guided, make_study
 
 from neurobust.core.false_discovery import false_discovery
-from neurobust.files.predictor_tables import FALSE_DISCOVERIES, voxels_path, write_voxels
+from neurobust.files.predictor_tables import voxels_path, write_voxels
 from neurobust.report.collect import collect_results
 from neurobust.report.gates import gate_rows, gates_of
-from neurobust.report.predicted import Predicted, predicted_areas
+from neurobust.report.predicted import Predicted, count_predicted, count_surely, predicted_areas
 from neurobust.report.verdicts import verdict_rows
 from neurobust.study.paths import Paths
 
 FEW, MANY = Predicted(49, 100), Predicted(50, 100)
 LEVEL = (0.9, 0.7, 0.4, 0.1)  # of networks that gain nothing
+
+
+def voxels(subject, p):
+    """A predictor's table of a subject with these p values."""
+    p = np.asarray(p)
+    found = {"subject": subject, "r": 0.3, "r_normalised": 0.5, "noise_ceiling": 30.0, "p": p}
+    return pd.DataFrame(found | {"p_fdr": false_discovery(p)})
 
 
 def of_gnet(**changes):
@@ -39,16 +46,36 @@ def words(evidence):
     return {row["condition"]: row["verdict"] for row in verdict_rows(evidence)}
 
 
+@pytest.mark.parametrize("tables", [1, 2, 3])
 @pytest.mark.parametrize("groups", [1, 2, 3, 100])
-def test_an_area_of_noise_opens_the_gate_in_at_most_a_twentieth_of_cases(groups):
-    """Voxels in groups that share their p value: one group is perfect dependence, a hundred are independent ones."""
+def test_an_area_of_noise_opens_the_gate_in_at_most_a_twentieth_of_cases(groups, tables):
+    """Voxels in groups that share their p value: one group is perfect dependence, a hundred are independent ones; of
+    several subjects, whose p values are adjusted by themselves (two of one group each are found in 10 %)."""
     rng = np.random.default_rng(0)
-    draws = 4000
+    draws = 1000
     opened = 0
-    for shared in rng.uniform(size=(draws, groups)):
-        p = np.repeat(shared, -(-100 // groups))[:100]
-        opened += Predicted(int((false_discovery(p) <= FALSE_DISCOVERIES).sum()), 100).enough
+    for shared in rng.uniform(size=(draws, tables, groups)):
+        parts = [voxels("subj01", np.repeat(own, -(-20 // groups))[:20]) for own in shared]
+        opened += Predicted(sum(map(count_surely, parts)), 20 * tables).enough
     assert opened / draws <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+
+
+def test_no_dependence_of_voxels_opens_the_gate_more_often():
+    """The worst for a false discovery rate (Benjamini and Yekutieli 2001, of the largest half): k of 20 voxels, 10 to
+    20, have p values just as large as are found of k. Adjusted values alone open it in 8 % of cases."""
+    size, draws, rng = 20, 4000, np.random.default_rng(0)
+    counts = np.arange(size // 2, size + 1)
+    shares = np.cumsum([0.05, *(0.05 / counts[1:])])
+    opened = alone = 0
+    for place in np.searchsorted(shares, rng.uniform(size=draws)):
+        p = rng.uniform(0.05, 1, size)
+        if place < len(counts):
+            k = counts[place]
+            p[rng.permutation(size)[:k]] = 0.05 / size * (rng.uniform(0 if place == 0 else k - 1, k, k))
+        table = voxels("subj01", p)
+        opened += Predicted(count_surely(table), size).enough
+        alone += Predicted(count_predicted(table), size).enough
+    assert opened / draws <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws) < alone / draws
 
 
 def test_where_half_of_the_voxels_are_not_predicted_nothing_is_said_of_the_area_alone(evidence_of):
@@ -122,16 +149,12 @@ def test_controls_and_measured_responses_are_not_asked_for_a_predictor(judged_st
     assert "prediction" not in {gate.name for gate in gates_of(evidence, "pgd", ["none", "LO-shuffled"])}
 
 
-def voxels(subject, p):
-    return pd.DataFrame({"subject": subject, "r": 0.3, "r_normalised": 0.5, "noise_ceiling": 30.0, "p_fdr": p})
-
-
 def test_voxels_are_counted_over_seeds_and_a_condition_s_own_subjects(tmp_path):
     conditions = {"none": CONDITIONS["none"], **of_gnet()}
     conditions["first"] = guided("LO", predictor="gnet", subjects=("subj01",))
     study = make_study(tmp_path, conditions=conditions, predictors=("gnet",))
     for roi, seed in ((roi, seed) for roi in ("V1", "LO") for seed in study.predictor_seeds):
-        table = pd.concat([voxels("subj01", [0.05, 0.2]), voxels("subj02", [0.01, 0.001, np.nan])])
+        table = pd.concat([voxels("subj01", [0.02, 0.2]), voxels("subj02", [0.01, 0.001, np.nan])])
         write_voxels(
             voxels_path(tmp_path, "gnet", roi, seed), table if roi == "LO" else table.drop(columns="p_fdr"), {}
         )

@@ -15,7 +15,7 @@ from neurobust.report.blocks import Row, Tables, blocks
 from neurobust.report.citations import bibliography, keys_of
 from neurobust.report.entries import plain
 from neurobust.report.gates import CUE_LOSS, SENSITIVITY
-from neurobust.report.predicted import LEAST_PREDICTED
+from neurobust.report.predicted import LARGEST_P, LEAST_PREDICTED
 from neurobust.report.shown import NORMS
 from neurobust.report.verdict_section import listed
 from neurobust.report.view import View
@@ -229,7 +229,8 @@ def statistics(study: Study) -> list[str]:
         "canary was missed"
         + (f", or where none loses less than {100 * CUE_LOSS:g} points to the turned cue" if study.phantom else "")
         + "; and nothing of an area of which the predictor predicts fewer than "
-        f"{100 * LEAST_PREDICTED:g} % of the voxels on held-out images (false discovery rate {FALSE_DISCOVERIES:g})."
+        f"{100 * LEAST_PREDICTED:g} % of the voxels on held-out images (false discovery rate {FALSE_DISCOVERIES:g}, "
+        f"each p at most {LARGEST_P:g})."
     )  # fmt: skip
     rule = (
         f"Differences are paired over seeds and images; {100 * LEVEL:g} % intervals have the variance of the crossed "
