@@ -123,7 +123,7 @@ def strip(view: View) -> Row:
     lines, failed = [], []
     for task, architecture, _ in blocks(view.tables["networks"]):
         here = {row.gate: row for row in in_block(gates, task, architecture).itertuples()}
-        cells = [mark(here[head].passed) if head in here else {"mark": "", "word": "–"} for head in heads]
+        cells = [mark(here[head]) if head in here else {"mark": "", "word": "–"} for head in heads]
         cells += [canaries(view.tables, task), checks(view.tables, task, architecture)]
         name = place(view, task, architecture)
         lines.append({"name": name, "cells": cells})
@@ -133,9 +133,13 @@ def strip(view: View) -> Row:
     return {"heads": [*heads, "canaries", "masking checks"], "lines": lines, "failed": failed}
 
 
-def mark(passed: Any) -> Row:
-    """A cell of the strip: passed or failed."""
-    return {"mark": "✓", "word": "passed"} if passed else {"mark": "✗", "word": "failed"}
+def mark(gate: Any) -> Row:
+    """A cell of the strip: passed or failed, and for how many conditions where that need not be all."""
+    if gate.passed:
+        return {"mark": "✓", "word": "passed"}
+    names = text(gate.affects).split(", ") if text(gate.affects) else []
+    only = f" for {len(names)} condition{'' if len(names) == 1 else 's'}" if names else ""
+    return {"mark": "✗", "word": f"failed{only}"}
 
 
 def canaries(tables: Tables, task: str) -> Row:
