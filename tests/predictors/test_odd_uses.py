@@ -120,11 +120,16 @@ def test_images_are_normalised_as_the_weights_want(arrays, settings, tmp_path):
     torch.save(state, tmp_path / "plain.pth")
     own = {"norm.mean": torch.full((1, 3, 1, 1), 0.5), "norm.std": torch.full((1, 3, 1, 1), 0.25)}
     torch.save({f"net.{name}": value for name, value in state.items()} | own, tmp_path / "wrapped.pth")
+    own = {"module.normalizer.new_mean": torch.full((3, 1, 1), 0.4)}
+    own["module.normalizer.new_std"] = torch.full((3, 1, 1), 0.25)
+    own |= {f"module.{part}.{name}": value for part in ("model", "attacker.model") for name, value in state.items()}
+    torch.save({"model": own, "epoch": 9}, tmp_path / "robustness.pth")  # of Engstrom and others' package
     common = {**settings, "layers": ["layer1"], "map_size": 4, "alphas": [100.0]}
     images = arrays[0]
     fitted = fit_predictor(*arrays, **common, weights="random")
     mean = images[fitted.split == TRAIN].mean((0, 1, 2)) / 255
     wanted = {"random": mean, tmp_path / "plain.pth": (0.485, 0.456, 0.406), tmp_path / "wrapped.pth": (0.5, 0.5, 0.5)}
+    wanted[tmp_path / "robustness.pth"] = (0.4, 0.4, 0.4)
     for weights, mean in wanted.items():
         features = fit_predictor(*arrays, **common, weights=weights).fitted.model.features
         assert np.allclose(features.mean.flatten(), mean, atol=1e-5), weights
@@ -138,9 +143,10 @@ def test_statistics_of_bytes_and_two_networks_in_one_file_are_one_line(arrays, t
     both = {
         f"{part}.{name}": value + k for k, part in enumerate(("student", "teacher")) for name, value in state.items()
     }
-    torch.save(both, tmp_path / "dino.pth")
-    with pytest.raises(InputError, match=r"two sets of weights of .*resnet18 .*, below student, teacher; save the one"):
-        fit_predictor(*arrays, **CORE, weights=tmp_path / "dino.pth")
+    for prefix, below in (("", "student, teacher"), ("module.", "module.student, module.teacher")):
+        torch.save({f"{prefix}{name}": value for name, value in both.items()}, tmp_path / "dino.pth")
+        with pytest.raises(InputError, match=rf"two sets of weights of .*resnet18 .*, below {below}; save the one"):
+            fit_predictor(*arrays, **CORE, weights=tmp_path / "dino.pth")
 
 
 # --- numbers ---

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from neurobust.core.errors import InputError, flat
 
 NESTED = ("state_dict", "model_state_dict", "model", "net")  # where checkpoints keep their state dict
-NORMALISERS = (("mean", "std"), ("mu", "sigma"))  # what wrappers call the statistics that they normalise by
+# what wrappers call the statistics that they normalise by, the last as in the package robustness
+NORMALISERS = (("mean", "std"), ("mu", "sigma"), ("new_mean", "new_std"))
 
 State = Mapping[str, Tensor]
 
@@ -96,8 +97,13 @@ def fill_part(
         raise InputError(f"{path}: not the weights of {what} ({problem}); give its file, or correct the network's name")
     twin = fitted(rest, body)[0]
     if not lacking(twin, wanted) and any(not torch.equal(twin[name], inside[name]) for name in twin):
-        starts = sorted({key.split(".")[0] for key in state})
-        raise InputError(f"{path}: two sets of weights of {what}, below {', '.join(starts)}; save the one you mean")
+        first = next(iter(wanted))
+        found = {key.removesuffix(first) for key in state if key.endswith(first)}
+        starts = sorted(
+            start.rstrip(".") or "nothing" for start in found if all(start + name in state for name in twin)
+        )
+        below = f", below {', '.join(starts)}" if len(starts) > 1 else ""  # none of translated names
+        raise InputError(f"{path}: two sets of weights of {what}{below}; save the one you mean")
     body.load_state_dict(inside, strict=False)
     return normalisation(rest)
 
