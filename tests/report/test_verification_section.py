@@ -165,7 +165,11 @@ def test_a_failed_gate_is_said_where_the_page_prints_all(tabulated, tmp_path):
     text = "".join(page.read_text() for page in sorted((tmp_path / "report").glob("*.html")))
     assert "Rate 0.0001 was not measured" in text and "of 5000 pairs of two people" in text
     assert "an auxiliary network of phantom-faces did not pass" in text and 'href="semantic.html"' in text
-    assert "+50.0 pp [" in text and "verification_thresholds" in text and text.count("data:image/png") == 24
+    assert (
+        "<span>+50.0</span> <span>[+1.0 to" in text
+        and "verification_thresholds" in text
+        and text.count("data:image/png") == 24
+    )
     assert text.count('<section id="verification">') == 1
 
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from neurobust.predictors.cores import GNetMaps, TimmMaps
 from neurobust.predictors.feature_base import CoreMaps
-from neurobust.predictors.features import NetworkMaps
+from neurobust.predictors.features import network_maps
 from neurobust.predictors.fwrf import FwRF, chosen_fields
 from neurobust.predictors.linear import PooledLinear
 from neurobust.predictors.model import Arguments, ResponseModel
 from neurobust.predictors.trained_readouts import Attention, Factorised, factorised_fields
 
 # By the `name` of their settings.
-CORES: Mapping[str, Callable[..., CoreMaps]] = {"network": NetworkMaps, "timm": TimmMaps, "gnet": GNetMaps}
+CORES: Mapping[str, Callable[..., CoreMaps]] = {"network": network_maps, "timm": TimmMaps, "gnet": GNetMaps}
 READOUTS: Mapping[str, Callable[..., ResponseModel]] = {
     "ridge": PooledLinear, "banded-ridge": PooledLinear, "fwrf": FwRF, "factorised": Factorised, "attention": Attention,
 }  # fmt: skip

@@ -6,7 +6,7 @@ Each is a module from images (N, 3, size, size) in [0, 1] to a list of maps (N, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -73,16 +73,17 @@ class NetworkMaps(CoreMaps):
 
     network: torchvision's name; layers: names of its graph's nodes; channels: how many of each layer's maps are kept;
     layouts: axes and extra tokens of each layer (`layouts.Layout`), found where they are not given. Tokens of no place
-    (of a class, registers) are left out. as_made: of `extractor_of`; files that do not say it were fitted without.
+    (of a class, registers) are left out.
     """
+
+    as_made = True  # of `extractor_of`
 
     def __init__(
         self, input_size: int, map_size: int, network: str, layers: Sequence[str], channels: Sequence[int],
         mean: Sequence[float], std: Sequence[float], layouts: Sequence[Sequence[Any]] | None = None,
-        as_made: bool = False,
     ):  # fmt: skip
         super().__init__(map_size, channels, mean, std)
-        self.extractor = extractor_of(network, layers, input_size, as_made)
+        self.extractor = extractor_of(network, layers, input_size, self.as_made)
         found = find_layouts(network, layers, input_size) if layouts is None else [Layout(*part) for part in layouts]
         self.layouts = found
         super(CoreMaps, self).train(False)
@@ -91,6 +92,17 @@ class NetworkMaps(CoreMaps):
         """Its layers, as maps."""
         out = self.extractor(images)
         return [as_maps(out[str(k)], layout) for k, layout in enumerate(self.layouts)]
+
+
+class LeftMaps(NetworkMaps):
+    """The same, of layers as an activation that works in place behind them leaves them: of older files."""
+
+    as_made = False
+
+
+def network_maps(as_made: bool = False, **arguments: Any) -> NetworkMaps:
+    """The layers of a network from the arguments that a file keeps; an older one does not say `as_made`."""
+    return (NetworkMaps if as_made else LeftMaps)(**arguments)
 
 
 def extractor_of(network: str, layers: Sequence[str], side: int, as_made: bool = True) -> nn.Module:
@@ -160,7 +172,9 @@ def find_layouts(network: str, layers: Sequence[str], side: int) -> list[Layout]
 
 
 # By the `name` of their settings (`features_settings`).
-FEATURES: dict[str, type[FeatureMaps]] = {"pixels": Pixels, "gabor": GaborEnergy, "network": NetworkMaps}
+FEATURES: Mapping[str, Callable[..., FeatureMaps]] = {
+    "pixels": Pixels, "gabor": GaborEnergy, "network": network_maps,
+}  # fmt: skip
 
 
 def build_features(name: str, **arguments: Any) -> FeatureMaps:

@@ -17,7 +17,7 @@ from neurobust.core.state_dicts import fill_part
 from neurobust.files.pixels import to_pixels
 from neurobust.predictors.data import SubjectData, channel_statistics, image_batches, training_images
 from neurobust.predictors.feature_base import CoreMaps, FeatureMaps
-from neurobust.predictors.features import NetworkMaps, build_features
+from neurobust.predictors.features import build_features, network_maps
 from neurobust.predictors.features_settings import RANDOM, FixedFeatures, LayerMaps
 from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.model import Arguments
@@ -50,7 +50,7 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
         "as_made": True,
     }  # fmt: skip
     side = context.input_size
-    module = NetworkMaps(input_size=side, **arguments, channels=[])
+    module = network_maps(input_size=side, **arguments, channels=[])
     arguments["layouts"] = [[layout.axes, layout.extra] for layout in module.layouts]
     if wanted.weights == RANDOM:
         module.extractor.load_state_dict(seeded_network(wanted.network, context.seed, side).state_dict(), strict=False)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from neurobust.report.attack_sections import canary_note
 from neurobust.report.blocks import Block, Row, Tables, blocks, in_block
-from neurobust.report.entries import between, signed, text
+from neurobust.report.entries import signed, text
 from neurobust.report.verdict_section import (
     attack_text,
     counts,
@@ -187,7 +187,7 @@ def panel(view: View, block: Block, width: float) -> Row:
             "condition": view.head(row.condition), "drawing": drawing(view, row, width), "word": row.verdict,
             "mark": MARKS[base(row.verdict)], "style": style_of(row.verdict), "contrast": text(row.contrast),
             "value": "–" if pd.isna(row.difference) else signed(row.difference),
-            "interval": f"[{ends}]" if (ends := between(row.low, row.high, signed)) else "",
+            "interval": "" if pd.isna(row.low) else f"[{signed(row.low)}, {signed(row.high)}]",
         } for row in rows
     ]  # fmt: skip
     first = part.iloc[0]
