@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import cell_hash
+from neurobust.attacks.engine.cells import Parts, cell_hash
 from neurobust.attacks.engine.run import Arrays
 from neurobust.attacks.images import to_twins
 from neurobust.attacks.plan import AttackPlan
@@ -48,7 +47,7 @@ class Bounded:
     attack_batch: int | None = None
 
     @property
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Parts:
         """Settings, seed and sources, and the auxiliary networks that it reads."""
         parts = {"attack": self.plan.settings(), "seed": self.seed, "sources": sources_of(self.plan)}
         return {**parts, "helpers": dict(self.digests)} if self.digests else parts

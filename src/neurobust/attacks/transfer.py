@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import cell_hash, cell_path, read_cell
+from neurobust.attacks.engine.cells import Parts, cell_hash, cell_path, read_cell
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench
 from neurobust.attacks.images import exact_kernels, to_batch
@@ -91,7 +91,7 @@ class Travelling:
     settings: Transfer
 
     @property
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Parts:
         """Settings and sources."""
         return {"transfer": self.settings.settings(), "sources": cell_hash("neurobust.attacks.transfer")}
 

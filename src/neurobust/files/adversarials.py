@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurobust.files.records import read_arrays, write_arrays
+from neurobust.files.records import read_fields, write_fields
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,9 @@ def adversarials_path(results: Path | str, network: str) -> Path:
 
 def write_adversarials(path: Path, found: Adversarials) -> None:
     """Write the adversarials of one network, atomically."""
-    write_arrays(path, {name: getattr(found, name) for name in ARRAYS})
+    write_fields(path, found)
 
 
 def read_adversarials(path: Path) -> Adversarials:
     """The adversarials of one network; InputError where the file is not that."""
-    arrays = read_arrays(path, ARRAYS)
-    return Adversarials(**{name: arrays[name] for name in ARRAYS})
+    return read_fields(path, Adversarials)

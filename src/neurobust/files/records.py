@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,8 +15,10 @@ from neurobust.core.io import read_json, read_parquet, replacing, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+Kind = TypeVar("Kind", bound="DataclassInstance")
 
 
 def as_record(path: Path, found: Any, kind: type[T], what: str) -> T:
@@ -66,3 +69,15 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     if missing := sorted(set(names) - set(arrays)):
         raise InputError(f"{path}: no array '{missing[0]}' (has {sorted(arrays)}); delete it and run again")
     return arrays
+
+
+def write_fields(path: Path, found: DataclassInstance) -> None:
+    """Write a dataclass of arrays as npz, a field by its name, atomically."""
+    write_arrays(path, {field.name: getattr(found, field.name) for field in fields(found)})
+
+
+def read_fields(path: Path, kind: type[Kind]) -> Kind:
+    """A dataclass of arrays from its npz file; InputError where the file is not that."""
+    names = [field.name for field in fields(kind)]
+    arrays = read_arrays(path, names)
+    return kind(**{name: arrays[name] for name in names})

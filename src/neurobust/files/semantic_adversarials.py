@@ -3,12 +3,12 @@ of them beside their clean images, for readers, in `{attack}-pictures.npz`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from neurobust.files.records import read_arrays, write_arrays
+from neurobust.files.records import read_fields, write_fields
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,6 @@ class SemanticAdversarials:
     adversarial: np.ndarray
 
 
-ARRAYS = tuple(field.name for field in fields(SemanticAdversarials))
-
-
 def semantic_adversarials_path(results: Path | str, network: str, attack: str) -> Path:
     """Where a surrogate's adversarials lie; network: its names as a path (`NetworkName.path`)."""
     return Path(results) / "attacks" / network / "semantic" / "transfer" / f"{attack}.npz"
@@ -35,13 +32,12 @@ def semantic_adversarials_path(results: Path | str, network: str, attack: str) -
 
 def write_semantic_adversarials(path: Path, found: SemanticAdversarials) -> None:
     """Write the adversarials of one surrogate, atomically."""
-    write_arrays(path, {name: getattr(found, name) for name in ARRAYS})
+    write_fields(path, found)
 
 
 def read_semantic_adversarials(path: Path) -> SemanticAdversarials:
     """The adversarials of one surrogate; InputError where the file is not that."""
-    arrays = read_arrays(path, ARRAYS)
-    return SemanticAdversarials(**{name: arrays[name] for name in ARRAYS})
+    return read_fields(path, SemanticAdversarials)
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,6 @@ class LentPictures:
     strength: np.ndarray
 
 
-PICTURES = tuple(field.name for field in fields(LentPictures))
-
-
 def lent_pictures_path(results: Path | str, network: str, attack: str) -> Path:
     """Where a few of a surrogate's adversarials lie, beside all of them."""
     return semantic_adversarials_path(results, network, attack).with_name(f"{attack}-pictures.npz")
@@ -68,10 +61,9 @@ def lent_pictures_path(results: Path | str, network: str, attack: str) -> Path:
 
 def write_lent_pictures(path: Path, pictures: LentPictures) -> None:
     """Write a few of a surrogate's adversarials, atomically."""
-    write_arrays(path, {name: getattr(pictures, name) for name in PICTURES})
+    write_fields(path, pictures)
 
 
 def read_lent_pictures(path: Path) -> LentPictures:
     """A few of a surrogate's adversarials; InputError where the file is not that."""
-    arrays = read_arrays(path, PICTURES)
-    return LentPictures(**{name: arrays[name] for name in PICTURES})
+    return read_fields(path, LentPictures)

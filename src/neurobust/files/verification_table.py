@@ -11,14 +11,13 @@ from msgspec import Struct
 
 from neurobust.core.io import Provenance, write_parquet
 from neurobust.files.auxiliary import NetworkGate
-from neurobust.files.records import attributes_of, read_arrays, read_table, write_arrays
+from neurobust.files.records import attributes_of, read_fields, read_table, write_fields
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ATTACK = "attack"  # the variant that is the attack itself; the others are baselines
 NETWORK, IDENTITY = "network", "identity"  # who verifies: the network under attack, the task's identity network
-ARRAYS = ("image", "reference", "goals", "attributes", "clean", "references", "edited", "attacked", "success")
 REQUIRED = {"image", "goal", "attribute", "variant", "rate", "clean_wrong", "success"}
 
 
@@ -99,10 +98,9 @@ def read_verification_table(path: Path) -> tuple[pd.DataFrame, VerificationRecor
 
 def write_verification_examples(path: Path, examples: VerificationExamples) -> None:
     """Write the pictures of one network, atomically."""
-    write_arrays(path, {name: getattr(examples, name) for name in ARRAYS})
+    write_fields(path, examples)
 
 
 def read_verification_examples(path: Path) -> VerificationExamples:
     """The pictures of one network; InputError where the file is not that."""
-    arrays = read_arrays(path, ARRAYS)
-    return VerificationExamples(**{name: arrays[name] for name in ARRAYS})
+    return read_fields(path, VerificationExamples)

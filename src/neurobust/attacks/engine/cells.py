@@ -11,7 +11,6 @@ import logging
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,8 @@ from neurobust.core.io import canonical_json
 from neurobust.core.sources import PACKAGE, closure, source_hash
 
 logger = logging.getLogger("neurobust")
+
+Parts = Mapping[str, object]  # what a cell is known by: settings and hashes of sources and files, as JSON types
 
 OURS = Path(__file__).parents[1]
 # Lists of names: an attack that is added to the code keeps every finished cell.
@@ -39,7 +40,7 @@ def cell_hash(*modules: str) -> str:
     return source_hash(cell_sources(*modules))
 
 
-def cell_path(folder: Path, parts: Mapping[str, Any]) -> Path:
+def cell_path(folder: Path, parts: Parts) -> Path:
     """Where the cell with these parts (settings, hashes, seed, images) lies."""
     return folder / f"{hashlib.sha256(canonical_json(dict(parts)).encode()).hexdigest()}.npz"
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-from neurobust.attacks.engine.cells import cell_path, read_cell
+from neurobust.attacks.engine.cells import Parts, cell_path, read_cell
 from neurobust.attacks.engine.subject import Bench
 from neurobust.core import deadline
 from neurobust.core.progress import Progress
@@ -24,7 +23,7 @@ class Method(Protocol):
     """An attack as the engine runs it."""
 
     @property
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Parts:
         """What makes its numbers beside the files and the images: settings and sources, as JSON types."""
 
     @property
@@ -49,7 +48,7 @@ class Cells:
     folder: Path
     images: int
     examples: int
-    files: Mapping[str, Any]
+    files: Parts
 
     def path(self, method: Method, rows: np.ndarray, start: int) -> Path:
         """Where the cell of the images `rows` lies, before which `start` others are attacked."""

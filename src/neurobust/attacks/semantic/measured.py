@@ -6,13 +6,13 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import cell_hash
+from neurobust.attacks.engine.cells import Parts, cell_hash
 from neurobust.attacks.engine.run import Arrays
 from neurobust.attacks.engine.verify import logits_again, look_again
 from neurobust.attacks.perceptual import colour_distance, feature_distance, l2_distance, rgb_to_lab, ssim
@@ -97,7 +97,7 @@ class Measured:
     judge: Judge
 
     @property
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Parts:
         """Name, settings and sources."""
         return {"semantic": self.plan.name, "settings": self.plan.settings(), "sources": sources_of(self.plan)}
 

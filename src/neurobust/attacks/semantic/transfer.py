@@ -7,7 +7,6 @@ had a part in them: that separates a change that is resisted from an optimiser t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +17,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import cell_hash
+from neurobust.attacks.engine.cells import Parts, cell_hash
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Subject
 from neurobust.attacks.engine.table import rows_of
@@ -67,7 +66,7 @@ class Lent:
     run: Attack
 
     @property
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Parts:
         """Name, settings and sources."""
         sources = cell_hash("neurobust.attacks.semantic.transfer", *semantic_modules(self.plan.name))
         return {"semantic-transfer": self.plan.name, "settings": self.plan.settings(), "sources": sources}

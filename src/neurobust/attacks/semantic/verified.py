@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.attacks.engine.cells import cell_hash
+from neurobust.attacks.engine.cells import Parts, cell_hash
 from neurobust.attacks.engine.run import Arrays
 from neurobust.attacks.images import to_batch
 from neurobust.attacks.perceptual import colour_distance
@@ -77,7 +75,7 @@ class Verified:
     identity: Verifier
 
     @property
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> Parts:
         """Settings and sources."""
         sources = cell_hash("neurobust.attacks.semantic.verified", *verification_modules())
         return {"semantic": "verification", "settings": written(self.settings), "sources": sources}
