@@ -126,17 +126,18 @@ def draw_differences(view: View) -> str:
     across, down = sorted(names, key=lambda key: len(names[key]))
     parts = blocks(table)
     panels = [[name for name in names[across] if name in set(part[across])] for _, _, part in parts]
-    lines = names[down]
+    lines, most = names[down], max(map(len, panels))
+    heights = {line: height for height, line in enumerate(reversed(lines))}
     width = forest_width(table)
     with rc():
         figure, axes = panel_blocks(view.titles(parts), [len(own) for own in panels], 0.75 + 0.2 * len(lines))
-        columns = grid_of(max(map(len, panels)))[1]
+        columns = grid_of(most)[1]
         for (_, _, part), own, grid in zip(parts, panels, axes, strict=True):
             for index, (axis, name) in enumerate(zip(grid, own, strict=True)):
                 here = part[part[across] == name]
-                draw_forest(view, axis, here, [list(reversed(lines)).index(line) for line in here[down]])
+                draw_forest(view, axis, here, [heights[line] for line in here[down]])
                 axis.set(xlim=(-width, width), title=names[across][name])
-                label_rows(axis, list(lines.values()), is_leftmost(index, max(map(len, panels))))
+                label_rows(axis, list(lines.values()), is_leftmost(index, most))
                 if index + columns >= len(own):
                     axis.set_xlabel("difference in accuracy (pp)")
         return to_svg(figure, "Difference in robust accuracy between conditions, with 95 % intervals")
