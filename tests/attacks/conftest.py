@@ -40,6 +40,18 @@ class Canary(nn.Module):
         return self.after(logits) if self.after else logits
 
 
+class Scaled(nn.Module):
+    """A classifier whose logits grow with how much an image resembles a random pattern of signs; classes stay."""
+
+    def __init__(self, body: nn.Module, growth: float = 0.3):
+        super().__init__()
+        self.body, self.growth = body, growth
+        self.pattern = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0)).sign()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) * torch.exp(self.growth * ((x - 0.5) * self.pattern).sum((1, 2, 3)))[:, None]
+
+
 class Seer(nn.Module):
     """An oracle: the maps of the two convolutions of the robust digits net, for images of any size and data type."""
 
@@ -183,6 +195,7 @@ def toys() -> SimpleNamespace:
     """The builders above, for tests (conftest files cannot be imported)."""
     return SimpleNamespace(
         Canary=Canary,
+        Scaled=Scaled,
         linear=linear,
         interior_images=interior_images,
         closed_form=closed_form,

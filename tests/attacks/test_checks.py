@@ -280,14 +280,14 @@ def probed(model, batch, tables):
 def test_sound_attack_passes_its_probes(net, batch, tables):
     found = probe_checks(net, *batch, {"pgd": tables["pgd"]}, seed=0)
     assert flags(found) == []
-    assert [entry.check for entry in found] == ["doubled_steps", "ascent", "unfinished", "silent_success"]
+    assert [entry.check for entry in found] == ["doubled_steps", "ascent", "unfinished", "other_loss", "silent_success"]
     assert probe_checks(net, *batch, {"noise": tables["noise"]}, seed=0) == []
 
 
 def test_an_ensemble_is_probed_too(net, batch):
     tables = {"aa": outcome(net, batch, "aa", **STRONGER["autoattack"])}
     found = probe_checks(net, *batch, tables, seed=0)
-    assert flags(found) == [] and len(found) == 4
+    assert flags(found) == [] and len(found) == 5
     tables["aa"].success[:, 1:] = ~tables["aa"].clean_correct[:, None]
     assert "doubled_steps/aa" in flags(probe_checks(net, *batch, tables, seed=0))
 
@@ -304,6 +304,27 @@ def test_ascent_without_a_gradient_is_flagged(net, batch, toys):
     flat = toys.Canary(net, before=lambda x: (x * 32).round() / 32)
     outcomes = {"pgd": outcome(flat, batch, "pgd", method="pgd", budgets=[0, 8], steps=3)}
     assert "ascent/pgd" in probed(flat, batch, outcomes)
+
+
+@pytest.mark.parametrize("loss", ["margin", "ce"])
+def test_logits_whose_scale_follows_the_image_are_flagged(net, batch, toys, loss):
+    """The same classes at every point, and a margin that falls fastest where the scale does: PGD changes the scale."""
+    settings = {"method": "pgd", "budgets": [0, 32], "steps": 20, "loss": loss}
+    led = toys.Scaled(net).eval()
+    plain, astray = (outcome(network, batch, "pgd", **settings) for network in (net, led))
+    assert astray.success[:, 1].mean() < plain.success[:, 1].mean() - 0.3
+    assert "other_loss/pgd" in probed(led, batch, {"pgd": astray})
+    assert "other_loss/pgd" not in probed(net, batch, {"pgd": plain})
+    free = {"pgd": outcome(led, batch, "pgd", **settings | {"loss": "dlr"})}
+    assert "other_loss/pgd" not in probed(led, batch, free)
+
+
+def test_two_classes_have_no_other_loss(toys, batch):
+    model = toys.linear(2, shape=(3, 8, 8))
+    images, labels = toys.interior_images(model, 12, shape=(3, 8, 8))
+    pgd = {"pgd": outcome(model, (images, labels), "pgd", method="pgd", budgets=[0, 2], steps=5)}
+    found = {entry.check for entry in probe_checks(model, images, labels, pgd, seed=0)}
+    assert "other_loss" not in found and "doubled_steps" in found
 
 
 def test_loss_that_still_rises_is_flagged():

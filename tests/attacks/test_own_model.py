@@ -47,6 +47,36 @@ def test_a_model_that_hides_its_gradients_is_doubted():
     assert any("gradient" in label for label in found.doubts)
 
 
+class Banded(torch.autograd.Function):
+    """The identity, with a gradient of zero at pixels near black and white."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        return gradient * ((x > 0.05) & (x < 0.95))
+
+
+def test_a_model_that_leads_a_climb_astray_is_doubted(net, batch, toys):
+    """Nothing is wrong with its answers at the images: another loss, or a search without gradients, breaks more."""
+    plain = attack(net, *batch, budgets=[0, 32])
+    assert plain.doubts == []
+    for model, doubt in (
+        (toys.Scaled(net), "other_loss/pgd"), (toys.Canary(net, before=Banded.apply), "worst_case/pgd"),
+    ):  # fmt: skip
+        found = attack(model, *batch, budgets=[0, 32])
+        assert found.accuracy[32] > plain.accuracy[32] + 0.2 and doubt in found.doubts
+
+
+def test_a_climb_of_steps_too_short_for_its_ball_is_doubted(net, batch):
+    found = attack(net, *batch, budgets=[0, 32], steps=5, rel_stepsize=1 / 30)
+    assert "reach/pgd" in found.doubts
+
+
 def test_other_attacks_and_norms_are_those_of_a_study():
     images, labels = batch()
     found = attack(Linear(), images, labels, method="gaussian", budgets=[0, 0.5], norm="l2", repeats=2)

@@ -12,17 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurobust.attacks.bounded import COUNTS, arrays_of
 from neurobust.attacks.checks import flags, model_checks
+from neurobust.attacks.engine.run import joined
 from neurobust.attacks.helpers import own_networks
 from neurobust.attacks.images import exact_kernels
-from neurobust.attacks.plan import read_plan
+from neurobust.attacks.outcomes import Outcome, half_way, outcome_of, table_checks
+from neurobust.attacks.plan import AttackPlan, read_plan
+from neurobust.attacks.probes import probe_checks
 from neurobust.attacks.run import batch_of, distance_of, run_attack
-from neurobust.attacks.search import frozen, seeded
+from neurobust.attacks.search import AttackResult, frozen, seeded
 from neurobust.attacks.verify import verify
 from neurobust.core.errors import InputError, flat
 from neurobust.files.checks import Check
 
 CHECKED = 64  # images that the checks of the model look at
+QUERIES = 300  # of Square, which may not break what a climb leaves standing
 USUAL = {"pgd": {"steps": 40, "loss": "margin"}}
 
 
@@ -93,18 +98,44 @@ def attacked(
                 shown = batch_of(plan, model, part, truth, seed=seed, ids=ids, pool=pool)
                 shown = replace(shown, helpers=own, attack_batch=int(batch))
                 found, draws = run_attack(plan, shown), getattr(plan.attack, "eot", 1)
-                results.append(verify(model, part, truth, found, plan.norm, draws, distance_of(plan, shown))[0])
-            checks = model_checks(model, images[:CHECKED], labels[:CHECKED], seed)
+                results.append(verify(model, part, truth, found, plan.norm, draws, distance_of(plan, shown)))
+            few = images[:CHECKED], labels[:CHECKED]
+            checks = model_checks(model, *few, seed)
+            if plan.attack.probed:
+                checks += climb_checks(model, *few, outcome_of_all(plan, results), seed)
     finally:
         for name, part_of in model.named_modules():
             part_of.training = training[name]
-    success = torch.cat([result.success for result in results])
+    found_of_all = [result for result, _ in results]
+    success = torch.cat([result.success for result in found_of_all])
     standing = (~success).double().mean(0).tolist()
     return Attacked(
         accuracy=dict(zip(plan.budgets, standing, strict=True)), unit=plan.unit, success=success,
-        distance=torch.cat([result.distance for result in results]),
-        adversarial=torch.cat([result.adversarial for result in results]), checks=checks,
+        distance=torch.cat([result.distance for result in found_of_all]),
+        adversarial=torch.cat([result.adversarial for result in found_of_all]), checks=checks,
     )  # fmt: skip
+
+
+def outcome_of_all(plan: AttackPlan, results: Sequence[tuple[AttackResult, Mapping[str, int]]]) -> Outcome:
+    """What the verified results of all batches say together of the images that the checks look at."""
+    found = joined([arrays_of(result) for result, _ in results])
+    counts = {name: sum(own[name] for _, own in results) for name in COUNTS}
+    return outcome_of(plan, {name: values[:CHECKED] for name, values in found.items()}, counts)
+
+
+def climb_checks(model: nn.Module, images: Tensor, labels: Tensor, outcome: Outcome, seed: int) -> list[Check]:
+    """Checks of what a climb found on these images (N, 3, H, W): it is climbed again, as in a study, and set beside a
+    short search without gradients at the budget that breaks nearest to half of them."""
+    plan, outcomes = outcome.plan, {outcome.plan.name: outcome}
+    place = half_way(outcome, np.flatnonzero(outcome.clean_correct))
+    if place is not None and not plan.attack.members:  # an ensemble has a search of its own
+        budgets = [0, plan.budgets[place]]
+        square = read_plan("square", {"method": "square", "norm": plan.norm, "unit": plan.unit, "budgets": budgets,
+                                      "queries": QUERIES}, "attack")  # fmt: skip
+        result = run_attack(square, batch_of(square, model, images, labels, seed=seed, ids=range(len(images))))
+        result, counts = verify(model, images, labels, result, square.norm)
+        outcomes[square.name] = outcome_of(square, arrays_of(result), counts)
+    return table_checks(outcomes) + probe_checks(model, images, labels, {plan.name: outcome}, seed)
 
 
 def plain(budget: Any) -> Any:

@@ -6,14 +6,14 @@ Carlini et al., arXiv 1902.06705 (twice the steps must change little). The recor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from neurobust.attacks.checks import TOLERANCE, check
+from neurobust.attacks.checks import TOLERANCE, check, few
 from neurobust.attacks.losses import logits_of, loss_gradient
 from neurobust.attacks.noise import draw, noisy
 from neurobust.attacks.norms import lengths, project, steepest
@@ -25,6 +25,9 @@ from neurobust.files.checks import Check
 
 PROBE_IMAGES = 8  # per attack: one of them is 12 %, so a check speaks from the second on
 MORE = 0.13  # share of the images that twice the steps may break in addition
+OTHERWISE = (
+    0.25  # share that an ascent by a loss of another kind may: cross-entropy itself leaves so many of an honest net
+)
 UNFINISHED = 0.1  # share of the whole gain that the last tenth of the steps may still bring, over images
 
 
@@ -45,21 +48,25 @@ def probe_checks(
             continue
         chosen = torch.from_numpy(rows).to(images.device)
         one = replace(plan, budgets=(0.0, plan.budgets[place]))
-        values, broken = climb_again(model, images[chosen], labels[chosen], one, seed)
-        more = (broken.any(0).numpy() & ~success[:, place]).mean()
+        values, broken = climb_again(model, images[chosen], labels[chosen], one, seed, climb_of(plan).loss)
+        known = broken.any(0).numpy() | success[:, place]
+        more = (known & ~success[:, place]).mean()
         note = "share of images that twice the steps from a random point break in addition"
         found.append(check("doubled_steps", more <= MORE, more, note, name))
         found += ascent_checks(values, name)
+        found += other_loss(model, images[chosen], labels[chosen], one, seed, known)
         found.append(silent_success(model, images[chosen], labels[chosen], one, seed))
     return found
 
 
-def climb_again(model: nn.Module, images: Tensor, labels: Tensor, plan: AttackPlan, seed: int) -> tuple[Tensor, Tensor]:
+def climb_again(
+    model: nn.Module, images: Tensor, labels: Tensor, plan: AttackPlan, seed: int, loss: str
+) -> tuple[Tensor, Tensor]:
     """Loss and misclassification (iterates, N) of a fixed-step ascent with twice the steps, from a random point.
 
     The plan's largest budget is the ball.
     """
-    radius, steps, loss = plan.radii[-1], 2 * climb_of(plan).steps, climb_of(plan).loss
+    radius, steps = plan.radii[-1], 2 * climb_of(plan).steps
     norm, kind = plan.norm, "uniform" if plan.norm == "linf" else "gaussian"
     noise = torch.stack([draw(kind, images.shape[1:], seed, row, 0) for row in range(len(images))]).to(images)
     points, values, broken = noisy(images, noise, radius, norm), [], []
@@ -70,6 +77,25 @@ def climb_again(model: nn.Module, images: Tensor, labels: Tensor, plan: AttackPl
             broken.append(misread(logits, labels).cpu())
             points = project(points + 2.5 / steps * radius * steepest(gradient, norm), images, radius, norm)
     return torch.stack(values), torch.stack(broken)
+
+
+def other_loss(
+    model: nn.Module, images: Tensor, labels: Tensor, plan: AttackPlan, seed: int, known: np.ndarray
+) -> Iterator[Check]:
+    """The same ascent by a loss of another kind must break hardly more than is `known` to break, bool (N,).
+
+    Logits whose scale follows the image lead the margin and cross-entropy astray: they fall fastest where the scale
+    does. The ratio (`losses.dlr`) is free of it, and needs three classes.
+    """
+    with frozen(model), torch.no_grad():
+        classes = logits_of(model, images[:1]).shape[1]
+    if classes < 3:
+        return
+    loss = "margin" if climb_of(plan).loss == "dlr" else "dlr"
+    _, broken = climb_again(model, images, labels, plan, seed, loss)
+    more = int((broken.any(0).numpy() & ~known).sum())
+    note = f"share of images that an ascent by the loss {loss} breaks in addition"
+    yield check("other_loss", few(more, len(known), OTHERWISE), more / len(known), note, plan.name)
 
 
 def ascent_checks(values: Tensor, attack: str) -> list[Check]:

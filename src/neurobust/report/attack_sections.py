@@ -61,6 +61,7 @@ MEANINGS = {
     "auxiliary": "the auxiliary networks that an attack reads have passed their gates",
     "noise_weaker": "noise of the same size breaks far less",
     "doubled_steps": "twice the steps, from a random start, break hardly more",
+    "other_loss": "an ascent by a loss of another kind breaks hardly more",
     "ascent": "the loss rises along the iterations",
     "unfinished": "the loss has nearly ended to rise",
     "silent_success": "what was broken on the way is broken in the result",
