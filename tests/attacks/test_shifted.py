@@ -141,9 +141,13 @@ def test_what_is_no_official_layout_is_one_line(imagenet, tmp_path):
     root = write_imagenet_c(tmp_path / "c", kinds=("fog",))
     with pytest.raises(InputError, match=r"no corruption 'frog'; name some of .*fog"):
         read_shifted(of("imagenet-c", root, types=["frog"]), data, None)
-    shutil.rmtree(root / "fog/4")
-    with pytest.raises(InputError, match=r"fog/4: no such folder; complete imagenet-c"):
-        read_shifted(of("imagenet-c", root), data, None)
+    for severity in (4, 1):  # without its first severity it is still there
+        shutil.rmtree(root / f"fog/{severity}")
+        with pytest.raises(InputError, match=rf"fog/{severity}: no such folder; complete imagenet-c"):
+            read_shifted(of("imagenet-c", root), data, None)
+    twice = write_imagenet_c(tmp_path / "c2", "noise", kinds=("fog",)) and write_imagenet_c(tmp_path / "c2", "weather")
+    with pytest.raises(InputError, match=r"weather/fog: .*noise/fog is of the same corruption; keep one of the two"):
+        read_shifted(of("imagenet-c", twice), data, None)
     with pytest.raises(InputError, match="does not say which folder each class has"):
         read_shifted(of("imagenet-r", tmp_path), read_dataset(without_folders(imagenet, tmp_path)), None)
     with pytest.raises(InputError, match="types: imagenet-r has no corruptions"):
@@ -212,6 +216,15 @@ def test_broken_arrays_are_one_line(cifar, tmp_path):
     np.save(root / "labels.npy", np.arange(20))
     with pytest.raises(InputError, match=r"labels\.npy: int64 \(20,\) are not the labels of cifar10's test images"):
         read_shifted(of("cifar10-c", root, types=["brightness"]), data, None)
+    for wrong in (np.arange(20.0) // 2 % 2, np.full(20, "1"), np.zeros(20, "M8[s]"), np.zeros(20, bool)):
+        np.save(root / "labels.npy", wrong)
+        with pytest.raises(InputError, match=r"labels\.npy: .* \(20,\) are not the labels of cifar10's test images"):
+            read_shifted(of("cifar10-c", root, types=["brightness"]), data, None)
+    for name in ("empty", "zipped"):
+        with (root / f"{name}.npy").open("wb") as file:
+            np.savez(file, a=1) if name == "zipped" else None
+        with pytest.raises(InputError, match=rf"{name}\.npy: not a readable array"):
+            read_shifted(of("cifar10-c", write_cifar10_c(root, 4), types=[name]), data, None)
     np.save(root / "labels.npy", np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(InputError, match=r"labels\.npy: not a readable array"):
         read_shifted(of("cifar10-c", root, types=["brightness"]), data, None)

@@ -65,6 +65,17 @@ def test_masks_make_the_round_trip(tmp_path, write_scenes):
     assert read_dataset(prepare(tmp_path, write_scenes)).masks is None
 
 
+@pytest.mark.parametrize("left", [0, 0.5, 0.99])
+def test_a_source_that_is_cut_off_is_refused(tmp_path, write_scenes, left):
+    def cut(path, **changes):
+        whole = write_scenes(path, **changes).read_bytes()
+        path.write_bytes(whole[: int(left * len(whole))])
+        return path
+
+    with pytest.raises(InputError, match=r"scenes\.npz: not a readable phantom task"):
+        prepare(tmp_path, cut)
+
+
 def test_a_source_that_lacks_a_twin_is_refused(tmp_path, write_scenes):
     with pytest.raises(InputError, match=r"scenes\.npz: not a readable phantom task") as error:
         prepare(tmp_path, write_scenes, cue=twins_of()["cue"])

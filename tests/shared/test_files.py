@@ -1,5 +1,6 @@
 """The files of the contract: what a module writes, its reader gives back, under the names that others know."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ from neurobust.files.predictor_tables import (
     write_predictor_metrics,
     write_voxels,
 )
+from neurobust.files.records import read_arrays
 from neurobust.files.semantic_adversarials import lent_pictures_path, semantic_adversarials_path
 from neurobust.files.semantic_table import (
     SemanticExamples,
@@ -173,6 +175,24 @@ def test_pictures_come_back(tmp_path):
     assert read_semantic_table(tmp_path / "s.parquet")[1] == record
     with pytest.raises(InputError, match=r"s\.parquet: not rows of a semantic transfer .*; delete it and run again"):
         read_semantic_transfer(tmp_path / "s.parquet")
+
+
+def damaged(path):
+    """A file of arrays, as a full disk, a broken copy or another program leave it: name -> its bytes."""
+    np.savez(path, a=np.arange(1000))
+    whole = path.read_bytes()
+    np.save(alone := BytesIO(), np.arange(3))
+    flipped = whole[:200] + b"\xff" * 50 + whole[250:]
+    return {"empty": b"", "cut": whole[:-30], "flipped": flipped, "npy": alone.getvalue(), "text": b"hello"}
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "flipped", "npy", "text"])
+def test_a_damaged_file_of_arrays_is_one_line(tmp_path, how):
+    path = tmp_path / "a.npz"
+    path.write_bytes(damaged(path)[how])
+    with pytest.raises(InputError, match=r"a\.npz: not a readable file of arrays .*; delete it and run again") as error:
+        read_arrays(path, ["a"])
+    assert "\n" not in str(error.value)
 
 
 def test_corrupted_images_come_back_in_their_places(tmp_path):

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # why nothing can be written somewhere
 PARQUET_KEY = b"neurobust"
+# What numpy raises of a file that is no npz or a damaged one: empty, cut off, another kind of file, flipped bits.
+NPZ_ERRORS = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class InputFile(TypedDict, total=False):

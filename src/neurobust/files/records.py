@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from neurobust.core.errors import InputError
-from neurobust.core.io import read_json, read_parquet, replacing, write_json
+from neurobust.core.io import NPZ_ERRORS, read_json, read_parquet, replacing, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    except NPZ_ERRORS as error:
         raise InputError(f"{path}: not a readable file of arrays ({error}); delete it and run again") from error
     if missing := sorted(set(names) - set(arrays)):
         raise InputError(f"{path}: no array '{missing[0]}' (has {sorted(arrays)}); delete it and run again")

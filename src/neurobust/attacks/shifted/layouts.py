@@ -72,7 +72,12 @@ def read_folders(settings: ShiftedSet, data: Dataset, root: Path, resize: int | 
 
 def corrupted_folders(base: Path, settings: ShiftedSet) -> dict[str, Path]:
     """Corruption -> the folder with its five severities, in the order of our own corruptions, others behind them."""
-    found = {path.parent.name: path.parent for way in ("*/1", "*/*/1") for path in sorted(base.glob(way))}
+    found: dict[str, Path] = {}
+    for way in ("*/[1-5]", "*/*/[1-5]"):
+        for place in sorted({path.parent for path in base.glob(way) if path.is_dir()}):
+            if place.name in found:
+                raise InputError(f"{place}: {found[place.name]} is of the same corruption; keep one of the two")
+            found[place.name] = place
     places = {name: found[name] for name in picked(found, settings, base, "folder of severities 1 to 5")}
     for place in places.values():
         for severity in SEVERITIES:
@@ -118,8 +123,8 @@ def read_arrays(settings: ShiftedSet, data: Dataset, root: Path, resize: int | N
     files = {path.stem: path for path in sorted(root.glob("*.npy")) if path.stem != "labels"}
     types = picked(files, settings, root, ".npy file of a corruption")
     labels = array(root / "labels.npy")
-    levels = len(SEVERITIES)
-    each = labels.reshape(levels, -1) if labels.ndim == 1 and len(labels) % levels == 0 else None
+    levels, counts = len(SEVERITIES), labels.ndim == 1 and labels.dtype.kind in "iu"
+    each = labels.reshape(levels, -1) if counts and len(labels) % levels == 0 else None
     if each is None or not each.size or (each != each[0]).any() or each.min() < 0 or each.max() >= len(data.classes):
         raise InputError(
             f"{root / 'labels.npy'}: {labels.dtype} {labels.shape} are not the labels of {data.task}'s test images "
@@ -147,7 +152,7 @@ def read_arrays(settings: ShiftedSet, data: Dataset, root: Path, resize: int | N
 def array(path: Path) -> np.ndarray:
     """An array of a .npy file, memory-mapped; InputError for one that cannot be read. Nothing is unpickled."""
     try:
-        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable array ({error}); unpack the official archive again") from error
     return found

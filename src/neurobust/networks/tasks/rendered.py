@@ -9,7 +9,7 @@ import numpy as np
 
 from neurobust.core.errors import InputError
 from neurobust.core.image_files import BLOCK
-from neurobust.core.io import provenance
+from neurobust.core.io import NPZ_ERRORS, provenance
 from neurobust.files.dataset import TWINS, Source, Twins
 from neurobust.networks.description import Task
 from neurobust.networks.tasks.reading import required_source
@@ -36,7 +36,7 @@ def read(settings: Task, source: Path | None) -> Source:
             names = tuple(str(name) for name in file["attribute_names"]) if attributes is not None else ()
             twins = twins_of(file) if "cue" in file else None
             masks = file.get("mask")
-    except (OSError, KeyError, ValueError) as error:
+    except NPZ_ERRORS as error:
         raise InputError(f"{path}: not a readable phantom task ({error}); delete it and build the phantom") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(f"{path}: images are {images.dtype} {images.shape}, not uint8 (N, H, W, 3)")
