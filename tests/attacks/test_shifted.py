@@ -270,6 +270,24 @@ def test_a_network_chooses_among_the_classes_that_the_set_shows(imagenet, tmp_pa
         evaluate.classify_shifted(other, tmp_path / "model.safetensors", tmp_path / "r.h5", table, names)
 
 
+def test_no_answer_is_no_class():
+    """Of logits that are no numbers the first would be the largest: a network without answers would read class 0."""
+
+    class Silent(nn.Module):
+        def forward(self, images):
+            return torch.where(images[:, 0, 0, 0, None] > 0.5, torch.nan, torch.eye(3)[0])
+
+    images = np.zeros((4, SIDE, SIDE, 3), np.uint8)
+    images[::2] = 255
+    device = torch.device("cpu")
+    for among, classes in (
+        (None, [-1, 0, -1, 0]),
+        (np.array([1, 0]), [-1, 0, -1, 0]),
+        (np.array([2, 1]), [-1, 2, -1, 2]),
+    ):
+        assert classify(Silent(), images, 3, device, among).tolist() == classes
+
+
 def test_an_incomplete_set_leaves_no_file(imagenet, tmp_path):
     root = write_imagenet_c(tmp_path / "c", kinds=("fog",))
     (root / "fog/3" / WNIDS[0] / "ILSVRC2012_val_00000001.JPEG").unlink()

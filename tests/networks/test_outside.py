@@ -66,6 +66,26 @@ class Red(nn.Module):
         return nn.functional.one_hot((seen + self.by) % CLASSES, CLASSES).float()
 
 
+class Wayward(nn.Module):
+    """Keeps what is no weight and differs whenever it is built; `fewer`: answers some of many images alone."""
+
+    def __init__(self, fewer=False):
+        super().__init__()
+        self.kept, self.fewer = torch.rand(CLASSES), fewer
+
+    def forward(self, images):
+        logits = images.mean((1, 2, 3))[:, None] + self.kept * (not self.fewer)
+        return logits.expand(-1, CLASSES)[: 2 if self.fewer else None]
+
+
+class Silent(Red):
+    """Has no answer where it sees the first class."""
+
+    def forward(self, images):
+        logits = super().forward(images)
+        return torch.where(logits[:, :1] > 0, torch.nan, logits)
+
+
 @pytest.fixture
 def guests(monkeypatch):
     """A module of a user's own."""
@@ -75,6 +95,9 @@ def guests(monkeypatch):
     module.broken = lambda: 1 / 0
     module.text = lambda: "no network"
     module.tall = lambda: nn.Conv2d(3, CLASSES, 1)
+    module.lazy = lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(CLASSES))
+    module.empty = lambda: nn.Linear(3, CLASSES, device="meta")
+    module.wayward, module.fewer, module.silent = Wayward, lambda: Wayward(fewer=True), Silent
     monkeypatch.setitem(sys.modules, "guests", module)
     return module
 
@@ -91,6 +114,12 @@ def test_a_function_of_known_accuracy(dataset, guests, tmp_path, name, expected)
         "outside",
         N,
     )
+
+
+def test_no_answer_is_an_error_of_its_clean_accuracy(dataset, guests, tmp_path):
+    """The largest of logits that are no numbers is the first: a quarter of the images would be right."""
+    bring(dataset, tmp_path, kind="function", network="guests:silent")
+    assert read_metrics(tmp_path / "metrics.json").clean_accuracy == 1 - 1 / CLASSES
 
 
 @pytest.mark.slow
@@ -145,6 +174,10 @@ def test_outputs_by_class_folder(dataset, guests, tmp_path):
         ({"network": "guests:absent"}, r"network: 'guests:absent' gave no network \(AttributeError"),
         ({"network": "guests:text"}, r"network: 'guests:text' gave a str; return a torch module"),
         ({"network": "guests:tall"}, r"network: gives \[2, 4, 32, 32\] for 2 images; it must give \(images, classes\)"),
+        ({"network": "guests:lazy"}, r"network: 'guests:lazy': 1\.weight of its module is no tensor with values"),
+        ({"network": "guests:empty"}, r"network: 'guests:empty': weight of its module is no tensor with values"),
+        ({"network": "guests:wayward"}, r"network: built again, it gives other logits: something that its weights do"),
+        ({"network": "guests:fewer"}, r"network: gives \[2, 4\] for \d+ images; it must give \(images, classes\)"),
         ({"network": "guests"}, r"network: 'guests': give package\.module:function"),
         ({"kind": "architecture", "network": "small"}, r"weights: missing: a network of kind architecture needs them"),
         ({"kind": "robustbench", "network": "Standard", "weights": "zoo"}, r"network: 'Standard': give dataset/threat"),
@@ -164,6 +197,9 @@ def test_every_mistake_is_one_line(dataset, guests, tmp_path, given, message):
         (lambda state: state.pop("layer2.0.weight"), r"it lacks layer2\.0\.weight"),
         (lambda state: state.update({"extra.weight": torch.zeros(2)}), r"extra\.weight is no part of it"),
         (lambda state: state.update({"layer1.0.weight": torch.zeros(2)}), r"layer1\.0\.weight is \[2\], not \[32, 3"),
+        (lambda state: state["fc.bias"].fill_(torch.nan), r"fc\.bias has values that are no numbers; correct the file"),
+        (lambda state: state.update({"fc.bias": state["fc.bias"].to_sparse()}), r"fc\.bias \(.*sparse.*is no plain"),
+        (lambda state: state.update({"fc.bias": state["fc.bias"].long()}), r"fc\.bias is torch.int64, not torch.float"),
         (lambda state: state.pop("fc.weight"), r"it lacks fc\.weight"),
         (lambda state: state.clear(), "no state dict in it"),
     ],

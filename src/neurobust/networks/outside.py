@@ -12,10 +12,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from neurobust.core.errors import InputError, flat
 from neurobust.core.io import provenance, save_weights
 from neurobust.core.places import load
+from neurobust.core.seeding import derive_seed
 from neurobust.core.settings import read, written
 from neurobust.core.state_dicts import NORMALISERS, State, fitted, normalisation, read_state
 from neurobust.core.timm_names import check_timm
@@ -60,7 +62,7 @@ class Outside(nn.Module):
 def fill(body: nn.Module, state: State, path: Path, where: str) -> tuple[list[float], list[float]] | None:
     """Give a body the weights of a file; the statistics that the file normalises by, None where it has none.
 
-    Raises InputError, naming the first key, where weights are missing, left over or of another shape.
+    Raises InputError, naming the first key, where weights are missing, left over, of another shape or no plain numbers.
     """
     inside, rest = fitted(state, body)
     wanted = {name: value for name, value in body.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -69,6 +71,7 @@ def fill(body: nn.Module, state: State, path: Path, where: str) -> tuple[list[fl
         f"{name} is {list(inside[name].shape)}, not {list(value.shape)}"
         for name, value in wanted.items() if name in inside and inside[name].shape != value.shape
     ]  # fmt: skip
+    problems += [f"{name} {problem}" for name in inside if (problem := no_weight(inside[name], wanted.get(name)))]
     found = normalisation(rest)
     known = [name for pair in NORMALISERS for name in pair] if found else []
     problems += [f"{key} is no part of it" for key in rest if key.rpartition(".")[2] not in known]
@@ -79,6 +82,15 @@ def fill(body: nn.Module, state: State, path: Path, where: str) -> tuple[list[fl
         )
     body.load_state_dict(inside, strict=False)
     return found
+
+
+def no_weight(value: Tensor, wanted: Tensor | None) -> str:
+    """Why a tensor of a file is no weight, whatever its shape; empty where it is one. wanted: what it is for."""
+    if value.layout != torch.strided or value.is_meta or value.is_complex():
+        return f"({value.dtype}, {value.layout}, {value.device.type}) is no plain numbers"
+    if wanted is not None and wanted.is_floating_point() and not value.is_floating_point():
+        return f"is {value.dtype}, not {wanted.dtype}"
+    return "has values that are no numbers" if value.float().isnan().any() else ""
 
 
 # --- bodies ---
@@ -100,6 +112,12 @@ def _of_function(wanted: OutsideNetwork, outputs: int, side: int, where: str) ->
         ) from error
     if not isinstance(body, nn.Module):
         raise InputError(f"{where}.network: {wanted.network!r} gave a {type(body).__name__}; return a torch module")
+    for name, value in body.state_dict().items():
+        if not isinstance(value, Tensor) or is_lazy(value) or value.is_meta:
+            raise InputError(
+                f"{where}.network: {wanted.network!r}: {name} of its module is no tensor with values; return a network "
+                "that is whole and not quantised"
+            )
     return body
 
 
@@ -255,18 +273,47 @@ def bring_network(
     weights = {} if wanted.file is None else {"weights": wanted.file}
     origin = provenance({"dataset": dataset, **weights}, params=written(wanted))
     state = {key: value.clone() for key, value in network.state_dict().items()}  # shared weights are written twice
+    check_rebuilt(network, state, config, to_pixels(data.images[:PROBED], torch.device("cpu")), where)
     save_weights(output, state, {**config, "provenance": origin})
     rows, device = data.rows(TEST), pick_device()
     network.to(device)
     with torch.no_grad():
         found = [
-            network(to_pixels(np.stack([data.images[row] for row in part]), device)).argmax(1).cpu().numpy()
+            answers(network, to_pixels(np.stack([data.images[row] for row in part]), device), where).cpu().numpy()
             for part in np.array_split(rows, -(-len(rows) // image_batch))
         ]
     write_metrics(metrics, NetworkMetrics(
         task=data.task, architecture="outside", condition=name, seed=0, n_test=len(rows),
         clean_accuracy=float((np.concatenate(found) == data.labels[rows]).mean()), provenance=origin,
     ))  # fmt: skip
+
+
+@torch.no_grad()
+def check_rebuilt(network: nn.Module, state: State, config: Mapping[str, Any], images: Tensor, where: str) -> None:
+    """Raise InputError where a network and what its weights make again differ: jobs would attack another one.
+
+    One that draws random numbers differs from itself, and is let pass.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("outside", "again"))  # what it draws while it is built is drawn anew
+        again = rebuild(state, config).eval()
+    logits, repeated, found = network(images), network(images), again(images)
+    if torch.equal(logits, repeated) and not torch.allclose(logits, found, rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise InputError(
+            f"{where}.network: built again, it gives other logits: something that its weights do not hold differs "
+            "from call to call; make it a parameter or a buffer"
+        )
+
+
+def answers(network: nn.Module, images: Tensor, where: str) -> Tensor:
+    """The classes (n,) that a network gives to images (n, 3, H, W), -1 where its logits are not finite: no answer is
+    an error. Raises InputError where it does not give logits for each."""
+    logits = network(images)
+    if logits.ndim != 2 or len(logits) != len(images):
+        raise InputError(
+            f"{where}.network: gives {list(logits.shape)} for {len(images)} images; it must give (images, classes)"
+        )
+    return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
 
 
 def rebuild(state: State, config: Mapping[str, Any]) -> Outside:
