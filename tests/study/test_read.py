@@ -342,6 +342,15 @@ def test_faults_of_semantic_attacks_are_named(demo_config, section, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_semantic_attack_wants_a_side_that_its_networks_can_halve(demo_config):
+    """Refused before anything is trained, and not by the job that trains the first auxiliary network."""
+    demo_config["tasks"]["digits"]["image_size"] = 36
+    read_study(demo_config)
+    demo_config["semantic"]["cadv"]["tasks"] = ["digits"]
+    with pytest.raises(InputError, match=r"semantic\.cadv\.tasks: images of 'digits' are 36 px.* a multiple of 8"):
+        read_study(demo_config)
+
+
 def test_a_task_may_be_trained_with_some_conditions_only(demo_config):
     """A condition's sweep goes with it; a condition that is not there is named."""
     config = copy.deepcopy(demo_config)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from neurobust.attacks.corruptions.tables import too_fine, way_out
 from neurobust.attacks.plan import with_budgets
+from neurobust.attacks.semantic.description import HALVED
 from neurobust.core.architecture_names import check_architecture, check_layer, check_name, check_side, trainable
 from neurobust.core.errors import InputError, error_of
 from neurobust.core.faults import Faults
@@ -272,6 +273,11 @@ def check_semantic(study: Study, name: str) -> None:
         if plan.attack.faces and task in study.tasks and not study.tasks[task].task.faces:
             raise InputError(
                 f"config.semantic.{name}.tasks: '{task}' has no attributes; name tasks of kind {kinds_with('faces')}"
+            )
+        if task in study.tasks and study.tasks[task].side % HALVED:
+            raise InputError(
+                f"config.semantic.{name}.tasks: images of '{task}' are {study.tasks[task].side} px, and its auxiliary "
+                f"networks halve them three times; name tasks whose side is a multiple of {HALVED}"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from neurobust.attacks.semantic.description import HALVED
 from neurobust.core.errors import InputError
 from neurobust.files.dataset import Dataset, read_dataset
 
@@ -19,8 +20,8 @@ def read_task(path: Path, attributes: bool = False) -> Dataset:
             f"{path}: task '{data.task}' has no attributes to edit; name a task of faces in "
             "`semantic.semanticadv.tasks`"
         )
-    if data.images.shape[1] % 8 or data.images.shape[2] != data.images.shape[1]:
+    if data.images.shape[1] % HALVED or data.images.shape[2] != data.images.shape[1]:
         raise InputError(
-            f"{path}: images of {data.images.shape[1:3]} px; semantic attacks need squares of a multiple of 8"
+            f"{path}: images of {data.images.shape[1:3]} px; semantic attacks need squares of a multiple of {HALVED}"
         )
     return data

@@ -14,6 +14,7 @@ from msgspec import Meta
 from neurobust.core.errors import InputError
 from neurobust.core.settings import UNIQUE, Count, NotNegative, Positive, Seed, Settings, Share, Whole, about
 
+HALVED = 8  # what the auxiliary networks' sides must be a multiple of: they halve images three times
 WholeStrengths = Annotated[tuple[Whole, ...], UNIQUE]
 ShareStrengths = Annotated[tuple[Share, ...], UNIQUE]
 Targeted = Annotated[bool, about("it aims at one class, a random other one for each image; else at any other")]
