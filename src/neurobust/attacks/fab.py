@@ -1,6 +1,7 @@
 """Fast adaptive boundary attack under linf and l2: one run finds the nearest adversarial for all budgets.
 
-Source: Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack", arXiv:1907.02044.
+Source: Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack",
+arXiv:1907.02044.
 """
 
 from __future__ import annotations
