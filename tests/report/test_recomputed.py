@@ -315,11 +315,12 @@ def provenance(results, page, config):
 
 
 @pytest.fixture(scope="module")
-def made(every_page):
+def made(every_page, tmp_path_factory):
     """The synthetic study: its results, its configuration, its report, and the page that says how far it is."""
     from neurobust.report.live_page import write_status
 
-    study, folder = every_page
+    study, written = every_page
+    folder = shutil.copytree(written, tmp_path_factory.mktemp("made") / "report")
     write_status(study, folder / "status.html")
     labels = {
         "FGSM": "fgsm", "PGD L∞": "pgd-linf", "PGD L2": "pgd-l2", "hue": "hue", "saturation": "saturation",
