@@ -68,9 +68,10 @@ class OwnPredictor:
         config = {"kind": self.settings.kind, **self.fitted.config, "names": names}
         try:
             path = Path(path).expanduser()
-        except (TypeError, RuntimeError) as error:
-            raise InputError(f"save: {path!r}: give the path of a file ({flat(error)})") from error
-        if path.is_dir():
+            folder = path.is_dir()
+        except (OSError, TypeError, RuntimeError) as error:
+            raise InputError(f"save: {str(path)[:200]!r}: give the path of a file ({flat(error)})") from error
+        if folder:
             raise InputError(f"{path}: a folder; name a file in it, such as {path / 'predictor.safetensors'}")
         units = {UNITS + name: torch.from_numpy(part) for name, part in self.units._asdict().items()}
         try:
@@ -140,11 +141,12 @@ def without_missing(frame: pd.DataFrame) -> Any:
 
 
 def as_written(value: Any) -> Any:
-    """A setting as a configuration would have it: numbers and arrays of numpy or torch as plain ones, paths as text."""
+    """A setting, or those in a list, as a configuration would have it: numbers and arrays of numpy or torch as plain
+    ones, paths as text."""
     if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
         return value.tolist()
-    if isinstance(value, range):
-        return list(value)
+    if isinstance(value, (list, tuple, range)):
+        return [as_written(part) for part in value]
     return str(value) if isinstance(value, Path) else value
 
 
