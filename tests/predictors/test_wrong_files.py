@@ -76,6 +76,15 @@ def test_weights_of_a_deeper_network_of_timm_are_one_line(subject, tmp_path):
 
 
 @pytest.mark.slow
+def test_images_that_are_no_whole_patches_are_one_line(subject_maker):
+    pytest.importorskip("timm")
+    data = subject_maker(size=50)
+    given = {"core": "timm/test_vit", "layers": [0], "readout": "ridge", "input_size": 50, "weights": "random"}
+    with pytest.raises(InputError, match=r"^input_size: 50: core: timm/test_vit takes no images of this side \(.*16"):
+        core_features(read_predictor("own", given | {"channels": 8}), FitContext([data], 0))
+
+
+@pytest.mark.slow
 def test_networks_that_read_numbers_while_they_are_built_are_cores_too(subject):
     given = {"core": "torchvision/regnet_y_400mf", "layers": ["trunk_output.block1"], "readout": "ridge",
              "input_size": 48, "weights": "random"}  # fmt: skip
