@@ -111,13 +111,9 @@ def test_the_gradient_moves_the_network_and_not_the_target(images, pixels, netwo
             "neural_loss: images are torch.uint8; give float pixels",
         ),
         ({"images": np.zeros((40, 3, 8, 8))}, "neural_loss: images are ndarray; give float pixels"),
-        ({"target": torch.full((40, 4), torch.nan)}, "neural_loss: responses from nan to nan; leave out voxels"),
-        ({"target": torch.rand(40, 4) / 0}, "neural_loss: responses from .* to inf; leave out voxels"),
-        (
-            {"target": torch.rand(40, 4) * 1e-6, "loss": "rsa"},
-            "neural_loss: responses are .*e-07 at most; give them in",
-        ),
-        ({"target": torch.rand(40, 4).double() * 1e20}, "neural_loss: responses are .*e\\+19 at most; give them in"),
+        ({"target": torch.full((40, 4), torch.nan)}, "neural_loss: responses are up to nan; leave out voxels"),
+        ({"target": torch.full((40, 4), -torch.inf)}, "neural_loss: responses are up to inf; leave out voxels"),
+        ({"target": torch.rand(40, 4).double() * 1e20}, r"neural_loss: responses are up to .*e\+19; leave out"),
         ({"head": nn.Linear(2, 2)}, "neural_loss: 'cka' compares the features themselves; leave `head` out"),
         ({"loss": "mse", "head": nn.Linear(99, 2)}, r"neural_loss: head: 99 features and 2 voxels, but there are"),
         ({"loss": "mse", "head": nn.Linear}, r"neural_loss: head: .* is no module; give neural_head\(width, voxels"),
@@ -131,9 +127,9 @@ def test_what_cannot_be_compared_is_one_line(images, pixels, network, changes, m
 
 
 @pytest.mark.parametrize("loss", ["cka", "cka-debiased", "rsa", "correlation"])
-@pytest.mark.parametrize("unit", [2e-3, 1.0, 1e11])
-def test_a_loss_of_geometry_is_the_same_in_every_unit_that_is_taken(loss, unit):
-    """Within 1 % at the least size that is taken: below it the small numbers that losses add were most of the sums."""
+@pytest.mark.parametrize("unit", [1e-13, 1e-6, 2e-3, 1.0, 1e11])
+def test_a_loss_that_asks_for_no_unit_is_the_same_in_every_one(loss, unit):
+    """Responses in tesla or volts too: the small numbers that losses add were most of their sums."""
     rng = np.random.default_rng(1)
     features, responses = (torch.from_numpy(rng.normal(size=(16, 5))) for _ in range(2))
     head = nn.Identity() if loss == "correlation" else None

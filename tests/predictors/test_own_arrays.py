@@ -148,6 +148,16 @@ def test_tensors_data_frames_paths_and_numbers_of_numpy_are_taken_as_they_come(a
         fit_predictor(images, responses, kind="core", weights=Path("none.pth"), **core)
 
 
+def test_repeats_of_an_image_on_both_sides_of_the_split_are_one_line(arrays):
+    images, responses = arrays
+    twice, split = np.repeat(images[:, ::-1], 2, 0), np.repeat(own_split(len(images), 0), 2)
+    with pytest.raises(
+        InputError, match=r"^images: rows \d+ and \d+ are one image, in two parts of the split; average"
+    ):
+        fit_predictor(twice, np.repeat(responses, 2, 0), **RIDGE)
+    assert len(fit_predictor(twice, np.repeat(responses, 2, 0), split=split, **RIDGE).voxels) == responses.shape[1]
+
+
 def test_a_file_that_is_read_under_inference_mode_has_a_gradient(arrays, tmp_path):
     images, responses = arrays[0][:40], arrays[1][:40] * 3 + 7
     fit_predictor(images, responses, kind="ridge", map_size=2, folds=2).save(tmp_path / "p.safetensors")

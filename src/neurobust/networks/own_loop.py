@@ -24,7 +24,7 @@ from neurobust.networks.registry import LOSSES
 from neurobust.networks.targets import compute_responses, standardise
 
 COMPILED = "_orig_mod"  # where torch.compile keeps the network that it was given
-SMALLEST, LARGEST = 1e-3, 1e12  # size of responses: losses add small numbers, and squares must be finite
+LARGEST = 1e12  # size of responses: of larger ones sums of squares are not finite in single precision
 Target = Callable[[Tensor], Tensor]  # images (n, 3, H, W) in [0, 1] -> responses (n, D)
 
 
@@ -138,11 +138,10 @@ def neural_loss(
 
     network: a module, of which the input of its last linear layer is taken (or the output of the submodule `layer`,
     flattened), in a pass of its own; or the features (n, d) of a pass that you have made already. target: a module
-    such as `standardised(load_target(path), images)`, which sees the images without a gradient, or responses (n, D), in
-    units of about their standard deviation.
+    such as `standardised(load_target(path), images)`, which sees the images without a gradient, or responses (n, D): for
+    `mse` in units of their SD.
     loss: one that a condition can name and that acts on single batches; those that predict responses need a `head`
-    (`neural_head`). Raises InputError for a loss that needs something else, and for responses that are not finite or so
-    small or large that single precision would compare something else.
+    (`neural_head`). Raises InputError for a loss that needs something else, and for responses that are not finite.
     """
     if loss not in LOSSES or LOSSES[loss].by_class or LOSSES[loss].mixes_layers:
         usable = [name for name in LOSSES if not (LOSSES[name].by_class or LOSSES[name].mixes_layers)]
@@ -161,7 +160,7 @@ def neural_loss(
             f"neural_loss: {len(features)} images and {len(wanted)} responses; '{loss}' needs as many of both, "
             f"at least {chosen.min_batch}"
         )
-    check_size(wanted)
+    check_finite(wanted)
     if chosen.needs_head and head is None:
         raise InputError(
             f"neural_loss: '{loss}' compares predicted responses; give head=neural_head(width, voxels, seed)"
@@ -188,16 +187,13 @@ def wanted_of(target: Any, images: Tensor, device: torch.device) -> Tensor:
         return cast(Tensor, target(images))
 
 
-def check_size(wanted: Tensor) -> None:
-    """Raise InputError for responses (n, D) that are not finite, or whose size no loss is made for."""
-    low, high = (float(value) for value in wanted.detach().aminmax()) if wanted.numel() else (0.0, 0.0)
-    size = max(-low, high)
-    if not low > -float("inf") or not high < float("inf"):  # also where they are NaN
-        raise InputError(f"neural_loss: responses from {low:g} to {high:g}; leave out voxels that are not finite")
-    if size and not SMALLEST <= size <= LARGEST:
+def check_finite(wanted: Tensor) -> None:
+    """Raise InputError for responses (n, D) that are not finite, or whose squares would not be."""
+    size = float(wanted.detach().abs().max()) if wanted.numel() else 0.0
+    if not size <= LARGEST:  # also where it is NaN
         raise InputError(
-            f"neural_loss: responses are {size:g} at most; give them in units of their standard deviation over "
-            "training images, as `standardised` and `target_responses` do"
+            f"neural_loss: responses are up to {size:g}; leave out voxels that are not finite, and give the others in "
+            "units of their standard deviation"
         )
 
 

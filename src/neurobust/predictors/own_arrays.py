@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,22 @@ def own_data(
         single_trials=responses[test], single_trial_nsd_id=test,
     )  # fmt: skip
     check_test_images(data)
-    return replace(checked_subject(data), source="")
+    data = replace(checked_subject(data), source="")
+    check_sides(images, split)
+    return data
+
+
+def check_sides(images: np.ndarray, split: np.ndarray) -> None:
+    """Raise InputError where an image of uint8 (N, S, S, 3) has rows in two parts of the split (N,): what the fit has
+    seen would be what it is tested on."""
+    first: dict[bytes, int] = {}
+    for row, image in enumerate(images):
+        other = first.setdefault(blake2b(np.ascontiguousarray(image), digest_size=16).digest(), row)
+        if split[row] != split[other]:
+            raise InputError(
+                f"images: rows {other} and {row} are one image, in two parts of the split; average the responses to an "
+                "image, or give a `split` that keeps its rows together"
+            )
 
 
 def check_units(responses: np.ndarray) -> None:
