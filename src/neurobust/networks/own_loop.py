@@ -138,8 +138,8 @@ def neural_loss(
 
     network: a module, of which the input of its last linear layer is taken (or the output of the submodule `layer`,
     flattened), in a pass of its own; or the features (n, d) of a pass that you have made already. target: a module
-    such as `standardised(load_target(path), images)`, which sees the images without a gradient, or responses (n, D): for
-    `mse` in units of their SD.
+    such as `standardised(load_target(path), images)`, which sees the images without a gradient, or responses (n, D),
+    for `mse` in units of their standard deviation.
     loss: one that a condition can name and that acts on single batches; those that predict responses need a `head`
     (`neural_head`). Raises InputError for a loss that needs something else, and for responses that are not finite.
     """
