@@ -218,7 +218,7 @@ def check_sides(images: np.ndarray, split: np.ndarray) -> None:
     seen would be what it is tested on."""
     first: dict[bytes, int] = {}
     for row, image in enumerate(images):
-        other = first.setdefault(blake2b(np.ascontiguousarray(image), digest_size=16).digest(), row)
+        other = first.setdefault(blake2b(image.tobytes(), digest_size=16).digest(), row)
         if split[row] != split[other]:
             raise InputError(
                 f"images: rows {other} and {row} are one image, in two parts of the split; average the responses to an "
