@@ -8,15 +8,17 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 CONFIG ?= config/demo.yaml
 SLURM_TEST := $(BIN)/python tests/slurm/cluster.py
-PYTEST := $(BIN)/python -m pytest -n $(CORES)
-TEST := OMP_NUM_THREADS=1 $(PYTEST)
+# a few tests at a time: else one process is given the first eighth of them at once, with most of the long ones
+PYTEST := $(BIN)/python -m pytest -n $(CORES) --maxschedchunk=8
+# a make that a test starts is one of its own
+TEST := MAKEFLAGS= OMP_NUM_THREADS=1 $(PYTEST)
 NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet
 export PYTHONDONTWRITEBYTECODE :=  # compiled once: without it every process compiles the package, and pytest all asserts, anew
 
 WORLDS := effect no-brain no-cue hue
 
-.PHONY: help run calibration quick test test-isa test-slurm lint lint-types lint-rules lint-code format schema reference picture clean
+.PHONY: help run calibration quick test test-local test-isa test-slurm lint lint-types lint-rules lint-code format schema reference picture clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,7 +44,10 @@ calibration: $(VENV)/.installed  ## worlds whose answer is known: is the verdict
 quick: $(VENV)/.installed lint  ## lint, and every test that neither starts Snakemake nor trains: about two minutes
 	$(TEST) -m "not (snakemake or slow or slurm)"
 
-test: $(VENV)/.installed lint  ## install and run every check but SLURM, the demo included
+test: $(VENV)/.installed  ## install and run every check but SLURM, the demo included; linters beside the tests
+	$(MAKE) --no-print-directory --jobs lint test-local
+
+test-local:
 	$(TEST) -m "not slurm"
 
 test-isa: $(VENV)/.installed  ## the numeric tests as other processors would compute them, with 1 and 2 threads
