@@ -10,9 +10,9 @@ from neurobust.core.errors import InputError
 from neurobust.core.io import write_parquet
 from neurobust.files.dataset import read_dataset
 from neurobust.files.splits import TEST, TRAIN
-from neurobust.networks.architectures import build_network
+from neurobust.networks.architectures import build_network, trunk_of
 from neurobust.networks.conditions import Condition, Oracle
-from neurobust.networks.controls import Setting, calibrate, reinitialised, scramble_phase
+from neurobust.networks.controls import Setting, calibrate, load_trunk, reinitialised, scramble_phase
 from neurobust.networks.inputs import NetworkInputs
 from neurobust.networks.moments import match_moments
 from neurobust.networks.registry import CONTROLS
@@ -172,6 +172,16 @@ def test_wrong_oracle_weights_are_named(tmp_path, dataset, predictor_file, tiny,
     with pytest.raises(InputError, match=r"w\.pth") as error:
         make_target(dataset, predictor_file, "features", files={"oracle": (path,)})
     assert "\n" not in str(error.value)
+
+
+def test_oracle_weights_of_a_deeper_network_are_named(tmp_path):
+    trunk, _ = trunk_of("small", "imagenet", False, 32)
+    state = trunk.state_dict()
+    torch.save(state | {"fc.weight": torch.zeros(10, 128), "fc.bias": torch.zeros(10)}, tmp_path / "own.pth")
+    load_trunk(trunk, tmp_path / "own.pth")
+    torch.save(state | {"layer4.0.weight": torch.zeros(128, 128, 3, 3)}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"w\.pth: weights of a deeper network, with layer4; give torchvision's file"):
+        load_trunk(trunk, tmp_path / "w.pth")
 
 
 def test_matched_voxels_have_equal_counts_and_ceilings():

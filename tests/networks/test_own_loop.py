@@ -9,6 +9,7 @@ from neurobust.core.errors import InputError
 from neurobust.networks.architectures import build_network
 from neurobust.networks.losses import cka, mse
 from neurobust.networks.own_loop import neural_head, neural_loss, standardised, target_responses
+from neurobust.networks.registry import LOSSES
 
 CPU = torch.device("cpu")
 
@@ -110,6 +111,9 @@ def test_the_gradient_moves_the_network_and_not_the_target(images, pixels, netwo
             "neural_loss: images are torch.uint8; give float pixels",
         ),
         ({"images": np.zeros((40, 3, 8, 8))}, "neural_loss: images are ndarray; give float pixels"),
+        ({"target": torch.full((40, 4), torch.nan)}, "neural_loss: responses are up to nan; leave out voxels"),
+        ({"target": torch.full((40, 4), -torch.inf)}, "neural_loss: responses are up to inf; leave out voxels"),
+        ({"target": torch.rand(40, 4).double() * 1e20}, r"neural_loss: responses are up to .*e\+19; leave out"),
         ({"head": nn.Linear(2, 2)}, "neural_loss: 'cka' compares the features themselves; leave `head` out"),
         ({"loss": "mse", "head": nn.Linear(99, 2)}, r"neural_loss: head: 99 features and 2 voxels, but there are"),
         ({"loss": "mse", "head": nn.Linear}, r"neural_loss: head: .* is no module; give neural_head\(width, voxels"),
@@ -120,6 +124,51 @@ def test_what_cannot_be_compared_is_one_line(images, pixels, network, changes, m
     with pytest.raises(InputError, match=f"^{message}") as error:
         neural_loss(**given)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("loss", ["cka", "cka-debiased", "rsa", "correlation"])
+@pytest.mark.parametrize("unit", [1e-13, 1e-6, 2e-3, 1.0, 1e11])
+def test_a_loss_that_asks_for_no_unit_is_the_same_in_every_one(loss, unit):
+    """Responses in tesla or volts too: the small numbers that losses add were most of their sums."""
+    rng = np.random.default_rng(1)
+    features, responses = (torch.from_numpy(rng.normal(size=(16, 5))) for _ in range(2))
+    head = nn.Identity() if loss == "correlation" else None
+    expected = LOSSES[loss].function(features, responses)
+    found = neural_loss(features, features, responses * unit / responses.abs().max(), loss=loss, head=head)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-2)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta", 7.5])
+def test_a_device_is_named_by_text_and_one_that_is_not_there_is_one_line(images, device):
+    split = np.zeros(40)
+    assert torch.equal(
+        target_responses(Colours(), images, split, device="cpu", batch=np.int64(7)),
+        target_responses(Colours(), images, split, device=CPU),
+    )
+    assert standardised(Colours(), images, device="cpu").mean.device == CPU
+    for function, more in ((standardised, {}), (target_responses, {"split": split})):
+        with pytest.raises(
+            InputError, match=f"^device: {device!r}: not to be had here .*; give 'cpu', or leave it"
+        ) as e:
+            function(Colours(), images, device=device, **more)
+        assert "\n" not in str(e.value)
+
+
+def test_what_a_linear_layer_reads_by_name_or_is_changed_behind_it_is_what_it_read(images, pixels):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(48, 2)
+
+        def forward(self, x):
+            read = nn.functional.avg_pool2d(x, 4).flatten(1)
+            found = self.last(input=read)
+            read.zero_()
+            return found
+
+    network, target = Named().requires_grad_(False), standardised(Colours(), images, device=CPU)
+    read = nn.functional.avg_pool2d(pixels, 4).flatten(1)
+    assert torch.equal(neural_loss(network, pixels, target), neural_loss(read, pixels, target))
 
 
 def test_the_last_linear_layer_is_the_last_one_that_is_called(images, pixels):

@@ -175,3 +175,15 @@ def test_field_centres_are_the_receptive_fields():
         middle = (seen.double().min(0).values + seen.double().max(0).values) / 2 + 0.5
         wanted = (centres[k][cell] + 1) / 2 * 119
         assert torch.allclose(middle, wanted.double().expand(2), atol=8.0 if k else 4.0)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.1])
+def test_a_batch_of_one_image_has_a_finite_loss(floor):
+    """It has no correlation: with a floor of 0 no voxel has a weight, and the loss is that of the weights alone."""
+    torch.manual_seed(0)
+    model = GNet({"a": 3}, input_size=64, prefilter_channels=(4, 6), trunk_width=2)
+    images, target = torch.rand(1, 3, 64, 64), torch.randn(1, 3)
+    loss = accumulate_gradients(model, "a", images, target, torch.ones(1), LossTerms(0.1, floor, 2))
+    alone = 0.1 * model.readout("a").weight.detach().abs().sum().item()
+    assert loss.item() == pytest.approx(alone, rel=1e-5) if floor == 0 else loss.item() > alone
+    assert all(part.grad is None or part.grad.isfinite().all() for part in model.parameters())

@@ -136,7 +136,7 @@ def test_tensors_data_frames_paths_and_numbers_of_numpy_are_taken_as_they_come(a
     images, responses = arrays
     plain = fit_predictor(images, responses, alphas=[1.0, 10.0], **RIDGE)
     frame = pd.DataFrame(responses, columns=list("abcde"))
-    given = {"alphas": np.array([1.0, 10.0]), **RIDGE, "map_size": np.int64(RIDGE["map_size"])}
+    given = {"alphas": [np.float32(1), np.int64(10)], **RIDGE, "map_size": np.int64(RIDGE["map_size"])}
     assert list(fit_predictor(list(images), frame, **given).voxels["name"]) == list("abcde")
     tensors = fit_predictor(torch.from_numpy(images), torch.from_numpy(responses).requires_grad_(), **given)
     assert np.array_equal(tensors.voxels["r"], plain.voxels["r"])
@@ -146,6 +146,26 @@ def test_tensors_data_frames_paths_and_numbers_of_numpy_are_taken_as_they_come(a
     with pytest.raises(InputError, match=r"^weights: '.*none.pth': not a file of torch"):
         core = {"core": "torchvision/resnet18", "layers": ["layer1"], "readout": "ridge"}
         fit_predictor(images, responses, kind="core", weights=Path("none.pth"), **core)
+
+
+def test_repeats_of_an_image_on_both_sides_of_the_split_are_one_line(arrays):
+    images, responses = arrays
+    twice, split = np.repeat(images[:, ::-1], 2, 0), np.repeat(own_split(len(images), 0), 2)
+    with pytest.raises(
+        InputError, match=r"^images: rows \d+ and \d+ are one image, in two parts of the split; average"
+    ):
+        fit_predictor(twice, np.repeat(responses, 2, 0), **RIDGE)
+    assert len(fit_predictor(twice, np.repeat(responses, 2, 0), split=split, **RIDGE).voxels) == responses.shape[1]
+
+
+def test_a_file_that_is_read_under_inference_mode_has_a_gradient(arrays, tmp_path):
+    images, responses = arrays[0][:40], arrays[1][:40] * 3 + 7
+    fit_predictor(images, responses, kind="ridge", map_size=2, folds=2).save(tmp_path / "p.safetensors")
+    with torch.inference_mode():
+        target = load_target(tmp_path / "p.safetensors", members=np.int64(1))
+    pixels = (torch.from_numpy(images[:3]).permute(0, 3, 1, 2) / 255).requires_grad_()
+    target(pixels).sum().backward()
+    assert pixels.grad is not None and pixels.grad.abs().sum() > 0
 
 
 def test_where_a_predictor_cannot_be_saved_is_one_line(arrays, tmp_path):

@@ -6,9 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from neurobust.core.errors import InputError
+from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.gnet import GNet
 from neurobust.predictors.loss import LossTerms
 from neurobust.predictors.published import blocks, build_optimisers, single_trials, two_pass_step
+from neurobust.predictors.train import fit_kind
 
 
 def phi(x):
@@ -130,3 +133,17 @@ def test_blocks_are_consecutive_and_of_one_subject(subject_maker):
     assert [(t.data.subject, b.start) for t, b in found] == [
         *(("a", s) for s in (0, 10, 20, 30)), *(("b", s) for s in (0, 10, 20)),
     ]  # fmt: skip
+
+
+def test_too_few_trials_to_hold_out_are_one_line(subject_maker, settings, read):
+    """Without two held-out trials every epoch would score 0, and the first one be kept."""
+    published = {key: value for key, value in settings.items() if key != "patience"} | {"schedule": "published"}
+    for images in (29, 30):  # 10 of them for testing
+        context = FitContext([subject_maker(images=images)], 0)
+        if images == 30:
+            assert len(fit_kind(read(published), context).history) == 3
+            continue
+        with pytest.raises(
+            InputError, match=r"^subj01: too few trials for the published schedule, which holds a tenth"
+        ):
+            fit_kind(read(published), context)

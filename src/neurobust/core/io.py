@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import zipfile
 import zlib
@@ -184,11 +185,18 @@ def memmap_dataset(path: str | Path, name: str) -> np.memmap[Any, Any]:
 
 def save_weights(path: str | Path, tensors: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Write a state dict as safetensors, atomically; `config` (what rebuilds the module) travels in its metadata."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(state, temporary, metadata={"neurobust": canonical_json(dict(config))})
+        try:
+            save_file(state, temporary, metadata={"neurobust": canonical_json(dict(config))})
+        except SafetensorError as error:  # which says in words what the system said, such as a full disk
+            found = re.search(r"os error (\d+)", str(error))
+            if found is None:
+                raise
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -200,7 +208,10 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             config = json.loads((file.metadata() or {}).get("neurobust", "null"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error}); delete it and run again") from error
-    if config is None:
+        raise InputError(
+            f"{path}: not a readable safetensors file ({error}); give another, or, if the pipeline wrote it, delete it "
+            "and run again"
+        ) from error
+    if not isinstance(config, dict):
         raise InputError(f"{path}: carries no neurobust configuration; give a file that this pipeline has written")
     return state, config

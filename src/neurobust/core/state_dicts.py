@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from neurobust.core.errors import InputError, flat
 
+NUMBERED = re.compile(r"(.*?)\d+$")  # a part that is one of several: layer4, blocks.11, encoder_layer_5
 NESTED = ("state_dict", "model_state_dict", "model", "net")  # where checkpoints keep their state dict
 # what wrappers call the statistics that they normalise by, the last as in the package robustness
 NORMALISERS = (("mean", "std"), ("mu", "sigma"), ("new_mean", "new_std"))
@@ -61,12 +62,34 @@ def asked(error: Exception) -> str:
 
 def fitted(state: State, body: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The part of a state dict under the prefix that fits the body best, without it; and what is left over."""
-    wanted = body.state_dict()
-    prefixes = {key.removesuffix(name) for name in list(wanted)[:1] for key in state if key.endswith(name)}
-    best = max(sorted(prefixes) or [""], key=lambda prefix: sum(f"{prefix}{name}" in state for name in wanted))
+    wanted, best = body.state_dict(), best_prefix(state, body)
     own = {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}
     inside = {name: value for name, value in own.items() if name in wanted}
     return inside, {key: value for key, value in state.items() if key.removeprefix(best) not in inside}
+
+
+def best_prefix(state: State, body: nn.Module) -> str:
+    """What stands before the names of a body in a state dict, such as `module.`: where most of them are there."""
+    wanted = body.state_dict()
+    prefixes = {key.removesuffix(name) for name in list(wanted)[:1] for key in state if key.endswith(name)}
+    return max(sorted(prefixes) or [""], key=lambda prefix: sum(f"{prefix}{name}" in state for name in wanted))
+
+
+def part_beyond(names: Iterable[str], whole: nn.Module) -> str:
+    """The first part among names of weights that goes on counting where a network ends: `layer1.2` beside its layer1.0
+    and layer1.1. Weights with such a part are those of a deeper network, also where all that is wanted fits. Empty for
+    none: other names that the network has not, such as those of a classifier, say nothing.
+    """
+    modules = {name for name, _ in whole.named_modules()}
+    counted = {found[1] for name in modules if (found := NUMBERED.match(name))}
+    for name in names:
+        parts = name.split(".")
+        places = (".".join(parts[:end]) for end in range(1, len(parts)))
+        missing = next((place for place in places if place not in modules), "")
+        found = NUMBERED.match(missing)
+        if found and found[1] in counted:
+            return missing
+    return ""
 
 
 def normalisation(rest: Mapping[str, Tensor]) -> tuple[list[float], list[float]] | None:
@@ -79,20 +102,29 @@ def normalisation(rest: Mapping[str, Tensor]) -> tuple[list[float], list[float]]
 
 
 def fill_part(
-    body: nn.Module, path: Path, what: str, translated: Callable[[State], State] = lambda state: state
-) -> tuple[list[float], list[float]] | None:
+    body: nn.Module, path: Path, what: str, translated: Callable[[State], State] = lambda state: state,
+    whole: nn.Module | None = None,
+) -> tuple[list[float], list[float]] | None:  # fmt: skip
     """Give a network the weights of a file; what else the file has, such as a classifier, is passed over.
 
-    translated: the file's state dict in other names or shapes, tried where it does not fit as it is. Returns the
-    statistics that the file normalises by, None where it has none. Raises InputError where weights are missing or of
-    another shape, or there twice and not the same (a student's and a teacher's).
+    translated: the file's state dict in other names or shapes, tried where it does not fit as it is. whole: the network
+    with all its blocks, where the body is a part of it or may be taken for a deeper one. Returns the statistics that
+    the file normalises by, None where it has none. Raises InputError where weights are missing or of another shape,
+    of blocks that the whole network has not (ResNet34's fit a ResNet18), or there twice and not the same (a student's
+    and a teacher's).
     """
     wanted = body.state_dict()
     state = read_state(path, "weights")
-    inside, rest = fitted(state, body)
+    named = state
+    inside, rest = fitted(named, body)
     if lacking(inside, wanted):
-        inside, rest = fitted(translated(state), body)
+        named = translated(state)
+        inside, rest = fitted(named, body)
     problem = lacking(inside, wanted)
+    if not problem and whole is not None:
+        prefix = best_prefix(named, body)
+        beyond = part_beyond((name.removeprefix(prefix) for name in rest), whole)
+        problem = f"it has {beyond}, which that network has not" if beyond else ""
     if problem:
         raise InputError(f"{path}: not the weights of {what} ({problem}); give its file, or correct the network's name")
     twin = fitted(rest, body)[0]

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ASKED = "torch._dynamo.utils"
 
@@ -43,3 +47,17 @@ def size_arguments(architecture: str, side: int) -> dict[str, Any]:
     if architecture.startswith("vit_"):
         return {"image_size": side}
     return {"input_size": (side, side)} if architecture.startswith("maxvit") else {}
+
+
+def without_numbers(build: Callable[[], nn.Module]) -> nn.Module:
+    """What a function builds on the device `meta`, where it has parts, names and shapes alone.
+
+    RegNet reads numbers while it is built, which that device has not: such a network is built with them and loses them.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:
+        return build().to("meta")

@@ -134,6 +134,8 @@ def load_network(path: str | Path, neural_head: bool = False) -> Classifier:
     penultimate layer; None where there is no such map. Raises InputError if the file is not a network of this pipeline.
     """
     state, config = load_weights(path)
+    if "kind" in config:
+        raise InputError(f"{path}: a predictor's file, not a network's; give the model.safetensors of a network")
     try:
         if "outside" in config:
             network = cast(Any, load(REBUILD))(state, config)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from neurobust.core.errors import InputError, flat
 from neurobust.core.seeding import derive_seed, numpy_rng
+from neurobust.core.state_dicts import part_beyond
 from neurobust.files.pixels import resized, to_pixels
 from neurobust.files.splits import TRAIN
 from neurobust.networks.architectures import build_network
@@ -202,10 +203,14 @@ def load_trunk(trunk: nn.Module, path: Path) -> None:
     """Put torchvision's weights of a whole classifier (a .pth state dict, never unpickled) into its trunk."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        missing = trunk.load_state_dict(state, strict=False).missing_keys
+        missing, left = trunk.load_state_dict(state, strict=False)
     except Exception as error:
         text = flat(error)
         raise InputError(f"{path}: not the weights of this architecture ({text}); give its torchvision file") from error
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing:
         raise InputError(f"{path}: no '{missing[0]}' among the weights; give torchvision's file of this architecture")
+    if beyond := part_beyond(left, trunk):
+        raise InputError(
+            f"{path}: weights of a deeper network, with {beyond}; give torchvision's file of this architecture"
+        )

@@ -14,6 +14,7 @@ from torch import Tensor
 from neurobust.core.similarity import EPSILON, centre, debiased_cka, linear_cka, raise_precision
 
 LOG_FLOOR = 1e-6  # 1 - CKA in float32 carries about this error
+SMALL = 1e-3  # size of responses beside whose squares EPSILON is not small
 LARGEST_COSINE = 1 - 1e-4  # the slope of arctanh is 1 / (1 - s^2): 5000 here, infinite at 1
 
 
@@ -25,24 +26,24 @@ def mse(x: Tensor, y: Tensor) -> Tensor:
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:
     """1 - mean over columns of Pearson's r over the images of the batch. A constant column counts as r = 0."""
-    x, y = centre(x), centre(y)
+    x, y = centre(x), centre(lifted(y))
     scale = ((x.square().mean(0) + EPSILON) * (y.square().mean(0) + EPSILON)).sqrt()
     return 1 - ((x * y).mean(0) / scale).mean()
 
 
 def cka(x: Tensor, y: Tensor) -> Tensor:
     """log(1 - linear CKA), the loss of Dapello et al. 2022."""
-    return (1 - linear_cka(x, y)).clamp_min(LOG_FLOOR).log()
+    return (1 - linear_cka(x, lifted(y))).clamp_min(LOG_FLOOR).log()
 
 
 def cka_debiased(x: Tensor, y: Tensor) -> Tensor:
     """log(1 - debiased linear CKA): as `cka`, without its upward bias in small batches."""
-    return (1 - debiased_cka(x, y)).clamp_min(LOG_FLOOR).log()
+    return (1 - debiased_cka(x, lifted(y))).clamp_min(LOG_FLOOR).log()
 
 
 def rsa(x: Tensor, y: Tensor) -> Tensor:
     """1 - Pearson's r between the image-by-image correlation matrices of x and y (above their diagonals)."""
-    x, y = (_row_correlations(part) for part in (x, y))
+    x, y = _row_correlations(x), _row_correlations(lifted(y))
     x, y = x - x.mean(), y - y.mean()
     return 1 - (x * y).sum() / (x.square().sum() * y.square().sum() + EPSILON**2).sqrt()
 
@@ -55,6 +56,15 @@ def similarity(x: Tensor, y: Tensor) -> Tensor:
     """
     s, t = (_row_cosines(part).clamp(-LARGEST_COSINE, LARGEST_COSINE).atanh() for part in (x, y))
     return (s - t).square().mean()
+
+
+def lifted(y: Tensor) -> Tensor:
+    """A target (n, v) whose numbers are all below SMALL, times the power of two that brings the largest to about 1: a
+    loss that asks for no unit is then the same in every one. Any other target as it is."""
+    y = raise_precision(y)
+    size = y.detach().abs().max()
+    exponent = torch.where((size > 0) & (size < SMALL), torch.frexp(size).exponent, 0)
+    return torch.ldexp(y, -exponent)
 
 
 def _row_cosines(x: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ What it compares is what a condition of a study compares, so a loop that does th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurobust.core.errors import InputError
+from neurobust.core.errors import InputError, flat
 from neurobust.core.seeding import derive_seed
 from neurobust.core.training import pick_device
 from neurobust.files.splits import TRAIN
@@ -23,6 +24,7 @@ from neurobust.networks.registry import LOSSES
 from neurobust.networks.targets import compute_responses, standardise
 
 COMPILED = "_orig_mod"  # where torch.compile keeps the network that it was given
+LARGEST = 1e12  # size of responses: of larger ones sums of squares are not finite in single precision
 Target = Callable[[Tensor], Tensor]  # images (n, 3, H, W) in [0, 1] -> responses (n, D)
 
 
@@ -45,6 +47,20 @@ class Standardised(nn.Module):
             return (self.target(images).float() - self.mean) / self.std
 
 
+def device_of(device: torch.device | str | int | None) -> torch.device:
+    """The device that a caller names (default: the GPU where there is one); InputError for one that is not there."""
+    if device is None:
+        return pick_device()
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen).cpu()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(
+            f"device: {device!r}: not to be had here ({flat(error)}); give 'cpu', or leave it out"
+        ) from None
+    return chosen
+
+
 def raw_responses(target: nn.Module, images: Any, batch: int, device: torch.device) -> np.ndarray:
     """Responses (N, D) float32 of a target to images uint8 (N, H, W, 3), `batch` at a time; InputError for others."""
     if not isinstance(target, nn.Module):
@@ -53,16 +69,18 @@ def raw_responses(target: nn.Module, images: Any, batch: int, device: torch.devi
     kind, shape = getattr(images, "dtype", type(images).__name__), tuple(getattr(images, "shape", ()))
     if kind != np.uint8 or len(shape) != 4 or shape[3] != 3:
         raise InputError(f"images: {kind} {shape}; give uint8 (N, H, W, 3), as an array")
-    if not isinstance(batch, int) or batch < 1:
+    if not isinstance(batch, Integral) or batch < 1:
         raise InputError(f"batch: {batch!r}: give a whole number of images, at least 1")
     target.to(device)
-    return compute_responses(lambda pixels, _: target(pixels), images, np.arange(len(images)), batch, device)
+    return compute_responses(lambda pixels, _: target(pixels), images, np.arange(len(images)), int(batch), device)
 
 
-def standardised(target: nn.Module, images: Any, batch: int = 256, device: torch.device | None = None) -> Standardised:
+def standardised(
+    target: nn.Module, images: Any, batch: int = 256, device: torch.device | str | int | None = None
+) -> Standardised:
     """A target of `load_target` in units of its spread over training images uint8 (N, H, W, 3), on a device (default:
     the GPU where there is one)."""
-    device = pick_device() if device is None else device
+    device = device_of(device)
     responses = raw_responses(target, images, batch, device)
     if len(responses) < 2:
         raise InputError(f"images: {len(responses)} of them; a spread of responses needs at least 2")
@@ -80,16 +98,15 @@ def in_own_units(target: nn.Module, responses: np.ndarray) -> tuple[np.ndarray, 
 
 def target_responses(
     target: nn.Module, images: Any, split: np.ndarray, shuffle_seed: int | None = None, batch: int = 256,
-    device: torch.device | None = None,
+    device: torch.device | str | int | None = None,
 ) -> Tensor:  # fmt: skip
     """Responses (N, D) on the CPU to images uint8 (N, H, W, 3), standardised on those with split (N,) 0 (training).
 
-    With `shuffle_seed` they are those of the shuffle control: each image has the response to another one of its split,
-    none its own, so that only the pairing is lost. Exact where images are shown as they are stored, without
-    augmentation; `standardised` serves the rest.
+    With `shuffle_seed` they are those of the shuffle control: each image has the response to another one of its split
+    (the only one of a split its own), the same one for good, so that only the pairing is lost. Exact where images are
+    shown as they are stored, without augmentation; `standardised` serves the rest.
     """
-    device = pick_device() if device is None else device
-    responses, split = raw_responses(target, images, batch, device), np.asarray(split)
+    responses, split = raw_responses(target, images, batch, device_of(device)), np.asarray(split)
     if split.shape != (len(responses),) or (split == TRAIN).sum() < 2:
         raise InputError(
             f"split: {split.dtype} {split.shape} for {len(responses)} images; give as many numbers, at least 2 of them "
@@ -121,9 +138,10 @@ def neural_loss(
 
     network: a module, of which the input of its last linear layer is taken (or the output of the submodule `layer`,
     flattened), in a pass of its own; or the features (n, d) of a pass that you have made already. target: a module
-    such as `standardised(load_target(path), images)`, which sees the images without a gradient, or responses (n, D).
+    such as `standardised(load_target(path), images)`, which sees the images without a gradient, or responses (n, D),
+    for `mse` in units of their standard deviation.
     loss: one that a condition can name and that acts on single batches; those that predict responses need a `head`
-    (`neural_head`). Raises InputError for a loss that needs something else.
+    (`neural_head`). Raises InputError for a loss that needs something else, and for responses that are not finite.
     """
     if loss not in LOSSES or LOSSES[loss].by_class or LOSSES[loss].mixes_layers:
         usable = [name for name in LOSSES if not (LOSSES[name].by_class or LOSSES[name].mixes_layers)]
@@ -142,6 +160,7 @@ def neural_loss(
             f"neural_loss: {len(features)} images and {len(wanted)} responses; '{loss}' needs as many of both, "
             f"at least {chosen.min_batch}"
         )
+    check_finite(wanted)
     if chosen.needs_head and head is None:
         raise InputError(
             f"neural_loss: '{loss}' compares predicted responses; give head=neural_head(width, voxels, seed)"
@@ -166,6 +185,16 @@ def wanted_of(target: Any, images: Tensor, device: torch.device) -> Tensor:
         )
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         return cast(Tensor, target(images))
+
+
+def check_finite(wanted: Tensor) -> None:
+    """Raise InputError for responses (n, D) that are not finite, or whose squares would not be."""
+    size = float(wanted.detach().abs().max()) if wanted.numel() else 0.0
+    if not size <= LARGEST:  # also where it is NaN
+        raise InputError(
+            f"neural_loss: responses are up to {size:g}; leave out voxels that are not finite, and give the others in "
+            "units of their standard deviation"
+        )
 
 
 def headed(head: Any, features: Tensor, voxels: int) -> Tensor:
@@ -209,7 +238,12 @@ def features_of(network: nn.Module, images: Tensor, layer: str | None) -> Tensor
         missing = "no linear layer" if layer is None else f"no submodule {layer!r}"
         raise InputError(f"neural_loss: the network has {missing}; name {some_of(modules)}")
     if layer is None:
-        handles = [m.register_forward_pre_hook(lambda _, given: seen.append(given[0])) for m in linear]
+        handles = [
+            m.register_forward_pre_hook(
+                lambda _, given, named: seen.append(as_made(next(iter((*given, *named.values()))))), with_kwargs=True
+            )
+            for m in linear
+        ]
     else:
         handles = [modules[layer].register_forward_hook(lambda _, given, output: seen.append(as_made(output)))]
     try:

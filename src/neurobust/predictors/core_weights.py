@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from neurobust.core.errors import InputError, flat
@@ -18,7 +19,7 @@ from neurobust.core.io import load_weights, replacing
 from neurobust.core.seeding import seed_everything
 from neurobust.core.state_dicts import fill_part
 from neurobust.predictors.core_settings import GNetLayers, TimmLayers
-from neurobust.predictors.cores import GNetMaps, TimmMaps, pruned, timm_filter, timm_network, timm_statistics
+from neurobust.predictors.cores import WHERE, GNetMaps, TimmMaps, pruned, timm_filter, timm_network, timm_statistics
 from neurobust.predictors.feature_base import CoreMaps
 from neurobust.predictors.features_settings import RANDOM, FixedFeatures
 from neurobust.predictors.gabor import fill_prefilter
@@ -46,14 +47,26 @@ def timm_core(wanted: TimmLayers, side: int, seed: int, statistics: Statistics) 
     mean, std = statistics
     if wanted.weights != RANDOM:
         what = f"timm's {wanted.network} for images of {side} px"
-        found = fill_part(body, Path(wanted.weights), what, lambda state: timm_filter(body, state))
+        found = fill_part(body, Path(wanted.weights), what, lambda state: timm_filter(body, state), body)
         mean, std = found or timm_statistics(body)
     arguments: Arguments = {
         "map_size": wanted.map_size, "network": wanted.network, "layers": list(wanted.layers),
         "mean": list(wanted.mean or mean), "std": list(wanted.std or std),
     }  # fmt: skip
     body = pruned(body, wanted.network, wanted.layers)
-    return TimmMaps(side, channels=[], body=body, **arguments), {"name": wanted.name, **arguments}
+    core = TimmMaps(side, channels=[], body=body, **arguments)
+    check_side(core, wanted.network, side)
+    return core, {"name": wanted.name, **arguments}
+
+
+def check_side(core: TimmMaps, network: str, side: int) -> None:
+    """Raise InputError where a core takes no images of this side, such as one that is no whole number of patches."""
+    try:
+        with torch.inference_mode():
+            core.all_maps(torch.zeros(1, 3, side, side))
+    except (AssertionError, RuntimeError) as error:
+        where = WHERE.format(network)
+        raise InputError(f"input_size: {side}: {where} takes no images of this side ({flat(error)})") from error
 
 
 def gnet_core(wanted: GNetLayers, side: int, seed: int, statistics: Statistics) -> tuple[GNetMaps, Arguments]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -156,11 +157,13 @@ def find_layouts(network: str, layers: Sequence[str], side: int) -> list[Layout]
 
     Shapes alone are computed. Raises InputError for a layer whose axes cannot be told.
     """
+    from neurobust.core.vision import without_numbers
+
     shapes = []
     for size in (side, 2 * side):
         try:
-            with torch.device("meta"):
-                out = extractor_of(network, layers, size).eval()(torch.empty(3, 3, size, size))
+            extractor = without_numbers(partial(extractor_of, network, layers, size)).eval()
+            out = extractor(torch.empty(3, 3, size, size, device="meta"))
         except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:
             reason = flat(error)
             raise InputError(f"input_size: {side}: {network} cannot take images of {size} px ({reason})") from error

@@ -32,6 +32,16 @@ def seeded_network(network: str, seed: int, side: int) -> nn.Module:
     return full
 
 
+def without_classifier(network: str, side: int) -> nn.Module:
+    """A torchvision network for images of `side` pixels up to its classifier, of which a file may have another one: its
+    parts and their names, without numbers."""
+    from neurobust.core.vision import models, size_arguments, without_numbers
+
+    full = without_numbers(lambda: models.get_model(network, weights=None, **size_arguments(network, side)))
+    delattr(full, list(full.state_dict())[-1].partition(".")[0])
+    return full
+
+
 def make_features(wanted: FixedFeatures, context: FitContext) -> tuple[FeatureMaps, Arguments]:
     """The feature module with its weights, and the name and arguments that rebuild it (`build_features`)."""
     if isinstance(wanted, LayerMaps):
@@ -56,7 +66,9 @@ def layer_maps(wanted: LayerMaps, context: FitContext) -> tuple[FeatureMaps, Arg
         module.extractor.load_state_dict(seeded_network(wanted.network, context.seed, side).state_dict(), strict=False)
     else:
         what = f"torchvision's {wanted.network} for images of {side} px"
-        wants = fill_part(module.extractor, Path(wanted.weights), what) or statistics_of(wanted.network)
+        whole = without_classifier(wanted.network, side)
+        found = fill_part(module.extractor, Path(wanted.weights), what, whole=whole)
+        wants = found or statistics_of(wanted.network)
         mean, std = (tuple(part) for part in wants)
     arguments |= {"mean": wanted.mean or mean, "std": wanted.std or std}
     module.normalise_by(arguments["mean"], arguments["std"])

@@ -60,7 +60,7 @@ def accumulate_gradients(
             whole[rows] = part.grad
         total += loss.detach()
         weight_sum += omega.sum()
-    scale = target.shape[1] / weight_sum
+    scale = target.shape[1] / weight_sum.clamp_min(1e-12)  # all 0 without a floor: so is the loss
     for parameter, gradient in zip(names, grads, strict=True):
         parameter.grad = gradient.mul_(scale)
     cast(Tensor, readout.weight.grad).add_(readout.weight.detach().sign(), alpha=terms.l1)

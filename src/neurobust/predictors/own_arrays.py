@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,10 @@ class OwnPredictor:
         config = {"kind": self.settings.kind, **self.fitted.config, "names": names}
         try:
             path = Path(path).expanduser()
-        except (TypeError, RuntimeError) as error:
-            raise InputError(f"save: {path!r}: give the path of a file ({flat(error)})") from error
-        if path.is_dir():
+            folder = path.is_dir()
+        except (OSError, TypeError, RuntimeError) as error:
+            raise InputError(f"save: {str(path)[:200]!r}: give the path of a file ({flat(error)})") from error
+        if folder:
             raise InputError(f"{path}: a folder; name a file in it, such as {path / 'predictor.safetensors'}")
         units = {UNITS + name: torch.from_numpy(part) for name, part in self.units._asdict().items()}
         try:
@@ -140,11 +142,12 @@ def without_missing(frame: pd.DataFrame) -> Any:
 
 
 def as_written(value: Any) -> Any:
-    """A setting as a configuration would have it: numbers and arrays of numpy or torch as plain ones, paths as text."""
+    """A setting, or those in a list, as a configuration would have it: numbers and arrays of numpy or torch as plain
+    ones, paths as text."""
     if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
         return value.tolist()
-    if isinstance(value, range):
-        return list(value)
+    if isinstance(value, (list, tuple, range)):
+        return [as_written(part) for part in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -205,7 +208,22 @@ def own_data(
         single_trials=responses[test], single_trial_nsd_id=test,
     )  # fmt: skip
     check_test_images(data)
-    return replace(checked_subject(data), source="")
+    data = replace(checked_subject(data), source="")
+    check_sides(images, split)
+    return data
+
+
+def check_sides(images: np.ndarray, split: np.ndarray) -> None:
+    """Raise InputError where an image of uint8 (N, S, S, 3) has rows in two parts of the split (N,): what the fit has
+    seen would be what it is tested on."""
+    first: dict[bytes, int] = {}
+    for row, image in enumerate(images):
+        other = first.setdefault(blake2b(image.tobytes(), digest_size=16).digest(), row)
+        if split[row] != split[other]:
+            raise InputError(
+                f"images: rows {other} and {row} are one image, in two parts of the split; average the responses to an "
+                "image, or give a `split` that keeps its rows together"
+            )
 
 
 def check_units(responses: np.ndarray) -> None:

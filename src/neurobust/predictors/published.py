@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from neurobust.core.correlation import pearson
+from neurobust.core.errors import InputError
 from neurobust.core.seeding import numpy_rng
 from neurobust.core.training import KeepBest, Stateful, finite_loss, train_epochs
 from neurobust.files.pixels import to_pixels
 from neurobust.files.splits import TEST
+from neurobust.predictors.checks import name_of
 from neurobust.predictors.data import SubjectData
 from neurobust.predictors.fitting import FitContext
 from neurobust.predictors.gnet import GNet
@@ -117,10 +119,19 @@ def holdout_r(model: GNet, holdout: Sequence[Trials], image_batch: int, device: 
 
 
 def train_published(model: GNet, loop: Loop, context: FitContext) -> list[dict[str, float]]:
-    """Train in place by the published loop; return the history."""
+    """Train in place by the published loop; return the history.
+
+    Raises InputError where a subject has fewer than two trials to hold out: no epoch would be the best.
+    """
     terms = LossTerms(loop.l1, loop.weight_floor, context.voxel_batch)
     optimisers = build_optimisers(model, loop.learning_rate)
     training, holdout = zip(*(single_trials(data).split(HOLDOUT) for data in context.subjects), strict=True)
+    for trials in holdout:
+        if len(trials.picture) < 2:
+            raise InputError(
+                f"{name_of(trials.data)}: too few trials for the published schedule, which holds a tenth of them out "
+                "and needs 2 there; take schedule: fast"
+            )
     batches = blocks(training, loop.batch_size)
     count = sum(len(trials.picture) for trials in training)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +21,7 @@ from neurobust.predictors.model import ResponseModel
 from neurobust.predictors.registry import PREDICTORS
 from neurobust.predictors.units import in_units, split_units
 
+GIVE = "give the model.safetensors of a study's predictor, or what `save` of a fit wrote"
 ROUNDING = 1e-3  # by which a resized image may leave [0, 1]
 
 
@@ -32,6 +34,8 @@ def load_predictor(path: Path) -> ResponseModel:
     state, units = split_units(saved)
     names = config.pop("names", {})
     kind = config.pop("kind", None)
+    if kind is None:
+        raise InputError(f"{path}: not a predictor's file; {GIVE}")
     if kind not in PREDICTORS:
         raise InputError(
             f"{path}: predictor kind {kind!r} is not one of {', '.join(PREDICTORS)}; install the package that has it, "
@@ -143,9 +147,18 @@ def own_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     if not chosen:
         raise InputError("load_target: no files; give a predictor's file, or several")
     for path in chosen:
-        if not path.is_file():
-            kind = "a folder, not a predictor's file" if path.is_dir() else "there is no such file"
-            raise InputError(f"{path}: {kind}; give the model.safetensors of a study, or what `save` of a fit wrote")
+        try:
+            kind = (
+                ""
+                if path.is_file()
+                else "a folder, not a predictor's file"
+                if path.is_dir()
+                else "there is no such file"
+            )
+        except OSError as error:  # of a name that is too long
+            kind = f"no file ({error.strerror})"
+        if kind:
+            raise InputError(f"{path}: {kind}; {GIVE}")
     return chosen
 
 
@@ -156,11 +169,11 @@ def load_target(paths: str | Path | Sequence[str | Path], members: int = 1) -> T
     Raises InputError for files that are no predictors, or no whole number of ensembles.
     """
     chosen = own_files(paths)
-    if not isinstance(members, int) or members < 1:
+    if not isinstance(members, Integral) or members < 1:
         raise InputError(f"load_target: members: {members!r}: give a whole number of files, at least 1")
     if len(chosen) % members:
         raise InputError(f"{chosen[0]}: {len(chosen)} files are no ensembles of {members}; give each ROI as many seeds")
-    loaded = [load_predictor(path) for path in chosen]
+    members, loaded = int(members), [load_predictor(path) for path in chosen]
     if members == 1:
         return Target(loaded)
     starts = range(0, len(chosen), members)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from neurobust.predictors.model import ResponseModel
@@ -76,5 +75,6 @@ def split_units(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
 
 
 def in_units(model: ResponseModel, units: Mapping[str, Tensor]) -> ResponseModel:
-    """A model in the units of its file, where that has some."""
-    return InUnits(model, torch.as_tensor(units["mean"]), torch.as_tensor(units["std"])) if units else model
+    """A model in the units of its file, where that has some: in copies, since what is read under inference_mode can
+    have no part in a gradient."""
+    return InUnits(model, units["mean"].clone(), units["std"].clone()) if units else model
