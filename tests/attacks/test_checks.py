@@ -186,10 +186,11 @@ def test_images_that_fall_to_queries_alone_are_flagged(tables):
     assert "queries_alone/square" in flags(table_checks(tables))
     plan, correct = read_plan("autoattack", STRONGER["autoattack"]), tables["pgd"].clean_correct
     found = {"clean_correct": correct, "first": np.where(correct, 1, 0), "abstained": np.zeros(len(correct), bool)}
-    for member, told in ((0, False), (1, False), (2, False), (3, True)):
+    assert [part.black_box for part in plan.attack.members] == [False] * (len(plan.attack.members) - 1) + [True]
+    for member, part in enumerate(plan.attack.members):
         members = np.where(correct, member, -1)
         alone = outcome_of(plan, found | {"member": members}, {"checked": 10, "demoted": 0})
-        assert ("queries_alone/autoattack" in flags(table_checks({"autoattack": alone}))) is told
+        assert ("queries_alone/autoattack" in flags(table_checks({"autoattack": alone}))) is part.black_box
 
 
 # --- a slope, a tie, a twin ---
