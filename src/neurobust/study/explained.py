@@ -35,8 +35,6 @@ from neurobust.study.model import NetworkName, Study
 from neurobust.study.pairs import FRAGILITY, gains_of, other_teachers
 from neurobust.study.paths import Wildcards
 
-Analyses = Mapping[str, Analysis]
-
 
 class Explained:
     """The jobs of `explain`. Networks and predictors have one for what is cheap and one for each dear analysis."""
