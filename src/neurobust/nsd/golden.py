@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from neurobust.files.splits import TEST
 from neurobust.nsd import layout
 from neurobust.nsd.ctab import resolve_labels
 from neurobust.nsd.design import Design
-from neurobust.nsd.held_out import TEST, image_splits, used_trials
+from neurobust.nsd.held_out import image_splits, used_trials
 from neurobust.nsd.mirror import Mirror, Skip, need
 from neurobust.nsd.settings import GRIDS, SEEN, SESSIONS, TRIALS, StudySplits
 from neurobust.nsd.tables import read_behaviour
