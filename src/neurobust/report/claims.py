@@ -9,7 +9,6 @@ from typing import NamedTuple
 from neurobust.report.blocks import Row
 from neurobust.report.contrasts import ANY, NotInStudyError, Sum, sums_of, with_control
 from neurobust.report.gates import Evidence
-from neurobust.report.guided import SHUFFLED
 from neurobust.report.verdicts import (
     STEP_UNIT,
     Along,
@@ -24,6 +23,7 @@ from neurobust.report.verdicts import (
 from neurobust.statistics import LEVEL, SUPPORTED, UNDETERMINED, trend
 from neurobust.study.claims import Claim
 from neurobust.study.model import Study
+from neurobust.study.pairs import SHUFFLED
 
 READ = ("difference", "low", "high", "level", "p", "verdict", "reason", "n_seeds", "n_images", "detectable")
 

@@ -28,7 +28,6 @@ from neurobust.report.contrasts import (
 )
 from neurobust.report.entries import with_interval
 from neurobust.report.gates import GATES, Evidence, gates_of
-from neurobust.report.guided import SHUFFLED
 from neurobust.statistics import (
     CONTRADICTED,
     EQUIVALENCE,
@@ -53,8 +52,9 @@ from neurobust.statistics import (
     verdict,
 )
 from neurobust.study.model import Study
+from neurobust.study.pairs import SHUFFLED
 
-HIERARCHY = ("V1", "V2", "hV4", "LO", "TO")  # from early to late: Shao et al. 2024
+EARLY_TO_LATE = ("V1", "V2", "hV4", "LO", "TO")  # from early to late: Shao et al. 2024
 FEWEST_ROIS = 3  # of a trend
 TREND_MARGIN = 0.01  # accuracy per step that would matter
 STEP_UNIT = "accuracy per step"  # in tables; for readers:
@@ -295,7 +295,7 @@ def trend_rows(evidence: Evidence) -> list[Row]:
     """
     if evidence.primary is None:
         return []
-    rows, lines = [], along(evidence, HIERARCHY)
+    rows, lines = [], along(evidence, EARLY_TO_LATE)
     for line in lines.values():
         found = trend(line.increments, range(len(line.rois)))
         level = shared(LEVEL, len(lines))
