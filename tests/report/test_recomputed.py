@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent / "recount"))
-from counted import PAINT, STRENGTH, Results
-from each_page import (
+from by_page import (
     accuracies,
     checks,
     compared,
@@ -29,6 +28,7 @@ from each_page import (
     smallest,
     why,
 )
+from counted import PAINT, STRENGTH, Results
 from whole_data import quality, status
 
 pytestmark = pytest.mark.slow
@@ -37,11 +37,12 @@ LEAST = 10  # numbers of each kind of page
 
 
 @pytest.fixture(scope="module")
-def made(every_page):
+def made(every_page, tmp_path_factory):
     """The synthetic study: its results, its configuration, its report, and the page that says how far it is."""
     from neurobust.report.live_page import write_status
 
-    study, folder = every_page
+    study, written = every_page
+    folder = shutil.copytree(written, tmp_path_factory.mktemp("made") / "report")
     write_status(study, folder / "status.html")
     labels = {
         "FGSM": "fgsm", "PGD L∞": "pgd-linf", "PGD L2": "pgd-l2", "hue": "hue", "saturation": "saturation",
@@ -98,6 +99,8 @@ def test_ten_numbers_of_each_kind_of_page(made, kind):
 def test_ten_numbers_of_the_demo_s_pages(planted, kind):
     assert KINDS[kind](*planted) >= LEAST
 
+
+# --- and each of them can fail ---
 
 # What is changed for each kind of page: a file of the stages and one of its values.
 DAMAGE = {

@@ -1,4 +1,4 @@
-"""Ten numbers and more of each kind of page, counted again: a function per kind, which returns how many it compared."""
+"""Numbers of each kind of page, counted again: each function compares those that a page prints and says how many."""
 
 import hashlib
 import json
