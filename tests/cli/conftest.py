@@ -97,3 +97,15 @@ def terminal(monkeypatch):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("builtins.input", ask)
     return SimpleNamespace(answers=answers, asked=asked)
+
+
+@pytest.fixture
+def fill():
+    """Makes files with something in them."""
+
+    def make(*paths):
+        for path in map(Path, paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
+
+    return make

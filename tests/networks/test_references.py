@@ -85,7 +85,7 @@ def test_blur_is_a_gaussian_of_its_size():
     pixels = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = blurred(None, pixels, None, Blur(kind="blur", sigma=1.5))
     expected = gaussian_filter(pixels.numpy(), (0, 0, 1.5, 1.5), mode="mirror", truncate=3.0)
-    np.testing.assert_allclose(found, expected, atol=1e-2)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
     assert blurred(None, torch.full((1, 3, 8, 8), 0.3), None, Blur(kind="blur", sigma=2.0)).std() < 1e-6
 
 

@@ -12,9 +12,10 @@ import scipy.io
 
 from neurobust.core.errors import InputError
 from neurobust.core.settings import read
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design, repeats_table
-from neurobust.nsd.held_out import TEST, TRAIN, VALIDATION, image_splits
+from neurobust.nsd.held_out import image_splits
 from neurobust.nsd.settings import StudySplits
 from neurobust.phantom import files
 

@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from neurobust.core.errors import InputError
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.nsd import layout
 from neurobust.nsd.design import load_design
 from neurobust.nsd.extract import extract_betas
-from neurobust.nsd.held_out import TEST, TRAIN, VALIDATION, image_splits, used_trials
+from neurobust.nsd.held_out import image_splits, used_trials
 from neurobust.nsd.responses import extract_roi
 from neurobust.nsd.settings import ROI, SESSIONS, StudySplits
 from neurobust.phantom import files

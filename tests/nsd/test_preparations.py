@@ -19,7 +19,7 @@ from neurobust.nsd.layout import Preparation
 from neurobust.nsd.mirror import Mirror, Skip
 from neurobust.nsd.mirror_checks import check_grids, check_sessions
 from neurobust.nsd.responses import extract_roi
-from neurobust.nsd.settings import ROI, Data, StudySplits
+from neurobust.nsd.settings import IMAGE_BYTES, ROI, Data, StudySplits
 from neurobust.phantom import files
 from neurobust.phantom.design import Sizes, make_design
 from neurobust.study import jobs
@@ -204,7 +204,7 @@ def test_finer_volumes_are_priced_by_their_bytes(project):
         study = read_study(config)
         betas = sum(job.output_bytes for job in jobs.study_jobs(study) if job.rule == "extract_betas")
         found[space] = jobs.download_bytes(study), betas
-    images = 213000 / 3 * jobs.STIMULUS_BYTES
+    images = 77240 * IMAGE_BYTES
     coarse, fine = found["func1pt8mm"], found["func1mm"]
     assert (fine[0] - images) / (coarse[0] - images) == pytest.approx(1.8**3)
     assert fine[1] / coarse[1] == pytest.approx(1.8**3)

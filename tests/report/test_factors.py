@@ -13,7 +13,7 @@ from neurobust.report.contents import COLUMNS, FIGURES, WHOLE_STUDY
 from neurobust.report.factor_section import factor_tables
 from neurobust.report.factors import factor_rows
 from neurobust.report.gains import gain_rows, own_shuffle
-from neurobust.report.hierarchy import HIERARCHY, hierarchy_index
+from neurobust.report.hierarchy import HIERARCHY, place_of
 from neurobust.report.page import Frame, render
 from neurobust.report.view import View
 
@@ -164,8 +164,8 @@ def test_order_of_areas():
         def __init__(self, *labels):
             self.labels, self.added = labels, (self,)
 
-    assert hierarchy_index(Region("V3v", "V3d")) == 3 and hierarchy_index(Region("LO2", "TO1")) == 5.5
-    assert math.isnan(hierarchy_index(Region("FEF"))) and math.isnan(hierarchy_index(Region("V1v", "early")))
+    assert place_of(Region("V3v", "V3d")) == 3 and place_of(Region("LO2", "TO1")) == 5.5
+    assert math.isnan(place_of(Region("FEF"))) and math.isnan(place_of(Region("V1v", "early")))
 
 
 def test_the_own_shuffle_differs_in_nothing_else(new_condition):

@@ -114,7 +114,7 @@ def test_sensitivity_passes_by_its_lower_bound_alone(judged_study, new_evidence)
     study = judged_study()
     assert gates(new_evidence(study))["sensitivity"].passed
     close = gates(new_evidence(study, {"adversarial": (0.8, 0.7, 0.52, 0.3)}))["sensitivity"]
-    assert not close.passed and close.sentence.startswith("adversarial − none is +12.0 [")
+    assert not close.passed and close.sentence.startswith("adversarial − none is +12.0 pp [")
     broken = gates(new_evidence(study, {"adversarial": (0.9, 0.6, 0.3, 0.1)}))["sensitivity"]
     assert not broken.passed and "−10.0" in broken.sentence
 

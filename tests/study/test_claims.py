@@ -84,11 +84,6 @@ def test_what_is_no_ledger_is_named(ledger, text, message):
         read_claims(ledger)
 
 
-@pytest.fixture
-def demo_config(project):
-    return yaml.safe_load((project / "tests/study/plain.yaml").read_text())
-
-
 def test_a_study_names_a_file_or_has_its_claims_itself(demo_config, ledger, monkeypatch, tmp_path):
     assert read_study({**demo_config, "claims": None}).claims == {}
     monkeypatch.chdir(tmp_path)

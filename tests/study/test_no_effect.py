@@ -14,8 +14,10 @@ from neurobust.study.border import read_files
 
 GUIDED = {"target": ["V1"], "predictor": "gnet", "loss": "mse", "weight": 0.8}
 HOPPING = {"method": "hopskipjump", "budgets": [0, 1], "queries": 300, "max_queries": 200}
+FEW = {"method": "hopskipjump", "budgets": [0, 1], "max_queries": 50}
 TURNED = {"method": "rotation-translation", "budgets": [0, 1]}
 PGD = {"method": "pgd", "norm": "l2", "budgets": [0, 1]}
+PLAIN = {"stem": "imagenet", "pretrained": False}
 PIXELS = {"kind": "ridge", "input_size": 32, "features": "pixels", "map_size": 8, "alphas": [1.0], "folds": 2}
 CORE = {"kind": "core", "core": "torchvision/resnet18", "weights": "random", "layers": ["layer4"]}
 NOT_AUGMENTED = "predictor_precision: bfloat16: it is that of augmented images, and none are; remove it, or write `aug"
@@ -28,7 +30,9 @@ REFUSED = [
         {"weight": 0.8, "reference": {"kind": "low-pass", "match": "V1", "cutoff": 3}},
         "conditions.low.reference.cutoff: 3: 'V1' says it (match); remove one of the two",
     ),
-    ("attacks.hop", HOPPING, "attacks.hop.queries: 300: no estimate takes more than max_queries, 200; lower it"),
+    ("attacks.hop", HOPPING, "attacks.hop.max_queries: 200: the first estimate alone takes 300; raise it, or w"),
+    ("attacks.hop", FEW, "attacks.hop.max_queries: 50: the first estimate alone takes 100; raise it, or wr"),
+    ("phantom.cue.amplitude", 600, "phantom.cue: amplitude 600 of a pattern is more than 255, the whole range; lower"),
     ("attacks.turned", {**TURNED, "angles": 1, "shifts": 1}, "attacks.turned.angles: 1, shifts: 1: nothing is turned"),
     ("attacks.turned", {**TURNED, "angle": 0, "translation": 0}, "nothing is turned or moved; give more than one, and"),
     ("predictors.pixels", {**PIXELS, "layers": ["layer4"]}, "predictors.pixels.layers: not of features pixels: remove"),
@@ -56,6 +60,9 @@ REFUSED = [
 WARNED = [
     ("data.endpoint", "http://mirror.lab:9000", "data.endpoint: 'http://mirror.lab:9000': nothing is fetched for a ph"),
     ("data.keep_betas", True, "data.keep_betas: true: nothing is fetched for a phantom; remove it"),
+    ("architectures.resnet50", PLAIN, "architectures.resnet50: no task trains it; list it in one's `architectures`"),
+    ("tasks.phantom-scenes.conditions", ["none", "LO"], "conditions.V1: no task trains it; list it in one's `cond"),
+    ("predictors.pixels", PIXELS, "predictors.pixels: no condition names it, and pages show the first; name it in one"),
     ("tasks.digits.source", "here", "tasks.digits.source: 'here': a task of kind digits reads none; remove it"),
     ("attacks.again", {**PGD, "eot": 4}, "attacks.again.eot: 4: the networks of this study draw no random numbers"),
     ("attacks.again", {**PGD, "warm_steps": 3}, "attacks.again.warm_steps: 3: with one budget no climb is warm"),

@@ -1,39 +1,13 @@
 """The configuration: both studies are valid, and every fault is one line that names the key."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import yaml
-from snakemake.utils import update_config
 
 from neurobust.core.errors import InputError
 from neurobust.study.jobs import study_jobs
-from neurobust.study.pairs import gains_of
-from neurobust.study.paths import Paths
 from neurobust.study.read import read_study
-
-
-@pytest.fixture(scope="module")
-def demo_config(project):
-    return yaml.safe_load((project / "tests/study/plain.yaml").read_text())
-
-
-@pytest.mark.parametrize("name", ["demo", "config", "study-small", "semantic", "factors", "teachers", "calibration"])
-def test_the_shipped_studies_are_valid(project, name):
-    read_study(yaml.safe_load((project / f"config/{name}.yaml").read_text()))
-
-
-def test_the_hierarchy_is_one_recipe_of_the_factors_with_more_seeds(project):
-    config = {}
-    for name in ("factors", "hierarchy"):
-        update_config(config, yaml.safe_load((project / f"config/{name}.yaml").read_text()))
-    study = read_study(config)
-    assert len({network.condition for network in study.networks()}) == 17 and len(study.seeds) == 10
-    areas = [gain.roi for gain in gains_of(study, "phantom-scenes")]
-    assert areas == ["V1", "V2", "hV4", "LO", "TO", "FFA", "FEF"]
-    assert all(gain.control == f"{gain.condition}-shuffled" for gain in gains_of(study, "phantom-scenes"))
-
 
 FAULTS = [
     ("seedz", [0], "unknown key 'seedz'"),
@@ -199,113 +173,12 @@ def test_faults_of_references_tasks_and_pairs(demo_config):
     assert [study.tasks[task].side for task in ("phantom-scenes", "digits", "faces")] == [32, 32, 48]
 
 
-CUED = {"kind": "pattern", "amplitude": 2, "reliability": 0.8}
-CONFLICT = {"method": "cue-conflict", "budgets": [0, 1]}
-
-
-def with_conflict(demo_config, cue=None, primary=None, tasks=None):
-    """The demo's configuration with the attack cue-conflict."""
-    config = copy.deepcopy(demo_config)
-    config["attacks"]["conflict"] = CONFLICT
-    if cue is not None:
-        config["phantom"]["cue"] = cue
-    if primary is not None:
-        config["primary_attack"] = primary
-    if tasks is not None:
-        del config["semantic"]
-        config["tasks"] = {name: config["tasks"][name] for name in tasks}
-    return config
-
-
-def test_a_task_without_a_cue_leaves_out_what_needs_one(demo_config):
-    study = read_study(with_conflict(demo_config, CUED))
-    assert {name: task.cue for name, task in study.tasks.items()} == {"phantom-scenes": True, "digits": False}
-    assert list(study.attacks_of("phantom-scenes")) == list(study.attacks)
-    assert list(study.attacks_of("digits")) == [name for name in study.attacks if name != "conflict"]
-    files = Paths(study).results_of(study.conditions, [])
-    assert {file.split("/")[3] for file in files if file.endswith("conflict.parquet")} == {"phantom-scenes"}
-    jobs = {job.names[0]: job.units for job in study_jobs(study) if job.rule == "attack_network"}
-    before = {job.names[0]: job.units for job in study_jobs(read_study(demo_config)) if job.rule == "attack_network"}
-    pixels = 32**2 / 1000
-    assert jobs["digits"] == before["digits"]
-    assert jobs["phantom-scenes"] == pytest.approx(before["phantom-scenes"] + 32 * pixels)  # one pass per image
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {},
-            "config.attacks.conflict: cue-conflict needs a task whose images bear a cue, and there is none; name",
-        ),
-        (
-            {"cue": CUED, "tasks": ["digits"]},
-            "config.attacks.conflict: cue-conflict needs a task whose images bear a cue",
-        ),
-        (
-            {"cue": CUED, "primary": "conflict"},
-            "config.primary_attack: 'conflict' needs a cue, which the task 'digits'",
-        ),
-        (
-            {"cue": {"kind": "pattern", "strength": 2}},
-            "config.phantom.cue: unknown key 'strength'; known keys are kind",
-        ),
-        ({"cue": {"kind": "hue", "amplitude": 3}}, "config.phantom.cue: amplitude 3 of a hue is more than 1"),
-    ],
-)
-def test_faults_of_cues_are_one_line(demo_config, changes, message):
-    with pytest.raises(InputError) as caught:
-        read_study(with_conflict(demo_config, **changes))
-    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
-
-
-def test_each_planted_world_has_its_own_scenes(demo_config):
-    """Beside its brains: two worlds on one machine never replace each other's."""
-    world = copy.deepcopy(demo_config)
-    world["data"]["root"] = "resources/worlds/no-cue"
-    real = copy.deepcopy(demo_config)
-    real["data"].update(source="nsd", root="resources/nsd", accept_terms=True)
-    task = SimpleNamespace(task="phantom-scenes")
-    found = [Paths(read_study(config)).task_source(task) for config in (demo_config, world, real)]
-    planted = "resources/phantom/tasks/phantom-scenes.npz"
-    beside = "results/demo/tasks/phantom-scenes.npz"
-    assert found == [planted, "resources/worlds/no-cue/tasks/phantom-scenes.npz", beside]
-
-
-def test_a_conflict_may_be_the_primary_attack_where_every_task_bears_a_cue(demo_config):
-    study = read_study(with_conflict(demo_config, CUED, primary="conflict", tasks=["phantom-scenes"]))
-    assert study.primary_attack == "conflict"
-
-
-def test_responses_of_a_phantom_are_its_own_or_permuted(demo_config):
-    config = copy.deepcopy(demo_config)
-    config["phantom"]["responses"] = "shuffled"
-    with pytest.raises(
-        InputError, match=r"config\.phantom\.responses: 'shuffled' is not known; choose one of own, permuted"
-    ):
-        read_study(config)
-
-
 def test_the_weights_of_an_oracle_are_an_input_and_not_a_setting(demo_config):
     config = copy.deepcopy(demo_config)
     features = {"architecture": "alexnet", "weights": "resources/weights/a.pth"}
     config["conditions"]["V1"].update(control="features", features=features)
     condition = read_study(config).recipe("digits", "resnet18", "V1")["condition"]
     assert condition["features"] == {"architecture": "alexnet"} and condition["control"] == "features"
-
-
-def test_the_small_study_has_the_demo_s_phantom_every_roi_and_every_control(project, demo_config):
-    from neurobust.phantom.cortex import REGIONS
-
-    study = yaml.safe_load((project / "config/study-small.yaml").read_text())
-    assert study["data"] == demo_config["data"] | {"root": "resources/phantom-small"}
-    assert {k: v for k, v in study["phantom"].items() if k != "face_task"} == demo_config["phantom"]
-    planted = {region.label for region in REGIONS} - {"OFA", "FEF"}
-    assert {label for roi in study["rois"].values() for label in roi["labels"]} == planted
-    controls = {c.get("control") for c in study["conditions"].values() if "target" in c}
-    assert controls >= {"shuffled", "random", "gaussian", "pixels", "features", "phase-scrambled", "subsampled"}
-    assert {roi for c in study["conditions"].values() for roi in c.get("target", [])} == set(study["rois"])
-    assert len(study["seeds"]) == 3
 
 
 SEMANTIC_FAULTS = [
@@ -395,32 +268,6 @@ def test_a_task_may_have_budgets_of_its_own_by_norm(demo_config):
         demo_config["tasks"]["digits"]["budgets"] = given
         with pytest.raises(InputError, match=problem):
             read_study(demo_config)
-
-
-@pytest.mark.parametrize("world", ["no-cue", "no-brain", "hue"])
-def test_the_worlds_of_the_calibration_differ_in_what_they_say(project, world):
-    """A file given after calibration.yaml changes its keys, as Snakemake merges them."""
-    base = yaml.safe_load((project / "config/calibration.yaml").read_text())
-    change = yaml.safe_load((project / f"config/calibration-{world}.yaml").read_text())
-    update_config(base, change)
-    study = read_study(base | {"claims": None})
-    planted = study.planted
-    assert (planted.cue.strength == 0) == (world == "no-cue")
-    assert (planted.responses == "permuted") == (world == "no-brain")
-    assert (planted.cue.kind == "hue") == (world == "hue")
-    assert study.results == f"results/calibration-{world}" and study.data.root == f"resources/calibration-{world}"
-    trained = set(study.trained["phantom-scenes"])
-    assert {"none", "V1", "LO", "LO-shuffled", "adversarial"} <= trained and len(study.seeds) == 8
-    assert trained < set(base["conditions"]) and len(base["conditions"]) == 18, "an hour on two cores: 344 networks"
-    assert len(trained) == {"no-brain": 9, "no-cue": 6, "hue": 10}[world]
-
-
-def test_the_calibration_has_every_control_and_asks_the_world_of_the_effect_why(project):
-    study = read_study(yaml.safe_load((project / "config/calibration.yaml").read_text()) | {"claims": None})
-    controls = {c.control for c in study.conditions.values() if c.roi == "LO" and c.on_task}
-    assert controls == {None, "shuffled", "labels", "random", "pixels"}
-    assert {c.loss for c in study.conditions.values() if c.guided} == {"mse", "cka"}
-    assert {"cue-bias", "dimensionality", "mediation"} <= set(study.explain) and len(study.seeds) >= 8
 
 
 def test_a_subject_of_nsd_has_no_more_sessions_than_it_ran(project):

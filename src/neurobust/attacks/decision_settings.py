@@ -49,8 +49,8 @@ class HopSkipJump(Attack, frozen=True):
     def __post_init__(self) -> None:
         if self.queries > self.max_queries:
             raise ValueError(
-                f"queries: {self.queries}: no estimate takes more than max_queries, {self.max_queries}; lower it, or "
-                "raise max_queries"
+                f"max_queries: {self.max_queries}: the first estimate alone takes {self.queries}; raise it, or write "
+                f"`queries: {self.max_queries}`"
             )
 
     def estimates(self, step: int) -> int:

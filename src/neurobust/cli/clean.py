@@ -22,7 +22,7 @@ from neurobust.study.paths import FOLDERS, Paths
 # Rules whose logs have their name and whose jobs `plan` does not price.
 UNPRICED = (
     "download_nsd", "download_stimuli", "download_shared_images", "download_alexnet", "plan_download", "doctor",
-    "check_machine", "check_cluster", "plan_study", "map_voxels",
+    "check_machine", "check_cluster", "probe_machine", "plan_study", "map_voxels",
 )  # fmt: skip
 
 # What jobs write; another file in their folders is somebody's, such as notes beside a report, and stays.

@@ -16,14 +16,14 @@ from neurobust.cli.mirror import Found, look
 from neurobust.core.errors import InputError
 from neurobust.core.io import write_text
 from neurobust.core.names import one_of
-from neurobust.core.settings import Given
+from neurobust.core.profile_link import TARGET as PROFILE
+from neurobust.core.settings import Given, read
 from neurobust.networks.registry import TASKS
+from neurobust.study.config import Name
 from neurobust.study.yaml_file import read_yaml
 
 TEMPLATE = Path(__file__).with_name("templates") / "config.yaml"
 PHANTOM = "phantom"
-PROFILE = "profiles/slurm"
-LONGEST = 100  # letters of a name, as the border has it
 ROIS = ("V1", "LO")  # without an answer
 # Where to begin with a task: passes over its training images, and what of its network differs from the study's.
 EPOCHS = {"digits": 4, "phantom-scenes": 12}
@@ -39,10 +39,7 @@ def begin(given: argparse.Namespace) -> int:
     """Write the study's files and say what to do next. InputError for an answer that cannot be, or a folder in use."""
     folder = Path(given.directory)
     refuse_used(folder)
-    if not re.fullmatch(r"[A-Za-z0-9]+([.-][A-Za-z0-9]+)*", given.study):
-        raise InputError(f"STUDY: {given.study!r}: expected a name of letters and digits, with . or - between them")
-    if len(given.study) > LONGEST:
-        raise InputError(f"STUDY: {given.study[:20]}...: expected a name of at most {LONGEST} letters")
+    read(Name, given.study, "STUDY")
     nsd = answer(given.nsd, "Where is NSD: a mirror's folder, or phantom for a planted one?", PHANTOM, "--nsd")
     phantom = nsd == PHANTOM
     shipped = read_yaml(home.pipeline() / "config/config.yaml")

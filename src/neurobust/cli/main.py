@@ -43,6 +43,7 @@ def run(given: argparse.Namespace) -> int:
     targets = list(given.target)
     if given.roi:
         from neurobust.cli.home import config_files, results_of
+        from neurobust.report.site import roi_file
         from neurobust.study.border import merged
 
         files = config_files(given.configfile)
@@ -53,7 +54,7 @@ def run(given: argparse.Namespace) -> int:
         for roi in given.roi:
             if roi not in known:
                 raise InputError(f"--roi: {roi!r} is not an ROI of this study; choose of {one_of(roi, known)}")
-        targets += [f"{results_of(study, files)}/report/roi/{roi}.html" for roi in given.roi]
+        targets += [f"{results_of(study, files)}/report/{roi_file(roi)}" for roi in given.roi]
     return snakemake(given, targets or ["all"], ["--dry-run"] if given.dry_run else [])
 
 
@@ -78,6 +79,7 @@ def report(given: argparse.Namespace) -> int:
     from neurobust.cli.home import config_files, results_of
     from neurobust.report.__main__ import show
     from neurobust.report.against import compare_runs
+    from neurobust.report.site import front_page
     from neurobust.report.tables import as_written
     from neurobust.study.border import merged
 
@@ -87,8 +89,8 @@ def report(given: argparse.Namespace) -> int:
         files = config_files(given.configfile)
         results = results_of(merged(files), files)
     if given.archive:
-        if not (results / "report/index.html").exists():
-            raise InputError(f"{results}/report: no index.html; run the pipeline up to its report first")
+        if not (page := front_page(results)).exists():
+            raise InputError(f"{page.parent}: no {page.name}; run the pipeline up to its report first")
         return snakemake(given, ["all"], ["--report", given.archive])
     with as_written(results, given.against):
         if given.against:

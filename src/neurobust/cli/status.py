@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurobust.cli.home import config_files, pipeline, results_of
+from neurobust.report.site import front_page
 from neurobust.study.border import merged, study_of
 from neurobust.study.mirror import check_folder
 
@@ -21,7 +22,7 @@ def print_status(configs: Sequence[str]) -> None:
     """Print whether Snakemake runs here and where the report lies; InputError where the study cannot be read."""
     files = config_files(configs)
     config = merged(files)
-    page = results_of(config, files) / "report/index.html"
+    page = front_page(results_of(config, files))
     running = "Snakemake runs in this folder, or was killed in it" if locked() else "nothing runs in this folder"
     report = f"its report is {page}" if page.exists() else "it has no report yet"
     print(f"study {config.get('study')}: {running}; {report}", flush=True)

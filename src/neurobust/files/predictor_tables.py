@@ -64,6 +64,11 @@ def write_voxels(path: Path, frame: pd.DataFrame, provenance: Provenance) -> Non
     write_parquet(path, frame, {"provenance": provenance})
 
 
+def are_predicted(voxels: pd.DataFrame) -> pd.Series[bool]:
+    """Which voxels of such a table are called predicted: above the permutation null, corrected for their number."""
+    return voxels["p_fdr"] <= FALSE_DISCOVERIES
+
+
 def read_voxels(path: Path) -> pd.DataFrame:
     """One row per voxel: subject, r, noise_ceiling (percent), r_normalised and more."""
     if not path.exists():

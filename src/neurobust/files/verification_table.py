@@ -12,11 +12,11 @@ from msgspec import Struct
 from neurobust.core.io import Provenance, write_parquet
 from neurobust.files.auxiliary import NetworkGate
 from neurobust.files.records import attributes_of, read_fields, read_table, write_fields
+from neurobust.files.semantic_table import ATTACK as ATTACK
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ATTACK = "attack"  # the variant that is the attack itself; the others are baselines
 NETWORK, IDENTITY = "network", "identity"  # who verifies: the network under attack, the task's identity network
 REQUIRED = {"image", "goal", "attribute", "variant", "rate", "clean_wrong", "success"}
 

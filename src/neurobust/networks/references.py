@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurobust.core.blur import gaussian_blur
 from neurobust.networks.description import Reference, load_function
 from neurobust.networks.references_settings import Ascent, Blur, GaussianNoise
 
@@ -39,15 +40,8 @@ def noisy(network: nn.Module, pixels: Tensor, labels: Tensor, settings: Gaussian
 
 
 def blurred(network: nn.Module, pixels: Tensor, labels: Tensor, settings: Blur) -> Tensor:
-    """Pixels under a Gaussian blur of SD `sigma` pixels, its kernel cut at 3 SD, borders reflected."""
-    sigma = settings.sigma
-    reach = min(max(1, round(3 * sigma)), min(pixels.shape[-2:]) - 1)
-    axis = torch.arange(-reach, reach + 1, dtype=pixels.dtype, device=pixels.device)
-    kernel = (-axis.square() / (2 * sigma**2)).exp()
-    kernel = (kernel / kernel.sum()).expand(pixels.shape[1], 1, -1)
-    padded = functional.pad(pixels, (reach,) * 4, mode="reflect")
-    rows = functional.conv2d(padded, kernel[:, :, None, :], groups=pixels.shape[1])
-    return functional.conv2d(rows, kernel[:, :, :, None], groups=pixels.shape[1])
+    """Pixels under a Gaussian blur of SD `sigma` pixels, borders reflected."""
+    return gaussian_blur(pixels, settings.sigma)
 
 
 def _in_eval(network: nn.Module, pixels: Tensor) -> Tensor:

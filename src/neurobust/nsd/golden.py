@@ -6,17 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from neurobust.files.splits import TEST
 from neurobust.nsd import layout
 from neurobust.nsd.ctab import resolve_labels
 from neurobust.nsd.design import Design
-from neurobust.nsd.held_out import TEST, image_splits, used_trials
+from neurobust.nsd.held_out import image_splits, used_trials
 from neurobust.nsd.mirror import Mirror, Skip, need
-from neurobust.nsd.settings import SESSIONS, StudySplits
+from neurobust.nsd.settings import GRIDS, SEEN, SESSIONS, TRIALS, StudySplits
 from neurobust.nsd.tables import read_behaviour
 from neurobust.nsd.volumes import read_ncsnr
 
-GRIDS = {"subj01": (81, 104, 83), "subj02": (82, 106, 84), "subj03": (81, 106, 82), "subj04": (85, 99, 80),
-         "subj05": (79, 97, 78), "subj06": (85, 113, 83), "subj07": (78, 95, 81), "subj08": (80, 103, 78)}  # fmt: skip
 # (atlas, names of labels; none: any label) -> voxels of subj01 to subj08
 VOXELS = {
     ("nsdgeneral", ()): (15724, 14278, 15226, 13153, 13039, 17907, 12682, 14386),
@@ -29,7 +28,6 @@ CORTEX = {"subj01": 107104, "subj02": 107860, "subj03": 111068, "subj04": 101628
           "subj07": 90214}  # fmt: skip
 SUBJ01_PRF = (592088, 102447, 594, 756, 834, 599, 646, 541, 687)  # voxels labelled -1, 0, 1, ..., 7
 SUBJ01_MASK = 370503
-SEEN = {40: (10000, 10000, 10000), 32: (9411, 8355, 6234), 30: (9209, 7846, 5445)}  # images with >= 1, 2, 3 trials
 SHARED_IN_30 = (907, 766, 515)
 SPECIAL = 515  # shared images with three trials in 30 sessions
 LEGACY = (8859, 982)  # images for training and testing in the first 37 sessions
@@ -80,8 +78,8 @@ def check_runs(mirror: Mirror) -> str:
     """Where the runs of a session begin, and its trials."""
     starts = np.r_[0, np.cumsum(mirror.design.run_lengths[0])[:-1]]
     same(tuple(starts.tolist()), RUN_STARTS, "first trials of the runs")
-    same(mirror.design.trials_per_session, 750, "trials a session")
-    return "750 trials a session in runs of 63 and 62"
+    same(mirror.design.trials_per_session, TRIALS, "trials a session")
+    return f"{TRIALS} trials a session in runs of 63 and 62"
 
 
 def check_repeats(mirror: Mirror) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from neurobust.core.seeding import numpy_rng
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.nsd.design import Design
 from neurobust.nsd.settings import StudySplits
-
-TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 def image_splits(design: Design, images: np.ndarray, splits: StudySplits) -> np.ndarray:

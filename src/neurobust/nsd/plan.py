@@ -11,9 +11,7 @@ from neurobust.nsd import layout
 from neurobust.nsd.bucket import Listed, Refused, Source, connect, head, listing
 from neurobust.nsd.layout import Root
 from neurobust.nsd.manifest import key_of, study_files
-from neurobust.nsd.settings import Data, most_images
-
-IMAGE_BYTES = 425 * 425 * 3
+from neurobust.nsd.settings import IMAGE_BYTES, Data, most_images
 
 
 def source_of(data: Data) -> Source:

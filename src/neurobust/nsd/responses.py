@@ -19,10 +19,11 @@ from neurobust.core.settings import written
 from neurobust.files.betas import BetasFile, open_betas
 from neurobust.files.lookup import find_rows
 from neurobust.files.roi import RoiFile, write_roi
+from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.nsd import layout
 from neurobust.nsd.design import Design, load_design, repeats_table
 from neurobust.nsd.header import same_place
-from neurobust.nsd.held_out import TEST, TRAIN, VALIDATION, image_splits, used_trials
+from neurobust.nsd.held_out import image_splits, used_trials
 from neurobust.nsd.layout import Root
 from neurobust.nsd.noise import ncsnr, noise_ceiling
 from neurobust.nsd.regions import roi_files

@@ -25,7 +25,14 @@ from neurobust.nsd.layout import (
 SESSIONS = {  # that each subject of NSD ran, as published (NSD Data Manual)
     "subj01": 40, "subj02": 40, "subj03": 32, "subj04": 30, "subj05": 40, "subj06": 32, "subj07": 40, "subj08": 30,
 }  # fmt: skip
-SEEN = {40: 10000, 32: 9411, 30: 9209}  # distinct images in this many sessions (NSD Data Manual)
+GRIDS = {  # of each subject, in voxels of 1.8 mm (NSD Data Manual)
+    "subj01": (81, 104, 83), "subj02": (82, 106, 84), "subj03": (81, 106, 82), "subj04": (85, 99, 80),
+    "subj05": (79, 97, 78), "subj06": (85, 113, 83), "subj07": (78, 95, 81), "subj08": (80, 103, 78),
+}  # fmt: skip
+TRIALS = 750  # of a session
+IMAGE_BYTES = 425 * 425 * 3  # of one image in the bucket's file
+# Images with at least 1, 2 and 3 trials in this many sessions (NSD Data Manual).
+SEEN = {40: (10000, 10000, 10000), 32: (9411, 8355, 6234), 30: (9209, 7846, 5445)}
 ADDRESS = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/[^\s?#]*)?$"
 WITHHELD = 3  # the last sessions of each subject, which were not public until August 2023
 
@@ -37,7 +44,7 @@ def fewest_sessions(planned: int = max(SESSIONS.values())) -> int:
 
 def most_images(sessions: int) -> int:
     """How many images a subject saw in so many sessions: exactly, or for other counts at most."""
-    return SEEN.get(sessions, min(10000, 750 * sessions))
+    return SEEN[sessions][0] if sessions in SEEN else min(max(SEEN.values())[0], TRIALS * sessions)
 
 
 class Sessions(Settings, frozen=True, kw_only=True):

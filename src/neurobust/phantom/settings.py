@@ -56,8 +56,9 @@ class Cue(Settings, frozen=True, kw_only=True):
     reliability: Annotated[Share, about("share of the task's images whose cue is that of their class")] = 0.95
 
     def __post_init__(self) -> None:
-        if self.kind == "hue" and self.strength > 1:
-            raise ValueError(f"amplitude {self.strength:g} of a hue is more than 1, full saturation; lower it")
+        most, whole = {"pattern": (255, "the whole range"), "hue": (1, "full saturation")}[self.kind]
+        if self.strength > most:
+            raise ValueError(f"amplitude {self.strength:g} of a {self.kind} is more than {most}, {whole}; lower it")
 
     @property
     def strength(self) -> float:

@@ -20,9 +20,9 @@ from neurobust.core.seeding import numpy_rng
 from neurobust.core.settings import written
 from neurobust.core.training import clear_checkpoint
 from neurobust.files.predictor_tables import (
-    FALSE_DISCOVERIES,
     PredictorMetrics,
     Summary,
+    are_predicted,
     write_predictor_metrics,
     write_voxels,
 )
@@ -111,7 +111,7 @@ def summarise_table(table: pd.DataFrame) -> Summary:
     return {
         **summarise(table["r"].to_numpy(), table["noise_ceiling"].to_numpy()),
         "median_fev": float(fev.median()) if len(fev) else None,
-        "share_above_null": float((table["p_fdr"] <= FALSE_DISCOVERIES).mean()) if len(table) else None,
+        "share_above_null": float(are_predicted(table).mean()) if len(table) else None,
     }
 
 

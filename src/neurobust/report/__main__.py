@@ -7,14 +7,14 @@ from pathlib import Path
 
 from neurobust.core.errors import InputError
 from neurobust.core.locale import speak_any_locale
+from neurobust.report.site import front_page
 from neurobust.report.summary import print_summary
 
 
 def show(results: Path) -> None:
     """Print the main table of a folder of results and where its report lies; InputError where there is none."""
-    folder = results / "report"
-    print_summary(folder / "tables")
-    print(f"\nReport: {folder / 'index.html'}")
+    print_summary(results / "report/tables")
+    print(f"\nReport: {front_page(results)}")
 
 
 def main(arguments: list[str]) -> int:

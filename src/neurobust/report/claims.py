@@ -9,11 +9,21 @@ from typing import NamedTuple
 from neurobust.report.blocks import Row
 from neurobust.report.contrasts import ANY, NotInStudyError, Sum, sums_of, with_control
 from neurobust.report.gates import Evidence
-from neurobust.report.guided import SHUFFLED
-from neurobust.report.verdicts import Along, Answer, Asked, all_gates, along, answer_row, judge, trend_verdict
+from neurobust.report.verdicts import (
+    STEP_UNIT,
+    Along,
+    Answer,
+    Asked,
+    all_gates,
+    along,
+    answer_row,
+    judge,
+    trend_verdict,
+)
 from neurobust.statistics import LEVEL, SUPPORTED, UNDETERMINED, trend
 from neurobust.study.claims import Claim
 from neurobust.study.model import Study
+from neurobust.study.pairs import SHUFFLED
 
 READ = ("difference", "low", "high", "level", "p", "verdict", "reason", "n_seeds", "n_images", "detectable")
 
@@ -140,7 +150,7 @@ def order_row(evidence: Evidence, name: str, claim: Claim, line: Along, level: f
     text = f"slope along {' < '.join(line.rois)}"
     return {
         "claim": name, **said(claim), **evidence.block, "contrast": text, "decides": text, "attack": evidence.primary,
-        "budget": evidence.budget(evidence.primary or ""), "unit": "accuracy per step", "difference": found.slope.mean,
+        "budget": evidence.budget(evidence.primary or ""), "unit": STEP_UNIT, "difference": found.slope.mean,
         "low": found.slope.low, "high": found.slope.high, "level": level, "p": found.p, "verdict": word,
         "reason": reason, "n_seeds": len(line.increments),
     }  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 from neurobust.explain.predictors.tuning import hierarchy_index
 from neurobust.report.blocks import in_roi
 from neurobust.report.entries import plain
-from neurobust.report.hierarchy import hierarchy_index as place_of
+from neurobust.report.hierarchy import place_of
 from neurobust.report.seen_data import rows_of
 from neurobust.report.style import empty_svg, panel_blocks, rc, say_cells, tip, to_svg
 from neurobust.report.view import View

@@ -11,7 +11,7 @@ from neurobust.files.network_metrics import NetworkMetrics, metrics_path, read_m
 from neurobust.networks.conditions import Condition
 from neurobust.report.blocks import Row
 from neurobust.report.guided import Conditions
-from neurobust.report.hierarchy import hierarchy_index
+from neurobust.report.hierarchy import place_of
 from neurobust.report.shown import answering, shown_attacks
 from neurobust.study.model import Study
 from neurobust.study.pairs import shuffles_of
@@ -85,7 +85,7 @@ def roi_factors(
 
     ours = condition.predictor == study.predictor and not condition.ensemble
     return {
-        "hierarchy": hierarchy_index(study.rois[roi]),
+        "hierarchy": place_of(study.rois[roi]),
         "predictor_accuracy": mean("median_r_normalised") if ours else math.nan,
         "noise_ceiling": mean("median_noise_ceiling"),
         "n_voxels": float(voxels.sum()) or math.nan,

@@ -16,10 +16,10 @@ import numpy as np
 from neurobust.core.reference_range import BASELINE, IN_RANGE, in_range
 from neurobust.report.blocks import Row
 from neurobust.report.cells import Cell, Cells, common_images, survival_differences, twins_of
-from neurobust.report.entries import percent, signed
+from neurobust.report.entries import percent, signed, with_interval
 from neurobust.report.predicted import LEAST_PREDICTED, Predicted
 from neurobust.report.shown import NORMS, Measure, ShownAttack, answering, format_budget
-from neurobust.statistics import SAME, Gate, Interval, crossed_interval
+from neurobust.statistics import SAME, Gate, crossed_interval
 from neurobust.study.model import Study
 
 SENSITIVITY = 0.10  # what the positive control must gain at least, by its lower bound
@@ -190,7 +190,8 @@ def sensitivity_gate(evidence: Evidence) -> Gate:
     if not met or not chosen.in_range or evidence.budget(attack) is None:
         return Gate("sensitivity", False, f"{control} cannot be read: no budget of {attack} is in range")
     interval = crossed_interval(difference(evidence, attack, control, BASELINE))
-    said = f"{control} − none is {interval_text(interval)} pp under {evidence.at(attack)}"
+    ends = interval.mean, interval.low, interval.high
+    said = f"{control} − none is {with_interval(*ends)} under {evidence.at(attack)}"
     if interval.low > SENSITIVITY:
         return Gate("sensitivity", True, said)
     return Gate("sensitivity", False, f"{said}; its lower bound must be above {signed(SENSITIVITY)}")
@@ -316,10 +317,3 @@ def difference(evidence: Evidence, attack: str, condition: str, baseline: str) -
     twins = twins_of(evidence.cells[attack], condition, baseline)
     both = common_images([cell for pair in twins for cell in pair])
     return survival_differences(zip(both[::2], both[1::2], strict=True), evidence.budget(attack) or 0)
-
-
-def interval_text(interval: Interval) -> str:
-    """A difference of accuracy in pp with its interval: `+3.1 [0.2, 6.0]`."""
-    if math.isnan(interval.low):
-        return signed(interval.mean)
-    return f"{signed(interval.mean)} [{signed(interval.low)}, {signed(interval.high)}]"

@@ -29,7 +29,7 @@ HIERARCHY: dict[float, tuple[str, ...]] = {
 PLACES = {label: place for place, labels in HIERARCHY.items() for label in labels}
 
 
-def hierarchy_index(roi: Any) -> float:
+def place_of(roi: Any) -> float:
     """The mean place of the labels of an ROI (`Study.rois`); NaN where one of them has none."""
     places = [PLACES.get(label, math.nan) for region in roi.added for label in region.labels]
     return sum(places) / len(places) if places else math.nan

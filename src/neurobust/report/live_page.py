@@ -25,7 +25,7 @@ from neurobust.report.cells import read_cell
 from neurobust.report.entries import between, over_seeds, percent, plain
 from neurobust.report.live import Progress, Reader, begun_files, files_of, grouped, progress_of
 from neurobust.report.shown import format_budget
-from neurobust.report.site import STATUS_FILE
+from neurobust.report.site import STATUS_FILE, front_page
 from neurobust.study.model import Study
 from neurobust.study.paths import FOLDERS
 
@@ -89,7 +89,7 @@ def write_status(study: Study, path: Path, clock: Clock = lambda: datetime.now(U
     parts = [(part, grouped(part.missing, study.root)) for part in live.progress]
     page = environment().get_template("live.html").render(
         {"live": live, "study": study, "style": style, "parts": parts, "failed": failed(live), **names}
-        | {"report": link_of(study.root / "report/index.html", path)}
+        | {"report": link_of(front_page(study.root), path)}
     )  # fmt: skip
     write_text(path, page)
     return live

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurobust.files.predictor_tables import FALSE_DISCOVERIES, read_voxels, voxels_path
+from neurobust.files.predictor_tables import FALSE_DISCOVERIES, are_predicted, read_voxels, voxels_path
 from neurobust.study.model import Study
 from neurobust.study.pairs import guides
 
@@ -45,14 +45,14 @@ class Predicted(NamedTuple):
 
 def count_predicted(voxels: pd.DataFrame) -> float:
     """How many of a predictor's voxels it predicts on held-out images; NaN where that was not tested."""
-    return int((voxels["p_fdr"] <= FALSE_DISCOVERIES).sum()) if "p_fdr" in voxels else math.nan
+    return int(are_predicted(voxels).sum()) if "p_fdr" in voxels else math.nan
 
 
 def count_surely(voxels: pd.DataFrame) -> float:
     """How many of them also have a p value that is small enough each by itself: those that the gate counts."""
     if not {"p", "p_fdr"} <= set(voxels):
         return math.nan
-    return int(((voxels["p_fdr"] <= FALSE_DISCOVERIES) & (voxels["p"] <= LARGEST_P)).sum())
+    return int((are_predicted(voxels) & (voxels["p"] <= LARGEST_P)).sum())
 
 
 def predicted_areas(study: Study) -> dict[str, dict[str, Predicted]]:

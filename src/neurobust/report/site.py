@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from neurobust.study.model import Study
@@ -88,6 +88,11 @@ def pages_of(study: Study) -> dict[str, Page]:
     if not (study.corruptions or study.shifted):
         lacking.add("corruptions")
     return {name: page for name, page in PAGES.items() if name not in lacking}
+
+
+def front_page(results: Path) -> Path:
+    """Where the front page of a study's report lies."""
+    return results / "report" / PAGES["answer"].file
 
 
 def roi_file(roi: str) -> str:

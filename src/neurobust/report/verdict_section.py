@@ -12,6 +12,7 @@ from neurobust.core.reference_range import BASELINE
 from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.entries import MISSING, difference_of, plain, text, with_interval
 from neurobust.report.shown import format_budget
+from neurobust.report.verdicts import PER_STEP, STEP_UNIT
 from neurobust.report.view import View
 from neurobust.statistics import (
     CONTRADICTED,
@@ -203,7 +204,7 @@ def value_of_claim(row: Any) -> str:
     """The deciding difference of a test with its interval, in its own unit."""
     unit = text(row.unit)
     if unit.startswith("accuracy"):
-        return difference_of(row, "pp a step" if unit == "accuracy per step" else "pp")
+        return difference_of(row, PER_STEP if unit == STEP_UNIT else "pp")
     shown = with_interval(row.difference, row.low, row.high, "", plain)
     return shown if shown == MISSING else f"{shown} in {unit}"
 
@@ -235,7 +236,7 @@ def attack_text(view: View, row: Any) -> str:
 def evidence_of(view: View, row: Any) -> str:
     """The anchor of the part of the page that a test of a claim rests on."""
     unit = text(row.unit)
-    if unit == "accuracy per step" and len(view.tables["trend"]):
+    if unit == STEP_UNIT and len(view.tables["trend"]):
         return "#trend"
     if row.attack not in view.attacks:
         return "#semantic"

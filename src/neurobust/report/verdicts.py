@@ -26,8 +26,8 @@ from neurobust.report.contrasts import (
     readings,
     required_controls,
 )
+from neurobust.report.entries import with_interval
 from neurobust.report.gates import GATES, Evidence, gates_of
-from neurobust.report.guided import SHUFFLED
 from neurobust.statistics import (
     CONTRADICTED,
     EQUIVALENCE,
@@ -52,10 +52,13 @@ from neurobust.statistics import (
     verdict,
 )
 from neurobust.study.model import Study
+from neurobust.study.pairs import SHUFFLED
 
-HIERARCHY = ("V1", "V2", "hV4", "LO", "TO")  # from early to late: Shao et al. 2024
+EARLY_TO_LATE = ("V1", "V2", "hV4", "LO", "TO")  # from early to late: Shao et al. 2024
 FEWEST_ROIS = 3  # of a trend
 TREND_MARGIN = 0.01  # accuracy per step that would matter
+STEP_UNIT = "accuracy per step"  # in tables; for readers:
+PER_STEP = "pp a step"
 
 
 class Asked(NamedTuple):
@@ -292,7 +295,7 @@ def trend_rows(evidence: Evidence) -> list[Row]:
     """
     if evidence.primary is None:
         return []
-    rows, lines = [], along(evidence, HIERARCHY)
+    rows, lines = [], along(evidence, EARLY_TO_LATE)
     for line in lines.values():
         found = trend(line.increments, range(len(line.rois)))
         level = shared(LEVEL, len(lines))
@@ -315,13 +318,13 @@ def trend_verdict(found: Trend, margin: float, gates: Sequence[Gate], level: flo
     slope = found.slope
     if math.isnan(slope.low) or slope.df < 2:
         return UNDETERMINED, "fewer than three seeds, or seeds that do not differ"
-    said = f"{100 * slope.mean:+.1f} pp a step [{100 * slope.low:.1f}, {100 * slope.high:.1f}]".replace("-", "−")
+    said = with_interval(slope.mean, slope.low, slope.high, PER_STEP)
     if at_level(slope, level).low > 0 and found.p < 1 - level:
         return SUPPORTED, f"{said}; Page's test p = {found.p:.2g}"
     if at_level(slope, level).high < 0:
         return CONTRADICTED, said
     if at_level(slope, 0.9).high < margin:
-        return NOT_SUPPORTED, f"{said}: less than {100 * margin:g} pp a step"
+        return NOT_SUPPORTED, f"{said}: less than {100 * margin:g} {PER_STEP}"
     return UNDETERMINED, f"{said}; Page's test p = {found.p:.2g}"
 
 

@@ -33,9 +33,7 @@ from neurobust.predictors.registry import reader_modules
 from neurobust.study.mirror import Mirror
 from neurobust.study.model import NetworkName, Study
 from neurobust.study.pairs import FRAGILITY, gains_of, other_teachers
-from neurobust.study.paths import Wildcards
-
-Analyses = Mapping[str, Analysis]
+from neurobust.study.paths import Wildcards, network_of
 
 
 class Explained:
@@ -172,12 +170,12 @@ class Explained:
     def stored_examples(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
         """A few images as each attack left them, where an analysis needs adversarials."""
         needed = self._needed("adversarials", names)
-        return [str(examples_path(self.results, _network(wildcards)))] if needed else []
+        return [str(examples_path(self.results, network_of(wildcards).path))] if needed else []
 
     def stored_transfer(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
         """The adversarials that other networks meet, where the study has them and an analysis needs adversarials."""
         needed = self._needed("adversarials", names) and self.study.transfer
-        return [str(adversarials_path(self.results, _network(wildcards)))] if needed else []
+        return [str(adversarials_path(self.results, network_of(wildcards).path))] if needed else []
 
     def minimal_tables(self, wildcards: Wildcards, names: Iterable[str]) -> list[str]:
         """The tables of minimum-norm attacks in L2, where an analysis needs the distances that they found."""
@@ -185,7 +183,7 @@ class Explained:
             return []
         attacks = self.study.attacks_of(wildcards.task)
         least = (name for name, plan in attacks.items() if plan.attack.minimum and plan.norm == "l2")
-        return [str(attack_table_path(self.results, _network(wildcards), name)) for name in least]
+        return [str(attack_table_path(self.results, network_of(wildcards).path, name)) for name in least]
 
     # --- the whole study ---
 
@@ -266,10 +264,6 @@ class Explained:
 
 def _is_control(condition: Condition) -> bool:
     return condition.control is not None
-
-
-def _network(wildcards: Wildcards) -> str:
-    return f"{wildcards.task}/{wildcards.architecture}/{wildcards.condition}/seed{wildcards.seed}"
 
 
 def of_analyses(function: Callable[[Wildcards, list[str]], Any], *names: str) -> Callable[[Wildcards], Any]:

@@ -10,7 +10,7 @@ from neurobust.core.errors import InputError, error_of
 from neurobust.core.names import nearest, one_of
 from neurobust.nsd.ctab import read_ctab
 from neurobust.nsd.layout import PUBLISHED, ctab
-from neurobust.nsd.settings import ROI, SEEN, WITHHELD, Region
+from neurobust.nsd.settings import ROI, SESSIONS, WITHHELD, Region, most_images
 from neurobust.phantom.labels import ATLASES, STAND_INS
 from neurobust.phantom.settings import Phantom
 from neurobust.study.model import Study
@@ -135,7 +135,7 @@ def check_validation(study: Study) -> None:
     """Raise InputError where a share of validation images leaves none, or none for training."""
     share = study.splits.validation
     planted = described(study.planted) if study.phantom else None
-    own = min(SEEN.values()) if planted is None else planted.unique_images + planted.shared_images
+    own = most_images(min(SESSIONS.values())) if planted is None else planted.unique_images + planted.shared_images
     for part, what in ((share, "validation"), (1 - share, "training")):
         if part * own < FEWEST:
             raise InputError(

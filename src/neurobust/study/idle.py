@@ -30,6 +30,20 @@ def of_data(study: Study) -> Iterator[str]:
         yield "config.phantom.face_task: no task shows it; remove it, or add a task of kind phantom-faces"
 
 
+def of_names(study: Study) -> Iterator[str]:
+    """Entries of sections that no other section names, so that nothing is made of them."""
+    tasks = study.tasks.values()
+    trained = {name for task in tasks for name in task.conditions}
+    built = {name for task in tasks for name in task.architectures}
+    asked = {study.predictor, *(condition.predictor for condition in study.conditions.values())}
+    for section, entries, used, says in (
+        ("architectures", study.architectures, built, "no task trains it; list it in one's `architectures`"),
+        ("conditions", study.conditions, trained, "no task trains it; list it in one's `conditions`"),
+        ("predictors", study.predictors, asked, "no condition names it, and pages show the first; name it in one"),
+    ):
+        yield from (f"config.{section}.{name}: {says}, or remove it" for name in entries if name not in used)
+
+
 def of_tasks(study: Study) -> Iterator[str]:
     """Sources of images that a kind of task does not read, and the precision of predictors that nothing asks."""
     for name, task in study.tasks.items():
@@ -112,4 +126,4 @@ def said(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-OF_NO_EFFECT = (of_data, of_tasks, of_attacks, of_semantic, of_explain)
+OF_NO_EFFECT = (of_data, of_names, of_tasks, of_attacks, of_semantic, of_explain)

@@ -7,6 +7,7 @@ counted.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from neurobust.files.predictor_tables import RESAMPLES
 from neurobust.networks.conditions import COSTS, Condition
 from neurobust.networks.registry import LOSSES
 from neurobust.nsd.layout import SPACES
+from neurobust.nsd.settings import GRIDS, IMAGE_BYTES, TRIALS, most_images
 from neurobust.study.explained import Explained
 from neurobust.study.model import Study, TaskPlan
 from neurobust.study.pairs import FRAGILITY, other_teachers
@@ -44,13 +46,11 @@ ON_TASKS = (
     "lend_semantic", "transfer_semantic", "explain_network", "explain_network_apart",
 )  # fmt: skip
 CANARY_PASSES = 48 * 500  # images, and passes of all canaries under all attacks
-NSD_TRIALS = 750  # of a session
 LABELLED_VOXELS = 90000  # of a subject of NSD, over all atlases
 ROI_VOXELS = 1500  # of a subject of NSD
 PLANTED_ROI = 1 / 80  # of a phantom's grid
 SESSION_BYTES = {"nii.gz": 467e6, "hdf5": 1094e6}
-STIMULUS_BYTES = 425 * 425 * 3
-CUBE = 81 * 104 * 83  # voxels of subj01's functional grid
+CUBE = math.prod(GRIDS["subj01"])  # voxels
 SHARED_IMAGES = 1000  # that all subjects of NSD saw, for testing
 
 
@@ -131,7 +131,7 @@ def _sizes_of_stimuli(study: Study) -> set[int]:
 
 def _trials(study: Study, subject: str) -> int:
     """Trials that a subject saw."""
-    per_session = study.planted.trials_per_session if study.phantom and study.planted else NSD_TRIALS
+    per_session = study.planted.trials_per_session if study.phantom and study.planted else TRIALS
     return study.data.subjects[subject].sessions * per_session
 
 
@@ -160,8 +160,8 @@ def _finer(study: Study) -> float:
 
 
 def _images_seen(study: Study, subject: str) -> float:
-    """Distinct images that a subject saw: each is shown three times."""
-    return _trials(study, subject) / 3
+    """Distinct images that a subject saw; of a phantom's about: each is shown three times."""
+    return _trials(study, subject) / 3 if study.phantom else most_images(study.data.subjects[subject].sessions)
 
 
 def _predictors(study: Study) -> Iterator[Job]:
@@ -386,7 +386,7 @@ def download_bytes(study: Study) -> float:
         return 0.0
     sessions = sum(spec.sessions for spec in study.data.subjects.values())
     images = sum(_images_seen(study, subject) for subject in study.subjects)
-    return sessions * SESSION_BYTES[study.data.format] * _finer(study) + images * STIMULUS_BYTES
+    return sessions * SESSION_BYTES[study.data.format] * _finer(study) + images * IMAGE_BYTES
 
 
 def disk_bytes(study: Study) -> float:

@@ -56,6 +56,11 @@ class Wildcards(Protocol):
     analysis: str
 
 
+def network_of(wildcards: Wildcards) -> NetworkName:
+    """The network that a rule's wildcards name."""
+    return NetworkName(wildcards.task, wildcards.architecture, wildcards.condition, int(wildcards.seed))
+
+
 class Paths:
     """The files of one study."""
 
@@ -138,10 +143,8 @@ class Paths:
             files["voxels"] = self.predictor_files(wildcards, condition.target, voxels_path)
             files["matched"] = self.predictor_files(wildcards, condition.match, voxels_path)
         if condition.reference is not None and condition.reference.matched is not None:
-            network = NetworkName(
-                wildcards.task, wildcards.architecture, condition.reference.matched, int(wildcards.seed)
-            )
-            files["guided"] = [str(network_weights_path(self.results, network.path))]
+            matched = network_of(wildcards)._replace(condition=condition.reference.matched)
+            files["guided"] = [str(network_weights_path(self.results, matched.path))]
         if condition.on_stimuli:
             size, rois = self.study.tasks[wildcards.task].side, condition.target or ()
             if not condition.pairs:
@@ -182,7 +185,7 @@ class Paths:
             return []
         if BASELINE not in self.study.tasks[wildcards.task].conditions:
             return []
-        twin = NetworkName(wildcards.task, wildcards.architecture, BASELINE, int(wildcards.seed))
+        twin = network_of(wildcards)._replace(condition=BASELINE)
         return [str(network_weights_path(self.results, twin.path))]
 
     def transfer_tables(self) -> list[str]:
@@ -230,8 +233,7 @@ class Paths:
 
     def lender(self, wildcards: Wildcards) -> NetworkName:
         """The undefended network whose semantic adversarials a network meets."""
-        names = (wildcards.task, wildcards.architecture, wildcards.condition, int(wildcards.seed))
-        return self.study.surrogate(NetworkName(*names))
+        return self.study.surrogate(network_of(wildcards))
 
     def outside_modules(self, wildcards: Wildcards) -> list[str]:
         """The modules that rebuild a network from outside; none for one of the study's own."""

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from neurobust.core.blur import gaussian_blur
 from neurobust.explain.predictors import shifted
-from neurobust.explain.predictors.shifted import INTACT, OTHER, VERSIONS, blurred, kept_share, luma, version_r
+from neurobust.explain.predictors.shifted import INTACT, OTHER, VERSIONS, kept_share, luma, version_r
 from neurobust.phantom.cue import pattern
 from neurobust.phantom.scenes import render_all, sample_scenes
 
@@ -90,7 +91,7 @@ def test_versions_are_what_they_say(scenes):
 def test_a_blur_is_the_gaussian_of_the_fourier_plane():
     axis = torch.arange(SIDE) / SIDE
     wave = torch.cos(2 * torch.pi * 4 * axis)[None, None, None].expand(1, 1, SIDE, SIDE)
-    kept = (blurred(wave, 2.0) / wave)[0, 0, SIDE // 2, 16:49:8]  # where it is 1 or -1
+    kept = (gaussian_blur(wave, 2.0) / wave)[0, 0, SIDE // 2, 16:49:8]  # where it is 1 or -1
     wanted = np.exp(-2 * (np.pi * 2.0 * 4 / SIDE) ** 2)
     assert kept == pytest.approx(torch.full((5,), float(wanted)), rel=0.02)
 

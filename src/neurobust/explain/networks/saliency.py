@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurobust.core.blur import gaussian_blur
 from neurobust.core.seeding import numpy_rng
 
 
@@ -19,15 +20,7 @@ def saliency(gradient: Tensor) -> Tensor:
 
 def blurred(maps: Tensor, sigma: float) -> Tensor:
     """Maps (n, H, W) under a Gaussian of `sigma` pixels, the border repeated; 0 leaves them as they are."""
-    if sigma <= 0:
-        return maps
-    reach = min(math.ceil(3 * sigma), min(maps.shape[-2:]) - 1)
-    axis = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
-    weight = torch.exp(-0.5 * (axis / sigma) ** 2)
-    weight = weight / weight.sum()
-    padded = nn.functional.pad(maps[:, None], (reach,) * 4, mode="replicate")
-    down = nn.functional.conv2d(padded, weight.reshape(1, 1, -1, 1))
-    return nn.functional.conv2d(down, weight.reshape(1, 1, 1, -1))[:, 0]
+    return gaussian_blur(maps[:, None], sigma, "replicate")[:, 0] if sigma > 0 else maps
 
 
 def response_saliency(

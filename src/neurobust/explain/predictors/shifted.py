@@ -7,15 +7,15 @@ NSD-synthetic), the same comparison takes them in place of these.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import pad
 
+from neurobust.core.blur import gaussian_blur
 from neurobust.explain.predictors.tuning import seen_r
 from neurobust.files.pixels import LUMA
 
@@ -26,16 +26,6 @@ COARSEST = 1 / 8  # of the image's side: what is finer than a period of this is 
 def luma(images: Tensor) -> Tensor:
     """Brightness (n, 1, H, W) of images (n, 3, H, W)."""
     return (images * torch.tensor(LUMA).to(images)[:, None, None]).sum(1, keepdim=True)
-
-
-def blurred(images: Tensor, sd: float) -> Tensor:
-    """Images (n, C, H, W) after a Gaussian of `sd` pixels, the edges mirrored."""
-    reach = min(max(1, math.ceil(3 * sd)), images.shape[-1] - 1, images.shape[-2] - 1)
-    line = torch.exp(-(torch.arange(-reach, reach + 1).to(images) ** 2) / (2 * sd**2))
-    line = (line / line.sum()).expand(images.shape[1], 1, -1)
-    wide = pad(images, (reach, reach, reach, reach), mode="reflect")
-    rows = conv2d(wide, line[..., None], groups=images.shape[1])
-    return conv2d(rows, line[:, :, None], groups=images.shape[1])
 
 
 def grey(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -50,12 +40,12 @@ def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def soft(images: Tensor, generator: torch.Generator) -> Tensor:
     """Blurred by a Gaussian of 1/32 of the side."""
-    return blurred(images, images.shape[-1] / 32)
+    return gaussian_blur(images, images.shape[-1] / 32)
 
 
 def line_drawn(images: Tensor, generator: torch.Generator) -> Tensor:
     """A line drawing: dark where the brightness changes, white elsewhere; black at the 5 % steepest places."""
-    smooth = blurred(luma(images), max(images.shape[-1] / 128, 0.6))
+    smooth = gaussian_blur(luma(images), max(images.shape[-1] / 128, 0.6))
     wide = pad(smooth, (1, 1, 1, 1), mode="reflect")
     dx, dy = wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2], wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]
     steep = torch.hypot(dx, dy)
@@ -65,7 +55,7 @@ def line_drawn(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def detail_swapped(images: Tensor, generator: torch.Generator) -> Tensor:
     """Coarse parts as they are, detail of another image: what a fine cue says is exchanged, the shape stays."""
-    coarse = blurred(images, COARSEST * images.shape[-1] / 4)
+    coarse = gaussian_blur(images, COARSEST * images.shape[-1] / 4)
     return (coarse + derangement(images - coarse, generator)).clamp(0, 1)
 
 

@@ -105,23 +105,13 @@ def ridge_predict(
     return centre + z @ (x.T @ (vectors @ chosen))
 
 
-def transfer_matrix(served: Mapping[tuple[str, str], np.ndarray], rois: Sequence[str]) -> np.ndarray:
-    """What a core loses on an ROI that it was not trained for: (cores, ROIs), the median over voxels of r of the ROI's
-    own core less r of the other one. 0 on the diagonal, and for a copied ROI.
-
-    served: (core, ROI) -> r per voxel of the ROI, read from that core.
-    """
-    return np.array([
-        [float(np.median(served[roi, roi] - served[core, roi])) for roi in rois] for core in rois
-    ])  # fmt: skip
-
-
 def hierarchy_index(losses: np.ndarray, order: Sequence[float]) -> float:
     """(a_up - a_down) / (|a_up| + |a_down|): 1 where cores serve what lies below them and not what lies above, -1 the
     other way round, 0 where distance alone counts. NaN where nothing is lost in any direction.
 
-    losses (cores, ROIs) of `transfer_matrix`; order: each ROI's place in the hierarchy. The slopes are of the loss
-    against the distance, least squares through 0, over all pairs whose ROI lies above, and below, the core's.
+    losses (cores, ROIs): how much less a core predicts of an ROI than the ROI's own; order: each ROI's place in the
+    hierarchy. The slopes are of the loss against the distance, least squares through 0, over all pairs whose ROI lies
+    above, and below, the core's.
     """
     place = np.asarray(order, float)
     step = place[None, :] - place[:, None]  # of the ROI above the core
