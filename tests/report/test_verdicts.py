@@ -13,7 +13,16 @@ from neurobust.files.attack_table import attack_table_path
 from neurobust.report.collect import collect_results
 from neurobust.report.contrasts import Sum, cells_of, clean_difference, outcomes, readings, with_control
 from neurobust.report.gains import own_shuffle
-from neurobust.report.verdicts import Asked, along, family_size, judge, trend_rows, trend_verdict, verdict_rows
+from neurobust.report.verdicts import (
+    Asked,
+    along,
+    at_level,
+    family_size,
+    judge,
+    trend_rows,
+    trend_verdict,
+    verdict_rows,
+)
 from neurobust.statistics import Interval, Trend, crossed_interval, seed_interval
 
 LO_WINS = Sum(((1, "LO"), (-1, "none")), "pgd")
@@ -310,7 +319,9 @@ def test_a_trend_pays_for_the_number_of_recipes(judged_study, new_evidence, new_
     """Sure enough for one recipe, and not for one of two."""
     slope, p = Interval(0.05, 0.005, 0.095, 4), 0.001
     assert trend_verdict(Trend(p, slope), 0.01, [], 0.95)[0] == "supported"
-    assert trend_verdict(Trend(p, slope), 0.01, [], 0.975)[0] == "undetermined"
+    word, reason = trend_verdict(Trend(p, slope), 0.01, [], 0.975)
+    low, high = (100 * end for end in at_level(slope, 0.975)[1:3])
+    assert word == "undetermined" and reason.endswith(f"judged at 97.5 %: [{low:.1f}, {high:.1f}]".replace("-", "−"))
     found = []
     for recipes in ((), ("cka",)):
         conditions, levels = {}, {}
