@@ -90,8 +90,8 @@ def test_what_fell_out_is_counted(view):
     assert [row["step"] for row in excluded_rows(empty)] == ["networks"]
 
 
-def test_the_gate_of_the_cue_is_told_where_the_study_turns_it(view):
+def test_the_gate_of_the_cue_is_told_where_the_study_turns_it(view, new_plan):
     """Not in every study of a phantom: `recovery` is no gate of one that has no cue to turn."""
     assert view.study.phantom and "turned cue" not in text_of(view)
-    turned = {**view.study.attacks, "cue": replace(view.study.attacks["pgd-linf"], norm="cue")}
+    turned = {**view.study.attacks, "turn": new_plan("turn", norm="cue", budgets=(0, 1))}
     assert "20 points to the turned cue" in text_of(View(replace(view.study, attacks=turned), view.tables))
