@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 CONFIG ?= config/demo.yaml
 SLURM_TEST := $(BIN)/python tests/slurm/cluster.py
-PYTEST := $(BIN)/python -m pytest -n $(CORES)
+# a few tests at a time: else one process is given the first eighth of them at once, with most of the long ones
+PYTEST := $(BIN)/python -m pytest -n $(CORES) --maxschedchunk=8
 TEST := OMP_NUM_THREADS=1 $(PYTEST)
 NUMERIC := tests/attacks tests/networks tests/predictors tests/explain tests/phantom tests/shared
 export GIT_PYTHON_REFRESH := quiet

@@ -39,6 +39,8 @@ SETTINGS = {
     "fmn-l2": {"method": "fmn", **L2, "steps": 20},
     "fmn-l1": {"method": "fmn", **L1, "steps": 20},
     "fmn-l0": {"method": "fmn", "norm": "l0", "budgets": [0, 2, 5, 10, 30], "steps": 20},
+    "fab-linf": {"method": "fab", **LINF, "steps": 6, "targets": 3},
+    "fab-l2": {"method": "fab", **L2, "steps": 6, "targets": 9},
     "carlini-wagner": {"method": "carlini-wagner", **L2, "steps": 15, "binary_search_steps": 3},
     "ead": {"method": "ead", **L1, "steps": 15, "binary_search_steps": 3},
     "boundary": {"method": "boundary", **L2, "steps": 10},

@@ -147,7 +147,7 @@ def test_an_ensemble_says_which_attack_broke_which_image(study):
     frame, attrs = read_parquet(study("out", attacks={"aa": settings}) / "aa.parquet")
     assert list(frame.columns) == [*COLUMNS, "member"] and attrs["verification"]["demoted"] == 0
     broken = frame.success & frame.clean_correct
-    assert set(frame.member[broken]) <= {"apgd-ce", "apgd-t", "fmn", "square"}
+    assert set(frame.member[broken]) <= {"apgd-ce", "apgd-t", "fmn", "fab", "square"}
     assert broken.any() and (frame.member[~broken] == "").all()
 
 
@@ -380,7 +380,7 @@ def test_a_line_of_one_attack_discards_no_cell_of_another():
     of = {method: sources(method) for method in METHODS}
     for file, users in {
         "square.py": {"square", "autoattack"}, "square_settings.py": {"square", "autoattack"},
-        "fmn.py": {"fmn", "autoattack"}, "spatial.py": {"rotation-translation"},
+        "fmn.py": {"fmn", "autoattack"}, "fab.py": {"fab", "autoattack"}, "spatial.py": {"rotation-translation"},
         "adaptive.py": {"adaptive-joint", "adaptive-collision"}, "ensemble.py": {"autoattack"},
         "semantic/oracle.py": {"perceptual", "random-perceptual"},
         "semantic/description.py": {"perceptual", "random-perceptual"},

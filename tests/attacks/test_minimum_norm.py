@@ -15,6 +15,7 @@ COARSE = {  # within a quarter of the truth; the others within 2 %
     "hopskipjump-linf": {"method": "hopskipjump", "norm": "linf", "steps": 8, "queries": 200},
 }
 FINE = {f"fmn-{norm}": {"method": "fmn", "norm": norm, "steps": 100} for norm in ("linf", "l2", "l1")}
+FINE |= {f"fab-{norm}": {"method": "fab", "norm": norm, "steps": 20} for norm in ("linf", "l2")}
 
 
 def boxed_l1(model, images, labels, count=False):

@@ -26,6 +26,7 @@ CLIMBING = {
     "apgd": {"method": "apgd", **L2, "steps": 6, "loss": "dlr"},
     "targeted": {"method": "apgd-targeted", **LINF, "steps": 4, "targets": 2},
     "fmn": {"method": "fmn", **LINF, "steps": 8},
+    "fab": {"method": "fab", **LINF, "steps": 8, "targets": 3},
     "deepfool": {"method": "deepfool", **L2, "steps": 5},
     "ddn": {"method": "ddn", **L2, "steps": 5},
     "carlini-wagner": {"method": "carlini-wagner", **L2, "steps": 4, "binary_search_steps": 2},
@@ -81,7 +82,7 @@ def test_a_network_without_a_graph_is_attacked_all_the_same(run_attack, net, few
     assert verify(network, *few, result, read_plan("a", settings).norm)[1]["demoted"] == 0
     if name in ("autoattack", "square", "square-l2", "blended", "hopskipjump", "boundary", "brightness"):
         assert result.success[read, -1].any()
-    elif name in ("targeted", "fmn", "carlini-wagner", "joint", "collision"):
+    elif name in ("targeted", "fmn", "fab", "carlini-wagner", "joint", "collision"):
         assert not result.success[read].any()
 
 
@@ -117,10 +118,13 @@ def steep_at_black(x):
     return torch.cat([x.flatten(1)[:, :1].sqrt(), x.flatten(1)[:, 1:]], 1).view_as(x)
 
 
-@pytest.mark.parametrize("name", ["pgd", "apgd", "targeted", "fmn", "fmn-l2", "deepfool", "ddn", "carlini-wagner"])
+@pytest.mark.parametrize(
+    "name", [*(name for name in CLIMBING if name not in ("fgsm", "joint", "collision")), "fmn-l2", "fab-l2"]
+)
 def test_one_infinite_entry_of_a_gradient_hides_nothing(run_attack, net, few, toys, name):
     """As many images fall as without it, or hardly fewer: the attack goes by the other pixels."""
-    settings = {**CLIMBING, "fmn-l2": {"method": "fmn", **L2, "steps": 8}}[name]
+    more = {f"{method}-l2": {"method": method, **L2, "steps": 8} for method in ("fmn", "fab")}
+    settings = (CLIMBING | more)[name]
     assert not few[0][:, 0, 0, 0].any()
     network = toys.Canary(net, before=steep_at_black).eval()
     points = few[0].clone().requires_grad_()
@@ -179,7 +183,7 @@ def test_a_half_precision_network_is_attacked_as_the_whole_one(run_attack, net, 
     settings = {**CLIMBING, **OTHERS}[name]
     one, whole = (run_attack(model, *few, settings, pool=other) for model in (half, net))
     assert verify(half, *few, one, read_plan("a", settings).norm)[1]["demoted"] == 0
-    if name in ("fgsm", "pgd", "apgd", "targeted", "fmn", "joint", "blended", "brightness"):
+    if name in ("fgsm", "pgd", "apgd", "targeted", "fmn", "fab", "joint", "blended", "brightness"):
         assert abs(int(one.success.sum()) - int(whole.success.sum())) <= 4
 
 
@@ -203,7 +207,7 @@ def test_uphill_is_the_direction_of_cross_entropy(net, few):
 
 
 @pytest.mark.parametrize("scale", [2.0**-100, 2.0**-30, 2.0**60])
-@pytest.mark.parametrize("name", ["pgd", "apgd", "targeted", "fmn", "deepfool", "ddn", "carlini-wagner"])
+@pytest.mark.parametrize("name", ["pgd", "apgd", "targeted", "fmn", "fab", "deepfool", "ddn", "carlini-wagner"])
 def test_the_scale_of_logits_hides_nothing(run_attack, net, few, toys, name, scale):
     """Logits a power of two smaller or larger name the same classes: as many images fall as without it, or more."""
     scaled = toys.Canary(net, after=lambda logits: scale * logits).eval()

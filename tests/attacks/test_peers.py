@@ -60,6 +60,7 @@ def ours(run_attack):
         ("apgd", {"loss": "ce", "steps": 30}, "APGD", {"loss": "ce", "steps": 30}),
         ("apgd", {"loss": "dlr", "steps": 30}, "APGD", {"loss": "dlr", "steps": 30}),
         ("apgd-targeted", {"steps": 15}, "APGDT", {"steps": 15}),
+        ("fab", {"steps": 20}, "FAB", {"steps": 20, "multi_targeted": True}),
         ("square", {"queries": 300}, "Square", {"n_queries": 300}),
     ],
 )

@@ -1,8 +1,9 @@
 """Snakemake, and the scripts of its jobs, in forks of processes that have imported what they need: for tests.
 
-To start Snakemake costs 1.2 CPU s before it has looked at a word of its command line, a script with torch 3. Tests
-whose point is not the start itself use the fixture `snakemake`: what the command does is the same, and a worker has
-done the imports (neurobust.core.warm_server, which tests/workflow/test_warm.py compares with real starts).
+To start Snakemake costs 1.2 CPU s before it has looked at a word of its command line, another second of imports and of
+parsing our sources before it knows the jobs (ready.py), a script with torch 3. Tests whose point is not the start
+itself use the fixture `snakemake`: what the command does is the same, and a worker has done the imports
+(neurobust.core.warm_server, which tests/workflow/test_warm.py compares with real starts).
 """
 
 import os
@@ -21,6 +22,7 @@ RULES = (
     "snakemake.cli", "snakemake.report.html_reporter",
     "snakemake_executor_plugin_warm", "snakemake_executor_plugin_slurm",
     "neurobust.study.border", "neurobust.study.mirror", "neurobust.study.paths", "neurobust.study.named_files",
+    "ready",
 )  # fmt: skip
 COMMAND = Path(__file__).with_name("fork_of_snakemake.py")
 
@@ -34,13 +36,13 @@ class Forks:
 
     def __init__(self, environment):
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in environment.items():
+            for name, value in beside(environment).items():
                 patch.setenv(name, value)
             self._rules, self._jobs = Worker(RULES), Worker()
 
     def run(self, words, environment, timeout):
         """As subprocess.run with captured text. `words`: those after `snakemake`. Raises NoWorker if it is declined."""
-        setting = warm.setting({**environment, warm.FOLDER: self._jobs.folder})
+        setting = warm.setting({**beside(environment), warm.FOLDER: self._jobs.folder})
         script = warm.Script(str(COMMAND), pickle.dumps(words), str(COMMAND.parent), "snakemake", setting)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open("rb") as nothing:
             job = ask(self._rules.folder, script, [stream.fileno() for stream in (nothing, out, err)])
@@ -53,6 +55,12 @@ class Forks:
     def close(self):
         self._rules.close()
         self._jobs.close()
+
+
+def beside(environment):
+    """The environment in which Python finds `ready` too, after all else."""
+    paths = (environment.get("PYTHONPATH"), str(COMMAND.parent))
+    return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def ask(folder, script, streams):

@@ -28,9 +28,9 @@ from fake_study import ATTACKS, CONDITIONS, Hue, Noise, Search, change, guided, 
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Study:
+def study(once) -> Study:
     """A fake study that tests only read."""
-    return write_study(make_study(tmp_path_factory.mktemp("study") / "results"))
+    return make_study(once("study", lambda folder: write_study(make_study(folder / "results"))) / "results")
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +45,13 @@ def collected(read_once):
 
 
 @pytest.fixture(scope="session")
-def tabulated(study, tmp_path_factory) -> Path:
+def tabulated(study, once) -> Path:
     """A folder with all tables of the fake study as CSV, which tests only read."""
-    folder = tmp_path_factory.mktemp("tables")
-    tabulate_results(study, {name: folder / f"{name}.csv" for name in COLUMNS})
-    return folder
+
+    def tabulate(folder):
+        tabulate_results(study, {name: folder / f"{name}.csv" for name in COLUMNS})
+
+    return once("tables", tabulate)
 
 
 @pytest.fixture
@@ -162,19 +164,27 @@ def new_evidence():
 
 
 @pytest.fixture(scope="session")
-def every_page(tmp_path_factory, project):
-    """A study that has every kind of page, with claims, an odd subject and a failed check; and its report's folder."""
-    folder = tmp_path_factory.mktemp("pages")
+def every_page(once, project):
+    """A study that has every kind of page, with claims, an odd subject and a failed check; and its report's folder.
+    Tests only read them."""
     strengths = {PAINT: 8.0}
     given = {"semantic": {name: {"reference_strength": value} for name, value in strengths.items()}}
-    study = make_study(folder / "results", corruptions=True, reference_strengths=strengths, config=given)
-    study = replace(write_study(study), claims=read_claims(project / "config/claims.yaml"))
-    painted = []
-    for network in study.networks():
-        write_corrupted(study, network)
-        if network.task == "digits":
-            painted += write_painted(study, network) + write_lent(study, network)
-    return study, write_pages(study, folder / "report", painted)
+    claims = read_claims(project / "config/claims.yaml")
+
+    def study_in(folder):
+        study = make_study(folder / "results", corruptions=True, reference_strengths=strengths, config=given)
+        return replace(study, claims=claims)
+
+    def write(folder):
+        study, painted = write_study(study_in(folder)), []
+        for network in study.networks():
+            write_corrupted(study, network)
+            if network.task == "digits":
+                painted += write_painted(study, network) + write_lent(study, network)
+        write_pages(study, folder / "report", painted)
+
+    folder = once("pages", write)
+    return study_in(folder), folder / "report"
 
 
 @pytest.fixture(scope="session")

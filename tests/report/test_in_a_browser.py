@@ -6,9 +6,11 @@ axe-core is read out of the package axe-playwright-python (envs/peers.lock), whi
 import importlib.util
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
+from browsing import Question, ask_browser
 
 from neurobust.networks.conditions import Condition
 from neurobust.networks.references_settings import Adversarial
@@ -34,12 +36,32 @@ axe.run(document, {resultTypes: ['violations']}).then((result) => report({
 """
 
 
-@pytest.fixture(scope="module")
-def axe():
+DARK = ("index", "attacks", "quality", "checks", "methods", "compute", "roi/LO")
+PRINTED = ("index", "verdicts", "attacks", "predictors", "methods", "roi/LO")
+COLOUR = "report({page: getComputedStyle(document.body).backgroundColor});"
+ON_PAPER = r"""
+const width = document.documentElement.clientWidth, wide = [];
+for (const node of document.querySelectorAll('main table, main svg, main pre'))
+  if (node.getBoundingClientRect().right > width + 1) wide.push((node.id || node.className.baseVal || node.localName));
+const gone = [...document.querySelectorAll('nav, .skip, .inside, .here')].filter((one) => one.getClientRects().length);
+const links = [...document.querySelectorAll('main a[href$=".csv"]')].filter((one) => one.getClientRects().length);
+const said = links.map((one) => getComputedStyle(one, '::after').content.includes(one.getAttribute('href')));
+report({wide, gone: gone.length, links: links.length, said: said.filter(Boolean).length});
+"""
+
+
+def find_axe():
+    """A question that asks axe-core for faults, or none where it is not installed."""
     found = importlib.util.find_spec("axe_playwright_python")
     if found is None:
-        pytest.skip("needs axe-playwright-python (envs/peers.lock)")
-    return Path(str(found.origin)).with_name("axe.min.js").read_text(encoding="utf-8")
+        return {}
+    library = Path(str(found.origin)).with_name("axe.min.js").read_text(encoding="utf-8")
+    return {"axe": Question(AXE, library=library)}
+
+
+@pytest.fixture(scope="module")
+def axe():
+    return find_axe() or pytest.skip("needs axe-playwright-python (envs/peers.lock)")
 
 
 @pytest.fixture(scope="module")
@@ -53,46 +75,47 @@ def report(every_page, tmp_path_factory):
     return lambda name: status if name == "status" else folder / f"{name}.html"
 
 
+@pytest.fixture(scope="module")
+def seen(report, measure, tmp_path_factory):
+    """A function: the answers to all that is asked of a page on a screen, a phone and paper, in one start."""
+    asked = {"1280": Question(measure, 1280), "390": Question(measure, 390), **find_axe()}
+    paper = {"paper": Question(ON_PAPER, 688, printed=True)}  # as wide as a sheet: A4 less its margins
+
+    @cache
+    def seen(name):
+        questions = asked | (paper if name in PRINTED else {})
+        return ask_browser(report(name), questions, tmp_path_factory.mktemp("seen"))
+
+    return seen
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_no_fault(report, browse, axe, tmp_path, name):
-    said = browse(report(name), AXE, tmp_path, library=axe)
+def test_axe_finds_no_fault(seen, axe, name):
+    said = seen(name)["axe"]
     assert said["found"] == [] and said["passed"] > 10
 
 
-@pytest.mark.parametrize("name", ["index", "attacks", "quality", "checks", "methods", "compute", "roi/LO"])
-def test_axe_finds_no_fault_in_the_dark(report, browse, axe, tmp_path, name):
+@pytest.mark.parametrize("name", DARK)
+def test_axe_finds_no_fault_in_the_dark(report, axe, tmp_path, name):
     """Contrast above all; that the page is dark is measured too."""
-    said = browse(
-        report(name), "report({page: getComputedStyle(document.body).backgroundColor});", tmp_path, look="dark"
-    )
-    assert max(map(int, re.findall(r"\d+", said["page"]))) < 60
-    said = browse(report(name), AXE, tmp_path, library=axe, look="dark")
-    assert said["found"] == [] and said["passed"] > 10
+    questions = {"colour": Question(COLOUR), **axe}
+    said = ask_browser(report(name), questions, tmp_path, dark=True)
+    assert max(map(int, re.findall(r"\d+", said["colour"]["page"]))) < 60
+    assert said["axe"]["found"] == [] and said["axe"]["passed"] > 10
 
 
-PRINTED = r"""
-const width = document.documentElement.clientWidth, wide = [];
-for (const node of document.querySelectorAll('main table, main svg, main pre'))
-  if (node.getBoundingClientRect().right > width + 1) wide.push((node.id || node.className.baseVal || node.localName));
-const gone = [...document.querySelectorAll('nav, .skip, .inside, .here')].filter((one) => one.getClientRects().length);
-const links = [...document.querySelectorAll('main a[href$=".csv"]')].filter((one) => one.getClientRects().length);
-const said = links.map((one) => getComputedStyle(one, '::after').content.includes(one.getAttribute('href')));
-report({wide, gone: gone.length, links: links.length, said: said.filter(Boolean).length});
-"""
-
-
-@pytest.mark.parametrize("name", ["index", "verdicts", "attacks", "predictors", "methods", "roi/LO"])
-def test_what_is_printed_is_whole(report, browse, tmp_path, name):
-    """As wide as a sheet (A4 less its margins): no table is cut, no navigation is there, addresses are."""
-    said = browse(report(name), PRINTED, tmp_path, 688, look="print")
+@pytest.mark.parametrize("name", PRINTED)
+def test_what_is_printed_is_whole(seen, name):
+    """No table is cut, no navigation is there, addresses are."""
+    said = seen(name)["paper"]
     assert said["wide"] == [] and said["gone"] == 0 and said["said"] == said["links"]
     assert said["links"] > 0 or name == "methods"
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_is_cut_or_covered(report, browse, measure, tmp_path, name, width):
-    said = browse(report(name), measure, tmp_path, width)
+def test_nothing_is_cut_or_covered(seen, name, width):
+    said = seen(name)[str(width)]
     assert said["width"] == width and said["found"] == []
 
 
@@ -104,7 +127,7 @@ report({boxes: document.querySelectorAll('.scroll').length,
 
 
 def test_a_page_of_six_conditions_and_eleven_attacks_scrolls_nowhere(
-    fill_study, new_study, new_condition, new_plan, browse, measure, tmp_path
+    fill_study, new_study, new_condition, new_plan, measure, tmp_path
 ):
     """On a screen; on a phone tables scroll in their own boxes."""
     conditions = {"none": Condition(weight=0.9), "LO": new_condition("LO")}
@@ -118,10 +141,10 @@ def test_a_page_of_six_conditions_and_eleven_attacks_scrolls_nowhere(
         primary_attack="pgd-linf",
     )  # fmt: skip
     write_roi_page(fill_study(study), "LO", tmp_path / "LO.html")
-    said = browse(tmp_path / "LO.html", SCROLLS, tmp_path)
-    assert said["scrolling"] == [] and said["boxes"] > 5
-    for width in (390, 1280):
-        assert browse(tmp_path / "LO.html", measure, tmp_path, width)["found"] == []
+    questions = {"boxes": Question(SCROLLS), "390": Question(measure, 390), "1280": Question(measure, 1280)}
+    said = ask_browser(tmp_path / "LO.html", questions, tmp_path)
+    assert said["boxes"]["scrolling"] == [] and said["boxes"]["boxes"] > 5
+    assert said["390"]["found"] == said["1280"]["found"] == []
 
 
 def test_pictures_of_transfer_say_what_they_show(report):
@@ -136,7 +159,7 @@ def test_pictures_of_transfer_say_what_they_show(report):
     assert len(re.findall(r"<small>(?:stands|fooled|wrong when clean)</small>", table)) == 4 * 4
 
 
-def test_the_instruments_see_what_they_look_for(browse, measure, axe, tmp_path):
+def test_the_instruments_see_what_they_look_for(measure, axe, tmp_path):
     """A page with one of each fault: what finds nothing there would find nothing anywhere."""
     page = tmp_path / "bad.html"
     page.write_text(
@@ -144,9 +167,9 @@ def test_the_instruments_see_what_they_look_for(browse, measure, axe, tmp_path):
         "<figure id='f'><svg width='99' height='30'><text x='5' y='20'>one</text><text x='8' y='20'>two</text></svg>"
         "</figure></body></html>"
     )
-    seen = " ".join(browse(page, measure, tmp_path)["found"])
+    said = ask_browser(page, {"measured": Question(measure), **axe}, tmp_path)
+    seen, faults = (" ".join(said[name]["found"]) for name in ("measured", "axe"))
     assert "in a window of 1280" in seen and "cut: <p" in seen and "over each other in f" in seen
-    faults = " ".join(browse(page, AXE, tmp_path, library=axe)["found"])
     assert "image-alt" in faults and "html-has-lang" in faults
 
 

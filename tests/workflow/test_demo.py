@@ -74,7 +74,7 @@ def edited(snakemake, project, demo, tmp_path):
 
 
 def test_a_comment_in_what_the_study_does_not_name_runs_nothing_again(edited):
-    attacks = ("decision", "fmn", "ensemble", "adaptive", "spatial")
+    attacks = ("decision", "fmn", "fab", "ensemble", "adaptive", "spatial")
     files = [f"attacks/{file}.py" for file in (*attacks, "foolbox_attacks")]
     files += [f"attacks/{file}_settings.py" for file in (*attacks, "foolbox")]
     for file in ("semanticadv", "cadv_confined", "tadv", "texture", "editor", "identity"):

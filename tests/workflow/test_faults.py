@@ -39,12 +39,12 @@ def undisturbed(snakemake, once):
     return numbers(once("undisturbed", lambda folder: snakemake(*tiny("warm"), "--", "all", directory=folder)))
 
 
-def start(folder, executor, target="all"):
-    """The tiny study, or one target of it, in the background, in a process group of its own."""
+def start(folder, executor, *words):
+    """The tiny study, or a target of it after `--`, in the background, in a process group of its own."""
     command = [sys.executable, "-m", "snakemake", "-s", PROJECT / "Snakefile", "--directory", folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GIT_PYTHON_REFRESH": "quiet"}
     with (folder / "out").open("ab") as out:
-        words = list(map(str, [*command, *tiny(executor), "--", target]))
+        words = list(map(str, [*command, *tiny(executor), *(words or ("--", "all"))]))
         return subprocess.Popen(words, stdout=out, stderr=out, env=environment, start_new_session=True)
 
 
@@ -65,8 +65,13 @@ def members(group):
 def jobs(group):
     """The pids of scripts: started on their own, or forked from a worker."""
     processes = members(group)
+    return [*(pid for pid, (_, words) in processes.items() if "/.snakemake/scripts/" in words), *forks(processes)]
+
+
+def forks(processes):
+    """The pids of those whose parent is a worker."""
     workers = {pid for pid, (_, words) in processes.items() if "neurobust.core.warm" in words}
-    return [pid for pid, (parent, words) in processes.items() if "/.snakemake/scripts/" in words or parent in workers]
+    return [pid for pid, (parent, _) in processes.items() if parent in workers]
 
 
 def wait_until_gone(group):
@@ -104,11 +109,10 @@ def test_killed_at_random_moments_the_results_are_the_same(snakemake, undisturbe
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_process_outlives_a_driver_that_runs_warm_jobs(number, tmp_path):
-    """SIGKILL to the driver alone; SIGINT to all, as Ctrl-C in a terminal gives it."""
-    driver = start(tmp_path, "warm", NETWORK.replace("none", "V1"))  # at the end of a chain
-    end = time.monotonic() + 600  # its first jobs start in the plain way, until the worker is ready
-    while not any("neurobust.core.warm" in members(driver.pid).get(parent, (0, ""))[1]
-                  for parent, _ in members(driver.pid).values()):  # fmt: skip
+    """SIGKILL to the driver alone; SIGINT to all, as Ctrl-C in a terminal gives it. The worker has torch in it."""
+    driver = start(tmp_path, "warm", "--warm-preload", "torch", "--", NETWORK)
+    end = time.monotonic() + 600  # its first job starts in the plain way, until the worker is ready
+    while not forks(members(driver.pid)):
         assert driver.poll() is None and time.monotonic() < end, (tmp_path / "out").read_text()[-3000:]
         time.sleep(0.1)
     if number == signal.SIGKILL:

@@ -39,14 +39,21 @@ def study(project, tmp_path):
     return path
 
 
-def python(*arguments):
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+BETWEEN = "# --- between the two ---\n"
+BOTH = f"""
+import runpy, sys
+for name, end in (("schema", {BETWEEN!r}), ("reference", "")):
+    sys.argv = [name]
+    runpy.run_module(f"neurobust.study.{{name}}", run_name="__main__")
+    print(end, end="")
+"""
 
 
 def test_schema_and_reference_know_all_five(environment):
-    schema, reference = python("-m", "neurobust.study.schema"), python("-m", "neurobust.study.reference")
+    """As `python -m` runs both modules, here in one process."""
+    done = subprocess.run([sys.executable, "-c", BOTH], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    schema, reference = done.stdout.split(BETWEEN)
     for name in NAMES:
         assert name in schema and f"`{name}`" in reference.replace("kind: ", "`").replace("method: ", "`"), name
     assert "how black the frame is" in schema and "this file" in reference

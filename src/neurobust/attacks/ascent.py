@@ -174,10 +174,9 @@ def visit(search: Search, order: str, attack: Callable[[int, float, Tensor], Non
 def ascend_towards(search: Search, climber: Climber, targets: int) -> None:
     """The targeted ascent: towards each of the `targets` likeliest wrong classes in turn, each with a trail of its own.
 
-    Targets are ranked by the clean logits and at most all the wrong classes. A trail starts at the clean image.
+    A trail starts at the clean image.
     """
-    wrong = search.clean_logits.scatter(1, search.labels[:, None], -math.inf)
-    classes = wrong.topk(min(targets, wrong.shape[1] - 1), dim=1).indices
+    classes = likeliest_wrong(search, targets)
     trails, before = [search.images] * classes.shape[1], 0.0
     for budget, radius in search.positive():
         for place, trail in enumerate(trails):
@@ -191,6 +190,12 @@ def ascend_towards(search: Search, climber: Climber, targets: int) -> None:
             climber.climb(ascent)
             trails[place] = ascent.best
         before = radius
+
+
+def likeliest_wrong(search: Search, count: int) -> Tensor:
+    """The `count` likeliest wrong classes of each image by its clean logits, at most all of them: int64 (N, count)."""
+    wrong = search.clean_logits.scatter(1, search.labels[:, None], -math.inf)
+    return wrong.topk(min(count, wrong.shape[1] - 1), dim=1).indices
 
 
 def random_points(batch: Batch, ball: Ball, rows: Tensor, restart: int) -> Tensor:

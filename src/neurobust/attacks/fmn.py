@@ -9,12 +9,11 @@ from torch import Tensor
 
 from neurobust.attacks.fmn_settings import FMN
 from neurobust.attacks.norms import finite, lengths, per_image, shrink_into_ball, steepest
-from neurobust.attacks.search import AttackResult, Batch, Search, abstains, misread
+from neurobust.attacks.search import AttackResult, Batch, Search, abstains, pull_back
 
 # the norm that bounds how fast the loss can change under each norm (l0: one more value moves it by the largest slope)
 DUAL = {"linf": "l1", "l2": "l2", "l1": "linf", "l0": "linf"}
 
-HALVINGS = 10
 FARTHEST = 1e12  # of a boundary that a gradient of zero says nothing about: float32 holds it, as a radius
 
 
@@ -68,24 +67,3 @@ def next_radius(radius: Tensor, broken: Tensor, nearest: Tensor, estimate: Tenso
         larger = torch.where(nearest.isfinite(), torch.maximum(radius + 1, larger.floor()), estimate.ceil())
         larger = torch.minimum(larger, nearest - 1)
     return torch.where(broken, smaller, larger).clamp_min(1.0 if norm == "l0" else 0.0)
-
-
-def pull_back(
-    search: Search, rows: Tensor, points: Tensor, distance: Tensor, norm: str, budget: int
-) -> tuple[Tensor, Tensor]:
-    """Bisect the line from each clean image to its adversarial; the nearest tested adversarials and their distances."""
-    found = distance.isfinite().nonzero().squeeze(1)
-    if not len(found):
-        return points, distance
-    points, distance, rows = points.clone(), distance.clone(), rows[found]
-    clean, far = search.images[rows], points[found]
-    near = torch.zeros(len(found), dtype=far.dtype, device=far.device)
-    good = torch.ones_like(near)
-    for _ in range(HALVINGS):
-        middle = (near + good) / 2
-        tried = clean + per_image(middle, far) * (far - clean)
-        broken = misread(search.forward(rows, tried, budget), search.labels[rows])
-        near, good = torch.where(broken, near, middle), torch.where(broken, middle, good)
-        points[found[broken]] = tried[broken]
-    distance[found] = lengths(points[found].double() - clean.double(), norm)
-    return points, distance

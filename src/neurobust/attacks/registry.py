@@ -26,6 +26,7 @@ ATTACKS: Places[type[Attack]] = Places(
         "hopskipjump": "neurobust.attacks.decision_settings:HopSkipJump",
         "blended": "neurobust.attacks.decision_settings:Blended",
         "fmn": "neurobust.attacks.fmn_settings:FMN",
+        "fab": "neurobust.attacks.fab_settings:FAB",
         "deepfool": "neurobust.attacks.foolbox_settings:DeepFool",
         "ddn": "neurobust.attacks.foolbox_settings:DDN",
         "carlini-wagner": "neurobust.attacks.foolbox_settings:CarliniWagner",

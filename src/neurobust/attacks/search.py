@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.losses import logits_of, loss_gradient, towards
-from neurobust.attacks.norms import lengths
+from neurobust.attacks.norms import lengths, per_image
 from neurobust.core.errors import InputError
 from neurobust.core.seeding import derive_seed
+
+HALVINGS = 10  # of the line from a clean image to its adversarial
 
 
 @dataclass(frozen=True)
@@ -240,3 +242,24 @@ class Search:
         distance[self.first == len(self.budgets)] = math.nan
         fields = (self.clean_correct, self.first, distance, self.adversarial, self.n_forward, self.n_backward)
         return AttackResult(self.budgets, *(field.detach().cpu() for field in fields))
+
+
+def pull_back(
+    search: Search, rows: Tensor, points: Tensor, distance: Tensor, norm: str, budget: int
+) -> tuple[Tensor, Tensor]:
+    """Bisect the line from each clean image to its adversarial; the nearest tested adversarials and their distances."""
+    found = distance.isfinite().nonzero().squeeze(1)
+    if not len(found):
+        return points, distance
+    points, distance, rows = points.clone(), distance.clone(), rows[found]
+    clean, far = search.images[rows], points[found]
+    near = torch.zeros(len(found), dtype=far.dtype, device=far.device)
+    good = torch.ones_like(near)
+    for _ in range(HALVINGS):
+        middle = (near + good) / 2
+        tried = clean + per_image(middle, far) * (far - clean)
+        broken = misread(search.forward(rows, tried, budget), search.labels[rows])
+        near, good = torch.where(broken, near, middle), torch.where(broken, middle, good)
+        points[found[broken]] = tried[broken]
+    distance[found] = lengths(points[found].double() - clean.double(), norm)
+    return points, distance

@@ -119,8 +119,14 @@ def source_files(script: Path, *modules: str) -> tuple[Path, ...]:
 
 def data_files(folders: Iterable[Path]) -> set[Path]:
     """What lies in these folders and is no code, nor bytecode: of that files come and go while processes start."""
-    found = (path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts)
-    return {path for path in found if path.suffix not in (".py", ".pyc") and path.is_file()}
+    return {path for folder in folders for path in data_of(folder)}
+
+
+@cache
+def data_of(folder: Path) -> frozenset[Path]:
+    """The same of one folder, looked at once in a process."""
+    found = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+    return frozenset(path for path in found if path.suffix not in (".py", ".pyc") and path.is_file())
 
 
 @cache
