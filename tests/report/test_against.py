@@ -110,3 +110,20 @@ def test_a_table_that_somebody_changed_is_one_line(run, other, capsys, words):
         status = main(["report", *(word.format(a=run, b=b) for word in words)])
         said = capsys.readouterr().err
         assert says in said and (status, said.count("\n")) == ((1, 1) if says else (0, 0))
+
+
+def test_a_run_that_is_not_whole_is_named_and_what_was_compared_is_counted(run, other):
+    """What is not there must not read as what did not change."""
+    there = other("verdicts", lambda frame: frame)
+    for name in ("differences", "provenance"):
+        (there / f"report/tables/{name}.csv").unlink()
+    for text in (compare_runs(run, there), compare_runs(there, run)):
+        assert f"{there} is not whole: nothing is compared of differences, provenance\n" in text
+        assert f"{run} is not whole" not in text and "interval: none of 0 in both" in text
+    curves = pd.read_csv(run / "report/tables/robust_accuracy.csv")
+    assert f"apart: none of {len(curves)} in both" in compare_runs(run, run)
+
+
+def test_studies_with_nothing_in_common_are_not_called_alike(run, other):
+    text = compare_runs(run, other("differences", lambda frame: frame.assign(condition="other")))
+    assert "Differences beyond the other run's interval: none of 0 in both" in text

@@ -88,3 +88,10 @@ def test_what_fell_out_is_counted(view):
     assert found["gates of tasks"] == (6, 3, 3)
     empty = View(view.study, {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()})
     assert [row["step"] for row in excluded_rows(empty)] == ["networks"]
+
+
+def test_the_gate_of_the_cue_is_told_where_the_study_turns_it(view, new_plan):
+    """Not in every study of a phantom: `recovery` is no gate of one that has no cue to turn."""
+    assert view.study.phantom and "turned cue" not in text_of(view)
+    turned = {**view.study.attacks, "turn": new_plan("turn", norm="cue", budgets=(0, 1))}
+    assert "20 points to the turned cue" in text_of(View(replace(view.study, attacks=turned), view.tables))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from neurobust.report.verdicts import along, trend_rows, trend_verdict
+from neurobust.report.entries import with_interval
+from neurobust.report.verdicts import along, at_level, trend_rows, trend_verdict
 from neurobust.statistics import Interval, Trend
 
 
@@ -72,7 +73,9 @@ def test_a_trend_pays_for_the_number_of_recipes(judged_study, new_evidence, new_
     """Sure enough for one recipe, and not for one of two."""
     slope, p = Interval(0.05, 0.005, 0.095, 4), 0.001
     assert trend_verdict(Trend(p, slope), 0.01, [], 0.95)[0] == "supported"
-    assert trend_verdict(Trend(p, slope), 0.01, [], 0.975)[0] == "undetermined"
+    word, reason = trend_verdict(Trend(p, slope), 0.01, [], 0.975)
+    stricter = with_interval(slope.mean, *at_level(slope, 0.975)[1:3], "pp a step")
+    assert word == "undetermined" and reason.endswith(f"judged at 97.5 %: {stricter}")
     found = []
     for recipes in ((), ("cka",)):
         conditions, levels = {}, {}

@@ -203,10 +203,10 @@ def _distances(table: Path, rows: np.ndarray) -> np.ndarray | None:
     columns, record = read_attack_columns(table)
     if record.failed:
         return None
-    least = least_distances(columns)
+    images, first = np.unique(columns["image"], return_index=True)
+    least = least_distances(columns, len(columns["image"]) // max(len(images), 1))
     if least is None:
         raise InputError(f"{table}: no column 'distance'; delete it, run again")
-    images, first = np.unique(columns["image"], return_index=True)
     there = np.isin(images, rows) & columns["clean_correct"][first].astype(bool) & np.isfinite(least)
     found = np.full(len(rows), np.nan)
     found[np.searchsorted(rows, images[there])] = least[there]

@@ -65,13 +65,12 @@ def read_attack_table(path: Path) -> tuple[pd.DataFrame, AttackRecord]:
     return pd.DataFrame(columns), record
 
 
-def least_distances(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Of sorted columns the size of each image's verified adversarial (images,), images ascending, NaN where there is
-    none; None where sizes were not recorded."""
+def least_distances(columns: Mapping[str, np.ndarray], budgets: int) -> np.ndarray | None:
+    """Of sorted columns, of so many budgets, the size of each image's verified adversarial (images,), images ascending,
+    NaN where there is none; None where sizes were not recorded."""
     if "distance" not in columns:
         return None
-    _, budgets = grid_of(columns) or ((), ())
-    sizes = columns["distance"].astype(float).reshape(-1, max(len(budgets), 1))
+    sizes = columns["distance"].astype(float).reshape(-1, max(budgets, 1))
     least: np.ndarray = np.fmin.reduce(sizes, axis=1, initial=np.nan)
     return least
 

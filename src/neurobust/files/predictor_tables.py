@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ LEAST_CEILING = 5.0
 RESAMPLES = 1000  # of a voxel's test images, for its interval and again for its permutation null
 FALSE_DISCOVERIES = 0.05  # of the voxels that are called predicted, the share that may be so by chance
 Summary = dict[str, float | int | None]
+ReadVoxels = Callable[[Path], "pd.DataFrame"]  # `read_voxels`, or one that keeps what it has read
 
 
 class PredictorMetrics(Struct, frozen=True):

@@ -28,17 +28,31 @@ def compare_runs(results: Path, other: Path) -> str:
     """What changed from the run in the folder `other` to that in `results`, as lines of text; InputError where a folder
     has no report."""
     here, there = (tables_of(folder) for folder in (results, other))
+    judged = [*changed_verdicts(here, there, "verdicts"), *changed_verdicts(here, there, "claims")]
+    differences, curves = differences_of_both(here, there), curves_of_both(here, there)
     parts = {
-        "Verdicts that changed": [*changed_verdicts(here, there, "verdicts"), *changed_verdicts(here, there, "claims")],
-        "Differences beyond the other run's interval": beyond(here, there),
-        "Networks whose robust accuracies have intervals apart": apart(here, there),
-        "Configured otherwise": configured(here, there),
+        "Verdicts that changed": (judged, ""),
+        "Differences beyond the other run's interval": (beyond(differences), of_both(differences)),
+        "Networks whose robust accuracies have intervals apart": (apart(curves), of_both(curves)),
+        "Configured otherwise": (configured(here, there), ""),
     }
-    lines = [f"{results} against {other}"]
-    for title, found in parts.items():
-        lines += ["", f"{title}: {len(found) or 'none'}", *(f"  {line}" for line in found[:SHOWN])]
+    lines = [f"{results} against {other}", *lacking(results), *lacking(other)]
+    for title, (found, of) in parts.items():
+        lines += ["", f"{title}: {len(found) or 'none'}{of}", *(f"  {line}" for line in found[:SHOWN])]
         lines += [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
     return "\n".join(lines)
+
+
+def of_both(rows: pd.DataFrame) -> str:
+    """How many numbers were compared, in words."""
+    return f" of {len(rows)} in both"
+
+
+def lacking(results: Path) -> list[str]:
+    """A line that names the tables that are compared and a run has not, such as one that stopped half way."""
+    names = ["networks", *JUDGED, "differences", "robust_accuracy", *CONFIGURED]
+    found = [name for name in names if not (results / "report" / "tables" / f"{name}.csv").exists()]
+    return [f"{results} is not whole: nothing is compared of {', '.join(found)}"] if found else []
 
 
 def tables_of(results: Path) -> Tables:
@@ -82,11 +96,20 @@ def earlier(row: pd.Series) -> pd.Series:
     return pd.Series({name: row[f"{name}_was"] for name in ("difference", "low", "high")})
 
 
-def beyond(here: Tables, there: Tables) -> list[str]:
+def differences_of_both(here: Tables, there: Tables) -> pd.DataFrame:
+    """The differences in robust accuracy that both runs have, side by side."""
+    rows = paired(here, there, "differences", [*BLOCK, "condition", "baseline", "attack", "measure"])
+    return rows[(rows["_merge"] == "both") & (rows["measure"] == "robust_accuracy")]
+
+
+def curves_of_both(here: Tables, there: Tables) -> pd.DataFrame:
+    """The robust accuracies that both runs have, side by side."""
+    rows = paired(here, there, "robust_accuracy", [*NETWORK, "attack", "budget"])
+    return rows[rows["_merge"] == "both"]
+
+
+def beyond(rows: pd.DataFrame) -> list[str]:
     """Differences in robust accuracy of which one run's mean lies outside the other's interval, the farthest first."""
-    keys = [*BLOCK, "condition", "baseline", "attack", "measure"]
-    rows = paired(here, there, "differences", keys)
-    rows = rows[(rows["_merge"] == "both") & (rows["measure"] == "robust_accuracy")]
     out = (rows["difference"] < rows["low_was"]) | (rows["difference"] > rows["high_was"])
     out |= (rows["difference_was"] < rows["low"]) | (rows["difference_was"] > rows["high"])
     rows = rows.assign(moved=(rows["difference"] - rows["difference_was"]).abs())[out]
@@ -97,11 +120,8 @@ def beyond(here: Tables, there: Tables) -> list[str]:
     ]
 
 
-def apart(here: Tables, there: Tables) -> list[str]:
+def apart(rows: pd.DataFrame) -> list[str]:
     """Networks under an attack at a budget whose 95 % intervals over images do not meet, the farthest apart first."""
-    keys = [*NETWORK, "attack", "budget"]
-    rows = paired(here, there, "robust_accuracy", keys)
-    rows = rows[rows["_merge"] == "both"]
     rows = rows[(rows["wilson_low"] > rows["wilson_high_was"]) | (rows["wilson_high"] < rows["wilson_low_was"])]
     rows = rows.assign(moved=(rows["robust_accuracy"] - rows["robust_accuracy_was"]).abs())
     return [

@@ -116,13 +116,10 @@ def break_tables(view: View) -> list[Row]:
     for task, architecture, part in blocks(table):
         for (norm, unit), rows in part.groupby(["norm", "unit"], sort=False):
             attacks = list(dict.fromkeys(rows["attack"]))
-            conditions = view.in_order(rows["condition"])
+            found = broken_by(rows)
             lines = [
-                {
-                    "condition": view.head(name),
-                    "cells": break_cells(rows[rows["condition"] == name], attacks),
-                }
-                for name in conditions
+                {"condition": view.head(name), "cells": [break_cell(*found[name, attack]) for attack in attacks]}
+                for name in view.in_order(rows["condition"])
             ]
             names = {"task": task, "architecture": architecture, "norm": NORMS.get(norm, norm)}
             names["members"] = member_notes(view, rows)
@@ -151,17 +148,17 @@ def matched_table(view: View) -> Row:
     return {"attack": view.label(attack), "lines": lines}
 
 
-def break_cells(rows: pd.DataFrame, attacks: list[str]) -> list[Row]:
-    """One condition's cells, over its seeds."""
-    own = rows[rows["attack"] == rows["other"]].groupby("attack")[["n_correct", "n_broken", "n_only"]].sum()
-    cells = []
-    for attack in attacks:
-        count = max(own.loc[attack, "n_correct"], 1)
-        only = own.loc[attack, "n_only"]
-        cells.append(
-            {"main": percent(own.loc[attack, "n_broken"] / count), "only": percent(only / count), "any": bool(only)}
-        )
-    return cells
+def broken_by(rows: pd.DataFrame) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """By condition and attack, over its seeds: images read rightly, those that it breaks, and that it alone breaks."""
+    keys, counts = ["condition", "attack"], ["n_correct", "n_broken", "n_only"]
+    own = rows[rows["attack"] == rows["other"]].groupby(keys)[counts].sum()
+    return {key: tuple(found) for key, found in zip(own.index, own.to_numpy(), strict=True)}
+
+
+def break_cell(n_correct: int, n_broken: int, n_only: int) -> Row:
+    """What an attack breaks of a condition's images, and breaks alone."""
+    count = max(n_correct, 1)
+    return {"main": percent(n_broken / count), "only": percent(n_only / count), "any": bool(n_only)}
 
 
 def member_notes(view: View, rows: pd.DataFrame) -> list[str]:

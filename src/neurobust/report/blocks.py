@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,12 @@ Tables = dict[str, pd.DataFrame]
 Row = dict[str, Any]  # of a table, by column
 Block = tuple[str, str, pd.DataFrame]
 MANY = 8  # conditions that a panel can tell apart; with more, controls are drawn on the pages per ROI only
+
+
+def plain_texts() -> AbstractContextManager[None]:
+    """Where tables are made whose texts are Python's own: they are gone through one by one everywhere, and each of
+    Arrow's would be made anew each time."""
+    return pd.option_context("mode.string_storage", "python")
 
 
 def blocks(table: pd.DataFrame) -> list[Block]:

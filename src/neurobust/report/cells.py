@@ -80,7 +80,7 @@ def read_cell(path: Path) -> Cell:
     shape = (len(images), len(budgets))
     clean = found["clean_correct"].astype(bool).reshape(shape)
     robust = ~found["success"].astype(bool).reshape(shape) & clean
-    distance = least_distances(found)
+    distance = least_distances(found, len(budgets))
     if shape[0] and (not shape[1] or budgets[0] > 0):
         budgets, robust = np.insert(budgets, 0, 0.0), np.column_stack([clean[:, 0], robust])
     cost = {name: float(found[name].sum()) / max(shape[0], 1) for name in COSTS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from neurobust.core.memory import seldom_collected
 from neurobust.files.canaries import canaries_path, read_canaries
 from neurobust.files.checks import checks_path, read_checks
 from neurobust.files.network_metrics import metrics_path, read_metrics
-from neurobust.files.predictor_tables import read_voxels, voxels_path
+from neurobust.files.predictor_tables import ReadVoxels, read_voxels, voxels_path
 from neurobust.files.quality import quality_path, read_quality
 from neurobust.files.roi import read_roi_summary, roi_path
 from neurobust.files.splits import TEST, TRAIN, VALIDATION
 from neurobust.report.attacked import read_cells
-from neurobust.report.blocks import Row, Tables, number
+from neurobust.report.blocks import Row, Tables, number, plain_texts
 from neurobust.report.cells import Cell
 from neurobust.report.claims import claim_rows
 from neurobust.report.comparisons import curve_rows, difference_rows, power_rows, summary_rows
@@ -89,19 +90,20 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     rows["fourier"] = fourier_rows(study) if extras else []
     for network in study.networks():
         rows["checks"] += check_rows(study.root, network)
-    areas = predicted_areas(study)
+    read = cache(read_voxels)  # each once, for all that look at them
+    areas = predicted_areas(study, read)
     trusted_blocks = [replace(trusted(block, rows, extras), predicted=areas) for block in evidence]
     add_verdicts(study, trusted_blocks, rows, whole)
     for roi in study.rois:
         for seed in study.predictor_seeds:
-            rows["predictors"] += predictor_rows(study, roi, seed)
+            rows["predictors"] += predictor_rows(study, roi, seed, read)
         rows["rois"] += [row for subject in study.subjects for row in roi_rows(study.root, roi, subject)]
-        rows["coverage"] += [row for subject in study.subjects for row in coverage_rows(study, roi, subject)]
+        rows["coverage"] += [row for subject in study.subjects for row in coverage_rows(study, roi, subject, read)]
     rows["sessions"] = [row for subject in study.subjects for row in session_rows(study.root, subject)]
     rows["brains"] = [row for subject in study.subjects for row in brain_rows(study.root, subject)]
     if extras:
         rows["gains"] = gain_rows(study, rows)
-        rows["teachers"] = teacher_rows(study, rows)
+        rows["teachers"] = teacher_rows(study, rows, read)
         rows["factors"] = factor_rows(pd.DataFrame(rows["gains"], columns=COLUMNS["gains"]))
     for name, condition in study.conditions.items():
         names = {"condition": name, "target": condition.roi or "", "control": condition.control or ""}
@@ -109,7 +111,8 @@ def collect_results(study: Study, extras: bool = True, whole: Study | None = Non
     benchmarks = study.root / "benchmarks" if extras else None
     rows["compute"] = compute_rows(benchmarks, {name: rows[name] for name in ("networks", "attacks")})
     rows["provenance"] = provenance_rows(study, records, rows["compute"], extras)
-    return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
+    with plain_texts():
+        return {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
 
 
 @seldom_collected()
@@ -125,12 +128,13 @@ def tabulate_results(study: Study, outputs: Mapping[str, Path]) -> None:
 def as_csv(table: pd.DataFrame) -> str:
     """A table as CSV: six digits, empty = missing. Numbers become text here: pandas asks of each alone whether it is
     missing, which is a fifth of the time of all tables."""
-    texts = {
+    texts: dict[str, Any] = {
         name: ["" if value != value else f"{value:.6g}" for value in table[name].tolist()]
         for name in table.columns
         if table[name].dtype.kind == "f"
     }
-    return table.assign(**texts).to_csv(index=False, lineterminator="\n")
+    with plain_texts():
+        return table.assign(**texts).to_csv(index=False, lineterminator="\n")
 
 
 def add_block(study: Study, networks: list[NetworkName], rows: Rows) -> list[Evidence]:
@@ -221,9 +225,9 @@ def canary_rows(results: Path, task: str) -> list[Row]:
     ]
 
 
-def predictor_rows(study: Study, roi: str, seed: int) -> list[Row]:
+def predictor_rows(study: Study, roi: str, seed: int, read: ReadVoxels = read_voxels) -> list[Row]:
     """Accuracy of one predictor per subject and over all of them. A subject without the ROI has 0 voxels."""
-    voxels = read_voxels(voxels_path(study.root, study.predictor, roi, seed))
+    voxels = read(voxels_path(study.root, study.predictor, roi, seed))
     parts = [(subject, voxels[voxels["subject"] == subject]) for subject in study.subjects]
     rows = []
     for subject, part in [*parts, ("all", voxels)]:

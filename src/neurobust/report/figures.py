@@ -31,6 +31,7 @@ from neurobust.report.style import (
 )
 from neurobust.report.view import View
 
+ByAttack = dict[str, dict[str, pd.DataFrame]]  # robust accuracy by budget, by attack and condition
 ALONE = 5.0  # percent above and below networks that are all as robust
 
 
@@ -58,20 +59,19 @@ def draw_robust_accuracy(view: View) -> str:
         handles = legend_handles(view, list(dict.fromkeys(table["condition"])), noise=len(loud) < len(present))
         figure, axes = panel_blocks(view.titles(parts), [len(own) for own in met], 2.15, handles)
         for (_, _, part), own, grid in zip(parts, met, axes, strict=True):
+            curves = curves_by_attack(part)
             for index, (axis, attack) in enumerate(zip(grid, own, strict=True)):
-                draw_curves(view, axis, part, attack, bands=not crowded)
+                draw_curves(view, axis, curves, attack, bands=not crowded)
                 axis.set_title(attack.label)
                 label_shares(axis, index, len(own), "robust accuracy")
         return to_svg(figure, "Robust accuracy against attack budget, per condition")
 
 
-def draw_curves(view: View, axis: Any, part: pd.DataFrame, attack: ShownAttack, bands: bool = True) -> None:
+def draw_curves(view: View, axis: Any, curves: ByAttack, attack: ShownAttack, bands: bool = True) -> None:
     """One panel: the mean over seeds as a line, their range as a band, the noise of the same norm dotted."""
-    here, present = part[part["attack"] == attack.name], set(part["attack"]) - {attack.name}
     alike = [name for name, other in view.attacks.items() if other.noise and other.measure == attack.measure]
-    noises = [name for name in alike if name in present]
-    quiet = [curves_of(part[part["attack"] == noise]) for noise in noises]
-    for condition, curve in curves_of(here).items():
+    quiet = [curves[name] for name in alike if name in curves and name != attack.name]
+    for condition, curve in curves[attack.name].items():
         style = view.style(condition)
         if bands:
             axis.fill_between(curve.index, curve["min"], curve["max"], color=style["color"], alpha=0.18, linewidth=0)
@@ -85,6 +85,11 @@ def draw_curves(view: View, axis: Any, part: pd.DataFrame, attack: ShownAttack, 
                 level = levels[condition]["mean"]
                 axis.plot(level.index, level, color=style["color"], linestyle=":", linewidth=1, alpha=0.9)
     axis.set_xlabel(budget_axis(attack.norm, attack.unit))
+
+
+def curves_by_attack(part: pd.DataFrame) -> ByAttack:
+    """`curves_of` each attack of a task."""
+    return {name: curves_of(rows) for name, rows in part.groupby("attack", sort=False)}
 
 
 def curves_of(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

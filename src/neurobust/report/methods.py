@@ -14,7 +14,7 @@ from neurobust.files.predictor_tables import FALSE_DISCOVERIES
 from neurobust.report.blocks import Row, Tables, blocks
 from neurobust.report.citations import bibliography, keys_of
 from neurobust.report.entries import plain
-from neurobust.report.gates import CUE_LOSS, SENSITIVITY
+from neurobust.report.gates import CUE, CUE_LOSS, SENSITIVITY
 from neurobust.report.predicted import LARGEST_P, LEAST_PREDICTED
 from neurobust.report.shown import NORMS
 from neurobust.report.verdict_section import listed
@@ -222,12 +222,13 @@ def attacks(view: View, things: list[Named]) -> list[str]:
 def statistics(study: Study) -> list[str]:
     """Gates, contrasts, intervals and the rule of a verdict."""
     low, high = (f"{100 * end:g}" for end in IN_RANGE)
+    turned = study.phantom and any(plan.norm == CUE for plan in study.attacks.values())
     gates = (
         f"The reference budget of a norm is the smallest at which none stands between {low} and {high} %. Nothing is "
         "said where it does not exist, where adversarially trained networks do not gain more than "
         f"{100 * SENSITIVITY:g} points on none by the lower end of the interval, or where a masking check failed or a "
         "canary was missed"
-        + (f", or where none loses less than {100 * CUE_LOSS:g} points to the turned cue" if study.phantom else "")
+        + (f", or where none loses less than {100 * CUE_LOSS:g} points to the turned cue" if turned else "")
         + "; and nothing of an area of which the predictor predicts fewer than "
         f"{100 * LEAST_PREDICTED:g} % of the voxels on held-out images (false discovery rate {FALSE_DISCOVERIES:g}, "
         f"each p at most {LARGEST_P:g})."

@@ -86,20 +86,16 @@ def break_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
         if len(members) < 2 or budget is None:
             continue
         images = shared_images([cells[name] for name in members])
-        correct = np.ones(len(images), dtype=bool)
-        broken = {}
-        for name in members:
-            rows = rows_of(cells[name], images)
-            correct &= cells[name].robust[rows, 0]
-            broken[name] = ~cells[name].at(budget)[rows]
-        for name in members:
-            elsewhere = np.any([broken[other] for other in members if other != name], axis=0)
-            for other in members:
-                missed = broken[name] & correct & (~broken[other] | (other == name))
+        correct = np.all([cells[name].robust[rows_of(cells[name], images), 0] for name in members], axis=0)
+        stands = np.array([cells[name].at(budget)[rows_of(cells[name], images)] for name in members])
+        broken = (~stands & correct).astype(int)  # (attacks, images)
+        n_correct, alone = int(correct.sum()), broken @ (broken.sum(0) == 1)
+        missed = broken @ stands.T + np.diag(broken.sum(1))
+        for name, counts, only in zip(members, missed.tolist(), alone.tolist(), strict=True):
+            for other, count in zip(members, counts, strict=True):
                 yield {
                     "norm": norm, "unit": unit, "budget": budget, "attack": name, "other": other,
-                    "n_correct": int(correct.sum()), "n_broken": int(missed.sum()),
-                    "n_only": int((broken[name] & correct & ~elsewhere).sum()),
+                    "n_correct": n_correct, "n_broken": count, "n_only": only,
                 }  # fmt: skip
         for name in members:
             members_of = cells[name].member
@@ -110,6 +106,6 @@ def break_rows(attacks: Attacks, cells: Own) -> Iterator[Row]:
             for member in sorted({*credited.tolist()} - {""}):
                 yield {
                     "norm": norm, "unit": unit, "budget": budget, "attack": name, "other": f"{MEMBER}{member}",
-                    "n_correct": int(correct.sum()), "n_broken": int((correct & (credited == member)).sum()),
+                    "n_correct": n_correct, "n_broken": int((correct & (credited == member)).sum()),
                     "n_only": 0,
                 }  # fmt: skip

@@ -92,7 +92,7 @@ def write_index(
     paths += [path for path in (*semantic, *verification) if path.suffix == ".csv"]
     links = tuple(Link(path.stem, relative(path, output.parent)) for path in paths)
     view = View(study, read_tables(tables))
-    content = contents_of(view, drawn, semantic, verification)
+    content = contents_of(view, drawn, semantic, verification) | contents_of_whole(view)
     for name, page in pages_of(study).items():
         pages, rois = navigation(study, name)
         frame = Frame(page.title, None, page.name, page.sections, pages, rois, links)
@@ -126,7 +126,8 @@ def render(
     verification: Iterable[Path] = (),
 ) -> str:
     """One page as HTML."""
-    return fill(view, contents_of(view, drawn, semantic, verification), frame)
+    whole = contents_of_whole(view) if frame.roi is None else {}
+    return fill(view, contents_of(view, drawn, semantic, verification) | whole, frame)
 
 
 def fill(view: View, content: Mapping[str, Any], frame: Frame) -> str:
@@ -176,7 +177,6 @@ def contents_of(
         "lede": sections.lede(study),
         "primary": view.primary,
         "alone": view.label(study.primary_attack) if view.primary and view.primary.members else "",
-        "front": front_section(view),
         "verdict": verdict_section(view),
         "answers": sections.answers(view),
         "tables": sections.main_tables(view),
@@ -210,10 +210,14 @@ def contents_of(
         "seeds": sections.seeds_text(study),
         "neurobust_version": __version__,
         "configuration": json.dumps(configuration(study), indent=2, ensure_ascii=False, sort_keys=True),
-        "methods": methods_section(view, sections.versions(tables)),
-        "excluded": excluded_rows(view),
         "n_networks": sum(1 for _ in study.networks()),
     }
+
+
+def contents_of_whole(view: View) -> dict[str, Any]:
+    """What only pages of the whole study show besides."""
+    methods = methods_section(view, sections.versions(view.tables))
+    return {"front": front_section(view), "methods": methods, "excluded": excluded_rows(view)}
 
 
 def configuration(study: Study) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape, unescape
 
-HEADING = re.compile(r"(<section id=\"([^\"]+)\">\s*)?<(h[234])((?: [^>]*)?)>(.*?)</\3>", re.DOTALL)
+HEADING = re.compile(r"<(section id=\"([^\"]+)\">\s*<)?(h[234])((?: [^>]*)?)>(.*?)</\3>", re.DOTALL)
 TABLE = re.compile(
     r"<table([^>]*)>\s*(<caption([^>]*)>(.*?))</caption>(\s*<thead([^>]*)><tr><t[hd][^>]*>.*?)(</t[hd]>)", re.DOTALL
 )
@@ -34,7 +34,7 @@ def with_permalinks(page: str) -> str:
         words, own = plain(inner), OWN.search(attributes)
         place = of or (own[1] if own else name(words))
         given = attributes if of or own else f'{attributes} id="{place}"'
-        return f"{section or ''}<{tag}{given}>{inner}{link(place, words)}</{tag}>"
+        return f"<{section or ''}{tag}{given}>{inner}{link(place, words)}</{tag}>"
 
     def table(match: re.Match[str]) -> str:
         attributes, caption, look, inner, head, hidden, end = match.groups()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurobust.files.predictor_tables import FALSE_DISCOVERIES, are_predicted, read_voxels, voxels_path
+from neurobust.files.predictor_tables import FALSE_DISCOVERIES, ReadVoxels, are_predicted, read_voxels, voxels_path
 from neurobust.study.model import Study
 from neurobust.study.pairs import guides
 
@@ -55,7 +55,7 @@ def count_surely(voxels: pd.DataFrame) -> float:
     return int((are_predicted(voxels) & (voxels["p"] <= LARGEST_P)).sum())
 
 
-def predicted_areas(study: Study) -> dict[str, dict[str, Predicted]]:
+def predicted_areas(study: Study, read: ReadVoxels = read_voxels) -> dict[str, dict[str, Predicted]]:
     """By guided condition that is trained and learns from a predictor: its areas, but those that were not tested.
 
     Raises InputError for a predictor without files.
@@ -67,7 +67,7 @@ def predicted_areas(study: Study) -> dict[str, dict[str, Predicted]]:
         for predictor, roi in guides(study, [name]):
             if (predictor, roi) not in tables:
                 paths = [voxels_path(study.root, predictor, roi, seed) for seed in study.predictor_seeds]
-                tables[predictor, roi] = [read_voxels(path) for path in paths]
+                tables[predictor, roi] = [read(path) for path in paths]
             own = [table[table["subject"].isin(list(subjects))] for table in tables[predictor, roi]]
             count = sum(count_surely(part) for part in own)
             if not math.isnan(count):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neurobust.files.predictor_tables import LEAST_CEILING, read_voxels, voxels_path
+from neurobust.files.predictor_tables import LEAST_CEILING, ReadVoxels, read_voxels, voxels_path
 from neurobust.files.quality import quality_path, read_quality
 from neurobust.files.roi import roi_path
 from neurobust.files.roi_voxels import RoiVoxels, read_roi_voxels
@@ -34,13 +34,13 @@ def session_rows(results: Path, subject: str) -> list[Row]:
     ]
 
 
-def coverage_rows(study: Study, roi: str, subject: str) -> list[Row]:
+def coverage_rows(study: Study, roi: str, subject: str, read: ReadVoxels = read_voxels) -> list[Row]:
     """How many voxels a subject's ROI has, how many are kept, why the others are not, and how many are predicted by the
     first predictor seed; nothing where the subject lacks the ROI."""
     path = roi_path(study.root, subject, roi)
     if not path.exists():
         return []
-    voxels = read_voxels(voxels_path(study.root, study.predictor, roi, study.predictor_seeds[0]))
+    voxels = read(voxels_path(study.root, study.predictor, roi, study.predictor_seeds[0]))
     found = read_roi_voxels(path)
     return [
         {"roi": roi, "subject": subject, **counts(found), "ncsnr_r": ncsnr_agreement(found)}

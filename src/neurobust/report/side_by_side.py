@@ -12,7 +12,7 @@ from neurobust.report.blocks import Row, Tables, blocks, in_block
 from neurobust.report.cells import Cells
 from neurobust.report.comparisons import difference_rows, summary_rows
 from neurobust.report.contents import COLUMNS
-from neurobust.report.figures import draw_curves, legend_handles, uncrowded
+from neurobust.report.figures import curves_by_attack, draw_curves, legend_handles, uncrowded
 from neurobust.report.guided import compared
 from neurobust.report.sections import answer_cell, budget_of, clean_cell, deltas_of
 from neurobust.report.semantic_evidence import semantic_cell
@@ -112,11 +112,12 @@ def draw_side_by_side(view: View, semantic: pd.DataFrame) -> str:
         handles = legend_handles(view, view.in_order(table["condition"]))
         figure, axes = panel_blocks(view.titles(parts), len(shown), 2.3, handles)
         for (_, _, part), grid in zip(parts, axes, strict=True):
+            found = curves_by_attack(part)
             for index, (axis, attack) in enumerate(zip(grid, shown, strict=True)):
-                if attack.name not in set(part["attack"]):
+                if attack.name not in found:
                     axis.axis("off")
                     continue
-                draw_curves(view, axis, part, attack, bands=not crowded)
+                draw_curves(view, axis, found, attack, bands=not crowded)
                 axis.set_title(attack.label)
                 label_shares(axis, index, len(shown), "images that stand")
                 if attack is not view.primary:

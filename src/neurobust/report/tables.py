@@ -10,14 +10,15 @@ import pandas as pd
 
 from neurobust.core.errors import InputError, flat
 from neurobust.core.io import write_text
-from neurobust.report.blocks import Tables
+from neurobust.report.blocks import Tables, plain_texts
 from neurobust.report.contents import COLUMNS
 
 
 def read_csv(path: Path) -> pd.DataFrame:
     """A table as the report writes it: only an empty field is a missing one, since a condition is called `none`."""
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        with plain_texts():
+            return pd.read_csv(path, keep_default_na=False, na_values=[""])
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable table ({flat(error)}); delete it and run again") from error
 

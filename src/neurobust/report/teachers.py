@@ -11,7 +11,7 @@ import pandas as pd
 
 from neurobust.core.reference_range import BASELINE
 from neurobust.files.explained import predictor_analysis_path, read_explained
-from neurobust.files.predictor_tables import read_voxels, voxels_path
+from neurobust.files.predictor_tables import ReadVoxels, read_voxels, voxels_path
 from neurobust.report.blocks import Row
 from neurobust.report.contents import ends
 from neurobust.report.gains import guided_on, own_shuffle
@@ -22,7 +22,7 @@ Rows = Mapping[str, list[Row]]
 CHANGES = {"fragility": "smallest change, L∞", "random": "random change, L∞"}  # column -> measure of `fragility`
 
 
-def teacher_rows(study: Study, rows: Rows) -> list[Row]:
+def teacher_rows(study: Study, rows: Rows, read: ReadVoxels = read_voxels) -> list[Row]:
     """A row per guided condition of each task and architecture, where the study has several teachers.
 
     rows: of the tables `summary`, `differences` and `verdicts`, whose numbers under the attack of the answer are here
@@ -35,7 +35,7 @@ def teacher_rows(study: Study, rows: Rows) -> list[Row]:
     for name, teacher in teachers_of(study).items():
         rois = study.conditions[name].target or ()
         if (teacher, rois) not in quality:
-            quality[teacher, rois] = quality_of(study, teacher, rois)
+            quality[teacher, rois] = quality_of(study, teacher, rois, read)
         for task, architecture in study.blocks():
             if name in study.tasks[task].conditions:
                 names = {"task": task, "architecture": architecture, "condition": name}
@@ -54,12 +54,12 @@ def described_as(study: Study, teacher: Teacher) -> str:
     return f"mean of {len(study.predictor_seeds)} {teacher.predictor}" if teacher.ensemble else teacher.predictor
 
 
-def quality_of(study: Study, teacher: Teacher, rois: tuple[str, ...]) -> dict[str, float]:
+def quality_of(study: Study, teacher: Teacher, rois: tuple[str, ...], read: ReadVoxels) -> dict[str, float]:
     """Accuracy of a predictor of some ROIs and what moves it, over its seeds; NaN where it has none."""
     unknown = dict.fromkeys(("accuracy", *CHANGES), math.nan)
     if teacher.predictor is None or teacher.ensemble:
         return unknown
-    by_seed = [one_seed(study, teacher.predictor, rois, seed) for seed in study.predictor_seeds]
+    by_seed = [one_seed(study, teacher.predictor, rois, seed, read) for seed in study.predictor_seeds]
     changes = {column: median_reached([found[column] for found in by_seed]) for column in CHANGES}
     return {"accuracy": float(np.mean([found["accuracy"] for found in by_seed])), **changes}
 
@@ -70,9 +70,9 @@ def median_reached(changes: Sequence[float]) -> float:
     return found if np.isfinite(found) else math.nan
 
 
-def one_seed(study: Study, predictor: str, rois: tuple[str, ...], seed: int) -> dict[str, float]:
+def one_seed(study: Study, predictor: str, rois: tuple[str, ...], seed: int, read: ReadVoxels) -> dict[str, float]:
     """The same of one seed; of several ROIs the changes are means over them."""
-    voxels = pd.concat([read_voxels(voxels_path(study.root, predictor, roi, seed)) for roi in rois])
+    voxels = pd.concat([read(voxels_path(study.root, predictor, roi, seed)) for roi in rois])
     found = {"accuracy": float(voxels["r_normalised"].median()), **dict.fromkeys(CHANGES, math.nan)}
     paths = [predictor_analysis_path(study.root, predictor, roi, seed, FRAGILITY) for roi in rois]
     if not all(path.exists() for path in paths):

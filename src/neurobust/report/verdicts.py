@@ -325,7 +325,9 @@ def trend_verdict(found: Trend, margin: float, gates: Sequence[Gate], level: flo
         return CONTRADICTED, said
     if at_level(slope, 0.9).high < margin:
         return NOT_SUPPORTED, f"{said}: less than {100 * margin:g} {PER_STEP}"
-    return UNDETERMINED, f"{said}; Page's test p = {found.p:.2g}"
+    strict = at_level(slope, level)
+    judged = f", judged at {100 * level:.4g} %: {with_interval(slope.mean, strict.low, strict.high, PER_STEP)}"
+    return UNDETERMINED, f"{said}; Page's test p = {found.p:.2g}{judged * (level > LEVEL)}"
 
 
 def at_level(interval: Interval, level: float) -> Interval:
