@@ -8,7 +8,7 @@ import pytest
 from neurobust.networks.conditions import Condition
 from neurobust.networks.references_settings import Blur
 from neurobust.report.cells import Cell
-from neurobust.report.gates import at_reference, choose, gate_rows, gates_of
+from neurobust.report.gates import at_reference, choose, gate_rows, gates_of, nearest_to_range
 from neurobust.report.shown import ShownAttack
 
 PGD, FGSM = (ShownAttack(name, name.upper(), "linf", "1/255") for name in ("pgd", "fgsm"))
@@ -98,8 +98,26 @@ def test_range_passes_and_fails(judged_study, new_evidence):
     passed = gates(new_evidence(study))["range"]
     assert passed.passed and passed.sentence == "none stands at 40 % under PGD at 4/255"
     failed = gates(new_evidence(study, {"none": (0.9, 0.9, 0.8, 0.7)}))
-    assert not failed["range"].passed and "90 % at 2/255 and 70 % at 8/255" in failed["range"].sentence
+    assert not failed["range"].passed and failed["range"].sentence.endswith(": 70 % at 8/255, give larger ones")
     assert not failed["sensitivity"].passed and "cannot be read" in failed["sensitivity"].sentence
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ({1.0: 0.9, 2.0: 0.64, 4.0: 0.09, 8.0: 0.0}, "64 % at 2/255 and 9 % at 4/255, give one between"),
+        ({1.0: 0.9, 2.0: 0.61}, "61 % at 2/255, give larger ones"),
+        ({1.0: 0.05, 2.0: 0.0}, "5 % at 1/255, give smaller ones"),
+    ],
+)
+def test_a_range_that_no_budget_meets_says_where_one_is_missing(levels, said):
+    assert nearest_to_range(levels, "1/255") == said
+
+
+def test_a_strength_that_a_study_chose_is_the_one_that_is_told():
+    attack = ShownAttack("cadv", "cAdv", "cadv", "steps", reference_budget=8)
+    chosen = choose(attack, {("none", 0): network(0.9, 0.5, 0.4, 0.0)})
+    assert not chosen.in_range and chosen.levels == {8.0: 0.0}
 
 
 def test_range_needs_the_condition_none(judged_study, new_evidence):

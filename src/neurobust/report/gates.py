@@ -34,7 +34,7 @@ class Chosen(NamedTuple):
     """The reference budget of a norm: `attack` whose `none` decided, `none`'s `accuracy` there, whether it is in range.
 
     budget: the middle one where none is in range; None where there is no budget above 0. levels: `none`'s accuracy by
-    budget above 0.
+    budget above 0, of those that could be chosen.
     """
 
     attack: str
@@ -124,7 +124,7 @@ def choose(attack: ShownAttack, cells: Cells) -> Chosen:
     listed = next(iter(cells.values())).budgets.tolist() if cells else []
     budget = inside[0] if inside else attack.reference(listed)
     accuracy = math.nan if budget is None else levels.get(budget, math.nan)
-    return Chosen(attack.name, budget, accuracy, bool(inside), levels)
+    return Chosen(attack.name, budget, accuracy, bool(inside), wanted)
 
 
 def deciding(attacks: Shown, measure: Measure) -> str:
@@ -167,10 +167,22 @@ def range_gate(evidence: Evidence, attack: str) -> Gate:
         return Gate("range", True, f"none stands at {percent(chosen.accuracy, 0)} % under {label} at {place}")
     if not chosen.levels:
         return Gate("range", False, "there is no condition none")
-    ends = dict.fromkeys((min(chosen.levels), max(chosen.levels)))
-    found = " and ".join(f"{percent(chosen.levels[b], 0)} % at {format_budget(b, shown.unit)}" for b in ends)
     low, high = (percent(end, 0) for end in IN_RANGE)
+    found = nearest_to_range(chosen.levels, shown.unit)
     return Gate("range", False, f"at no budget of {label} does none stand between {low} and {high} %: {found}")
+
+
+def nearest_to_range(levels: Mapping[float, float], unit: str) -> str:
+    """Where accuracies by budget, none of them in range, come nearest to it, and which budgets would be in it."""
+
+    def at(budget: float) -> str:
+        return f"{percent(levels[budget], 0)} % at {format_budget(budget, unit)}"
+
+    stands = max((budget for budget, level in levels.items() if level > IN_RANGE[1]), default=None)
+    falls = min((budget for budget, level in levels.items() if level < IN_RANGE[0]), default=None)
+    if stands is None or falls is None:
+        return f"{at(stands)}, give larger ones" if falls is None else f"{at(falls)}, give smaller ones"
+    return f"{at(stands)} and {at(falls)}, give one between"
 
 
 def control_attack(evidence: Evidence) -> str | None:
