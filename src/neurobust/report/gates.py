@@ -178,11 +178,13 @@ def nearest_to_range(levels: Mapping[float, float], unit: str) -> str:
     def at(budget: float) -> str:
         return f"{percent(levels[budget], 0)} % at {format_budget(budget, unit)}"
 
-    stands = max((budget for budget, level in levels.items() if level > IN_RANGE[1]), default=None)
-    falls = min((budget for budget, level in levels.items() if level < IN_RANGE[0]), default=None)
-    if stands is None or falls is None:
-        return f"{at(stands)}, give larger ones" if falls is None else f"{at(falls)}, give smaller ones"
-    return f"{at(stands)} and {at(falls)}, give one between"
+    stands = [budget for budget, level in levels.items() if level > IN_RANGE[1]]
+    falls = [budget for budget, level in levels.items() if level < IN_RANGE[0]]
+    if not falls:
+        return f"{at(max(stands))}, give larger ones"
+    if not stands:
+        return f"{at(min(falls))}, give smaller ones"
+    return f"{at(max(stands))} and {at(min(falls))}, give one between"
 
 
 def control_attack(evidence: Evidence) -> str | None:
