@@ -1,6 +1,8 @@
 """How small a difference so many seeds and images can see, and what would settle a contrast."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +18,8 @@ from neurobust.statistics import (
     settled,
 )
 
-
-def outcomes(seeds, images, effect, *names, share=0.4):
-    """Differences of two conditions' answers, right or wrong, with shares `share` + effect and `share`."""
-    rng = numpy_rng("outcomes", seeds, images, effect, *names)
-    return (rng.random((seeds, images)) < share + effect) * 1.0 - (rng.random((seeds, images)) < share)
+sys.path.insert(0, str(Path(__file__).parent / "made"))
+from planted_outcomes import outcomes
 
 
 def test_power_is_that_of_statsmodels_where_images_have_no_spread():

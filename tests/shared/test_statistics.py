@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,12 +32,8 @@ from neurobust.statistics import (
     wilson_interval,
 )
 
-
-def outcomes(seeds, images, effect, *names, share=0.4):
-    """Differences of two conditions' answers, right or wrong, with shares `share` + effect and `share`."""
-    rng = numpy_rng("outcomes", seeds, images, effect, *names)
-    return (rng.random((seeds, images)) < share + effect) * 1.0 - (rng.random((seeds, images)) < share)
-
+sys.path.insert(0, str(Path(__file__).parent / "made"))
+from planted_outcomes import outcomes
 
 # --- intervals ---
 
