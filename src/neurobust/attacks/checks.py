@@ -24,6 +24,7 @@ from neurobust.files.checks import Check
 # How much of the clean-correct images a check may lose before it speaks: room for a rounding accident, not for a trend.
 TOLERANCE = 0.01
 
+CHECKED = 64  # images that the checks of a network look at
 PASSES = 5  # of the same batch, whose logits must agree
 ALONE = 4  # images that also go through the network one by one
 START = 8 / 255  # how far from the image the gradient is looked at again, L-infinity

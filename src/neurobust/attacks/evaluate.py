@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from neurobust.attacks.bounded import COUNTS, Bounded
-from neurobust.attacks.checks import check, model_checks
+from neurobust.attacks.checks import CHECKED, check, model_checks
 from neurobust.attacks.engine.run import Arrays, Cells, evaluate
 from neurobust.attacks.engine.subject import Bench, Outputs, Subject
 from neurobust.attacks.engine.table import attributes, rows_of, verification
@@ -51,7 +51,6 @@ PASSING = (
     OSError,
     torch.cuda.OutOfMemoryError,
 )  # of the machine, not of the attack: the job is tried again
-CHECK_IMAGES = 64
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def all_checks(
     bench: Bench, outcomes: Mapping[str, Outcome], subject: Subject, twin: Path | None = None
 ) -> list[Check]:
     """The checks of a network, its attacks' tables and ascents, and by a twin; the failed ones go to the log."""
-    images, labels = bench.batch(slice(CHECK_IMAGES))
+    images, labels = bench.batch(slice(CHECKED))
     with seeded(bench.device, subject.seed, "checks"):
         found = model_checks(bench.network, images, labels, subject.seed)
         found += table_checks(outcomes) + probe_checks(bench.network, images, labels, outcomes, subject.seed)

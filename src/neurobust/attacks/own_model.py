@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neurobust.attacks.bounded import COUNTS, arrays_of
-from neurobust.attacks.checks import flags, model_checks
+from neurobust.attacks.checks import CHECKED, flags, model_checks
 from neurobust.attacks.engine.run import joined
 from neurobust.attacks.helpers import own_networks
 from neurobust.attacks.images import exact_kernels
@@ -26,7 +26,6 @@ from neurobust.attacks.verify import verify
 from neurobust.core.errors import InputError, flat
 from neurobust.files.checks import Check
 
-CHECKED = 64  # images that the checks of the model look at
 QUERIES = 300  # of Square, which may not break what a climb leaves standing
 USUAL = {"pgd": {"steps": 40, "loss": "margin"}}
 
