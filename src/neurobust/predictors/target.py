@@ -147,19 +147,19 @@ def own_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     if not chosen:
         raise InputError("load_target: no files; give a predictor's file, or several")
     for path in chosen:
-        try:
-            kind = (
-                ""
-                if path.is_file()
-                else "a folder, not a predictor's file"
-                if path.is_dir()
-                else "there is no such file"
-            )
-        except OSError as error:  # of a name that is too long
-            kind = f"no file ({error.strerror})"
-        if kind:
-            raise InputError(f"{path}: {kind}; {GIVE}")
+        if problem := no_file(path):
+            raise InputError(f"{path}: {problem}; {GIVE}")
     return chosen
+
+
+def no_file(path: Path) -> str:
+    """Why a path is no file that can be read; empty where it is one."""
+    try:
+        if path.is_file():
+            return ""
+        return "a folder, not a predictor's file" if path.is_dir() else "there is no such file"
+    except OSError as error:  # of a name that is too long
+        return f"no file ({error.strerror})"
 
 
 def load_target(paths: str | Path | Sequence[str | Path], members: int = 1) -> Target:
